@@ -1,0 +1,1 @@
+"""Prefect flows: when, where and on which device the stages run."""

@@ -1,0 +1,49 @@
+"""What every stage does as a program: speak plainly, end with its parent, fail in one screen."""
+
+import argparse
+import ctypes
+import logging
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+from tqdm import tqdm
+
+T = TypeVar("T")
+PR_SET_PDEATHSIG = 1
+
+
+def run(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], None]) -> None:
+    """Parses, runs `main`, and turns an expected error into one readable line and exit code 1."""
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    _end_with_parent()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that `finally` clauses run
+    try:
+        main(arguments)
+    except (ValueError, OSError, ArithmeticError) as error:
+        print(f"\n{parser.prog}: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def progress(
+    items: Iterable[T], *, total: int | None, unit: str, text: str, initial: int = 0
+) -> Iterator[T]:
+    """A bar with rate and time left on a terminal, nothing elsewhere."""
+    yield from tqdm(
+        items,
+        total=total,
+        unit=unit,
+        desc=text,
+        initial=initial,
+        disable=None,
+        dynamic_ncols=True,
+        smoothing=0.1,
+    )
+
+
+def _end_with_parent() -> None:
+    """On Linux, a stage is told to stop when `dvc` dies, even by kill -9; no orphan trains on."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,0 +1,32 @@
+"""download: a dataset's videos and lists, from its source to data/<dataset>, with checksums."""
+
+import argparse
+import csv
+from pathlib import Path
+
+from stages import command, params, provenance
+from tsn.sources import SOURCES, checksum_rows
+
+
+def main(args: argparse.Namespace) -> None:
+    section = f"recipes.{args.dataset}.source"
+    kind, config = params.choice(
+        params.load(), section, {name: source.config for name, source in SOURCES.items()}
+    )
+    with provenance.unchanged(section, []):
+        fetched = SOURCES[kind].fetch(config, args.videos, args.lists)
+        videos = list(command.progress(fetched, total=None, unit="video", text=args.dataset))
+        with args.checksums.open("w", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(("video", "bytes", "sha256"))
+            writer.writerows(checksum_rows(args.videos, sorted(videos)))
+    print(f"{args.dataset}: {len(videos)} videos from {kind}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="download", description=__doc__)
+    parser.add_argument("--dataset", required=True, help="a recipe of params.yaml")
+    parser.add_argument("--videos", required=True, type=Path, help="out: folder of <class>/<clip>")
+    parser.add_argument("--lists", required=True, type=Path, help="out: folder of list files")
+    parser.add_argument("--checksums", required=True, type=Path, help="out: video,bytes,sha256")
+    command.run(parser, main)

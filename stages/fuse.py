@@ -1,0 +1,143 @@
+"""fuse: one split's modalities and their weighted sums, measured on its test list."""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from stages import command, figures, params, provenance, tracking
+from stages.results import Accuracy
+from tsn.fusion import FusionConfig, fuse, refuse_other_scores
+from tsn.metrics import Scores, accuracy, confusion_matrix, per_class_accuracy
+from tsn.scoring import VideoScores, load_scores
+from tsn.splits import ListedVideo, read_list
+
+
+def main(args: argparse.Namespace) -> None:
+    section = f"recipes.{args.dataset}.fusion"
+    config = params.section(params.load(), section, FusionConfig)
+    with provenance.unchanged(section, [args.scores, args.list]):
+        cells = {path.stem: load_scores(path) for path in sorted(args.scores.glob("*.npz"))}
+        if not cells:
+            raise ValueError(f"{args.scores}: holds no scores; run the score stage first")
+        refuse_foreign(cells, args.dataset, args.split)
+        rows = {name: cell.scores for name, cell in cells.items()}
+        rows |= {name: fuse(cells, weights) for name, weights in config.combinations.items()}
+        metrics = measure(rows, next(iter(cells.values())), read_list(args.list))
+        args.metrics.parent.mkdir(parents=True, exist_ok=True)
+        args.metrics.write_text(json.dumps(metrics, indent=2) + "\n")
+        best = write_plots(rows, cells, metrics, args.plots)
+    log_fusion(args, config, metrics, cells)
+    print(f"{args.dataset} split {args.split}: {best} {metrics[best]['mean_class_accuracy']:.1%}")
+
+
+def refuse_foreign(cells: Mapping[str, VideoScores], dataset: str, split: int) -> None:
+    """ValueError for scores of another dataset, split, class or video list."""
+    first = next(iter(cells.values()))
+    for name, cell in cells.items():
+        if (cell.dataset, cell.split, cell.modality) != (dataset, split, name):
+            raise ValueError(
+                f"{name}.npz holds scores of {cell.dataset} split {cell.split} {cell.modality}, "
+                f"expected {dataset} split {split} {name}; run the score stage of this cell again"
+            )
+        refuse_other_scores(cell, first)
+
+
+def measure(
+    rows: Mapping[str, Scores], cell: VideoScores, listed: Sequence[ListedVideo]
+) -> dict[str, Accuracy]:
+    """The metrics of every row: over all test videos, and top-1 over those with each tag."""
+    tags_of = {video.video: video.tags for video in listed}
+    tags = np.array([" ".join(tags_of[video]) for video in cell.videos])
+    words = sorted({word for text in tags for word in text.split()})
+    members = {word: np.array([word in text.split() for text in tags]) for word in words}
+    metrics: dict[str, Accuracy] = {}
+    for name, scores in rows.items():
+        result = accuracy(scores, cell.labels)
+        right = scores.argmax(axis=1) == cell.labels
+        by_tag = {word: float(right[member].mean()) for word, member in members.items()}
+        metrics[name] = Accuracy(
+            mean_class_accuracy=result.mean_class_accuracy,
+            top1=result.top1,
+            top5=result.top5,
+            by_tag=by_tag,
+        )
+    return metrics
+
+
+def write_plots(
+    rows: Mapping[str, Scores],
+    cells: Mapping[str, VideoScores],
+    metrics: Mapping[str, Accuracy],
+    out: Path,
+) -> str:
+    """Tables and figures for DVC and MLflow; returns the best combination (or modality)."""
+    cell = next(iter(cells.values()))
+    candidates = [name for name in rows if name not in cells] or list(rows)
+    best = max(candidates, key=lambda name: metrics[name]["mean_class_accuracy"])
+    out.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame([{"name": name, **row, **row["by_tag"]} for name, row in metrics.items()]).drop(
+        columns="by_tag"
+    ).to_csv(out / "accuracy.csv", index=False)
+    per_class = {name: per_class_accuracy(scores, cell.labels) for name, scores in rows.items()}
+    table = pd.DataFrame({"class": cell.classes, **per_class})
+    table.to_csv(out / "per_class.csv", index=False)
+    predicted = rows[best].argmax(axis=1)
+    pd.DataFrame(
+        {
+            "video": cell.videos,
+            "actual": [cell.classes[label] for label in cell.labels],
+            "predicted": [cell.classes[label] for label in predicted],
+        }
+    ).to_csv(out / "confusion.csv", index=False)
+    shown = {name: per_class[name] for name in [*cells, best]}
+    figures.per_class_bars(shown, cell.classes, out / "per_class.png")
+    matrix = confusion_matrix(rows[best], cell.labels)
+    figures.confusion_matrix(matrix, cell.classes, out / "confusion.png", f"Confusion, {best}")
+    return best
+
+
+def log_fusion(
+    args: argparse.Namespace,
+    config: FusionConfig,
+    metrics: Mapping[str, Accuracy],
+    cells: Mapping[str, VideoScores],
+) -> None:
+    """The split's run, tagged with the runs of the cells it fuses."""
+    fingerprints = {name: cell.fingerprint for name, cell in cells.items()}
+    sources = {
+        f"source.{name}": run.run_id
+        for name, fingerprint in fingerprints.items()
+        for run in tracking.find_runs(args.dataset, {"fingerprint": fingerprint})[:1]
+    }
+    with tracking.run(
+        dataset=args.dataset,
+        name=f"split{args.split} fusion",
+        key={
+            "stage": "fuse",
+            "split": str(args.split),
+            "fingerprint": provenance.digest({**fingerprints, "config": asdict(config)}),
+        },
+        params={"fusion": asdict(config)},
+        tags={"dataset": args.dataset, "modality": "fusion", **sources},
+    ) as run:
+        for name, row in metrics.items():
+            for metric in ("mean_class_accuracy", "top1", "top5"):
+                run.log_metrics({f"{name}/{metric}": row[metric]})  # type: ignore[literal-required]
+        run.log_artifact(args.metrics)
+        run.log_artifact(args.plots)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="fuse", description=__doc__)
+    parser.add_argument("--dataset", required=True, help="a recipe of params.yaml")
+    parser.add_argument("--split", required=True, type=int, help="1, 2 or 3")
+    parser.add_argument("--list", required=True, type=Path, help="test list of the split")
+    parser.add_argument("--scores", required=True, type=Path, help="folder of <modality>.npz")
+    parser.add_argument("--metrics", required=True, type=Path, help="out: metrics as JSON")
+    parser.add_argument("--plots", required=True, type=Path, help="out: tables and figures")
+    command.run(parser, main)

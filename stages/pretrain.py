@@ -1,0 +1,62 @@
+"""pretrain: the RGB weights all streams of a dataset start from (ImageNet file, pretext, none)."""
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+
+from torch import Tensor
+
+from stages import command, params, provenance, tracking
+from stages.training_run import Training, choose_device, complete
+from tsn.initial import INITS, save_initial, weights_from_file
+from tsn.pretext import PretextConfig, pretext_network, pretext_optimizer, pretrain
+
+
+def main(args: argparse.Namespace) -> None:
+    content = params.load()
+    section = f"recipes.{args.dataset}.init"
+    machine = params.section(content, "machine", params.Machine)
+    kind, config = params.choice(content, section, INITS)
+    with provenance.unchanged(section, []):
+        tensors = None
+        if kind == "pretext":
+            tensors = train_pretext(args.dataset, config, machine)
+        elif kind == "weights_file":
+            tensors = weights_from_file(config)
+        save_initial(args.out, kind, config.backbone, tensors)
+
+
+def train_pretext(
+    dataset: str, config: PretextConfig, machine: params.Machine
+) -> dict[str, Tensor]:
+    """Backbone tensors trained on the generated still-image task."""
+    fingerprint = provenance.fingerprint(config, [])
+    network = pretext_network(config)
+    device = choose_device(machine)
+    network.to(device)
+    optimizer = pretext_optimizer(network, config.solver)
+    with tracking.run(
+        dataset=dataset,
+        name="pretrain",
+        key={"stage": "pretrain", "fingerprint": fingerprint},
+        params={"pretext": asdict(config)},
+        tags={"dataset": dataset},
+    ) as run:
+        training = Training(network, optimizer, fingerprint, config.solver.iterations, machine)
+        complete(
+            training,
+            lambda start: pretrain(
+                network, optimizer, config, device=device, workers=machine.workers, start=start
+            ),
+            run,
+            text=f"pretrain {dataset}",
+        )
+        training.forget()
+    return dict(network.backbone.state_dict())
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="pretrain", description=__doc__)
+    parser.add_argument("--dataset", required=True, help="a recipe of params.yaml")
+    parser.add_argument("--out", required=True, type=Path, help="out: folder of the weights")
+    command.run(parser, main)

@@ -1,0 +1,73 @@
+"""What a result was made of: its fingerprint, and the refusal to finish if that changed meanwhile.
+
+DVC records a stage's inputs as they are after its command. An edit made while the command runs
+would be recorded as what was used, so the stage itself has to notice.
+"""
+
+import contextlib
+import hashlib
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from stages import params
+
+PROJECT_ROOT = Path(__file__).resolve().parents[1]
+
+
+def fingerprint(config: Any, files: Iterable[Path]) -> str:
+    """A digest of a configuration, of the bytes of the files, and of the library code in use."""
+    read = [(path.name, _file_digest(path).hex()) for path in [*files, *code_files("tsn")]]
+    return digest([asdict(config), read])
+
+
+def digest(content: Any) -> str:
+    """A digest of anything that JSON can hold."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def code_files(*packages: str) -> list[Path]:
+    """The project's own modules that this process has imported, sorted."""
+    sources = (
+        Path(module.__file__)
+        for name, module in list(sys.modules.items())
+        if name.split(".")[0] in packages and getattr(module, "__file__", None)
+    )
+    return sorted(sources)
+
+
+@contextlib.contextmanager
+def unchanged(section: str, inputs: Iterable[Path]) -> Iterator[None]:
+    """Raises ValueError at the end if the params section, an input or the code has changed."""
+    paths = list(inputs)
+    before = _snapshot(section, paths)
+    yield
+    after = _snapshot(section, paths)
+    changed = sorted(
+        name for name in before.keys() | after.keys() if before.get(name) != after.get(name)
+    )
+    if changed:
+        raise ValueError(
+            f"changed while this stage ran: {', '.join(changed[:5])}. Nothing was recorded; "
+            "run `dvc repro` again"
+        )
+
+
+def _snapshot(section: str, inputs: Iterable[Path]) -> dict[str, object]:
+    state: dict[str, object] = {f"params.yaml {section}": params.find(params.load(), section)}
+    for path in inputs:
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            status = file.stat()
+            if not file.is_dir():
+                state[str(file)] = (status.st_size, status.st_mtime_ns)
+    for file in code_files("tsn", "stages"):
+        state.setdefault(str(file.relative_to(PROJECT_ROOT)), _file_digest(file))
+    return state
+
+
+def _file_digest(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()

@@ -1,0 +1,333 @@
+"""Accuracies of a dataset: read, averaged over splits, and laid out as tables and as a page.
+
+A *row* is one modality (`rgb`) or combination (`rgb+flow`); all values are fractions in 0..1, and
+tables show percent.
+"""
+
+import base64
+import json
+import math
+import mimetypes
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NotRequired, TypedDict
+
+TEMPLATE = Path(__file__).with_name("report.html.j2")
+
+
+class Accuracy(TypedDict):
+    """One row. `by_tag` is the accuracy on the test videos that carry the tag; `spread`, in a mean
+    over splits alone, the population standard deviation of the mean class accuracy."""
+
+    mean_class_accuracy: float
+    top1: float
+    top5: float
+    by_tag: dict[str, float]
+    spread: NotRequired[float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """Published mean class accuracies: over three splits, and of single splits where known."""
+
+    mean: float
+    splits: Mapping[int, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """An image file of the page."""
+
+    title: str
+    caption: str
+    path: Path
+
+
+# Wang et al., Temporal Segment Networks, ECCV 2016, section 4 and the authors' project page: means
+# over the three official splits, and single splits where they were published (RGB and
+# flow fused 1 : 1.5, with warped flow 1 : 1 : 0.5).
+PAPER: Mapping[str, Mapping[str, Published]] = {
+    "ucf101": {
+        "rgb": Published(mean=0.851, splits={1: 0.855, 2: 0.849, 3: 0.845}),
+        "rgb_diff": Published(mean=0.877, splits={1: 0.865}),
+        "flow": Published(mean=0.897, splits={1: 0.876, 2: 0.902, 3: 0.913}),
+        "rgb+rgb_diff": Published(mean=0.910, splits={1: 0.907}),
+        "rgb+flow": Published(mean=0.940, splits={1: 0.935, 2: 0.943, 3: 0.945}),
+        "rgb+flow+warped_flow": Published(mean=0.942, splits={}),
+    },
+    "hmdb51": {
+        "rgb": Published(mean=0.510, splits={1: 0.544, 2: 0.500, 3: 0.492}),
+        "flow": Published(mean=0.632, splits={1: 0.624, 2: 0.633, 3: 0.639}),
+        "rgb+flow": Published(mean=0.685, splits={1: 0.695, 2: 0.674, 3: 0.685}),
+        "rgb+flow+warped_flow": Published(mean=0.694, splits={}),
+    },
+}
+
+
+def load_split(path: Path) -> dict[str, Accuracy]:
+    """The rows of one split's (or the mean's) metrics file, in the file's order.
+
+    Raises FileNotFoundError without the file, ValueError for a row that is not complete.
+    """
+    try:
+        content = json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: not JSON ({error})") from error
+    if not isinstance(content, dict) or not content:
+        raise ValueError(f"{path}: expected an object of modalities, found {content!r:.60}")
+    return {name: _parse_row(f"{path}: {name}", row) for name, row in content.items()}
+
+
+def _parse_row(where: str, row: object) -> Accuracy:
+    if not isinstance(row, dict):
+        raise ValueError(f"{where}: expected an object, found {row!r:.60}")
+    tags = row.get("by_tag")
+    if not isinstance(tags, dict):
+        raise ValueError(f"{where}: by_tag: expected an object, found {tags!r:.60}")
+    parsed = Accuracy(
+        mean_class_accuracy=_parse_fraction(where, row, "mean_class_accuracy"),
+        top1=_parse_fraction(where, row, "top1"),
+        top5=_parse_fraction(where, row, "top5"),
+        by_tag={tag: _parse_fraction(f"{where}: by_tag", tags, tag) for tag in tags},
+    )
+    if "spread" in row:
+        parsed["spread"] = _parse_fraction(where, row, "spread")
+    return parsed
+
+
+def _parse_fraction(where: str, row: Mapping[str, object], key: str) -> float:
+    value = row.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ValueError(f"{where}: {key}: expected a fraction in 0..1, found {value!r}")
+    return float(value)
+
+
+def mean_over_splits(splits: Sequence[Mapping[str, Accuracy]]) -> dict[str, Accuracy]:
+    """Every row averaged over the splits, with the spread, in the first split's order.
+
+    A tag is averaged over the splits whose test list has it. Raises ValueError when the splits do
+    not hold the same rows.
+    """
+    if not splits:
+        raise ValueError("a mean over splits needs at least one split, none came")
+    for number, split in enumerate(splits, start=1):
+        if split.keys() != splits[0].keys():
+            raise ValueError(
+                f"the splits do not hold the same rows: the first has {sorted(splits[0])}, "
+                f"number {number} has {sorted(split)}"
+            )
+    return {name: _mean_of_rows([split[name] for split in splits]) for name in splits[0]}
+
+
+def _mean_of_rows(rows: Sequence[Accuracy]) -> Accuracy:
+    tags = dict.fromkeys(tag for row in rows for tag in row["by_tag"])
+    accuracies = [row["mean_class_accuracy"] for row in rows]
+    return Accuracy(
+        mean_class_accuracy=statistics.fmean(accuracies),
+        top1=statistics.fmean(row["top1"] for row in rows),
+        top5=statistics.fmean(row["top5"] for row in rows),
+        by_tag={
+            tag: statistics.fmean(row["by_tag"][tag] for row in rows if tag in row["by_tag"])
+            for tag in tags
+        },
+        spread=statistics.pstdev(accuracies),
+    )
+
+
+def is_combination(name: str) -> bool:
+    """True for a fusion of several modalities."""
+    return "+" in name
+
+
+def order_rows(names: Sequence[str]) -> list[str]:
+    """Single modalities first, then combinations by their number of parts; else as they came."""
+    return sorted(names, key=lambda name: name.count("+"))
+
+
+def find_best(mean: Mapping[str, Accuracy]) -> str:
+    """The row with the highest mean class accuracy; of equals the first in the table."""
+    return max(order_rows(list(mean)), key=lambda name: mean[name]["mean_class_accuracy"])
+
+
+def find_published(
+    paper: Mapping[str, Published], name: str, splits: Sequence[int]
+) -> float | None:
+    """The published counterpart of a mean over exactly these splits, None if there is none.
+
+    The parts of a combination may come in any order.
+    """
+    parts = {frozenset(published.split("+")): cells for published, cells in paper.items()}
+    cells = parts.get(frozenset(name.split("+")))
+    if cells is None:
+        return None
+    if sorted(splits) == [1, 2, 3]:
+        return cells.mean
+    if any(split not in cells.splits for split in splits):
+        return None
+    return statistics.fmean(cells.splits[split] for split in splits)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Cells as text; the first column is the row's name. `singles` rows come before combinations.
+
+    `best` is the index of the row with the highest mean, where the table shows the mean.
+    """
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    singles: int
+    best: int | None
+
+
+def result_table(
+    mean: Mapping[str, Accuracy],
+    splits: Mapping[int, Mapping[str, Accuracy]],
+    paper: Mapping[str, Published] | None,
+) -> Table:
+    """Mean class accuracy of every row: each split, mean ± spread, top-1, top-5, the paper's.
+
+    `splits` maps the split's number to its rows. One split alone needs no column of means.
+    """
+    names = order_rows(list(mean))
+    published = {name: find_published(paper or {}, name, list(splits)) for name in names}
+    against_paper = any(value is not None for value in published.values())
+    several = len(splits) > 1
+    header = ["", *(f"split {number}" for number in splits)]
+    header += ["mean", "top-1", "top-5"] if several else ["top-1", "top-5"]
+    rows = []
+    for name in names:
+        row = mean[name]
+        cells = [name, *(_percent(split[name]["mean_class_accuracy"]) for split in splits.values())]
+        cells += [_mean_cell(row, len(splits))] if several else []
+        cells += [_percent(row["top1"]), _percent(row["top5"])]
+        if against_paper:
+            cells += _paper_cells(row["mean_class_accuracy"], published[name])
+        rows.append(cells)
+    return Table(
+        header=header + (["paper", "Δ"] if against_paper else []),
+        rows=rows,
+        singles=sum(not is_combination(name) for name in names),
+        best=names.index(find_best(mean)),
+    )
+
+
+def tag_result_table(mean: Mapping[str, Accuracy]) -> Table:
+    """Accuracy of every row on the videos of each tag; no columns when nothing is tagged."""
+    names = order_rows(list(mean))
+    tags = list(dict.fromkeys(tag for name in names for tag in mean[name]["by_tag"]))
+    return Table(
+        header=["", *tags],
+        rows=[[n, *(_percent(mean[n]["by_tag"].get(tag)) for tag in tags)] for n in names],
+        singles=sum(not is_combination(name) for name in names),
+        best=None,
+    )
+
+
+def _percent(fraction: float | None) -> str:
+    return "–" if fraction is None or math.isnan(fraction) else f"{100 * fraction:.1f}"
+
+
+def _mean_cell(row: Accuracy, num_splits: int) -> str:
+    shown = _percent(row["mean_class_accuracy"])
+    return f"{shown} ± {_percent(row.get('spread', 0.0))}" if num_splits > 1 else shown
+
+
+def _paper_cells(ours: float, published: float | None) -> list[str]:
+    if published is None:
+        return ["–", ""]
+    return [_percent(published), f"{100 * (ours - published):+.1f}"]
+
+
+def text_table(
+    mean: Mapping[str, Accuracy],
+    splits: Mapping[int, Mapping[str, Accuracy]],
+    paper: Mapping[str, Published] | None = None,
+) -> str:
+    """The result table for a terminal; a star marks the best row."""
+    return _draw(result_table(mean, splits, paper))
+
+
+def tag_table(mean: Mapping[str, Accuracy]) -> str:
+    """The table by tag for a terminal; empty when nothing is tagged."""
+    table = tag_result_table(mean)
+    return _draw(table) if len(table.header) > 1 else ""
+
+
+def markdown_table(
+    mean: Mapping[str, Accuracy],
+    splits: Mapping[int, Mapping[str, Accuracy]],
+    paper: Mapping[str, Published] | None = None,
+) -> str:
+    """The result table in Markdown; the best row is bold."""
+    table = result_table(mean, splits, paper)
+    lines = [_pipe(table.header), _pipe(["---", *("---:" for _ in table.header[1:])])]
+    for index, row in enumerate(table.rows):
+        bold = [f"**{cell}**" if cell else "" for cell in row]
+        lines.append(_pipe(bold if index == table.best else row))
+    return "\n".join(lines)
+
+
+def _pipe(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _draw(table: Table) -> str:
+    rows = [list(row) for row in table.rows]
+    if table.best is not None:
+        rows[table.best][0] += " *"
+    widths = [max(map(len, column)) for column in zip(table.header, *rows, strict=True)]
+    lines = [_align(table.header, widths), "─" * (sum(widths) + 2 * (len(widths) - 1))]
+    for index, row in enumerate(rows):
+        if index == table.singles and index > 0:
+            lines.append("")
+        lines.append(_align(row, widths))
+    return "\n".join(lines)
+
+
+def _align(cells: Sequence[str], widths: Sequence[int]) -> str:
+    first, *others = (
+        cell.ljust(width) if index == 0 else cell.rjust(width)
+        for index, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    )
+    return "  ".join([first, *others]).rstrip()
+
+
+def html_page(
+    *,
+    dataset: str,
+    facts: Mapping[str, str],
+    mean: Mapping[str, Accuracy],
+    splits: Mapping[int, Mapping[str, Accuracy]],
+    paper: Mapping[str, Published] | None,
+    figures: Sequence[Figure],
+) -> str:
+    """One HTML document with everything in it: tables, `facts` about the dataset, the figures.
+
+    It needs no other file and no network, so it can be mailed. Raises FileNotFoundError for a
+    figure that is not there.
+    """
+    import jinja2
+
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    best = find_best(mean)
+    return environment.from_string(TEMPLATE.read_text()).render(
+        dataset=dataset,
+        facts=facts,
+        best=best,
+        best_percent=_mean_cell(mean[best], len(splits)),
+        best_published=_percent(find_published(paper or {}, best, list(splits))),
+        num_splits=len(splits),
+        results=result_table(mean, splits, paper),
+        tags=tag_result_table(mean),
+        figures=[(figure, _data_uri(figure.path)) for figure in figures],
+    )
+
+
+def _data_uri(path: Path) -> str:
+    kind, _ = mimetypes.guess_type(path.name)
+    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"

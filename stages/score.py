@@ -1,0 +1,90 @@
+"""score: the pre-softmax scores of one cell on its split's test list (25 x 10 in the paper)."""
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from stages import command, params, provenance, tracking
+from stages.training_run import choose_device
+from tsn.checkpoint import load_model, refuse_other_cell
+from tsn.metrics import accuracy
+from tsn.modality import modality
+from tsn.scoring import ScoringConfig, VideoScores, save_scores, score_videos, video_scores
+from tsn.snippets import TestingSnippets, listed_clips
+from tsn.splits import read_classes, read_list
+
+
+def main(args: argparse.Namespace) -> None:
+    section = f"recipes.{args.dataset}.score"
+    content = params.load()
+    config = params.section(content, section, ScoringConfig)
+    machine = params.section(content, "machine", params.Machine)
+    row = modality(args.modality)
+    text = f"score {args.dataset} split {args.split} {args.modality}"
+    with provenance.unchanged(section, [args.classes, args.list, args.stream, args.model]):
+        classes = read_classes(args.classes)
+        device = choose_device(machine)
+        network, card = load_model(args.model)
+        refuse_other_cell(card, args.dataset, args.split, args.modality, classes, args.model)
+        network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        clips, dropped = listed_clips(read_list(args.list), args.stream, row)
+        dataset = TestingSnippets(
+            clips, row, snippets=config.snippets, crops=config.crops, size=card.input_size
+        )
+        scored = score_videos(
+            network, dataset, batch=config.batch, device=device, workers=machine.workers
+        )
+        snippets = list(command.progress(scored, total=len(clips), unit="video", text=text))
+        scores = VideoScores(
+            dataset=args.dataset,
+            split=args.split,
+            modality=args.modality,
+            fingerprint=card.fingerprint,
+            classes=classes,
+            videos=tuple(clip.video for clip in clips),
+            labels=np.array([clip.label for clip in clips]),
+            snippets=np.stack(snippets),
+            scores=video_scores(network.cpu(), snippets),
+        )
+        save_scores(scores, args.out)
+    for video, reason in dropped.items():
+        print(f"left out {video}: {reason}")
+    log_scores(scores, config, args.out)
+
+
+def log_scores(scores: VideoScores, config: ScoringConfig, path: Path) -> None:
+    """Adds the test result to the run that trained the model."""
+    result = accuracy(scores.scores, scores.labels)
+    print(
+        f"{scores.dataset} split {scores.split} {scores.modality}: "
+        f"{result.mean_class_accuracy:.1%} mean class accuracy on {len(scores.videos)} videos"
+    )
+    with tracking.run(
+        dataset=scores.dataset,
+        name=f"split{scores.split} {scores.modality}",
+        key={"stage": "cell", "fingerprint": scores.fingerprint},
+        params={"score": asdict(config), "test_videos": len(scores.videos)},
+        tags={
+            "dataset": scores.dataset,
+            "split": str(scores.split),
+            "modality": scores.modality,
+        },
+    ) as run:
+        run.log_metrics({f"test/{name}": value for name, value in asdict(result).items()})
+        run.log_artifact(path)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="score", description=__doc__)
+    parser.add_argument("--dataset", required=True, help="a recipe of params.yaml")
+    parser.add_argument("--split", required=True, type=int, help="1, 2 or 3")
+    parser.add_argument("--modality", required=True, help="rgb, rgb_diff, flow or warped_flow")
+    parser.add_argument("--classes", required=True, type=Path, help="class names in label order")
+    parser.add_argument("--list", required=True, type=Path, help="test list of the split")
+    parser.add_argument("--stream", required=True, type=Path, help="extracted stream to read")
+    parser.add_argument("--model", required=True, type=Path, help="trained model of this cell")
+    parser.add_argument("--out", required=True, type=Path, help="out: scores as .npz")
+    command.run(parser, main)

@@ -1,0 +1,102 @@
+"""A training that can be killed: runs a solver's iterations, logs them, saves and resumes."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from stages import command, params, tracking
+from tsn.checkpoint import load_progress, save_progress
+from tsn.training import Iteration, momentum_state, restore_momentum
+
+PROGRESS = Path(".tsn/progress")  # outside DVC's outputs, which it deletes before every attempt
+
+
+@dataclass
+class Training:
+    """A network and its optimizer on their way through `iterations`."""
+
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    fingerprint: str
+    iterations: int
+    machine: params.Machine
+
+    @property
+    def path(self) -> Path:
+        return PROGRESS / f"{self.fingerprint}.safetensors"
+
+    def resume(self) -> list[dict[str, float]]:
+        """Puts an interrupted state back and returns its log, one row per finished iteration."""
+        found = load_progress(self.path, self.fingerprint)
+        if found is None:
+            return []
+        self.network.load_state_dict(found.network)
+        restore_momentum(self.optimizer, self.network, found.momentum)
+        return found.log
+
+    def save(self, log: list[dict[str, float]]) -> None:
+        """Keeps the state after `len(log)` iterations."""
+        save_progress(
+            self.path,
+            self.network,
+            momentum_state(self.optimizer, self.network),
+            fingerprint=self.fingerprint,
+            log=log,
+        )
+
+    def forget(self) -> None:
+        """Drops the saved state: the training's outcome is on disk."""
+        self.path.unlink(missing_ok=True)
+
+
+def choose_device(machine: params.Machine) -> torch.device:
+    """The device of the machine section, with torch made deterministic there."""
+    torch.set_num_threads(machine.threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    if machine.device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("machine.device is cuda, but torch sees none; set it to auto or cpu")
+    cuda = machine.device != "cpu" and torch.cuda.is_available()
+    return torch.device("cuda" if cuda else "cpu")
+
+
+def complete(
+    training: Training,
+    iterations: Callable[[int], Iterator[Iteration]],
+    run: tracking.Run,
+    *,
+    text: str,
+) -> list[dict[str, float]]:
+    """Runs what is left of the iterations and returns the whole log."""
+    log = training.resume()
+    if log:
+        print(f"{text}: going on after iteration {len(log)} of {training.iterations}")
+    saved = time.monotonic()
+    steps = command.progress(
+        iterations(len(log)), total=training.iterations, initial=len(log), unit="it", text=text
+    )
+    for step in steps:
+        log.append(asdict(step))
+        run.log_metrics(
+            {
+                "train/loss": step.loss,
+                "train/accuracy": step.accuracy,
+                "train/lr": step.lr,
+                "train/gradient_norm": step.gradient_norm,
+            },
+            step=step.iteration,
+        )
+        if time.monotonic() - saved > training.machine.checkpoint_seconds:
+            training.save(log)
+            saved = time.monotonic()
+    tail = log[-10:]
+    loss = sum(row["loss"] for row in tail) / len(tail)
+    accuracy = sum(row["accuracy"] for row in tail) / len(tail)
+    print(f"{text}: {len(log)} iterations, loss {loss:.3f}, accuracy {accuracy:.1%} at the end")
+    return log
+
+
+LOG_COLUMNS = tuple(field.name for field in fields(Iteration))

@@ -1,0 +1,112 @@
+"""Figures: what they refuse, what they order, and that equal data are equal bytes."""
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from stages import figures
+from stages.results import PAPER
+
+MEAN = {
+    name: {
+        "mean_class_accuracy": accuracy,
+        "top1": accuracy,
+        "top5": 1.0,
+        "by_tag": {"pan": accuracy / 2},
+        "spread": 0.02,
+    }
+    for name, accuracy in (("rgb", 0.5), ("flow", 0.6), ("rgb+flow", 0.9))
+}
+LOG = pd.DataFrame(
+    {
+        "iteration": range(1, 101),
+        "loss": np.linspace(2, 0.1, 100),
+        "accuracy": np.linspace(0.1, 1, 100),
+        "lr": [0.01] * 50 + [0.001] * 50,
+    }
+)
+DRAW = {
+    "confusion": lambda path: figures.confusion_matrix(np.eye(3, dtype=int), list("abc"), path),
+    "classes": lambda path: figures.per_class_bars(
+        {"rgb": [0.1, 0.5], "flow": [0.3, 0.4]}, ["a", "b"], path
+    ),
+    "curves": lambda path: figures.training_curves({"rgb": LOG, "flow": LOG}, path),
+    "fusion": lambda path: figures.fusion_bars(MEAN, path, PAPER["ucf101"]),
+    "tags": lambda path: figures.tag_bars(MEAN, path),
+}
+
+
+def longest_bar(path, colour):
+    """The most pixels of exactly the colour `#RRGGBB` in one line of the image."""
+    rgb = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+    image = cv2.imread(str(path))[:, :1100]  # without the names beside the border, in colour too
+    return int((image == rgb[::-1]).all(axis=2).sum(axis=1).max())
+
+
+@pytest.mark.parametrize("figure", DRAW)
+@pytest.mark.parametrize("suffix", [".png", ".svg"])
+def test_equal_data_are_equal_bytes(tmp_path, figure, suffix):
+    first, second = tmp_path / f"1{suffix}", tmp_path / "folder" / f"2{suffix}"
+    DRAW[figure](first)
+    DRAW[figure](second)
+    assert first.read_bytes() == second.read_bytes()
+    assert len(first.read_bytes()) > 1000
+
+
+def test_a_bar_is_as_long_as_its_accuracy(tmp_path):
+    path = tmp_path / "a.png"
+    figures.per_class_bars({"rgb": [0.25, 0.25], "flow": [0.5, 0.5]}, ["a", "b"], path)
+    rgb, flow = (longest_bar(path, figures.COLOURS[name]) for name in ("rgb", "flow"))
+    assert rgb > 100
+    assert flow == pytest.approx(2 * rgb, abs=3)
+
+
+def test_classes_go_from_flow_to_rgb():
+    percent = {
+        "rgb": np.array([90.0, 10.0, 50.0, 80.0]),
+        "flow": np.array([10.0, 90.0, 50.0, 70.0]),
+    }
+    order, border = figures._order_classes(percent)
+    assert list(order) == [1, 2, 3, 0]
+    assert border == (1, 2)
+
+
+def test_without_the_contrast_classes_go_from_best_to_worst():
+    order, border = figures._order_classes({"rgb": np.array([20.0, 90.0, 50.0])})
+    assert list(order) == [1, 2, 0]
+    assert border is None
+
+
+def test_many_classes_fit(tmp_path):
+    classes = [f"Class{i}" for i in range(101)]
+    accuracy = np.linspace(0, 1, 101)
+    figures.per_class_bars({"rgb": accuracy, "flow": 1 - accuracy}, classes, tmp_path / "bars.png")
+    figures.confusion_matrix(np.eye(101, dtype=int), classes, tmp_path / "matrix.png")
+    height, width = cv2.imread(str(tmp_path / "bars.png")).shape[:2]
+    assert height > 101 * 20
+    assert width == 1200
+
+
+def test_a_class_without_videos_is_drawn_empty(tmp_path):
+    matrix = np.array([[2, 0], [0, 0]])
+    figures.confusion_matrix(matrix, ["a", "b"], tmp_path / "matrix.png")
+    assert (tmp_path / "matrix.png").is_file()
+
+
+def test_a_modality_keeps_its_colour():
+    alone = figures._colour_series(["flow"])
+    among = figures._colour_series(["rgb+flow", "flow", "depth", "rgb+rgb_diff"])
+    assert alone["flow"] == among["flow"] == figures.COLOURS["flow"]
+    assert len(set(among.values())) == 4
+
+
+def test_refusals(tmp_path):
+    with pytest.raises(ValueError, match=r"expected the shape \(2, 2\), found \(3, 3\)"):
+        figures.confusion_matrix(np.eye(3, dtype=int), ["a", "b"], tmp_path / "a.png")
+    with pytest.raises(ValueError, match="of flow: expected 2 values, found 1"):
+        figures.per_class_bars({"flow": [0.5]}, ["a", "b"], tmp_path / "a.png")
+    with pytest.raises(ValueError, match="hold no tag"):
+        figures.tag_bars({"rgb": {**MEAN["rgb"], "by_tag": {}}}, tmp_path / "a.png")
+    with pytest.raises(ValueError, match=r"a\.jpg: a figure is a \.png or an \.svg file"):
+        figures.fusion_bars(MEAN, tmp_path / "a.jpg")

@@ -1,0 +1,239 @@
+import dataclasses
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tsn.backbones import BACKBONES, backbone
+from tsn.consensus import CONSENSUS
+from tsn.network import (
+    LearningRateMultipliers,
+    NetworkConfig,
+    TemporalSegmentNetwork,
+    build_network,
+    cross_modality_conv,
+    load_initial_weights,
+    parameter_groups,
+)
+
+CONFIG = NetworkConfig(
+    backbone="bn_inception_quarter",
+    consensus="average",
+    num_segments=3,
+    dropout=0.5,
+    partial_bn=True,
+)
+MULTIPLIERS = LearningRateMultipliers(bias=2.0, first_conv_weight=5.0, first_conv_bias=10.0)
+
+
+def network_with(*, in_channels: int = 3, seed: int = 0, **changes: Any) -> TemporalSegmentNetwork:
+    return build_network(
+        dataclasses.replace(CONFIG, **changes),
+        in_channels=in_channels,
+        num_classes=4,
+        generator=torch.Generator().manual_seed(seed),
+    )
+
+
+def noise(*shape: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(1))
+
+
+def rgb_state(seed: int = 9) -> dict[str, Tensor]:
+    return network_with(seed=seed).backbone.state_dict()
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_backbone_rows_name_their_first_layers(name: str) -> None:
+    row = backbone(name)
+    built = row.build(10).eval()
+    features = built(torch.zeros(2, 10, 32, 32))
+    first_conv = built.get_submodule(row.first_conv)
+    first_bn = built.get_submodule(row.first_bn)
+    convolutions = [layer for layer in built.modules() if isinstance(layer, nn.Conv2d)]
+    norms = [layer for layer in built.modules() if isinstance(layer, nn.BatchNorm2d)]
+    assert first_conv is convolutions[0]
+    assert first_bn is norms[0]
+    assert features.shape == (2, row.feature_dim)
+
+
+@pytest.mark.parametrize("consensus", CONSENSUS)
+@pytest.mark.parametrize("num_segments", [1, 3])
+def test_video_score_is_the_consensus_of_snippet_scores(consensus: str, num_segments: int) -> None:
+    network = network_with(consensus=consensus, num_segments=num_segments).eval()
+    snippets = noise(2, num_segments, 3, 32, 32)
+    with torch.no_grad():
+        scores = network(snippets)
+        alone = torch.stack([network.snippet_scores(video) for video in snippets])
+        torch.testing.assert_close(scores, network.consensus(alone), rtol=1e-4, atol=1e-7)
+    assert scores.shape == (2, 4)
+    assert scores.std() > 0
+
+
+def test_build_depends_on_its_generator_alone() -> None:
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first = network_with(seed=3).state_dict()
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(2)
+    second = network_with(seed=3).state_dict()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not torch.equal(first["fc.weight"], network_with(seed=4).state_dict()["fc.weight"])
+
+
+def test_new_classifier_is_small_with_zero_bias() -> None:
+    fc = network_with().fc
+    assert fc.weight.shape == (4, 256)
+    assert fc.weight.std().item() == pytest.approx(0.001, rel=0.1)
+    assert fc.bias.abs().max() == 0
+
+
+def test_dropout_acts_in_training_only() -> None:
+    network = network_with(dropout=0.8)
+    snippets = noise(2, 3, 3, 32, 32)
+    with torch.no_grad():
+        network.eval()
+        assert torch.equal(network(snippets), network(snippets))
+        network.train()
+        assert not torch.equal(network(snippets), network(snippets))
+
+
+def moved_statistics(network: TemporalSegmentNetwork) -> set[str]:
+    """Names of BN layers whose running statistics one training step on random snippets moves."""
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    network(noise(2, 3, 3, 32, 32) + 1).square().sum().backward()
+    return {
+        name.rsplit(".", 1)[0]
+        for name, tensor in network.state_dict().items()
+        if not torch.equal(tensor, before[name])
+    }
+
+
+def test_partial_bn_lets_only_the_first_layer_learn_and_estimate() -> None:
+    network = network_with()
+    assert moved_statistics(network) == {"backbone.conv1_7x7_s2_bn"}
+    network.eval()
+    assert moved_statistics(network) == set()
+    network.train()
+    assert moved_statistics(network) == {"backbone.conv1_7x7_s2_bn"}
+    for name, parameter in network.named_parameters():
+        frozen = "_bn." in name and "conv1_7x7_s2_bn" not in name
+        assert (parameter.grad is None) == frozen, name
+
+
+def test_without_partial_bn_every_layer_learns_and_estimates() -> None:
+    network = network_with(partial_bn=False)
+    assert len(moved_statistics(network)) == 69
+    assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+def test_cross_modality_conv_repeats_the_mean_over_rgb() -> None:
+    # Output 0: means of (1, 4, 7) and (2, 5, 11); output 1: of (0, 3, 6) and (9, 0, 0).
+    weight = torch.tensor(
+        [[[[1.0, 2.0]], [[4.0, 5.0]], [[7.0, 11.0]]], [[[0.0, 9.0]], [[3.0, 0.0]], [[6.0, 0.0]]]]
+    )
+    converted = cross_modality_conv(weight, 4)
+    assert converted.tolist() == [[[[4.0, 6.0]]] * 4, [[[3.0, 3.0]]] * 4]
+    with pytest.raises(ValueError, match=r"\(O, 3, h, w\), got \(2, 4, 1, 2\)"):
+        cross_modality_conv(converted, 10)
+
+
+def test_initial_weights_are_copied_for_rgb() -> None:
+    network, state = network_with(), rgb_state()
+    load_initial_weights(network, state, cross_modality=False)
+    loaded = network.backbone.state_dict()
+    assert all(torch.equal(loaded[name], state[name]) for name in state)
+
+
+@pytest.mark.parametrize("in_channels", [3, 10])
+def test_initial_weights_are_converted_across_modalities(in_channels: int) -> None:
+    network, state = network_with(in_channels=in_channels), rgb_state()
+    load_initial_weights(network, state, cross_modality=True)
+    loaded = network.backbone.state_dict()
+    first = loaded.pop("conv1_7x7_s2.weight")
+    assert first.shape == (16, in_channels, 7, 7)
+    for channel in range(in_channels):
+        torch.testing.assert_close(first[:, channel], state["conv1_7x7_s2.weight"].mean(1))
+    assert all(torch.equal(tensor, state[name]) for name, tensor in loaded.items())
+
+
+def test_initial_weights_that_do_not_fit_are_refused_whole() -> None:
+    network, state = network_with(in_channels=10), rgb_state()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    shape = r"conv1_7x7_s2.weight is \(16, 3, 7, 7\), expected \(16, 10, 7, 7\)"
+    with pytest.raises(ValueError, match=shape):
+        load_initial_weights(network, state, cross_modality=False)
+    with pytest.raises(ValueError, match=r"1 unexpected: fc\.weight"):
+        load_initial_weights(network, {**state, "fc.weight": torch.ones(1)}, cross_modality=True)
+    for name in ("inception_3b_1x1_bn.running_var", "conv1_7x7_s2.weight"):
+        partial = {key: tensor for key, tensor in state.items() if key != name}
+        with pytest.raises(ValueError, match=f"1 missing: {name}"):
+            load_initial_weights(network, partial, cross_modality=True)
+    after = network.state_dict()
+    assert all(torch.equal(after[name], before[name]) for name in before)
+
+
+@pytest.mark.parametrize("partial_bn", [True, False])
+@pytest.mark.parametrize("rgb", [True, False])
+def test_parameter_groups_cover_what_trains_once(partial_bn: bool, rgb: bool) -> None:
+    network = network_with(consensus="weighted_average", partial_bn=partial_bn)
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    found = {
+        names[id(parameter)]: (group["lr_mult"], group["decay_mult"])
+        for group in parameter_groups(network, multipliers=MULTIPLIERS, rgb=rgb)
+        for parameter in group["params"]
+    }
+
+    def expected(name: str) -> tuple[float, float]:
+        if name == "consensus.logits" or "_bn." in name:
+            return (1.0, 0.0)
+        if name.startswith("backbone.conv1_7x7_s2.") and not rgb:
+            return (5.0, 1.0) if name.endswith("weight") else (10.0, 0.0)
+        return (1.0, 1.0) if name.endswith("weight") else (2.0, 0.0)
+
+    trainable = [name for name, p in network.named_parameters() if p.requires_grad]
+    assert found == {name: expected(name) for name in trainable}
+    # 69 convolutions and the classifier with biases, scale and shift of BN, the consensus.
+    assert len(trainable) == 2 * 70 + 2 * (1 if partial_bn else 69) + 1
+
+
+def test_parameter_groups_suit_an_optimizer_and_repeat_nothing() -> None:
+    network = network_with()
+    groups = parameter_groups(network, multipliers=MULTIPLIERS, rgb=False)
+    assert [group["name"] for group in groups] == [
+        "first_conv_weight",
+        "first_conv_bias",
+        "weight",
+        "bias",
+        "batch_norm",
+    ]
+    optimizer = torch.optim.SGD(groups, lr=0.1)
+    counted = sum(len(group["params"]) for group in optimizer.param_groups)
+    assert counted == sum(parameter.requires_grad for parameter in network.parameters())
+
+
+def test_parameter_without_a_rule_is_refused() -> None:
+    network = network_with()
+    network.backbone.add_module("extra", nn.LayerNorm(4))
+    with pytest.raises(ValueError, match=r"no rule .* backbone\.extra\.weight"):
+        parameter_groups(network, multipliers=MULTIPLIERS, rgb=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"backbone": "resnet"}, "'resnet'; valid are: bn_inception, bn_inception_half"),
+        ({"consensus": "mean"}, "'mean'; valid are: average, max, weighted_average"),
+        ({"num_segments": 0}, "num_segments must be at least 1, got 0"),
+        ({"dropout": 1.0}, r"dropout must be in \[0, 1\), got 1.0"),
+    ],
+)
+def test_config_refuses(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(CONFIG, **changes)
+
+
+def test_multipliers_refuse_zero() -> None:
+    with pytest.raises(ValueError, match=r"first_conv_bias must be positive, got 0"):
+        dataclasses.replace(MULTIPLIERS, first_conv_bias=0.0)

@@ -1,0 +1,246 @@
+"""Tracking, asked through MLflow's own client on a real SQLite store."""
+
+import logging
+import multiprocessing
+import socket
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from stages import tracking
+
+# MLflow 3.17 maps its tables with an option that SQLAlchemy 2.1 calls deprecated.
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
+
+KEY = {"dataset": "synthetic", "split": "1", "modality": "rgb", "model": "abc"}
+
+
+@pytest.fixture(autouse=True)
+def _no_tracking_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("TSN_TRACKING", "DVC_STAGE", *tracking.ENVIRONMENT):
+        monkeypatch.delenv(variable, raising=False)
+
+
+@pytest.fixture(scope="session")
+def created_database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The bytes of a fresh MLflow database, whose tables take seconds to create."""
+    path = tmp_path_factory.mktemp("fresh") / "mlflow.db"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
+        tracking._connect().search_experiments()
+    return path.read_bytes()
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, created_database: bytes) -> Path:
+    (tmp_path / "mlflow.db").write_bytes(created_database)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    return tmp_path
+
+
+def open_run(key=KEY, params=None, tags=None, name="split1 · rgb"):
+    return tracking.run(
+        dataset="synthetic", name=name, key=key, params=params or {}, tags=tags or {}
+    )
+
+
+def only_run(key=KEY):
+    runs = tracking.find_runs("synthetic", key)
+    assert len(runs) == 1
+    return runs[0]
+
+
+def history(run_id, metric):
+    points = tracking._connect().get_metric_history(run_id, metric)
+    return sorted((point.step, point.value) for point in points)
+
+
+def test_a_run_is_complete_in_the_store(store, tmp_path, monkeypatch):
+    monkeypatch.setenv("DVC_STAGE", "train@synthetic-1-rgb")
+    notes = tmp_path / "notes.txt"
+    notes.write_text("hello")
+    params = {"train": {"lr": 1e-3, "steps": [10, 20]}, "crop+size": 224, "long": "x" * 9000}
+    with open_run(params=params, tags={"stage": "train"}) as run:
+        assert not run.existed
+        assert run.link() is None
+        for iteration in range(250):
+            run.log_metrics({"train/loss": 1 / (1 + iteration)}, step=iteration)
+        run.log_metrics({"test/rgb+flow": 0.5})
+        run.log_artifact(notes, folder="tables")
+        run.log_dataset("synthetic split1", "d" * 64, "train")
+        run.set_tags({"model.md5": "1234"})
+
+    record = only_run()
+    assert record.name == "split1 · rgb"
+    assert record.status == "FINISHED"
+    assert record.params["train.lr"] == "0.001"
+    assert record.params["train.steps"] == "[10, 20]"
+    assert record.params["crop-size"] == "224"
+    assert len(record.params["long"]) == 6000
+    assert record.metrics["test/rgb-flow"] == 0.5
+    assert history(record.run_id, "train/loss") == [(i, 1 / (1 + i)) for i in range(250)]
+    assert record.tags.items() >= {**KEY, "stage": "train", "model.md5": "1234"}.items()
+    assert record.tags["dvc.stage"] == "train@synthetic-1-rgb"
+    client = tracking._connect()
+    assert [f.path for f in client.list_artifacts(record.run_id, "tables")] == ["tables/notes.txt"]
+    assert list((tmp_path / "mlartifacts" / "synthetic").rglob("notes.txt"))
+    dataset = client.get_run(record.run_id).inputs.dataset_inputs[0]
+    assert (dataset.dataset.name, dataset.tags[0].value) == ("synthetic split1", "train")
+
+
+def test_scoring_continues_the_run_of_the_training(store, monkeypatch, caplog):
+    monkeypatch.setenv("DVC_STAGE", "train@synthetic-1-rgb")
+    with open_run(params={"lr": 1}) as run:
+        run.log_metrics({"train/loss": 0.25}, step=1)
+    monkeypatch.setenv("DVC_STAGE", "score@synthetic-1-rgb")
+    with open_run(params={"lr": 2, "crops": 10}) as run:
+        assert run.existed
+        run.log_metrics({"test/top1": 0.75})
+    record = only_run()
+    assert record.params == {"lr": "1", "crops": "10"}
+    assert record.metrics == {"train/loss": 0.25, "test/top1": 0.75}
+    assert record.tags["dvc.stage"] == "train@synthetic-1-rgb, score@synthetic-1-rgb"
+    assert "keeps its parameter lr = 1" in caplog.text
+
+
+def test_another_key_is_another_run(store):
+    for modality in ("rgb", "flow"):
+        with open_run(key={**KEY, "modality": modality}) as run:
+            assert not run.existed
+    assert len(tracking.find_runs("synthetic", {"dataset": "synthetic"})) == 2
+    assert tracking.find_runs("another", KEY) == []
+
+
+def test_a_resumed_training_does_not_repeat_points(store):
+    with pytest.raises(ZeroDivisionError), open_run() as run:
+        run.log_series({"train/loss": [(1, 0.5), (2, 0.4), (3, float("nan"))]})
+        raise ZeroDivisionError
+    assert only_run().status == "FAILED"
+    with open_run() as run:
+        run.log_series({"train/loss": [(2, 0.4), (3, float("nan")), (4, 0.2)]})
+    points = history(only_run().run_id, "train/loss")
+    assert [step for step, _ in points] == [1, 2, 3, 4]
+    assert only_run().status == "FINISHED"
+
+
+def test_a_result_that_changes_back_is_the_latest(store):
+    for value in (0.5, 0.6, 0.5):
+        with open_run() as run:
+            run.log_metrics({"test/top1": value})
+        assert only_run().metrics["test/top1"] == value
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
+def test_a_stopped_run_is_killed_and_keeps_what_it_logged(store, stop):
+    with pytest.raises(stop), open_run() as run:
+        run.log_metrics({"train/loss": 0.5}, step=1)
+        raise stop
+    assert only_run().status == "KILLED"
+    assert only_run().metrics == {"train/loss": 0.5}
+
+
+def test_a_deleted_experiment_is_restored(store):
+    with open_run():
+        pass
+    client = tracking._connect()
+    client.delete_experiment(client.get_experiment_by_name("synthetic").experiment_id)
+    with open_run() as run:
+        assert run.existed
+
+
+def _track_one(uri: str, number: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", uri)
+        with open_run(key={"cell": str(number)}) as run:
+            run.log_metrics({"test/top1": number / 10})
+
+
+@pytest.mark.slow
+def test_four_processes_start_on_a_fresh_database_at_once(tmp_path, monkeypatch):
+    uri = f"sqlite:///{tmp_path / 'new' / 'mlflow.db'}"
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=_track_one, args=(uri, n)) for n in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(timeout=120)
+    assert [process.exitcode for process in processes] == [0] * 4
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    runs = [only_run({"cell": str(n)}) for n in range(4)]
+    assert [run.metrics["test/top1"] for run in runs] == [0.0, 0.1, 0.2, 0.3]
+
+
+def test_a_server_that_is_down_costs_one_warning(monkeypatch, caplog):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    caplog.set_level(logging.WARNING, logger="stages.tracking")
+    reached = False
+    with tracking.run(
+        dataset="d", name="n", key=KEY, params={}, tags={}, results="metrics/split1.json"
+    ) as run:
+        run.log_metrics({"loss": 1.0}, step=1)
+        run.flush()
+        assert run.link() is None
+        reached = True
+    assert reached
+    messages = [r.getMessage() for r in caplog.records if r.name == "stages.tracking"]
+    assert len(messages) == 1
+    assert "MLflow is not reachable" in messages[0]
+    assert "metrics/split1.json" in messages[0]
+
+
+def test_the_link_of_a_run_on_a_server():
+    run = tracking.Run(
+        client=SimpleNamespace(tracking_uri="http://host:5000/"),
+        run_id="r",
+        experiment_id="3",
+        existed=False,
+        results="",
+    )
+    page = "http://host:5000/#/experiments/3/runs/r?workflowType=machine_learning"
+    assert run.link() == page
+
+
+def test_a_store_that_breaks_midway_costs_one_warning(store, caplog):
+    with open_run() as run:
+        (store / "mlflow.db").write_bytes(b"not a database" * 1000)
+        for _ in range(3):
+            run.log_metrics({"loss": 1.0}, step=1)
+            run.flush()
+    warnings = [r for r in caplog.records if r.name == "stages.tracking"]
+    assert len(warnings) == 1
+
+
+def test_tracking_can_be_off(tmp_path, monkeypatch):
+    monkeypatch.setenv("TSN_TRACKING", "off")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    with open_run() as run:
+        run.log_metrics({"loss": 1.0})
+    assert tracking.find_runs("synthetic", KEY) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_switch_is_refused(monkeypatch):
+    monkeypatch.setenv("TSN_TRACKING", "maybe")
+    with pytest.raises(ValueError, match="'on' or 'off', not 'maybe'"), open_run():
+        pass
+
+
+def test_flatten_params():
+    nested = {"a": {"b": {"c": 1.5}, "d": (1, 2)}, "name": "x", "none": None, "yes": True}
+    assert tracking.flatten_params(nested) == {
+        "a.b.c": "1.5",
+        "a.d": "[1, 2]",
+        "name": "x",
+        "none": "null",
+        "yes": "true",
+    }
+
+
+def test_long_values_that_differ_stay_different():
+    left = tracking.flatten_params({"v": "x" * 7000 + "1"})
+    right = tracking.flatten_params({"v": "x" * 7000 + "2"})
+    assert left != right

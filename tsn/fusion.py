@@ -1,0 +1,61 @@
+"""Late fusion: a weighted sum of the modalities' scores before softmax (paper section 3.3)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from tsn.metrics import Scores
+from tsn.modality import modality
+from tsn.scoring import ScoreError, VideoScores
+
+
+@dataclass(frozen=True, kw_only=True)
+class FusionConfig:
+    """Combinations of modalities by name, each with its weights."""
+
+    combinations: dict[str, dict[str, float]]
+
+    def __post_init__(self) -> None:
+        for name, weights in self.combinations.items():
+            if len(weights) < 2:
+                raise ValueError(f"combination {name!r} fuses at least two modalities: {weights}")
+            for member, weight in weights.items():
+                modality(member)
+                if weight <= 0:
+                    raise ValueError(f"combination {name!r}: the weight of {member} is {weight}")
+
+
+def fuse(scores: Mapping[str, VideoScores], weights: Mapping[str, float]) -> Scores:
+    """The weighted sum (V, C) of the named modalities' scores.
+
+    ScoreError when one is missing or was made for another dataset, split, class or video list.
+    """
+    missing = [name for name in weights if name not in scores]
+    if missing:
+        raise ScoreError(
+            f"fusion needs scores of {', '.join(missing)}; there are: {', '.join(sorted(scores))}"
+        )
+    first = scores[next(iter(weights))]
+    for name in weights:
+        refuse_other_scores(scores[name], first)
+    total = sum(np.float32(weight) * scores[name].scores for name, weight in weights.items())
+    return np.asarray(total, dtype=np.float32)
+
+
+def refuse_other_scores(scores: VideoScores, expected: VideoScores) -> None:
+    """ScoreError unless both score the same videos of the same split and classes."""
+    for field in ("dataset", "split", "classes", "videos"):
+        found, wanted = getattr(scores, field), getattr(expected, field)
+        if found != wanted:
+            raise ScoreError(
+                f"the scores of {scores.modality} are of another {field} than those of "
+                f"{expected.modality}: {_short(found)} against {_short(wanted)}; score both again"
+            )
+    if not np.array_equal(scores.labels, expected.labels):
+        raise ScoreError(f"{scores.modality} and {expected.modality} were scored with other labels")
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) < 80 else f"{text[:77]}..."

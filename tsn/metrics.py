@@ -1,0 +1,48 @@
+"""Recognition metrics over the test videos of a split. Scores are (V, C), labels (V,)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import confusion_matrix as count_confusions
+
+Scores = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Fractions in 0..1. The papers report the mean over classes of each class's accuracy."""
+
+    mean_class_accuracy: float
+    top1: float
+    top5: float
+
+
+def accuracy(scores: Scores, labels: Labels) -> Accuracy:
+    """Mean per-class accuracy, top-1 and top-5 (of all classes where there are fewer)."""
+    return Accuracy(
+        mean_class_accuracy=float(np.nanmean(per_class_accuracy(scores, labels))),
+        top1=top_k(scores, labels, 1),
+        top5=top_k(scores, labels, 5),
+    )
+
+
+def per_class_accuracy(scores: Scores, labels: Labels) -> npt.NDArray[np.float64]:
+    """Each class's accuracy, shape (C,); nan for a class without test videos."""
+    matrix = confusion_matrix(scores, labels)
+    totals = matrix.sum(axis=1)
+    return np.divide(matrix.diagonal(), totals, out=np.full(len(totals), np.nan), where=totals > 0)
+
+
+def top_k(scores: Scores, labels: Labels, k: int) -> float:
+    """How often the label is among the k highest scores; of equal ones the lower class wins."""
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    return float((best == labels[:, None]).any(axis=1).mean())
+
+
+def confusion_matrix(scores: Scores, labels: Labels) -> npt.NDArray[np.int64]:
+    """Counts (C, C): row true class, column predicted class."""
+    classes = np.arange(scores.shape[1])
+    counts: npt.NDArray[np.int64] = count_confusions(labels, scores.argmax(axis=1), labels=classes)
+    return counts

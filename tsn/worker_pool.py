@@ -1,0 +1,158 @@
+"""Tasks in processes of which one may die, hang up or be stopped without harm to the others.
+
+Not a ProcessPoolExecutor: that one cannot say which task killed a worker, breaks all others with
+it, and cannot be stopped in the middle of a task. Workers are spawned, so the calling script needs
+the usual `if __name__ == "__main__":`.
+"""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any, Generic, TypeVar
+
+Task = TypeVar("Task")
+Answer = TypeVar("Answer")
+
+_SECONDS_TO_STOP = 5.0
+
+
+class WorkerError(RuntimeError):
+    """A function that raised in a worker, with its traceback, or a worker that cannot start."""
+
+
+@dataclass(frozen=True)
+class Died:
+    """Instead of an answer: the process ended, by exit code or signal (negative)."""
+
+    exit_code: int | None
+
+    def __str__(self) -> str:
+        if self.exit_code is not None and self.exit_code < 0:
+            return f"was killed by signal {-self.exit_code}"
+        return f"exited with code {self.exit_code}"
+
+
+def run_tasks(
+    function: Callable[[Task], Answer],
+    tasks: Iterable[Task],
+    workers: int,
+    initialise: Callable[[], None],
+) -> Iterator[tuple[Task, Answer | Died]]:
+    """Yield every task with `function(task)`, or with how its process died, as they finish.
+
+    `workers` processes call `initialise` once each. They end with this generator, at once when it
+    is closed early, and with the calling process, however that ends. Raises WorkerError when
+    `function` raises. Function, tasks and answers are pickled.
+    """
+    waiting = deque(tasks)
+    pool: dict[Connection, _Worker[Task]] = {}
+    try:
+        for _ in range(min(workers, len(waiting))):
+            _add_worker(pool, function, initialise)
+        while pool:
+            for connection in wait(list(pool)):
+                assert isinstance(connection, Connection)
+                worker = pool[connection]
+                finished, worker.task = worker.task, None
+                message = _receive(connection, worker.process)
+                if isinstance(message, Died):
+                    if finished is None:
+                        raise WorkerError(f"a worker {message} before its first task: see above")
+                    _stop(connection, pool.pop(connection).process)
+                    if waiting:
+                        _add_worker(pool, function, initialise)
+                elif waiting:
+                    worker.task = waiting.popleft()
+                    with suppress(OSError):  # it died meanwhile: its pipe says so next time
+                        connection.send(worker.task)
+                else:
+                    _stop(connection, pool.pop(connection).process)
+                if finished is not None:
+                    yield finished, message
+    finally:
+        for worker in pool.values():
+            worker.process.terminate()
+        for connection, worker in pool.items():
+            _stop(connection, worker.process)
+
+
+@dataclass
+class _Worker(Generic[Task]):
+    process: BaseProcess
+    task: Task | None
+
+
+@dataclass(frozen=True)
+class _Raised:
+    report: str
+
+
+def _add_worker(
+    pool: dict[Connection, _Worker[Task]],
+    function: Callable[[Task], Answer],
+    initialise: Callable[[], None],
+) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    connection, worker_end = spawn.Pipe()
+    process = spawn.Process(target=_work, args=(worker_end, function, initialise))
+    process.start()
+    worker_end.close()  # so that the worker's death ends the pipe
+    pool[connection] = _Worker(process, None)
+
+
+def _receive(connection: Connection, process: BaseProcess) -> Any:
+    """Return a worker's message: None when it is ready, then an answer each time, or Died."""
+    try:
+        message = connection.recv()
+    except (EOFError, OSError):
+        process.join()
+        return Died(process.exitcode)
+    if isinstance(message, _Raised):
+        raise WorkerError(message.report)
+    return message
+
+
+def _stop(connection: Connection, process: BaseProcess) -> None:
+    connection.close()  # an idle worker leaves at the end of its pipe
+    process.join(_SECONDS_TO_STOP)
+    if process.is_alive():
+        process.kill()
+        process.join()
+    process.close()
+
+
+def _work(
+    connection: Connection, function: Callable[[Task], Answer], initialise: Callable[[], None]
+) -> None:
+    """The main function of a worker process: answer tasks until the pipe ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which stops us
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    initialise()
+    connection.send(None)
+    with suppress(EOFError):
+        while True:
+            connection.send(_answer(function, connection.recv()))
+
+
+def _answer(function: Callable[[Task], Answer], task: Task) -> Answer | _Raised:
+    try:
+        return function(task)
+    except Exception:
+        return _Raised(f"{task}: {traceback.format_exc()}")
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
