@@ -5,7 +5,8 @@ import csv
 from pathlib import Path
 
 from stages import command, params, provenance
-from tsn.sources import SOURCES, checksum_rows
+from tsn.folder import checksum_rows
+from tsn.sources import SOURCES
 
 
 def main(args: argparse.Namespace) -> None:

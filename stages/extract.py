@@ -7,10 +7,11 @@ import argparse
 from pathlib import Path
 
 from stages import command, params, provenance
+from stages.machine import Machine
 from tsn.archives import OK, write_manifest
 from tsn.extraction import STREAMS, Extracted, extract_stream
+from tsn.folder import folder_videos
 from tsn.modality import modality
-from tsn.sources import folder_videos
 
 STORE = Path(".tsn/store")  # below DVC: a video's stream is computed once, whatever DVC deletes
 
@@ -20,7 +21,7 @@ def main(args: argparse.Namespace) -> None:
     content = params.load()
     stream = STREAMS[modality(args.modality).stream]
     config = params.section(content, section, stream.config_class)
-    machine = params.section(content, "machine", params.Machine)
+    machine = params.section(content, "machine", Machine)
     videos = folder_videos(args.videos)
     with provenance.unchanged(section, [args.videos]):
         extraction = extract_stream(

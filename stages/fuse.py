@@ -13,7 +13,7 @@ from stages import command, figures, params, provenance, tracking
 from stages.results import Accuracy
 from tsn.fusion import FusionConfig, fuse, refuse_other_scores
 from tsn.metrics import Scores, accuracy, confusion_matrix, per_class_accuracy
-from tsn.scoring import VideoScores, load_scores
+from tsn.score_file import VideoScores, load_scores
 from tsn.splits import ListedVideo, read_list
 
 
@@ -126,8 +126,8 @@ def log_fusion(
         tags={"dataset": args.dataset, "modality": "fusion", **sources},
     ) as run:
         for name, row in metrics.items():
-            for metric in ("mean_class_accuracy", "top1", "top5"):
-                run.log_metrics({f"{name}/{metric}": row[metric]})  # type: ignore[literal-required]
+            numbers = {key: value for key, value in row.items() if isinstance(value, float)}
+            run.log_metrics({f"{name}/{metric}": value for metric, value in numbers.items()})
         run.log_artifact(args.metrics)
         run.log_artifact(args.plots)
 

@@ -1,8 +1,8 @@
 """The only reader of params.yaml: strict, and in the same dialect as DVC (ruamel, YAML 1.2).
 
 A section becomes the frozen dataclass beside the function it configures. Unknown, missing and
-mistyped keys are refused with their dotted name and the valid choices.
-Run as a program it checks the whole file: `python -m stages.params`.
+mistyped keys are refused with their dotted name and the valid choices. A stage reads its own
+section; `python -m stages.check` reads them all.
 """
 
 import dataclasses
@@ -17,36 +17,14 @@ from ruamel.yaml.error import YAMLError
 
 PARAMS = Path("params.yaml")
 T = TypeVar("T")
+Content = Mapping[str, Any]
 
 
 class ParamsError(ValueError):
     """params.yaml says something that cannot be meant."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Machine:
-    """What this machine lends to a stage. Changes no result but for the order of float sums
-    (device, threads).
-
-    device: cpu, cuda or auto (cuda when there is one).
-    threads: CPU threads of one training; fixed, so that results do not depend on the machine.
-    workers: processes that read data, or extract videos; 0 reads in the training process.
-    checkpoint_seconds: an interrupted training loses at most this much.
-    """
-
-    device: str
-    threads: int
-    workers: int
-    checkpoint_seconds: float
-
-    def __post_init__(self) -> None:
-        if self.device not in ("auto", "cpu", "cuda"):
-            raise ValueError(f"device is auto, cpu or cuda, got {self.device!r}")
-        if self.threads < 1 or self.workers < 0:
-            raise ValueError(f"threads >= 1 and workers >= 0, got {self.threads}, {self.workers}")
-
-
-def load(path: Path = PARAMS) -> Mapping[str, Any]:
+def load(path: Path = PARAMS) -> Content:
     """The file as nested plain mappings."""
     if not path.is_file():
         raise ParamsError(f"{path}: no such file; run from the project's root")
@@ -59,12 +37,12 @@ def load(path: Path = PARAMS) -> Mapping[str, Any]:
     return content
 
 
-def section(content: Mapping[str, Any], dotted: str, cls: type[T]) -> T:
+def section(content: Content, dotted: str, cls: type[T]) -> T:
     """The section at `recipes.ucf101.train.rgb`, as `cls`."""
     return typing.cast(T, _convert(find(content, dotted), cls, dotted))
 
 
-def choice(content: Mapping[str, Any], dotted: str, table: Mapping[str, type]) -> tuple[str, Any]:
+def choice(content: Content, dotted: str, table: Mapping[str, type]) -> tuple[str, Any]:
     """A section that holds exactly one key, a row of `table`: its name and its dataclass."""
     found = find(content, dotted)
     if not isinstance(found, dict) or len(found) != 1:
@@ -75,7 +53,20 @@ def choice(content: Mapping[str, Any], dotted: str, table: Mapping[str, type]) -
     return name, _convert(found[name], table[name], f"{dotted}.{name}")
 
 
-def find(content: Mapping[str, Any], dotted: str) -> Any:
+def refuse_other_keys(content: Any, dotted: str, valid: tuple[str, ...]) -> None:
+    """ParamsError unless `content` is a mapping with exactly the valid keys."""
+    prefix = f"{dotted}." if dotted else ""
+    if not isinstance(content, dict):
+        raise _mistyped(dotted, "a mapping", content)
+    for key in content:
+        if key not in valid:
+            raise ParamsError(f"{prefix}{key}: unknown key; valid: {', '.join(valid)}")
+    for key in valid:
+        if key not in content:
+            raise ParamsError(f"{prefix}{key}: missing; expected: {', '.join(valid)}")
+
+
+def find(content: Content, dotted: str) -> Any:
     """The value at a dotted name. ParamsError names what is there instead."""
     node: Any = content
     walked: list[str] = []
@@ -116,16 +107,9 @@ NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or f
 
 
 def _convert_dataclass(value: Any, cls: type, dotted: str) -> Any:
-    if not isinstance(value, dict):
-        raise _mistyped(dotted, "a mapping", value)
     hints = typing.get_type_hints(cls)
-    fields = [field.name for field in dataclasses.fields(cls)]
-    unknown = [key for key in value if key not in fields]
-    if unknown:
-        raise ParamsError(f"{dotted}.{unknown[0]}: unknown key; valid: {', '.join(fields)}")
-    missing = [name for name in fields if name not in value]
-    if missing:
-        raise ParamsError(f"{dotted}.{missing[0]}: missing; expected: {', '.join(fields)}")
+    fields = tuple(field.name for field in dataclasses.fields(cls))
+    refuse_other_keys(value, dotted, fields)
     converted = {name: _convert(value[name], hints[name], f"{dotted}.{name}") for name in fields}
     try:
         return cls(**converted)

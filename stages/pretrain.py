@@ -7,15 +7,17 @@ from pathlib import Path
 from torch import Tensor
 
 from stages import command, params, provenance, tracking
-from stages.training_run import Training, choose_device, complete
-from tsn.initial import INITS, save_initial, weights_from_file
+from stages.machine import Machine, choose_device
+from stages.training_run import Training, complete
+from tsn.checkpoint import save_initial
+from tsn.initial import INITS, weights_from_file
 from tsn.pretext import PretextConfig, pretext_network, pretext_optimizer, pretrain
 
 
 def main(args: argparse.Namespace) -> None:
     content = params.load()
     section = f"recipes.{args.dataset}.init"
-    machine = params.section(content, "machine", params.Machine)
+    machine = params.section(content, "machine", Machine)
     kind, config = params.choice(content, section, INITS)
     with provenance.unchanged(section, []):
         tensors = None
@@ -26,9 +28,7 @@ def main(args: argparse.Namespace) -> None:
         save_initial(args.out, kind, config.backbone, tensors)
 
 
-def train_pretext(
-    dataset: str, config: PretextConfig, machine: params.Machine
-) -> dict[str, Tensor]:
+def train_pretext(dataset: str, config: PretextConfig, machine: Machine) -> dict[str, Tensor]:
     """Backbone tensors trained on the generated still-image task."""
     fingerprint = provenance.fingerprint(config, [])
     network = pretext_network(config)

@@ -32,11 +32,11 @@ def digest(content: Any) -> str:
 def code_files(*packages: str) -> list[Path]:
     """The project's own modules that this process has imported, sorted."""
     sources = (
-        Path(module.__file__)
+        getattr(module, "__file__", None)
         for name, module in list(sys.modules.items())
-        if name.split(".")[0] in packages and getattr(module, "__file__", None)
+        if name.split(".")[0] in packages
     )
-    return sorted(sources)
+    return sorted(Path(source) for source in sources if source)
 
 
 @contextlib.contextmanager

@@ -8,11 +8,12 @@ import numpy as np
 import torch
 
 from stages import command, params, provenance, tracking
-from stages.training_run import choose_device
+from stages.machine import Machine, choose_device
 from tsn.checkpoint import load_model, refuse_other_cell
 from tsn.metrics import accuracy
 from tsn.modality import modality
-from tsn.scoring import ScoringConfig, VideoScores, save_scores, score_videos, video_scores
+from tsn.score_file import VideoScores, save_scores
+from tsn.scoring import ScoringConfig, score_videos, video_scores
 from tsn.snippets import TestingSnippets, listed_clips
 from tsn.splits import read_classes, read_list
 
@@ -21,7 +22,7 @@ def main(args: argparse.Namespace) -> None:
     section = f"recipes.{args.dataset}.score"
     content = params.load()
     config = params.section(content, section, ScoringConfig)
-    machine = params.section(content, "machine", params.Machine)
+    machine = params.section(content, "machine", Machine)
     row = modality(args.modality)
     text = f"score {args.dataset} split {args.split} {args.modality}"
     with provenance.unchanged(section, [args.classes, args.list, args.stream, args.model]):

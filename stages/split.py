@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 from stages import command, params, provenance
-from tsn.sources import folder_videos
+from tsn.folder import folder_videos
 from tsn.splits import SplitConfig, split_lists, write_splits
 
 

@@ -57,6 +57,7 @@ ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
     "DO_NOT_TRACK": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # it leads to the wrong half of the UI
 }
 
 
@@ -260,7 +261,7 @@ def _warn(error: Exception, results: str) -> None:
     logger.warning(
         "MLflow is not reachable (%s: %s): the stage goes on without it; the results are in %s",
         _tracking_uri(),
-        _shorten(lines[0], 300),
+        lines[0][:200],
         results,
     )
 
@@ -330,8 +331,8 @@ def _connect() -> "MlflowClient":
         os.environ.setdefault(variable, value)
     from mlflow import MlflowClient
 
-    for chatty in ("alembic", "mlflow.store.db.utils"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    for chatty in ("alembic", "mlflow.store.db.utils", "urllib3.connectionpool"):
+        logging.getLogger(chatty).setLevel(logging.ERROR)
     return MlflowClient(tracking_uri=_tracking_uri())
 
 

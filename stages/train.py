@@ -10,16 +10,17 @@ import pandas as pd
 import torch
 
 from stages import command, figures, params, provenance, tracking
-from stages.training_run import LOG_COLUMNS, Training, choose_device, complete
+from stages.machine import Machine, choose_device
+from stages.training_run import LOG_COLUMNS, Training, complete
 from tsn.archives import MANIFEST
-from tsn.checkpoint import ModelCard, save_model
-from tsn.initial import SIDECAR, WEIGHTS, load_initial
+from tsn.checkpoint import INIT_SIDECAR, INIT_WEIGHTS, ModelCard, load_initial, save_model
 from tsn.modality import Modality, modality
 from tsn.network import TemporalSegmentNetwork, build_network, load_initial_weights
 from tsn.pictures import input_sheet
 from tsn.snippets import TrainingSnippets, listed_clips
+from tsn.solver import micro_batches
 from tsn.splits import read_classes, read_list
-from tsn.training import TrainingConfig, micro_batches, network_optimizer, train
+from tsn.training import TrainingConfig, network_optimizer, train
 
 PICTURED_VIDEOS = 6
 
@@ -28,7 +29,7 @@ def main(args: argparse.Namespace) -> None:
     section = f"recipes.{args.dataset}.train.{args.modality}"
     content = params.load()
     config = params.section(content, section, TrainingConfig)
-    machine = params.section(content, "machine", params.Machine)
+    machine = params.section(content, "machine", Machine)
     inputs = [args.classes, args.list, args.stream, args.init]
     with provenance.unchanged(section, inputs):
         row = modality(args.modality)
@@ -46,7 +47,8 @@ def main(args: argparse.Namespace) -> None:
         )
         network = initial_network(config, row, len(classes), args.init)
         files = [args.classes, args.list, args.stream / MANIFEST]
-        files += [path for path in (args.init / SIDECAR, args.init / WEIGHTS) if path.is_file()]
+        initial = (args.init / INIT_SIDECAR, args.init / INIT_WEIGHTS)
+        files += [path for path in initial if path.is_file()]
         card = ModelCard(
             dataset=args.dataset,
             split=args.split,
@@ -82,7 +84,7 @@ def train_cell(
     snippets: TrainingSnippets,
     config: TrainingConfig,
     card: ModelCard,
-    machine: params.Machine,
+    machine: Machine,
     num_dropped: int,
 ) -> None:
     """Trains to the end, logs the run, and writes the model folder."""

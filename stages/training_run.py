@@ -8,9 +8,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from stages import command, params, tracking
+from stages import command, tracking
+from stages.machine import Machine
 from tsn.checkpoint import load_progress, save_progress
-from tsn.training import Iteration, momentum_state, restore_momentum
+from tsn.solver import Iteration, momentum_state, restore_momentum
 
 PROGRESS = Path(".tsn/progress")  # outside DVC's outputs, which it deletes before every attempt
 
@@ -23,7 +24,7 @@ class Training:
     optimizer: torch.optim.Optimizer
     fingerprint: str
     iterations: int
-    machine: params.Machine
+    machine: Machine
 
     @property
     def path(self) -> Path:
@@ -51,16 +52,6 @@ class Training:
     def forget(self) -> None:
         """Drops the saved state: the training's outcome is on disk."""
         self.path.unlink(missing_ok=True)
-
-
-def choose_device(machine: params.Machine) -> torch.device:
-    """The device of the machine section, with torch made deterministic there."""
-    torch.set_num_threads(machine.threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    if machine.device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("machine.device is cuda, but torch sees none; set it to auto or cpu")
-    cuda = machine.device != "cpu" and torch.cuda.is_available()
-    return torch.device("cuda" if cuda else "cpu")
 
 
 def complete(

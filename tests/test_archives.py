@@ -131,14 +131,20 @@ def test_a_zip_of_something_else_is_refused(tmp_path: Path) -> None:
 def manifest_row(video: str, reason: str = "") -> ManifestRow:
     status = "quarantined" if reason else "ok"
     return ManifestRow(
-        video=video, entries=0 if reason else 9, width=96, height=72, status=status, reason=reason
+        video=video,
+        entries=0 if reason else 9,
+        width=96,
+        height=72,
+        status=status,
+        reason=reason,
+        key="5eed",
     )
 
 
 def test_manifest_round_trip_is_sorted(tmp_path: Path) -> None:
     rows = [manifest_row("b/2 (x), [y].avi"), manifest_row("a/1.avi", 'damaged, "badly"')]
     path = write_manifest(rows, tmp_path)
-    assert path.read_text().splitlines()[0] == "video,entries,width,height,status,reason"
+    assert path.read_text().splitlines()[0] == "video,entries,width,height,status,reason,key"
     assert list(read_manifest(tmp_path).items()) == [
         ("a/1.avi", rows[1]),
         ("b/2 (x), [y].avi", rows[0]),

@@ -242,6 +242,7 @@ CRASHING = Stream(
 )
 
 
+@pytest.mark.slow
 def test_a_video_that_kills_its_worker_is_tried_again_then_quarantined(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,12 +10,11 @@ Layout: entries are (T, H, W, C) uint8; C is 3 (B, G, R) or 2 (x, y).
 
 import csv
 import os
-import secrets
 import struct
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
@@ -23,13 +22,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from tsn.atomic import atomic_path
+
 Entries = npt.NDArray[np.uint8]
 
 MEMBERS = {3: ("img_{:05d}.jpg",), 2: ("flow_x_{:05d}.jpg", "flow_y_{:05d}.jpg")}
 MANIFEST = "manifest.csv"
 OK = "ok"
 QUARANTINED = "quarantined"
-TEMPORARY_SUFFIX = ".tmp"
 
 _FIXED_TIME = (1980, 1, 1, 0, 0, 0)
 _MAX_MEMBERS = 65_534  # more need the zip64 extension
@@ -49,7 +49,10 @@ class ArchiveError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class ManifestRow:
-    """One video of a stream: `entries` images of `width` x `height`, or why there are none."""
+    """One video of a stream: `entries` images of `width` x `height`, or why there are none.
+
+    `key` identifies the content: a digest of the video's bytes and of how it was extracted.
+    """
 
     video: str
     entries: int
@@ -57,6 +60,7 @@ class ManifestRow:
     height: int
     status: str
     reason: str
+    key: str
 
 
 def archive_path(stream_dir: Path, video: str) -> Path:
@@ -140,27 +144,13 @@ def read_manifest(stream_dir: Path) -> dict[str, ManifestRow]:
     return {row.video: row for row in rows}
 
 
-@contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """Give a name beside `path` to write to; it becomes `path` when the block ends well."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}{TEMPORARY_SUFFIX}")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
-
-
 def _manifest_columns() -> list[str]:
     return [field.name for field in fields(ManifestRow)]
 
 
 def _manifest_row(path: Path, number: int, line: list[str]) -> ManifestRow:
     try:
-        video, entries, width, height, status, reason = line
+        video, entries, width, height, status, reason, key = line
         row = ManifestRow(
             video=video,
             entries=int(entries),
@@ -168,6 +158,7 @@ def _manifest_row(path: Path, number: int, line: list[str]) -> ManifestRow:
             height=int(height),
             status=status,
             reason=reason,
+            key=key,
         )
     except ValueError as error:
         raise ValueError(f"{path} line {number}: cannot read {line}: {error}") from error

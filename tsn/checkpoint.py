@@ -1,7 +1,8 @@
 """Weights on disk: safetensors beside a JSON sidecar, written atomically, never unpickled.
 
 A model folder holds `weights.safetensors` and `weights.json`; the sidecar says how to rebuild the
-network and what it was trained on, so that loading it needs no params.yaml.
+network and what it was trained on, so that loading it needs no params.yaml. An init folder holds
+the RGB weights that a dataset's networks start from (none from scratch) and where they come from.
 """
 
 import json
@@ -14,11 +15,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from tsn.atomic import atomic_path
 from tsn.modality import modality
 from tsn.network import NetworkConfig, TemporalSegmentNetwork, build_network
 
 WEIGHTS = "weights.safetensors"
 SIDECAR = "weights.json"
+INIT_WEIGHTS = "init.safetensors"
+INIT_SIDECAR = "init.json"
 
 
 class CheckpointError(ValueError):
@@ -44,10 +48,9 @@ class ModelCard:
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
     """One safetensors file, complete or absent."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.part")
-    save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, partial, metadata)
-    partial.replace(path)
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with atomic_path(path) as temporary:
+        save_file(plain, temporary, metadata)
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -65,9 +68,8 @@ def save_model(network: nn.Module, card: ModelCard, folder: Path) -> None:
     """Weights and sidecar of a trained network."""
     save_tensors(network.state_dict(), folder / WEIGHTS, {})
     text = json.dumps(asdict(card), indent=2, ensure_ascii=False) + "\n"
-    partial = folder / f".{SIDECAR}.part"
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(folder / SIDECAR)
+    with atomic_path(folder / SIDECAR) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def load_card(folder: Path) -> ModelCard:
@@ -114,6 +116,32 @@ def refuse_other_cell(
                 f"{folder / SIDECAR}: trained for {field} {found!r}, asked for {value!r}; "
                 f"train {dataset} split {split} {name} instead"
             )
+
+
+# -- what a training starts from --------------------------------------------------------------
+
+
+def save_initial(folder: Path, kind: str, name: str, tensors: dict[str, Tensor] | None) -> None:
+    """The outcome of an init: sidecar, and tensors unless there are none."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if tensors is not None:
+        save_tensors(tensors, folder / INIT_WEIGHTS, {})
+    sidecar = {"kind": kind, "backbone": name, "weights": tensors is not None}
+    (folder / INIT_SIDECAR).write_text(json.dumps(sidecar, indent=2) + "\n")
+
+
+def load_initial(folder: Path, name: str) -> dict[str, Tensor] | None:
+    """The tensors saved for that backbone; None when training starts from scratch."""
+    path = folder / INIT_SIDECAR
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no initial weights; run the pretrain stage first")
+    sidecar = json.loads(path.read_text())
+    if sidecar["backbone"] != name:
+        raise CheckpointError(
+            f"{path}: initial weights are for {sidecar['backbone']}, the recipe trains {name}; "
+            "name the same backbone in its init and train sections"
+        )
+    return load_tensors(folder / INIT_WEIGHTS)[0] if sidecar["weights"] else None
 
 
 # -- an interrupted training ------------------------------------------------------------------

@@ -220,7 +220,7 @@ def _extract(
     quarantined: list[ManifestRow] = []
 
     def finish(video: str, key: str, result: StoredResult, from_store: bool) -> Extracted:
-        row = _manifest_row(video, result, config)
+        row = _manifest_row(video, key, result, config)
         if row.status == OK:
             good[video] = key
         else:
@@ -285,7 +285,7 @@ def _keys(
             yield video, result_key(video_hash, stream.name, stream.version, settings)
 
 
-def _manifest_row(video: str, result: StoredResult, config: FramesConfig) -> ManifestRow:
+def _manifest_row(video: str, key: str, result: StoredResult, config: FramesConfig) -> ManifestRow:
     reason = result.defect
     if not reason and result.num_frames < config.min_frames:
         reason = f"{result.num_frames} frames, expected at least {config.min_frames}"
@@ -296,6 +296,7 @@ def _manifest_row(video: str, result: StoredResult, config: FramesConfig) -> Man
         height=config.height,
         status=QUARANTINED if reason else OK,
         reason=reason,
+        key=key,
     )
 
 

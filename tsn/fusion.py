@@ -7,7 +7,7 @@ import numpy as np
 
 from tsn.metrics import Scores
 from tsn.modality import modality
-from tsn.scoring import ScoreError, VideoScores
+from tsn.score_file import ScoreError, VideoScores
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,9 +30,11 @@ def accuracy(scores: Scores, labels: Labels) -> Accuracy:
 
 def per_class_accuracy(scores: Scores, labels: Labels) -> npt.NDArray[np.float64]:
     """Each class's accuracy, shape (C,); nan for a class without test videos."""
-    matrix = confusion_matrix(scores, labels)
+    matrix = confusion_matrix(scores, labels).astype(np.float64)
     totals = matrix.sum(axis=1)
-    return np.divide(matrix.diagonal(), totals, out=np.full(len(totals), np.nan), where=totals > 0)
+    shares = np.full(len(totals), np.nan)
+    np.divide(matrix.diagonal(), totals, out=shares, where=totals > 0)
+    return shares
 
 
 def top_k(scores: Scores, labels: Labels, k: int) -> float:

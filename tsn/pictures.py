@@ -23,7 +23,8 @@ def input_sheet(snippets: Tensor, modality: Modality, scale: int) -> Image:
         np.hstack([_framed(_snippet_image(planes, modality), scale) for planes in video])
         for video in snippets.numpy()
     ]
-    return np.vstack(rows)
+    sheet: Image = np.vstack(rows)
+    return sheet
 
 
 def _snippet_image(planes: Image, modality: Modality) -> Image:
@@ -32,8 +33,9 @@ def _snippet_image(planes: Image, modality: Modality) -> Image:
     first = planes[:step].transpose(1, 2, 0)
     if modality.difference:
         second = planes[step : 2 * step].transpose(1, 2, 0)
-        shown = 128 + second.astype(np.int16) - first
-        return np.clip(shown, 0, 255).astype(np.uint8)
+        difference = 128 + second.astype(np.int16) - first
+        shown: Image = np.clip(difference, 0, 255).astype(np.uint8)
+        return shown
     if step == 3:
         return np.ascontiguousarray(first)
     beside = np.hstack([first[..., 0], first[..., 1]])

@@ -17,9 +17,9 @@ from torch.utils.data import Dataset
 
 from tsn.backbones import backbone
 from tsn.bn_inception import initialise
+from tsn.inputs import normalise
 from tsn.modality import modality
-from tsn.snippets import normalise
-from tsn.training import Iteration, SolverConfig, make_optimizer, micro_batches, solve
+from tsn.solver import Iteration, SolverConfig, make_optimizer, micro_batches, solve
 
 Image = npt.NDArray[np.uint8]
 HUES = (0, 30, 60, 90, 120, 150)  # OpenCV's half degrees
@@ -87,12 +87,12 @@ class PretextImages(Dataset[tuple[Tensor, int]]):
 
 
 def pretext_image(label: int, size: int, generator: np.random.Generator) -> Image:
-    """An image of the class: its shape, in any colour, before a textured ground of its hue."""
+    """An image of the class: its shape, in another hue, before a textured ground of its hue."""
     shape, hue = divmod(label, len(HUES))
     ground = _textured(HUES[hue], size, generator)
-    figure = _textured(int(generator.integers(180)), size, generator)
+    figure = _textured(HUES[hue] + int(generator.integers(30, 150)), size, generator)
     mask = np.zeros((size, size), np.uint8)
-    radius = int(generator.integers(size // 6, size // 3))
+    radius = int(generator.integers(size // 5, size * 2 // 5))
     centre = generator.integers(radius, size - radius, size=2)
     SHAPES[shape](mask, (int(centre[0]), int(centre[1])), radius, generator.uniform(0, 2 * np.pi))
     return np.where(mask[..., None] > 0, figure, ground)

@@ -3,11 +3,8 @@
 Letters: V video, S test snippet, P crop, C class or channel.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -16,12 +13,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from tsn.crops import TESTING_CROPS
+from tsn.inputs import normalise
 from tsn.network import TemporalSegmentNetwork
-from tsn.snippets import TestingSnippets, normalise
-
-
-class ScoreError(ValueError):
-    """A score file that cannot be used for what it was asked for."""
+from tsn.snippets import TestingSnippets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,21 +33,6 @@ class ScoringConfig:
             )
         if self.crops not in TESTING_CROPS:
             raise ValueError(f"unknown crops {self.crops!r}; one of: {', '.join(TESTING_CROPS)}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class VideoScores:
-    """Pre-softmax scores of one cell: per test snippet (V, S, C) and per video (V, C)."""
-
-    dataset: str
-    split: int
-    modality: str
-    fingerprint: str
-    classes: tuple[str, ...]
-    videos: tuple[str, ...]
-    labels: npt.NDArray[np.int64]
-    snippets: npt.NDArray[np.float32]
-    scores: npt.NDArray[np.float32]
 
 
 @torch.inference_mode()
@@ -87,48 +66,3 @@ def video_scores(
         consensus = network.consensus.aggregate(torch.from_numpy(np.stack(snippets)))
     result: npt.NDArray[np.float32] = consensus.numpy()
     return result
-
-
-def save_scores(scores: VideoScores, path: Path) -> None:
-    """One .npz without pickles: a JSON header and three arrays. Complete or absent."""
-    header = {
-        "dataset": scores.dataset,
-        "split": scores.split,
-        "modality": scores.modality,
-        "fingerprint": scores.fingerprint,
-        "classes": scores.classes,
-        "videos": scores.videos,
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.part")
-    with partial.open("wb") as file:
-        np.savez(
-            file,
-            header=np.array(json.dumps(header, ensure_ascii=False)),
-            labels=scores.labels,
-            snippets=scores.snippets,
-            scores=scores.scores,
-        )
-    partial.replace(path)
-
-
-def load_scores(path: Path) -> VideoScores:
-    """What `save_scores` wrote."""
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such scores; run the score stage of this cell first")
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            header = json.loads(str(arrays["header"]))
-            return VideoScores(
-                dataset=header["dataset"],
-                split=header["split"],
-                modality=header["modality"],
-                fingerprint=header["fingerprint"],
-                classes=tuple(header["classes"]),
-                videos=tuple(header["videos"]),
-                labels=arrays["labels"],
-                snippets=arrays["snippets"],
-                scores=arrays["scores"],
-            )
-    except (BadZipFile, KeyError, ValueError) as error:
-        raise ScoreError(f"{path}: not a score file of this pipeline ({error})") from error

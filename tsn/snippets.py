@@ -1,7 +1,7 @@
 """Snippets of a video as network input.
 
 Letters: K segment or S test snippet, P crop, T entry, C channel, H, W. Snippets travel as uint8
-and become float on the training device (`normalise`), so that little is copied.
+and become float on the training device (tsn.inputs), so that little is copied.
 """
 
 from collections.abc import Sequence
@@ -103,17 +103,6 @@ def crop_snippet(
             inverted = planes[channel :: modality.entry_channels]
             np.subtract(255, inverted, out=inverted)
     return planes
-
-
-def normalise(snippets: Tensor, modality: Modality) -> Tensor:
-    """uint8 snippets (..., C, H, W) as the float input of the network: differences, minus mean."""
-    values = snippets.float()
-    if modality.difference:
-        step = modality.entry_channels
-        values = values[..., step:, :, :] - values[..., :-step, :, :]
-    mean = torch.tensor(modality.mean, device=values.device)
-    repeats = modality.channels // modality.entry_channels
-    return values - mean.repeat(repeats).view(-1, 1, 1)
 
 
 class TrainingSnippets(Dataset[tuple[Tensor, int]]):

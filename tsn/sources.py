@@ -3,58 +3,13 @@
 Videos are laid out as `<class>/<clip>`; their lists, where there are any, as files of one folder.
 """
 
-import hashlib
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tsn.folder import FolderConfig, fetch_folder
 from tsn.synthetic import SyntheticConfig, write_clips, write_lists
-
-
-class SourceError(ValueError):
-    """Videos or lists that are not where the recipe says."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FolderConfig:
-    """A folder of `<class>/<clip>` files, and the folder of its lists ("" when it has none)."""
-
-    videos: str
-    lists: str
-
-
-def fetch_folder(config: FolderConfig, videos: Path, lists: Path) -> Iterator[str]:
-    """Copies the clips (and list files) and yields each video id."""
-    source = Path(config.videos)
-    clips = folder_videos(source)
-    lists.mkdir(parents=True, exist_ok=True)
-    if config.lists:
-        for path in _list_files(Path(config.lists)):
-            copy_file(path, lists / path.name)
-    for video in clips:
-        copy_file(source / video, videos / video)
-        yield video
-
-
-def folder_videos(folder: Path) -> list[str]:
-    """The ids `<class>/<clip>` below a folder, sorted; hidden files do not count.
-
-    SourceError when there are none, or a file lies outside a class folder.
-    """
-    if not folder.is_dir():
-        raise SourceError(
-            f"{folder}: no such folder; put or link the videos there as <class>/<clip>, "
-            "or set the path in the recipe's source section"
-        )
-    files = [path.relative_to(folder) for path in _visible_files(folder)]
-    misplaced = [path for path in files if len(path.parts) != 2]
-    if misplaced:
-        raise SourceError(f"{folder / misplaced[0]}: expected <class>/<clip> below {folder}")
-    if not files:
-        raise SourceError(f"{folder}: holds no videos; expected <class>/<clip>")
-    return sorted(path.as_posix() for path in files)
 
 
 def fetch_synthetic(config: SyntheticConfig, videos: Path, lists: Path) -> Iterator[str]:
@@ -75,33 +30,3 @@ SOURCES = {
     "synthetic": Source(SyntheticConfig, fetch_synthetic),
     "folder": Source(FolderConfig, fetch_folder),
 }
-
-
-def checksum_rows(folder: Path, videos: list[str]) -> Iterator[tuple[str, int, str]]:
-    """(video, bytes, sha256) of each video."""
-    for video in videos:
-        with (folder / video).open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        yield video, (folder / video).stat().st_size, digest
-
-
-def copy_file(source: Path, target: Path) -> None:
-    """A copy, complete or absent."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.part")
-    shutil.copyfile(source, partial)
-    partial.replace(target)
-
-
-def _list_files(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise SourceError(
-            f"{folder}: no such folder of lists; set it in the recipe's source section"
-        )
-    return [path for path in sorted(folder.iterdir()) if path.is_file()]
-
-
-def _visible_files(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and not any(p.startswith(".") for p in path.relative_to(folder).parts):
-            yield path

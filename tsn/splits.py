@@ -126,7 +126,8 @@ def _ucf101(videos: Sequence[str], lists: Path, config: SplitConfig, tags: Tags)
     classes = _chosen_classes(
         [line.video.partition(" ")[2] for line in _lines(lists / "classInd.txt")], config
     )
-    train, test = {}, {}
+    train: dict[int, list[_Line]] = {}
+    test: dict[int, list[_Line]] = {}
     for split in range(1, config.splits + 1):
         for side, out in (("train", train), ("test", test)):
             named = [

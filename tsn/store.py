@@ -19,7 +19,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tsn.archives import TEMPORARY_SUFFIX, ArchiveError, atomic_path, count_entries
+from tsn.archives import ArchiveError, count_entries
+from tsn.atomic import TEMPORARY_SUFFIX, atomic_path
 
 logger = logging.getLogger(__name__)
 

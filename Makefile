@@ -1,0 +1,58 @@
+# People, hooks and CI call the same targets. `make help` lists them.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(CURDIR)/$(VENV)/bin
+READY  := $(VENV)/.ready
+export PATH := $(BIN):$(PATH)
+export DVC_NO_ANALYTICS := true
+export DO_NOT_TRACK := true
+
+.DEFAULT_GOAL := help
+.PHONY: help setup repro test check fast-test format ui clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(READY) ## the environment: .venv with the pinned versions
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	python -m pip install --quiet --disable-pip-version-check \
+	  --constraint requirements.lock --group dev --editable .
+	@touch $@
+
+# From a zip download there is no .git, and DVC has to be told so once.
+.dvc/config.local:
+	@test -e .git || dvc config --local core.no_scm true
+
+repro: setup .dvc/config.local ## the whole chain, then the fused three-split table
+	python -m stages.check
+	dvc --wait-for-lock repro
+	@python -m stages.show
+
+test: setup ## every test
+	python -m pytest -n 2 --dist loadfile
+
+fast-test: setup
+	python -m pytest -n 2 --dist loadfile -m "not slow and not gpu" -q
+
+check: setup ## format, lint, types, import contracts, fast tests
+	ruff format --check .
+	ruff check .
+	mypy
+	lint-imports --no-cache
+	@$(MAKE) --no-print-directory fast-test
+
+format: setup ## rewrite the code in the house format
+	ruff check --fix .
+	ruff format .
+
+ui: setup ## the MLflow UI, on http://127.0.0.1:5000
+	@echo "open http://127.0.0.1:5000/#/experiments?workflowType=machine_learning"
+	mlflow server --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --host 127.0.0.1 --port 5000 --workers 1
+
+clean: ## remove results and caches, keep the environment and the extraction store
+	rm -rf data models scores plots reports .tsn/progress

@@ -1,0 +1,42 @@
+"""The machine a stage runs on, as params.yaml describes it."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """What this machine lends to a stage. Changes no result but for the order of float sums
+    (device, threads).
+
+    device: cpu, cuda or auto (cuda when there is one).
+    threads: CPU threads of one training; fixed, so that results do not depend on the machine.
+    workers: processes that read data, or extract videos; 0 reads in the training process.
+    checkpoint_seconds: an interrupted training loses at most this much.
+    """
+
+    device: str
+    threads: int
+    workers: int
+    checkpoint_seconds: float
+
+    def __post_init__(self) -> None:
+        if self.device not in ("auto", "cpu", "cuda"):
+            raise ValueError(f"device is auto, cpu or cuda, got {self.device!r}")
+        if self.threads < 1 or self.workers < 0:
+            raise ValueError(f"threads >= 1 and workers >= 0, got {self.threads}, {self.workers}")
+
+
+def choose_device(machine: Machine) -> "torch.device":
+    """The device of the machine section, with torch made deterministic there."""
+    import torch
+
+    torch.set_num_threads(machine.threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    if machine.device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("machine.device is cuda, but torch sees none; set it to auto or cpu")
+    cuda = machine.device != "cpu" and torch.cuda.is_available()
+    return torch.device("cuda" if cuda else "cpu")

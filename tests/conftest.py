@@ -1,0 +1,40 @@
+"""Small streams on disk: what an extraction would have left, made of arrays."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from tsn.archives import OK, ManifestRow, archive_path, write_archive, write_manifest
+
+Entries = npt.NDArray[np.uint8]
+StreamWriter = Callable[[Path, Mapping[str, Entries]], Path]
+
+
+@pytest.fixture(scope="session")
+def write_stream() -> StreamWriter:
+    """Writes (T, H, W, C) entries by video as a stream directory and returns it."""
+
+    def write(folder: Path, videos: Mapping[str, Entries]) -> Path:
+        rows = []
+        for video, entries in videos.items():
+            write_archive(archive_path(folder, video), entries, 100)
+            length, height, width, _ = entries.shape
+            rows.append(
+                ManifestRow(
+                    video=video,
+                    entries=length,
+                    width=width,
+                    height=height,
+                    status=OK,
+                    reason="",
+                    key=hashlib.sha256(entries.tobytes()).hexdigest(),
+                )
+            )
+        write_manifest(rows, folder)
+        return folder
+
+    return write

@@ -1,0 +1,240 @@
+"""The solver by hand on networks of a few numbers, and its promises on small random ones."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from tsn.solver import (
+    Iteration,
+    SolverConfig,
+    learning_rate,
+    make_optimizer,
+    micro_batches,
+    momentum_state,
+    restore_momentum,
+    solve,
+)
+
+CPU = torch.device("cpu")
+SOLVER = SolverConfig(
+    iterations=2,
+    batch_size=1,
+    micro_batch=1,
+    base_lr=0.1,
+    lr_steps=(1,),
+    lr_factor=0.1,
+    momentum=0.9,
+    weight_decay=0.0,
+    clip_norm=1e9,
+)
+
+
+def linear(weight: list[list[float]], *, bias: bool = False) -> nn.Linear:
+    layer = nn.Linear(len(weight[0]), len(weight), bias=bias)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor(weight))
+        if bias:
+            layer.bias.zero_()
+    return layer
+
+
+def optimizer_of(network: nn.Module, solver: SolverConfig) -> torch.optim.SGD:
+    group = {"params": list(network.parameters()), "lr_mult": 1.0, "decay_mult": 1.0}
+    return make_optimizer([group], solver)
+
+
+def always(x: list[float], label: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+    while True:
+        yield torch.tensor([x]), torch.tensor([label])
+
+
+def run(
+    network: nn.Module,
+    inputs: Iterator[tuple[Tensor, Tensor]],
+    solver: SolverConfig,
+    optimizer: torch.optim.SGD | None = None,
+) -> list[Iteration]:
+    optimizer = optimizer or optimizer_of(network, solver)
+    return list(solve(network, optimizer, inputs, solver, seed=1, start=0))
+
+
+# -- the step -----------------------------------------------------------------------------------
+
+
+def test_two_steps_with_momentum_and_schedule_by_hand() -> None:
+    """Two classes, one input of 1, weights 0: p = 1/2, the gradient of label 0 is (-1/2, 1/2)."""
+    network = linear([[0.0], [0.0]])
+    first, second = run(network, always([1.0]), SOLVER)
+    assert first == Iteration(
+        0,
+        pytest.approx(math.log(2)),
+        1.0,
+        0.1,
+        pytest.approx(math.sqrt(0.5)),  # of equal scores the first class is predicted
+    )
+    p = 1 / (1 + math.exp(-0.1))  # the weights are (0.05, -0.05) now
+    velocity = 0.9 * 0.5 + (1 - p)
+    assert second.loss == pytest.approx(-math.log(p))
+    assert second.lr == pytest.approx(0.01)
+    expected = 0.05 + 0.01 * velocity
+    torch.testing.assert_close(network.weight.flatten(), torch.tensor([expected, -expected]))
+
+
+@pytest.mark.parametrize(
+    ("iteration", "rate"),
+    [(0, 0.001), (1499, 0.001), (1500, 1e-4), (2999, 1e-4), (3000, 1e-5), (3499, 1e-5)],
+)
+def test_learning_rate_of_the_released_ucf101_rgb_solver(iteration: int, rate: float) -> None:
+    solver = replace(SOLVER, iterations=3500, base_lr=0.001, lr_steps=(1500, 3000))
+    assert learning_rate(iteration, solver) == pytest.approx(rate)
+
+
+def test_learning_rate_without_steps_is_constant() -> None:
+    solver = replace(SOLVER, lr_steps=())
+    assert {learning_rate(i, solver) for i in range(10)} == {0.1}
+
+
+def test_groups_move_and_decay_by_their_multipliers() -> None:
+    """Inputs of 0 leave weights without gradient: they only decay. Biases get (-1/2, 1/2)."""
+    network = nn.Sequential(linear([[1.0], [1.0]], bias=True))
+    solver = replace(SOLVER, iterations=1, weight_decay=0.01)
+    groups = [
+        {"params": [network[0].weight], "lr_mult": 5.0, "decay_mult": 2.0},
+        {"params": [network[0].bias], "lr_mult": 2.0, "decay_mult": 0.0},
+    ]
+    optimizer = make_optimizer(groups, solver)
+    run(network, always([0.0]), solver, optimizer)
+    torch.testing.assert_close(
+        network[0].weight.flatten(), torch.full((2,), 1 - 5 * 0.1 * 2 * 0.01)
+    )
+    torch.testing.assert_close(network[0].bias, torch.tensor([0.1, -0.1]))  # 2 x 0.1 x 1/2
+
+
+@pytest.mark.parametrize("clip_norm", [0.5, 20.0])
+def test_clipped_step_is_as_long_as_rate_times_norm(clip_norm: float) -> None:
+    network = linear([[0.0] * 3] * 4)
+    solver = replace(SOLVER, iterations=1, clip_norm=clip_norm)
+    (step,) = run(network, always([1000.0, -2000.0, 500.0]), solver)
+    assert step.gradient_norm > 100 * clip_norm / 20  # reported as it was before clipping
+    assert network.weight.norm().item() == pytest.approx(0.1 * clip_norm, rel=1e-4)
+
+
+def test_gradient_below_the_norm_is_left_alone() -> None:
+    outcomes = []
+    for clip_norm in (10.0, 1e9):
+        network = linear([[0.0], [0.0]])
+        run(network, always([1.0]), replace(SOLVER, clip_norm=clip_norm))
+        outcomes.append(network.weight.clone())
+    assert torch.equal(*outcomes)
+
+
+@pytest.mark.parametrize("value", [math.inf, math.nan])
+def test_gradient_that_is_not_finite_stops_before_the_step(value: float) -> None:
+    network = linear([[0.25], [0.5]])
+    with pytest.raises(FloatingPointError, match="iteration 0: the gradient is not finite"):
+        run(network, always([value]), SOLVER)
+    assert network.weight.flatten().tolist() == [0.25, 0.5]
+
+
+# -- accumulation -------------------------------------------------------------------------------
+
+
+class Points(Dataset[tuple[Tensor, int]]):
+    """An endless stream of random points, item i a function of i."""
+
+    def __getitem__(self, position: int) -> tuple[Tensor, int]:
+        generator = torch.Generator().manual_seed(position)
+        return torch.randn(6, generator=generator), position % 3
+
+
+def small_network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3))
+
+
+@pytest.mark.parametrize("micro_batch", [1, 2, 4])
+def test_accumulated_batch_is_the_big_batch(micro_batch: int) -> None:
+    whole = replace(SOLVER, iterations=3, batch_size=8, micro_batch=8, clip_norm=0.3)
+    logs, networks = [], []
+    for solver in (whole, replace(whole, micro_batch=micro_batch)):
+        network = small_network()
+        inputs = micro_batches(Points(), solver, device=CPU, workers=0, start=0)
+        logs.append(run(network, inputs, solver))
+        networks.append(network.state_dict())
+    for one, other in zip(*logs, strict=True):
+        assert vars(one) == pytest.approx(vars(other), rel=1e-4)
+    for name, tensor in networks[0].items():
+        torch.testing.assert_close(networks[1][name], tensor, rtol=1e-4, atol=1e-6)
+
+
+def test_micro_batches_go_on_at_an_iteration() -> None:
+    solver = replace(SOLVER, iterations=4, batch_size=6, micro_batch=2)
+
+    def labels(start: int) -> list[list[int]]:
+        batches = micro_batches(Points(), solver, device=CPU, workers=0, start=start)
+        return [part[1].tolist() for part in batches]
+
+    assert len(labels(0)) == 12
+    assert labels(0)[:3] == [[0, 1], [2, 0], [1, 2]]
+    assert labels(3) == labels(0)[9:]
+    assert labels(4) == []
+
+
+# -- resuming -----------------------------------------------------------------------------------
+
+
+def test_resumed_with_dropout_is_the_uninterrupted_run_bit_for_bit() -> None:
+    solver = replace(SOLVER, iterations=6, batch_size=4, micro_batch=2, lr_steps=(2, 4))
+
+    def network_with_dropout() -> nn.Module:
+        return nn.Sequential(nn.Dropout(0.5), small_network())
+
+    def iterations(
+        network: nn.Module, optimizer: torch.optim.SGD, start: int
+    ) -> Iterator[Iteration]:
+        inputs = micro_batches(Points(), solver, device=CPU, workers=0, start=start)
+        return solve(network, optimizer, inputs, solver, seed=9, start=start)
+
+    whole = network_with_dropout()
+    log = list(iterations(whole, optimizer_of(whole, solver), 0))
+
+    first = network_with_dropout()
+    optimizer = optimizer_of(first, solver)
+    running = iterations(first, optimizer, 0)
+    kept = [next(running) for _ in range(3)]
+    momentum = {name: buffer.clone() for name, buffer in momentum_state(optimizer, first).items()}
+    weights = {name: tensor.clone() for name, tensor in first.state_dict().items()}
+
+    torch.manual_seed(12345)
+    second = network_with_dropout()
+    optimizer = optimizer_of(second, solver)
+    second.load_state_dict(weights)
+    restore_momentum(optimizer, second, momentum)
+    assert kept + list(iterations(second, optimizer, 3)) == log
+    assert all(torch.equal(second.state_dict()[name], whole.state_dict()[name]) for name in weights)
+
+
+def test_before_the_first_step_there_is_no_momentum() -> None:
+    network = small_network()
+    assert momentum_state(optimizer_of(network, SOLVER), network) == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"iterations": 0}, "iterations is at least 1, got 0"),
+        ({"batch_size": 10, "micro_batch": 4}, "10 is not a multiple of micro_batch 4"),
+        ({"micro_batch": 0}, "not a multiple of micro_batch 0"),
+        ({"lr_steps": (10, 5)}, r"lr_steps must rise, got \(10, 5\)"),
+        ({"lr_steps": (5, 5)}, "lr_steps must rise"),
+        ({"clip_norm": 0.0}, "clip_norm is above 0, got 0.0"),
+    ],
+)
+def test_bad_solver_is_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(SOLVER, **change)

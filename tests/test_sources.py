@@ -1,0 +1,36 @@
+"""The table of sources: each yields the ids of the videos it writes."""
+
+from pathlib import Path
+
+import pytest
+
+from tsn.folder import FolderConfig, folder_videos
+from tsn.sources import SOURCES
+from tsn.synthetic import SyntheticConfig
+
+SYNTHETIC = SyntheticConfig(
+    seed=1,
+    groups=3,
+    clips_per_group=1,
+    frames=6,
+    width=64,
+    height=64,
+    frames_per_second=25,
+    pan_share=0.0,
+)
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+def test_every_source_yields_the_videos_it_writes(tmp_path: Path, kind: str) -> None:
+    source = tmp_path / "in/A/a.mp4"
+    source.parent.mkdir(parents=True)
+    source.write_bytes(b"abc")
+    configs = {
+        "synthetic": SYNTHETIC,
+        "folder": FolderConfig(videos=str(tmp_path / "in"), lists=""),
+    }
+    row = SOURCES[kind]
+    assert isinstance(configs[kind], row.config)
+    videos = list(row.fetch(configs[kind], tmp_path / "videos", tmp_path / "lists"))
+    assert sorted(videos) == folder_videos(tmp_path / "videos")
+    assert (tmp_path / "lists").is_dir()
