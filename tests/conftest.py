@@ -1,6 +1,7 @@
-"""Small streams on disk: what an extraction would have left, made of arrays."""
+"""What several tests need: one thread each, and small streams on disk, made of arrays."""
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -12,6 +13,11 @@ from tsn.archives import OK, ManifestRow, archive_path, write_archive, write_man
 
 Entries = npt.NDArray[np.uint8]
 StreamWriter = Callable[[Path, Mapping[str, Entries]], Path]
+
+
+def pytest_configure() -> None:
+    """Tests share the cores with one another; on tiny inputs threads cost more than they give."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")

@@ -89,14 +89,14 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 class Outcome:
     log: list[dict[str, float]]
     weights: dict[str, torch.Tensor]
-    run: FakeRun
     training: Training
+    kept: list[Path]
 
 
 def attempt(
     snippets: TrainingSnippets,
+    run: FakeRun,
     *,
-    killed_at: int | None = None,
     machine: Machine = MACHINE,
     fingerprint: str = "f00d",
 ) -> Outcome:
@@ -116,27 +116,41 @@ def attempt(
         device = torch.device("cpu")
         return train(network, optimizer, snippets, CONFIG, device=device, workers=0, start=start)
 
-    run = FakeRun(killed_at)
     log = complete(training, iterations, run, text="train")
-    return Outcome(log, network.state_dict(), run, training)
+    return Outcome(log, network.state_dict(), training, kept_files())
+
+
+def kept_files() -> list[Path]:
+    return [path for path in Path().rglob("*") if path.is_file()]
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(snippets: TrainingSnippets, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("uninterrupted"))
-        return attempt(snippets, machine=replace(MACHINE, checkpoint_seconds=3600.0))
+        return attempt(snippets, FakeRun(), machine=replace(MACHINE, checkpoint_seconds=3600.0))
 
 
-@pytest.mark.parametrize("kills", [[1], [3], [1, 2, 3]])
+def test_uninterrupted_training_saves_nothing_before_its_time(uninterrupted: Outcome) -> None:
+    assert uninterrupted.kept == []
+    assert [row["iteration"] for row in uninterrupted.log] == [0, 1, 2, 3]
+    assert [row["lr"] for row in uninterrupted.log] == pytest.approx([0.1, 0.01, 0.01, 0.001])
+
+
+@pytest.mark.parametrize("kills", [[3], [1, 2, 3]])
 def test_killed_and_resumed_is_uninterrupted(
-    snippets: TrainingSnippets, uninterrupted: Outcome, kills: list[int]
+    snippets: TrainingSnippets,
+    uninterrupted: Outcome,
+    capsys: pytest.CaptureFixture[str],
+    kills: list[int],
 ) -> None:
     for killed_at in kills:
         with pytest.raises(KeyboardInterrupt):
-            attempt(snippets, killed_at=killed_at)
-    resumed = attempt(snippets)
-    assert resumed.run.steps == list(range(kills[-1], 4))
+            attempt(snippets, FakeRun(killed_at))
+    last = FakeRun()
+    resumed = attempt(snippets, last)
+    assert last.steps == [3]
+    assert "train: going on after iteration 3 of 4" in capsys.readouterr().out
     assert resumed.log == uninterrupted.log
     differing = [
         name
@@ -146,46 +160,23 @@ def test_killed_and_resumed_is_uninterrupted(
     assert differing == []
 
 
-def test_training_without_interruption_saves_nothing_before_its_time(
+def test_finished_training_is_not_trained_further_until_it_is_forgotten(
     snippets: TrainingSnippets, uninterrupted: Outcome
 ) -> None:
-    outcome = attempt(snippets, machine=replace(MACHINE, checkpoint_seconds=3600.0))
-    assert not outcome.training.path.exists()
-    assert outcome.log == uninterrupted.log
-    assert [row["iteration"] for row in outcome.log] == [0, 1, 2, 3]
-    assert [row["lr"] for row in outcome.log] == pytest.approx([0.1, 0.01, 0.01, 0.001])
-
-
-def test_killed_after_the_last_iteration_trains_no_further(
-    snippets: TrainingSnippets, uninterrupted: Outcome
-) -> None:
-    attempt(snippets)
-    again = attempt(snippets)
-    assert again.run.steps == []
-    assert again.log == uninterrupted.log
+    attempt(snippets, FakeRun())
+    nothing = FakeRun()
+    again = attempt(snippets, nothing)
+    assert nothing.steps == []
+    assert len(again.log) == len(uninterrupted.log)
+    assert again.kept == [training_run.PROGRESS / "f00d.safetensors"]
+    again.training.forget()
+    again.training.forget()
+    assert kept_files() == []
 
 
 def test_other_fingerprint_starts_at_the_beginning(snippets: TrainingSnippets) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        attempt(snippets, killed_at=2)
-    other = attempt(snippets, fingerprint="beef")
-    assert other.run.steps == [0, 1, 2, 3]
-
-
-def test_forgotten_training_leaves_nothing(snippets: TrainingSnippets, project: Path) -> None:
-    outcome = attempt(snippets)
-    kept = [path for path in project.rglob("*") if path.is_file()]
-    assert kept == [project / training_run.PROGRESS / "f00d.safetensors"]
-    outcome.training.forget()
-    outcome.training.forget()
-    assert not any(path.is_file() for path in project.rglob("*"))
-
-
-def test_resuming_is_said(snippets: TrainingSnippets, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        attempt(snippets, killed_at=3)
-    capsys.readouterr()
-    attempt(snippets)
-    said = capsys.readouterr().out
-    assert "train: going on after iteration 3 of 4" in said
-    assert "train: 4 iterations, loss" in said
+    for fingerprint in ("f00d", "beef"):
+        run = FakeRun(killed_at=1)
+        with pytest.raises(KeyboardInterrupt):
+            attempt(snippets, run, fingerprint=fingerprint)
+        assert run.steps == [0]

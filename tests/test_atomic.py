@@ -1,0 +1,35 @@
+"""A file is complete or absent."""
+
+from pathlib import Path
+
+import pytest
+
+from tsn.atomic import atomic_path
+
+
+def test_file_appears_when_the_block_ends(tmp_path: Path) -> None:
+    target = tmp_path / "a/b/file"
+    with atomic_path(target) as temporary:
+        temporary.write_text("new")
+        assert not target.exists()
+        assert temporary.parent == target.parent  # so that the rename stays in one file system
+    assert [path.name for path in target.parent.iterdir()] == ["file"]
+    assert target.read_text() == "new"
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
+def test_interrupted_block_leaves_what_was_there(tmp_path: Path, error: BaseException) -> None:
+    target = tmp_path / "file"
+    target.write_text("old")
+    with pytest.raises(type(error)), atomic_path(target) as temporary:
+        temporary.write_text("half")
+        raise error
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert target.read_text() == "old"
+
+
+def test_two_writers_do_not_share_a_name(tmp_path: Path) -> None:
+    with atomic_path(tmp_path / "file") as first, atomic_path(tmp_path / "file") as second:
+        first.write_text("1")
+        second.write_text("2")
+    assert (tmp_path / "file").read_text() == "1"

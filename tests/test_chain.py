@@ -1,0 +1,161 @@
+"""The chain end to end: `dvc repro` in a copy of the project without .git, on tiny trainings."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+BINARIES = Path(sys.executable).parent
+ROOT = Path(__file__).parents[1]
+COPIED = ("tsn", "stages", "flows", "params.yaml", "dvc.yaml", "pyproject.toml", ".dvcignore")
+MODALITIES = ["rgb", "flow"]
+pytestmark = pytest.mark.slow
+
+
+def shrink(path: Path) -> None:
+    """The synthetic recipe at the smallest size that still runs every stage."""
+    yaml = YAML()
+    params = yaml.load(path)
+    params["modalities"] = MODALITIES
+    params["machine"].update(device="cpu", workers=0)
+    recipe = params["recipes"]["synthetic"]
+    recipe["source"]["synthetic"].update(groups=3, clips_per_group=1, frames=8)
+    for row in MODALITIES:
+        recipe["extract"][row].update(width=64, height=48)
+        recipe["train"][row]["input_size"] = 32
+        recipe["train"][row]["solver"].update(
+            iterations=2, batch_size=4, micro_batch=2, lr_steps=[1]
+        )
+    recipe["extract"]["flow"]["engine"] = "dis"
+    recipe["init"]["pretext"]["input_size"] = 32
+    recipe["init"]["pretext"]["solver"].update(
+        iterations=2, batch_size=4, micro_batch=4, lr_steps=[1]
+    )
+    recipe["score"].update(snippets=2)
+    recipe["fusion"]["combinations"] = {"rgb+flow": {"rgb": 1.0, "flow": 1.5}}
+    yaml.dump(params, path)
+
+
+def edit(workspace: Path, *keys: str, value: object) -> None:
+    yaml = YAML()
+    path = workspace / "params.yaml"
+    params = yaml.load(path)
+    section = params
+    for key in keys[:-1]:
+        section = section[key]
+    section[keys[-1]] = value
+    yaml.dump(params, path)
+
+
+def environment(workspace: Path) -> Mapping[str, str]:
+    return {
+        **os.environ,
+        "PATH": f"{BINARIES}{os.pathsep}{os.environ['PATH']}",
+        "MLFLOW_TRACKING_URI": f"sqlite:///{workspace / 'mlflow.db'}",
+        "DVC_NO_ANALYTICS": "true",
+    }
+
+
+def dvc(workspace: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [BINARIES / "dvc", *arguments],
+        cwd=workspace,
+        env=environment(workspace),
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project, as a zip download gives it, after `dvc repro`."""
+    folder = tmp_path_factory.mktemp("chain")
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / name)
+    shrink(folder / "params.yaml")
+    assert dvc(folder, "init", "--no-scm", "-q").returncode == 0
+    done = dvc(folder, "--wait-for-lock", "repro")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return folder
+
+
+def test_every_split_and_the_mean_are_measured(workspace: Path) -> None:
+    rows = [*MODALITIES, "rgb+flow"]
+    for name in ("split1", "split2", "split3", "mean"):
+        metrics = json.loads((workspace / f"metrics/synthetic/{name}.json").read_text())
+        assert sorted(metrics) == sorted(rows)
+        for row in metrics.values():
+            assert row.keys() >= {"mean_class_accuracy", "top1", "top5"}
+    splits = [
+        json.loads((workspace / f"metrics/synthetic/split{k}.json").read_text()) for k in (1, 2, 3)
+    ]
+    mean = json.loads((workspace / "metrics/synthetic/mean.json").read_text())
+    expected = sum(split["rgb+flow"]["top1"] for split in splits) / 3
+    assert mean["rgb+flow"]["top1"] == pytest.approx(expected)
+    assert "rgb+flow" in (workspace / "reports/synthetic/table.txt").read_text()
+
+
+def test_a_second_repro_runs_nothing(workspace: Path) -> None:
+    done = dvc(workspace, "repro")
+    assert done.returncode == 0
+    assert "Running stage" not in done.stdout
+    assert json.loads(dvc(workspace, "status", "--json").stdout) == {}
+
+
+def test_mlflow_holds_a_run_for_every_cell_split_and_the_mean(workspace: Path) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{workspace / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("synthetic")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    by_stage: dict[str, list[object]] = {}
+    for run in runs:
+        by_stage.setdefault(run.data.tags["stage"], []).append(run)
+    counts = {stage: len(found) for stage, found in by_stage.items()}
+    assert counts == {"pretrain": 1, "cell": 6, "fuse": 3, "report": 1}
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    for run in runs:
+        if run.data.tags["stage"] == "cell":
+            assert run.data.metrics.keys() >= {"train/loss", "train/lr", "test/top1"}
+            assert run.data.params["train.solver.iterations"] == "2"
+            assert run.data.tags["dvc.stage"].startswith("train@synthetic-")
+            files = {file.path for file in client.list_artifacts(run.info.run_id)}
+            assert files >= {"inputs.png", "log.csv", "training.png"}
+            assert any(file.endswith(".npz") for file in files)
+
+
+def test_a_changed_flow_parameter_leaves_the_rgb_cells_alone(workspace: Path) -> None:
+    before = (workspace / "params.yaml").read_text()
+    edit(workspace, "recipes", "synthetic", "train", "flow", "solver", "base_lr", value=0.5)
+    try:
+        stale = json.loads(dvc(workspace, "status", "--json").stdout)
+        assert {name for name in stale if name.startswith("train")} == {
+            f"train@synthetic-{split}-flow" for split in (1, 2, 3)
+        }
+    finally:
+        (workspace / "params.yaml").write_text(before)
+
+
+def test_a_mistyped_parameter_is_refused_by_name_and_nothing_is_recorded(workspace: Path) -> None:
+    params, lock = (workspace / "params.yaml").read_text(), (workspace / "dvc.lock").read_text()
+    edit(workspace, "recipes", "synthetic", "train", "rgb", "dropuot", value=0.5)
+    try:
+        done = dvc(workspace, "repro", "train@synthetic-1-rgb")
+        assert done.returncode != 0
+        assert "recipes.synthetic.train.rgb.dropuot: unknown key; valid: seed" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert (workspace / "dvc.lock").read_text() == lock
+    finally:
+        (workspace / "params.yaml").write_text(params)
+        dvc(workspace, "checkout", "--force", "-q")

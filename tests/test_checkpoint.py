@@ -1,0 +1,215 @@
+"""Weights come back bit for bit, with the card that says what they are, or are refused."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from tsn import checkpoint
+from tsn.checkpoint import (
+    CheckpointError,
+    ModelCard,
+    load_card,
+    load_initial,
+    load_model,
+    load_progress,
+    load_tensors,
+    refuse_other_cell,
+    save_initial,
+    save_model,
+    save_progress,
+    save_tensors,
+)
+from tsn.network import NetworkConfig, TemporalSegmentNetwork, build_network
+
+CLASSES = ("Über Kopf", "b;c", "a")
+CARD = ModelCard(
+    dataset="synthetic",
+    split=2,
+    modality="flow",
+    classes=CLASSES,
+    input_size=32,
+    network=NetworkConfig(
+        backbone="bn_inception_quarter",
+        consensus="weighted_average",
+        num_segments=3,
+        dropout=0.5,
+        partial_bn=True,
+    ),
+    iterations=7,
+    fingerprint="f00d",
+)
+
+
+def network() -> TemporalSegmentNetwork:
+    built = build_network(
+        CARD.network, in_channels=10, num_classes=3, generator=torch.Generator().manual_seed(1)
+    )
+    with torch.no_grad():
+        built.consensus.logits.copy_(torch.tensor([0.5, -1.0, 2.0]))
+    return built
+
+
+@pytest.fixture(scope="module")
+def trained() -> TemporalSegmentNetwork:
+    return network().to(memory_format=torch.channels_last)
+
+
+@pytest.fixture
+def folder(trained: TemporalSegmentNetwork, tmp_path: Path) -> Path:
+    save_model(trained, CARD, tmp_path / "model")
+    return tmp_path / "model"
+
+
+def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_model_comes_back_bit_for_bit_in_evaluation_mode(
+    folder: Path, trained: TemporalSegmentNetwork
+) -> None:
+    loaded, card = load_model(folder)
+    assert card == CARD
+    assert equal(loaded.state_dict(), trained.state_dict())
+    assert not loaded.training
+    snippets = torch.randn(2, 3, 10, 32, 32, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        ours, theirs = loaded(snippets), network().eval()(snippets)
+    assert torch.equal(ours, theirs)
+
+
+def test_saved_bytes_depend_on_the_weights_alone(
+    folder: Path, trained: TemporalSegmentNetwork, tmp_path: Path
+) -> None:
+    save_model(network(), CARD, tmp_path / "again")  # the same weights in another memory layout
+    for name in (checkpoint.WEIGHTS, checkpoint.SIDECAR):
+        assert (folder / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+
+def test_card_reads_without_the_weights(folder: Path) -> None:
+    (folder / checkpoint.WEIGHTS).unlink()
+    assert load_card(folder) == CARD
+    text = (folder / checkpoint.SIDECAR).read_text(encoding="utf-8")
+    assert "Über Kopf" in text
+    assert json.loads(text)["network"]["num_segments"] == 3
+
+
+def test_truncated_weights_are_refused(folder: Path) -> None:
+    path = folder / checkpoint.WEIGHTS
+    whole = path.read_bytes()
+    for size in (0, 4, 200, len(whole) - 1):
+        path.write_bytes(whole[:size])
+        with pytest.raises(CheckpointError, match=r"weights\.safetensors: not a complete"):
+            load_model(folder)
+
+
+def test_weights_of_another_network_are_refused(folder: Path) -> None:
+    card = replace(CARD, classes=(*CLASSES, "d"))
+    save_model(network(), card, folder)
+    with pytest.raises(CheckpointError, match=r"(?s)do not fit their sidecar.*fc\.weight"):
+        load_model(folder)
+
+
+def test_missing_files_are_refused_with_the_stage_to_run(folder: Path) -> None:
+    (folder / checkpoint.WEIGHTS).unlink()
+    with pytest.raises(FileNotFoundError, match=r"weights\.safetensors: no such weights; run"):
+        load_model(folder)
+    with pytest.raises(FileNotFoundError, match="no such model; run the train stage"):
+        load_model(folder / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"dataset": "ucf101"}, "trained for dataset 'synthetic', asked for 'ucf101'"),
+        ({"split": 1}, "trained for split 2, asked for 1; train synthetic split 1 flow instead"),
+        ({"name": "warped_flow"}, "trained for modality 'flow', asked for 'warped_flow'"),
+        ({"classes": CLASSES[::-1]}, "trained for classes"),
+    ],
+)
+def test_model_of_another_cell_is_refused(change: dict[str, object], message: str) -> None:
+    cell = {"dataset": "synthetic", "split": 2, "name": "flow", "classes": CLASSES}
+    refuse_other_cell(CARD, **cell, folder=Path("m"))
+    with pytest.raises(CheckpointError, match=f"m/weights.json: {message}"):
+        refuse_other_cell(CARD, **(cell | change), folder=Path("m"))
+
+
+def test_failed_save_leaves_the_file_that_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "t.safetensors"
+    save_tensors({"a": torch.tensor([1.0])}, path, {})
+
+    def fail(tensors: object, file: Path, metadata: object) -> None:
+        Path(file).write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(checkpoint, "save_file", fail)
+    for target in (path, tmp_path / "new.safetensors"):
+        with pytest.raises(OSError, match="disk full"):
+            save_tensors({"a": torch.tensor([2.0])}, target, {})
+    assert [file.name for file in tmp_path.iterdir()] == ["t.safetensors"]
+    assert load_tensors(path)[0]["a"].tolist() == [1.0]
+
+
+def test_tensors_of_any_layout_and_type_come_back(tmp_path: Path) -> None:
+    tensors = {
+        "turned": torch.arange(6.0).view(2, 3).t(),
+        "channels_last": torch.rand(2, 3, 4, 4).to(memory_format=torch.channels_last),
+        "count": torch.tensor(7),
+        "gradient": torch.ones(2, requires_grad=True),
+        "half": torch.tensor([0.1], dtype=torch.bfloat16),
+    }
+    save_tensors(tensors, tmp_path / "t", {"note": "ü"})
+    loaded, metadata = load_tensors(tmp_path / "t")
+    assert equal(loaded, tensors)
+    assert metadata == {"note": "ü"}
+
+
+# -- progress -----------------------------------------------------------------------------------
+
+
+def test_progress_comes_back_for_its_fingerprint_only(
+    tmp_path: Path, trained: TemporalSegmentNetwork
+) -> None:
+    path = tmp_path / "p.safetensors"
+    momentum = {"fc.weight": torch.full((3, 256), 0.1)}
+    log = [{"iteration": 0, "loss": 0.1 + 0.2, "lr": 1e-3}]
+    assert load_progress(path, "f00d") is None
+    save_progress(path, trained, momentum, fingerprint="f00d", log=log)
+    assert load_progress(path, "beef") is None
+    found = load_progress(path, "f00d")
+    assert found is not None
+    assert equal(found.network, trained.state_dict())
+    assert equal(found.momentum, momentum)
+    assert found.log == log
+
+
+# -- initial weights ----------------------------------------------------------------------------
+
+
+def test_initial_weights_come_back(tmp_path: Path) -> None:
+    tensors = {"conv1_7x7_s2.bias": torch.arange(4.0)}
+    save_initial(tmp_path / "init", "pretext", "bn_inception_quarter", tensors)
+    loaded = load_initial(tmp_path / "init", "bn_inception_quarter")
+    assert loaded is not None
+    assert equal(loaded, tensors)
+
+
+def test_training_from_scratch_has_no_initial_weights(tmp_path: Path) -> None:
+    save_initial(tmp_path, "scratch", "bn_inception", None)
+    assert load_initial(tmp_path, "bn_inception") is None
+    assert not (tmp_path / checkpoint.INIT_WEIGHTS).exists()
+
+
+def test_initial_weights_of_another_backbone_are_refused(tmp_path: Path) -> None:
+    save_initial(tmp_path, "scratch", "bn_inception", None)
+    with pytest.raises(
+        CheckpointError, match="are for bn_inception, the recipe trains bn_inception_half"
+    ):
+        load_initial(tmp_path, "bn_inception_half")
+    with pytest.raises(FileNotFoundError, match="run the pretrain stage first"):
+        load_initial(tmp_path / "nowhere", "bn_inception")

@@ -1,0 +1,101 @@
+"""Stages as programs: how they fail, stop and end, seen from outside."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stages import command
+
+ROOT = Path(__file__).parents[1]
+STAGE = """
+import argparse, sys, time
+from stages import command
+
+def main(args):
+    {body}
+
+parser = argparse.ArgumentParser(prog="stage")
+parser.add_argument("--count", type=int)
+command.run(parser, main)
+"""
+WAITING = """try:
+        print("ready", flush=True)
+        time.sleep(60)
+    finally:
+        print("cleaned", flush=True)"""
+# Starts a stage that shares its output, and waits for it.
+PARENT = """
+import subprocess, sys
+subprocess.run([sys.executable, "-c", sys.argv[1]])
+"""
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(body: str, *arguments: str) -> tuple[int, str, str]:
+    with start(STAGE.format(body=body), *arguments) as process:
+        out, err = process.communicate(timeout=30)
+        return process.returncode, out, err
+
+
+def test_finished_stage_is_quiet() -> None:
+    assert run("print(args.count)", "--count", "3") == (0, "3\n", "")
+
+
+@pytest.mark.parametrize("error", ["ValueError", "FileNotFoundError", "FloatingPointError"])
+def test_expected_error_is_one_readable_line(error: str) -> None:
+    code, _, err = run(f"raise {error}('a.csv line 3: unknown class Foo')")
+    assert code == 1
+    assert err == "\nstage: a.csv line 3: unknown class Foo\n"
+
+
+def test_unexpected_error_shows_where_it_was() -> None:
+    code, _, err = run("raise KeyError('bug')")
+    assert code == 1
+    assert "Traceback" in err
+    assert err.endswith("KeyError: 'bug'\n")
+
+
+def test_wrong_argument_is_refused_with_the_usage() -> None:
+    code, _, err = run("pass", "--count", "many")
+    assert code == 2
+    assert err.startswith("usage: stage")
+    assert "invalid int value: 'many'" in err
+
+
+def test_terminated_stage_cleans_up() -> None:
+    with start(STAGE.format(body=WAITING)) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (143, "cleaned\n", "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the Linux kernel")
+def test_stage_ends_with_its_parent_even_by_kill_9() -> None:
+    with start(PARENT, STAGE.format(body=WAITING)) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == "ready\n"
+        parent.kill()
+        out, _ = parent.communicate(timeout=30)  # ends when the stage has closed its output
+    assert out == "cleaned\n"
+
+
+def test_progress_yields_everything_and_is_quiet_without_a_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    items = command.progress(iter("abc"), total=3, unit="it", text="train")
+    assert list(items) == ["a", "b", "c"]
+    assert capsys.readouterr() == ("", "")

@@ -1,0 +1,140 @@
+"""The score of a video against the same taken apart: one crop after another, means in numpy."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from tsn import crops as geometry
+from tsn import sampling, scoring
+from tsn.archives import read_entries
+from tsn.inputs import normalise
+from tsn.modality import modality
+from tsn.network import NetworkConfig, TemporalSegmentNetwork, build_network
+from tsn.snippets import Clip, TestingSnippets, listed_clips
+from tsn.splits import ListedVideo
+
+NUM_SNIPPETS, SIZE = 3, 32
+FLOW = modality("flow")
+
+
+def network(consensus: str = "average") -> TemporalSegmentNetwork:
+    built = build_network(
+        NetworkConfig(
+            backbone="bn_inception_quarter",
+            consensus=consensus,
+            num_segments=3,
+            dropout=0.9,
+            partial_bn=True,
+        ),
+        in_channels=10,
+        num_classes=4,
+        generator=torch.Generator().manual_seed(1),
+    )
+    with torch.no_grad():
+        built.fc.weight.mul_(100)
+    return built
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory, write_stream: Callable) -> list[Clip]:
+    generator = np.random.default_rng(1)
+    videos = {
+        f"a/{length}.avi": generator.integers(0, 256, (length, 36, 44, 2), dtype=np.uint8)
+        for length in (12, 5)  # the second is one snippet long
+    }
+    stream = write_stream(tmp_path_factory.mktemp("flow"), videos)
+    found, _ = listed_clips([ListedVideo(v, 0, "g", ()) for v in videos], stream, FLOW)
+    return found
+
+
+def dataset(clips: list[Clip]) -> TestingSnippets:
+    return TestingSnippets(clips, FLOW, snippets=NUM_SNIPPETS, crops="ten_crop", size=SIZE)
+
+
+def score(
+    net: TemporalSegmentNetwork, clips: list[Clip], *, batch: int, workers: int = 0
+) -> list[np.ndarray]:
+    return list(
+        scoring.score_videos(
+            net, dataset(clips), batch=batch, device=torch.device("cpu"), workers=workers
+        )
+    )
+
+
+@torch.no_grad()
+def naive_snippet_scores(net: TemporalSegmentNetwork, clip: Clip) -> np.ndarray:
+    """(S, classes): each crop cut, mirrored, normalised and scored by itself."""
+    rows = []
+    for start in sampling.testing_starts(clip.entries, NUM_SNIPPETS, 5):
+        entries = read_entries(clip.archive, range(start, start + 5)).astype(np.float32)  # T H W C
+        alone = []
+        for box, mirrored in geometry.testing_crops("ten_crop", 44, 36, SIZE):
+            crop = entries[:, box.y : box.y + SIZE, box.x : box.x + SIZE]
+            if mirrored:
+                crop = crop[:, :, ::-1] * [-1, 1] + [255, 0]
+            planes = crop.transpose(0, 3, 1, 2).reshape(10, SIZE, SIZE) - 128
+            pixels = torch.from_numpy(np.ascontiguousarray(planes)).float()
+            alone.append(net.snippet_scores(pixels[None])[0].numpy())
+        rows.append(np.mean(alone, axis=0))
+    return np.stack(rows)
+
+
+def test_scores_are_means_over_crops_of_what_the_network_says(clips: list[Clip]) -> None:
+    net = network()
+    net.train()  # scoring has to switch dropout off itself
+    scored = score(net, clips, batch=7)
+    net.eval()
+    assert len(scored) == len(clips)
+    for snippets, clip in zip(scored, clips, strict=True):
+        expected = naive_snippet_scores(net, clip)
+        assert expected.std(axis=1).min() > 0.01
+        np.testing.assert_allclose(snippets, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_every_snippet_of_the_shortest_video_is_the_same(clips: list[Clip]) -> None:
+    _, shortest = score(network(), clips, batch=10)
+    assert np.array_equal(shortest[0], shortest[1])
+    assert np.array_equal(shortest[0], shortest[2])
+
+
+def test_batched_is_single_and_shared_is_alone(clips: list[Clip]) -> None:
+    net = network()
+    single = score(net, clips, batch=1)
+    for batch, workers in ((7, 0), (1000, 0), (1, 1)):
+        for one, other in zip(single, score(net, clips, batch=batch, workers=workers), strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
+
+
+def test_video_score_is_the_mean_over_snippets() -> None:
+    snippets = [np.array([[1, 5], [3, 1]], np.float32), np.array([[0, 0], [2, -2]], np.float32)]
+    assert scoring.video_scores(network(), snippets).tolist() == [[2, 3], [1, -1]]
+
+
+def test_video_score_follows_the_consensus_of_the_network() -> None:
+    snippets = [np.array([[1, 5], [3, 1]], np.float32)]
+    assert scoring.video_scores(network("max"), snippets).tolist() == [[3, 5]]
+    weighted = network("weighted_average")
+    with torch.no_grad():
+        weighted.consensus.logits.copy_(torch.tensor([0.0, 0.0, 3.0]).log1p())
+    # Two snippets fall into segments 0 and 1 of 3, whose logits are equal.
+    np.testing.assert_allclose(scoring.video_scores(weighted, snippets), [[2, 3]], rtol=1e-6)
+
+
+def test_normalised_crops_are_what_training_sees(clips: list[Clip]) -> None:
+    crops = dataset(clips)[0]
+    assert torch.equal(normalise(crops, FLOW), crops.float() - 128)
+
+
+@pytest.mark.parametrize(
+    ("snippets", "crops", "batch", "message"),
+    [
+        (0, "ten_crop", 1, "at least 1, got 0, 1"),
+        (25, "ten_crop", 0, "at least 1, got 25, 0"),
+        (25, "five_crop", 1, "unknown crops 'five_crop'; one of: ten_crop, centre"),
+    ],
+)
+def test_bad_config_is_refused(snippets: int, crops: str, batch: int, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        scoring.ScoringConfig(snippets=snippets, crops=crops, batch=batch)
