@@ -49,4 +49,4 @@ def check_recipe(content: params.Content, name: str) -> None:
 
 
 if __name__ == "__main__":
-    command.run(argparse.ArgumentParser(prog="params", description=__doc__), main)
+    command.run(argparse.ArgumentParser(prog="check", description=__doc__), main)

@@ -67,6 +67,20 @@ def draw(args: argparse.Namespace, mean: Mapping[str, Accuracy], splits: Splits)
             path=args.out / "per_class.png",
         )
     )
+    first = min(splits)
+    logs = {
+        name: pd.read_csv(args.models / str(first) / name / "log.csv")
+        for name in mean
+        if not results.is_combination(name)
+    }
+    figures.training_curves(logs, args.out / "training.png", f"Training, split {first}")
+    shown.append(
+        Figure(
+            title="Training",
+            caption=f"Loss, accuracy and learning rate of split {first}'s networks.",
+            path=args.out / "training.png",
+        )
+    )
     if any(row["by_tag"] for row in mean.values()):
         figures.tag_bars(mean, args.out / "tags.png")
         shown.append(
@@ -113,6 +127,7 @@ if __name__ == "__main__":
     parser.add_argument("--dataset", required=True, help="a recipe of params.yaml")
     parser.add_argument("--metrics", required=True, type=Path, help="folder of split<k>.json")
     parser.add_argument("--plots", required=True, type=Path, help="folder of fuse's tables")
+    parser.add_argument("--models", required=True, type=Path, help="folder of trained models")
     parser.add_argument("--lists", required=True, type=Path, help="folder of the split lists")
     parser.add_argument("--mean", required=True, type=Path, help="out: mean.json")
     parser.add_argument("--out", required=True, type=Path, help="out: tables, figures, page")

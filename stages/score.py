@@ -32,6 +32,8 @@ def main(args: argparse.Namespace) -> None:
         refuse_other_cell(card, args.dataset, args.split, args.modality, classes, args.model)
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         clips, dropped = listed_clips(read_list(args.list), args.stream, row)
+        if not clips:
+            raise ValueError(f"{args.list}: no video of it could be extracted")
         dataset = TestingSnippets(
             clips, row, snippets=config.snippets, crops=config.crops, size=card.input_size
         )

@@ -9,7 +9,7 @@ import cv2
 import pandas as pd
 import torch
 
-from stages import command, figures, params, provenance, tracking
+from stages import command, params, provenance, tracking
 from stages.machine import Machine, choose_device
 from stages.training_run import LOG_COLUMNS, Training, complete
 from tsn.archives import MANIFEST
@@ -117,10 +117,9 @@ def train_cell(
         save_model(network, card, out)
         write_log(log, out)
         picture(snippets, config, out / "inputs.png")
-        figures.training_curves({card.modality: pd.DataFrame(log)}, out / "training.png")
         run.log_dataset(f"{card.dataset} split {card.split} train", card.fingerprint, "training")
         run.set_tags({"quarantined_videos": str(num_dropped)})
-        for name in ("log.csv", "inputs.png", "training.png", "weights.json"):
+        for name in ("log.csv", "inputs.png", "weights.json"):
             run.log_artifact(out / name)
     training.forget()
 

@@ -41,10 +41,9 @@ _CENTRAL_HEADER_BYTES = 46
 class ArchiveError(ValueError):
     """An archive that is not what it should be: truncated, short, damaged or of another layout."""
 
-    def __init__(self, path: Path, found: str) -> None:
-        super().__init__(
-            f"{path}: {found}. Delete the file and run the extraction of its stream again."
-        )
+    def __init__(self, path: Path | str, found: str = "") -> None:
+        hint = "Delete the file and run the extraction of its stream again."
+        super().__init__(f"{path}: {found}. {hint}" if found else path)  # a worker hands on text
 
 
 @dataclass(frozen=True, kw_only=True)

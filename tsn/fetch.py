@@ -1,6 +1,7 @@
 """Downloads that survive a bad line: several mirrors, resumed by range, checked by SHA-256."""
 
 import hashlib
+import http.client
 import logging
 import time
 import urllib.error
@@ -32,6 +33,7 @@ def fetch(urls: Sequence[str], target: Path, *, sha256: str, attempts: int = 3) 
     for url in urls:
         for attempt in range(attempts):
             try:
+                continued = partial.exists()
                 _continue(url, partial)
                 if _matches(partial, sha256):
                     partial.replace(target)
@@ -39,8 +41,9 @@ def fetch(urls: Sequence[str], target: Path, *, sha256: str, attempts: int = 3) 
                 found = _digest(partial)
                 partial.unlink()
                 failures.append(f"{url}: expected SHA-256 {sha256}, got {found}")
-                break
-            except (OSError, urllib.error.URLError) as error:
+                if not continued:  # else: what was continued may have been of another file
+                    break
+            except (OSError, http.client.HTTPException) as error:
                 failures.append(f"{url}: {error}")
                 if isinstance(error, urllib.error.HTTPError) and error.code < 500:
                     break

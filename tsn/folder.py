@@ -72,10 +72,15 @@ def _list_files(folder: Path) -> list[Path]:
         raise SourceError(
             f"{folder}: no such folder of lists; set it in the recipe's source section"
         )
-    return [path for path in sorted(folder.iterdir()) if path.is_file()]
+    files = (path for path in sorted(folder.iterdir()) if path.is_file())
+    return [path for path in files if not path.name.startswith(".")]
 
 
 def _visible_files(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and not any(p.startswith(".") for p in path.relative_to(folder).parts):
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            yield from _visible_files(path)
+        elif path.is_file():
             yield path

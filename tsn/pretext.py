@@ -101,7 +101,7 @@ def pretext_image(label: int, size: int, generator: np.random.Generator) -> Imag
 def _textured(hue: int, size: int, generator: np.random.Generator) -> Image:
     coarse = generator.uniform(-1, 1, (int(generator.integers(3, size // 3)),) * 2)
     noise = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
-    value = generator.uniform(90, 190) + generator.uniform(10, 60) * noise
+    value = generator.uniform(90, 190) + generator.uniform(5, 30) * noise
     hsv = np.empty((size, size, 3), np.float64)
     hsv[..., 0] = (hue + generator.uniform(-8, 8)) % 180
     hsv[..., 1] = generator.uniform(60, 200)
@@ -127,7 +127,10 @@ class PretextNetwork(nn.Module):
 def pretext_network(config: PretextConfig) -> PretextNetwork:
     """A freshly initialised network for the task."""
     network = PretextNetwork(config.backbone)
-    initialise(network, torch.Generator().manual_seed(config.seed))
+    generator = torch.Generator().manual_seed(config.seed)
+    initialise(network, generator)
+    nn.init.normal_(network.classifier.weight, std=0.01, generator=generator)
+    nn.init.zeros_(network.classifier.bias)
     return network
 
 

@@ -55,7 +55,7 @@ def load_scores(path: Path) -> VideoScores:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such scores; run the score stage of this cell first")
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             header = json.loads(str(arrays["header"]))
             return VideoScores(
                 dataset=header["dataset"],
@@ -68,5 +68,5 @@ def load_scores(path: Path) -> VideoScores:
                 snippets=arrays["snippets"],
                 scores=arrays["scores"],
             )
-    except (BadZipFile, KeyError, ValueError) as error:
+    except (BadZipFile, EOFError, KeyError, TypeError, ValueError) as error:
         raise ScoreError(f"{path}: not a score file of this pipeline ({error})") from error

@@ -41,6 +41,10 @@ class SolverConfig:
             )
         if list(self.lr_steps) != sorted(set(self.lr_steps)):
             raise ValueError(f"lr_steps must rise, got {self.lr_steps}")
+        if self.base_lr <= 0:
+            raise ValueError(f"base_lr is above 0, got {self.base_lr}")
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"momentum is in [0, 1), got {self.momentum}")
         if self.clip_norm <= 0:
             raise ValueError(f"clip_norm is above 0, got {self.clip_norm}")
 
@@ -85,6 +89,7 @@ def micro_batches(
         sampler=range(start * solver.batch_size, solver.iterations * solver.batch_size),
         num_workers=workers,
         pin_memory=device.type == "cuda",
+        generator=torch.Generator(),
     )
     for inputs, labels in loader:
         yield inputs.to(device, non_blocking=True), labels.to(device, non_blocking=True)

@@ -123,9 +123,7 @@ Tags = Mapping[str, tuple[str, ...]]
 
 def _ucf101(videos: Sequence[str], lists: Path, config: SplitConfig, tags: Tags) -> SplitLists:
     """classInd.txt, trainlist01.txt, testlist01.txt, ... as UCF101 ships them."""
-    classes = _chosen_classes(
-        [line.video.partition(" ")[2] for line in _lines(lists / "classInd.txt")], config
-    )
+    names = [line.video.partition(" ")[2] for line in _lines(lists / "classInd.txt")]
     train: dict[int, list[_Line]] = {}
     test: dict[int, list[_Line]] = {}
     for split in range(1, config.splits + 1):
@@ -137,7 +135,7 @@ def _ucf101(videos: Sequence[str], lists: Path, config: SplitConfig, tags: Tags)
                 for line in _lines(lists / f"{side}list{split:02}.txt")
             ]
             out[split] = named
-    return _assemble(videos, classes, train, test, config, tags, lists / "classInd.txt")
+    return _assemble(videos, names, train, test, config, tags, lists / "classInd.txt")
 
 
 def _hmdb51(videos: Sequence[str], lists: Path, config: SplitConfig, tags: Tags) -> SplitLists:
@@ -146,12 +144,11 @@ def _hmdb51(videos: Sequence[str], lists: Path, config: SplitConfig, tags: Tags)
     names = sorted(path.name.removesuffix(suffix) for path in lists.glob(f"*{suffix}"))
     if not names:
         raise SplitError(f"{lists}: no *{suffix} in this folder")
-    classes = _chosen_classes(names, config)
     train: dict[int, list[_Line]] = defaultdict(list)
     test: dict[int, list[_Line]] = defaultdict(list)
     sides = {"0": None, "1": train, "2": test}
     for split in range(1, config.splits + 1):
-        for name in classes:
+        for name in _chosen_classes(names, config):
             for line in _lines(lists / f"{name}_test_split{split}.txt"):
                 clip, _, code = line.video.rpartition(" ")
                 if code not in sides:
@@ -159,12 +156,13 @@ def _hmdb51(videos: Sequence[str], lists: Path, config: SplitConfig, tags: Tags)
                 side = sides[code]
                 if side is not None:
                     side[split].append(_Line(line.file, line.number, f"{name}/{clip.strip()}"))
-    return _assemble(videos, classes, train, test, config, tags, lists)
+    return _assemble(videos, names, train, test, config, tags, lists)
 
 
 def _folder(videos: Sequence[str], _lists: Path, config: SplitConfig, tags: Tags) -> SplitLists:
     """Leave-groups-out: the sorted groups are dealt to the splits; a split tests on its own."""
-    classes = _chosen_classes(sorted({video.split("/")[0] for video in videos}), config)
+    names = sorted({video.split("/")[0] for video in videos})
+    classes = _chosen_classes(names, config)
     chosen = [video for video in videos if video.split("/")[0] in classes]
     groups = sorted({_group(video, config) for video in chosen})
     if len(groups) < max(config.splits, 2):
@@ -179,7 +177,7 @@ def _folder(videos: Sequence[str], _lists: Path, config: SplitConfig, tags: Tags
         for number, video in enumerate(chosen, 1):
             side = test if fold[_group(video, config)] == split else train
             side[split].append(_Line(Path("videos"), number, video))
-    return _assemble(videos, classes, train, test, config, tags, Path("videos"))
+    return _assemble(videos, names, train, test, config, tags, Path("videos"))
 
 
 Format = Callable[[Sequence[str], Path, SplitConfig, Tags], SplitLists]
@@ -191,7 +189,7 @@ LIST_FORMATS: dict[str, Format] = {"ucf101": _ucf101, "hmdb51": _hmdb51, "folder
 
 def _assemble(
     videos: Sequence[str],
-    classes: tuple[str, ...],
+    names: Sequence[str],
     train: Mapping[int, Iterable[_Line]],
     test: Mapping[int, Iterable[_Line]],
     config: SplitConfig,
@@ -199,17 +197,20 @@ def _assemble(
     class_source: Path,
 ) -> SplitLists:
     present = frozenset(videos)
-    known = {video.split("/")[0] for video in videos} | set(classes)
+    folders = sorted({video.split("/")[0] for video in videos})
+    classes = _chosen_classes(names, config)
 
     def side(lines: Iterable[_Line]) -> dict[str, tuple[_Line, ListedVideo]]:
         listed: dict[str, tuple[_Line, ListedVideo]] = {}
         for line in lines:
             name = line.video.split("/")[0]
+            if name not in names:
+                raise line.error(
+                    f"unknown class {name!r}, not in {class_source}; the videos have "
+                    f"{', '.join(folders[:5])}{', ...' if len(folders) > 5 else ''}"
+                )
             if name not in classes:
-                if config.classes and name not in config.classes:
-                    continue  # the recipe keeps fewer classes than the list
-                hint = f"; the videos have {sorted(known)[:5]}..." if name not in known else ""
-                raise line.error(f"unknown class {name!r}, not in {class_source}{hint}")
+                continue  # the recipe keeps fewer classes than the list
             if line.video not in present:
                 raise line.error(f"no such video: {line.video}")
             if line.video in listed:
