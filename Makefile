@@ -25,7 +25,7 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 # From a zip download there is no .git, and DVC has to be told so once.
-.dvc/config.local:
+.dvc/config.local: | $(READY)
 	@test -e .git || dvc config --local core.no_scm true
 
 repro: setup .dvc/config.local ## the whole chain, then the fused three-split table
@@ -54,5 +54,5 @@ ui: setup ## the MLflow UI, on http://127.0.0.1:5000
 	@echo "open http://127.0.0.1:5000/#/experiments?workflowType=machine_learning"
 	mlflow server --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --host 127.0.0.1 --port 5000 --workers 1
 
-clean: ## remove results and caches, keep the environment and the extraction store
-	rm -rf data models scores plots reports .tsn/progress
+clean: ## remove data, models and results; DVC's cache, the flow store and MLflow stay
+	rm -rf data models scores plots reports metrics .tsn/progress

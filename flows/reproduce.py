@@ -1,7 +1,7 @@
-"""The chain as a Prefect flow: `dvc repro` as a job that Prefect starts, watches and retries.
+"""The chain as a Prefect flow: `dvc repro` as a job that Prefect starts and watches.
 
-DVC stays the only truth about what is done, so a retried or repeated flow goes on where the last
-one stopped. `python -m flows.reproduce` runs it here; with `--cron` it stays and runs on schedule.
+DVC stays the only truth about what is done, so a repeated flow goes on where the last one stopped.
+`python -m flows.reproduce` runs it here; with `--cron` it stays and runs on schedule.
 """
 
 import argparse
@@ -11,6 +11,8 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "90")
 
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
@@ -65,7 +67,7 @@ def repro(targets: Sequence[str], workspace: Path) -> None:
     run_dvc(["repro", *targets], workspace)
 
 
-@flow(name="reproduce", log_prints=True)
+@flow(name="reproduce")
 def reproduce(targets: Sequence[str] = (), workspace: Path = Path()) -> None:
     """Brings the workspace's results up to date."""
     repro(list(targets), workspace.resolve())
@@ -78,6 +80,11 @@ def main() -> None:
     parser.add_argument("--cron", help='schedule, e.g. "0 3 * * *"; needs `prefect server start`')
     arguments = parser.parse_args()
     if arguments.cron:
+        if "PREFECT_API_URL" not in os.environ:
+            parser.error(
+                "a schedule needs a server: start `prefect server start` and set "
+                "PREFECT_API_URL=http://127.0.0.1:4200/api"
+            )
         reproduce.serve(
             name="scheduled",
             cron=arguments.cron,

@@ -32,20 +32,52 @@ def main(_: argparse.Namespace) -> None:
 
 
 def check_recipe(content: params.Content, name: str) -> None:
-    """Every section of one recipe."""
+    """Every section of one recipe, and that they fit together."""
     recipe = f"recipes.{name}"
     params.refuse_other_keys(params.find(content, recipe), recipe, RECIPE)
     params.choice(content, f"{recipe}.source", {k: row.config for k, row in SOURCES.items()})
-    params.section(content, f"{recipe}.split", SplitConfig)
-    params.choice(content, f"{recipe}.init", INITS)
+    split = params.section(content, f"{recipe}.split", SplitConfig)
+    _, init = params.choice(content, f"{recipe}.init", INITS)
     for part in ("extract", "train"):
         section = f"{recipe}.{part}"
         params.refuse_other_keys(params.find(content, section), section, tuple(MODALITIES))
     for row in MODALITIES.values():
-        params.section(content, f"{recipe}.extract.{row.name}", STREAMS[row.stream].config_class)
-        params.section(content, f"{recipe}.train.{row.name}", TrainingConfig)
+        extract = params.section(
+            content, f"{recipe}.extract.{row.name}", STREAMS[row.stream].config_class
+        )
+        train = params.section(content, f"{recipe}.train.{row.name}", TrainingConfig)
+        where = f"{recipe}.train.{row.name}"
+        if train.network.backbone != init.backbone:
+            raise params.ParamsError(
+                f"{where}.network.backbone: {train.network.backbone}, but {recipe}.init makes "
+                f"weights of {init.backbone}"
+            )
+        if train.input_size > min(extract.width, extract.height):
+            raise params.ParamsError(
+                f"{where}.input_size: {train.input_size} does not fit into the extracted "
+                f"{extract.width}x{extract.height}"
+            )
     params.section(content, f"{recipe}.score", ScoringConfig)
-    params.section(content, f"{recipe}.fusion", FusionConfig)
+    fusion = params.section(content, f"{recipe}.fusion", FusionConfig)
+    if name in params.find(content, "datasets"):
+        check_selection(content, recipe, split, fusion)
+
+
+def check_selection(
+    content: params.Content, recipe: str, split: SplitConfig, fusion: FusionConfig
+) -> None:
+    """That the pipeline's splits and modalities are what an active recipe makes and fuses."""
+    for number in params.section(content, "splits", tuple[int, ...]):
+        if not 1 <= number <= split.splits:
+            raise params.ParamsError(f"splits: {number}, but {recipe} makes 1 to {split.splits}")
+    modalities = params.section(content, "modalities", tuple[str, ...])
+    for combination, weights in fusion.combinations.items():
+        for member in weights:
+            if member not in modalities:
+                raise params.ParamsError(
+                    f"{recipe}.fusion.combinations.{combination}: {member} is not among "
+                    f"modalities ({', '.join(modalities)}); add it there or drop the combination"
+                )
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ def run(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], No
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that `finally` clauses run
     try:
         main(arguments)
+    except KeyboardInterrupt:
+        sys.exit(130)
     except (ValueError, OSError, ArithmeticError) as error:
         print(f"\n{parser.prog}: {error}", file=sys.stderr)
         sys.exit(1)

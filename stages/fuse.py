@@ -19,20 +19,21 @@ from tsn.splits import ListedVideo, read_list
 
 def main(args: argparse.Namespace) -> None:
     section = f"recipes.{args.dataset}.fusion"
-    config = params.section(params.load(), section, FusionConfig)
+    content = params.load()
+    config = params.section(content, section, FusionConfig)
+    modalities = params.section(content, "modalities", tuple[str, ...])
     with provenance.unchanged(section, [args.scores, args.list]):
-        cells = {path.stem: load_scores(path) for path in sorted(args.scores.glob("*.npz"))}
-        if not cells:
-            raise ValueError(f"{args.scores}: holds no scores; run the score stage first")
+        cells = {name: load_scores(args.scores / f"{name}.npz") for name in modalities}
         refuse_foreign(cells, args.dataset, args.split)
         rows = {name: cell.scores for name, cell in cells.items()}
         rows |= {name: fuse(cells, weights) for name, weights in config.combinations.items()}
         metrics = measure(rows, next(iter(cells.values())), read_list(args.list))
         args.metrics.parent.mkdir(parents=True, exist_ok=True)
         args.metrics.write_text(json.dumps(metrics, indent=2) + "\n")
-        best = write_plots(rows, cells, metrics, args.plots)
+        write_plots(rows, cells, metrics, config.headline, args.plots)
     log_fusion(args, config, metrics, cells)
-    print(f"{args.dataset} split {args.split}: {best} {metrics[best]['mean_class_accuracy']:.1%}")
+    result = metrics[config.headline]["mean_class_accuracy"]
+    print(f"{args.dataset} split {args.split}: {config.headline} {result:.1%}")
 
 
 def refuse_foreign(cells: Mapping[str, VideoScores], dataset: str, split: int) -> None:
@@ -73,12 +74,11 @@ def write_plots(
     rows: Mapping[str, Scores],
     cells: Mapping[str, VideoScores],
     metrics: Mapping[str, Accuracy],
+    headline: str,
     out: Path,
-) -> str:
-    """Tables and figures for DVC and MLflow; returns the best combination (or modality)."""
+) -> None:
+    """Tables and figures for DVC and MLflow."""
     cell = next(iter(cells.values()))
-    candidates = [name for name in rows if name not in cells] or list(rows)
-    best = max(candidates, key=lambda name: metrics[name]["mean_class_accuracy"])
     out.mkdir(parents=True, exist_ok=True)
     pd.DataFrame([{"name": name, **row, **row["by_tag"]} for name, row in metrics.items()]).drop(
         columns="by_tag"
@@ -86,7 +86,7 @@ def write_plots(
     per_class = {name: per_class_accuracy(scores, cell.labels) for name, scores in rows.items()}
     table = pd.DataFrame({"class": cell.classes, **per_class})
     table.to_csv(out / "per_class.csv", index=False)
-    predicted = rows[best].argmax(axis=1)
+    predicted = rows[headline].argmax(axis=1)
     pd.DataFrame(
         {
             "video": cell.videos,
@@ -94,11 +94,10 @@ def write_plots(
             "predicted": [cell.classes[label] for label in predicted],
         }
     ).to_csv(out / "confusion.csv", index=False)
-    shown = {name: per_class[name] for name in [*cells, best]}
+    shown = {name: per_class[name] for name in [*cells, headline]}
     figures.per_class_bars(shown, cell.classes, out / "per_class.png")
-    matrix = confusion_matrix(rows[best], cell.labels)
-    figures.confusion_matrix(matrix, cell.classes, out / "confusion.png", f"Confusion, {best}")
-    return best
+    matrix = confusion_matrix(rows[headline], cell.labels)
+    figures.confusion_matrix(matrix, cell.classes, out / "confusion.png", f"Confusion, {headline}")
 
 
 def log_fusion(
@@ -111,8 +110,8 @@ def log_fusion(
     fingerprints = {name: cell.fingerprint for name, cell in cells.items()}
     sources = {
         f"source.{name}": run.run_id
-        for name, fingerprint in fingerprints.items()
-        for run in tracking.find_runs(args.dataset, {"fingerprint": fingerprint})[:1]
+        for name, cell in cells.items()
+        for run in tracking.find_runs(args.dataset, {"fingerprint": cell.model})[:1]
     }
     with tracking.run(
         dataset=args.dataset,

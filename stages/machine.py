@@ -1,5 +1,6 @@
 """The machine a stage runs on, as params.yaml describes it."""
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,7 @@ class Machine:
 
 def choose_device(machine: Machine) -> "torch.device":
     """The device of the machine section, with torch made deterministic there."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS is not deterministic
     import torch
 
     torch.set_num_threads(machine.threads)

@@ -20,17 +20,21 @@ def main(args: argparse.Namespace) -> None:
     machine = params.section(content, "machine", Machine)
     kind, config = params.choice(content, section, INITS)
     with provenance.unchanged(section, []):
-        tensors = None
+        tensors, training = None, None
         if kind == "pretext":
-            tensors = train_pretext(args.dataset, config, machine)
+            tensors, training = train_pretext(args.dataset, config, machine)
         elif kind == "weights_file":
             tensors = weights_from_file(config)
         save_initial(args.out, kind, config.backbone, tensors)
+    if training is not None:
+        training.forget()
 
 
-def train_pretext(dataset: str, config: PretextConfig, machine: Machine) -> dict[str, Tensor]:
+def train_pretext(
+    dataset: str, config: PretextConfig, machine: Machine
+) -> tuple[dict[str, Tensor], Training]:
     """Backbone tensors trained on the generated still-image task."""
-    fingerprint = provenance.fingerprint(config, [])
+    fingerprint = provenance.fingerprint({"dataset": dataset, "stage": "pretrain"}, config, [])
     network = pretext_network(config)
     device = choose_device(machine)
     network.to(device)
@@ -51,8 +55,7 @@ def train_pretext(dataset: str, config: PretextConfig, machine: Machine) -> dict
             run,
             text=f"pretrain {dataset}",
         )
-        training.forget()
-    return dict(network.backbone.state_dict())
+    return dict(network.backbone.state_dict()), training
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import contextlib
 import hashlib
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,16 @@ from stages import params
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 
+# Modules that carry a result but cannot change one; no dependency of any stage.
+NEUTRAL_MODULES = frozenset(
+    {"stages.command", "stages.params", "stages.provenance", "stages.tracking", "tsn.atomic"}
+)
 
-def fingerprint(config: Any, files: Iterable[Path]) -> str:
-    """A digest of a configuration, of the bytes of the files, and of the library code in use."""
+
+def fingerprint(cell: Mapping[str, object], config: Any, files: Iterable[Path]) -> str:
+    """A digest of what a training is for and made of: cell, configuration, files, library code."""
     read = [(path.name, _file_digest(path).hex()) for path in [*files, *code_files("tsn")]]
-    return digest([asdict(config), read])
+    return digest([dict(cell), asdict(config), read])
 
 
 def digest(content: Any) -> str:
@@ -30,11 +35,11 @@ def digest(content: Any) -> str:
 
 
 def code_files(*packages: str) -> list[Path]:
-    """The project's own modules that this process has imported, sorted."""
+    """The project's own modules that this process has imported and that shape results, sorted."""
     sources = (
         getattr(module, "__file__", None)
         for name, module in list(sys.modules.items())
-        if name.split(".")[0] in packages
+        if name.split(".")[0] in packages and name not in NEUTRAL_MODULES
     )
     return sorted(Path(source) for source in sources if source)
 

@@ -15,13 +15,15 @@ Splits = Mapping[int, Mapping[str, Accuracy]]
 
 
 def main(args: argparse.Namespace) -> None:
-    numbers = params.section(params.load(), "splits", tuple[int, ...])
+    content = params.load()
+    numbers = params.section(content, "splits", tuple[int, ...])
+    headline = params.section(content, f"recipes.{args.dataset}.fusion.headline", str)
     splits = {k: results.load_split(args.metrics / f"split{k}.json") for k in numbers}
     mean = results.mean_over_splits(list(splits.values()))
     paper = results.PAPER.get(args.dataset)
     args.mean.write_text(json.dumps(mean, indent=2) + "\n")
     args.out.mkdir(parents=True, exist_ok=True)
-    shown = draw(args, mean, splits)
+    shown = draw(args, mean, splits, headline)
     page = results.html_page(
         dataset=args.dataset,
         facts=facts(args.lists),
@@ -40,7 +42,9 @@ def main(args: argparse.Namespace) -> None:
     log_mean(args, mean, splits)
 
 
-def draw(args: argparse.Namespace, mean: Mapping[str, Accuracy], splits: Splits) -> list[Figure]:
+def draw(
+    args: argparse.Namespace, mean: Mapping[str, Accuracy], splits: Splits, headline: str
+) -> list[Figure]:
     """The figures of the page, drawn into the report's folder."""
     paper = results.PAPER.get(args.dataset)
     figures.fusion_bars(mean, args.out / "fusion.png", paper)
@@ -53,10 +57,9 @@ def draw(args: argparse.Namespace, mean: Mapping[str, Accuracy], splits: Splits)
     ]
     tables = [pd.read_csv(args.plots / str(k) / "per_class.csv") for k in splits]
     per_class = pd.concat(tables).groupby("class", sort=False).mean()
-    best = results.find_best(mean)
-    columns = [name for name in mean if not results.is_combination(name)] + [best]
+    columns = [*(name for name in mean if not results.is_combination(name)), headline]
     figures.per_class_bars(
-        {name: per_class[name].to_numpy() for name in dict.fromkeys(columns)},
+        {name: per_class[name].to_numpy() for name in columns},
         [str(name) for name in per_class.index],
         args.out / "per_class.png",
     )
@@ -69,7 +72,7 @@ def draw(args: argparse.Namespace, mean: Mapping[str, Accuracy], splits: Splits)
     )
     first = min(splits)
     logs = {
-        name: pd.read_csv(args.models / str(first) / name / "log.csv")
+        name: pd.read_csv(args.plots / str(first) / "training" / f"{name}.csv")
         for name in mean
         if not results.is_combination(name)
     }
@@ -126,8 +129,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="report", description=__doc__)
     parser.add_argument("--dataset", required=True, help="a recipe of params.yaml")
     parser.add_argument("--metrics", required=True, type=Path, help="folder of split<k>.json")
-    parser.add_argument("--plots", required=True, type=Path, help="folder of fuse's tables")
-    parser.add_argument("--models", required=True, type=Path, help="folder of trained models")
+    parser.add_argument(
+        "--plots", required=True, type=Path, help="folder of the plots of train, fuse"
+    )
     parser.add_argument("--lists", required=True, type=Path, help="folder of the split lists")
     parser.add_argument("--mean", required=True, type=Path, help="out: mean.json")
     parser.add_argument("--out", required=True, type=Path, help="out: tables, figures, page")

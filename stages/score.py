@@ -45,7 +45,10 @@ def main(args: argparse.Namespace) -> None:
             dataset=args.dataset,
             split=args.split,
             modality=args.modality,
-            fingerprint=card.fingerprint,
+            model=card.fingerprint,
+            fingerprint=provenance.digest(
+                [card.fingerprint, asdict(config), [(c.video, c.label) for c in clips]]
+            ),
             classes=classes,
             videos=tuple(clip.video for clip in clips),
             labels=np.array([clip.label for clip in clips]),
@@ -68,7 +71,7 @@ def log_scores(scores: VideoScores, config: ScoringConfig, path: Path) -> None:
     with tracking.run(
         dataset=scores.dataset,
         name=f"split{scores.split} {scores.modality}",
-        key={"stage": "cell", "fingerprint": scores.fingerprint},
+        key=run_key(scores, config),
         params={"score": asdict(config), "test_videos": len(scores.videos)},
         tags={
             "dataset": scores.dataset,
@@ -78,6 +81,17 @@ def log_scores(scores: VideoScores, config: ScoringConfig, path: Path) -> None:
     ) as run:
         run.log_metrics({f"test/{name}": value for name, value in asdict(result).items()})
         run.log_artifact(path)
+
+
+def run_key(scores: VideoScores, config: ScoringConfig) -> dict[str, str]:
+    """The training's run, or a run of its own if that holds the result of another scoring."""
+    trained = {"stage": "cell", "fingerprint": scores.model}
+    wanted = tracking.flatten_params({"score": asdict(config)})
+    for run in tracking.find_runs(scores.dataset, trained)[:1]:
+        recorded = {k: v for k, v in run.params.items() if k.startswith("score.")}
+        if recorded and recorded != wanted:
+            return {"stage": "cell", "fingerprint": scores.fingerprint}
+    return trained
 
 
 if __name__ == "__main__":

@@ -212,18 +212,22 @@ def run(
 
 
 def find_runs(dataset: str, key: Mapping[str, str]) -> list[RunRecord]:
-    """Runs of experiment `dataset` whose tags equal `key`, newest first; raises what MLflow raises.
+    """Runs of experiment `dataset` whose tags equal `key`, newest first; creates nothing.
 
-    Empty when nothing was tracked yet or tracking is off; creates nothing.
+    Empty when nothing was tracked yet, tracking is off or the store cannot be reached.
     """
-    database = _sqlite_file(_tracking_uri())
-    if not _tracking_is_on() or (database is not None and not database.is_file()):
+    try:
+        database = _sqlite_file(_tracking_uri())
+        if not _tracking_is_on() or (database is not None and not database.is_file()):
+            return []
+        client = _connect()
+        experiment = client.get_experiment_by_name(dataset)
+        if experiment is None:
+            return []
+        return [_to_record(stored) for stored in _search(client, experiment.experiment_id, key)]
+    except Exception as error:  # whatever it is, the stage goes on
+        _warn(error, "the files this stage writes")
         return []
-    client = _connect()
-    experiment = client.get_experiment_by_name(dataset)
-    if experiment is None:
-        return []
-    return [_to_record(stored) for stored in _search(client, experiment.experiment_id, key)]
 
 
 def valid_name(name: str) -> str:

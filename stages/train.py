@@ -13,7 +13,14 @@ from stages import command, params, provenance, tracking
 from stages.machine import Machine, choose_device
 from stages.training_run import LOG_COLUMNS, Training, complete
 from tsn.archives import MANIFEST
-from tsn.checkpoint import INIT_SIDECAR, INIT_WEIGHTS, ModelCard, load_initial, save_model
+from tsn.checkpoint import (
+    INIT_SIDECAR,
+    INIT_WEIGHTS,
+    SIDECAR,
+    ModelCard,
+    load_initial,
+    save_model,
+)
 from tsn.modality import Modality, modality
 from tsn.network import TemporalSegmentNetwork, build_network, load_initial_weights
 from tsn.pictures import input_sheet
@@ -49,17 +56,17 @@ def main(args: argparse.Namespace) -> None:
         files = [args.classes, args.list, args.stream / MANIFEST]
         initial = (args.init / INIT_SIDECAR, args.init / INIT_WEIGHTS)
         files += [path for path in initial if path.is_file()]
+        cell = {"dataset": args.dataset, "split": args.split, "modality": args.modality}
         card = ModelCard(
-            dataset=args.dataset,
-            split=args.split,
-            modality=args.modality,
+            **cell,
             classes=classes,
             input_size=config.input_size,
             network=config.network,
             iterations=config.solver.iterations,
-            fingerprint=provenance.fingerprint(config, files),
+            fingerprint=provenance.fingerprint(cell, config, files),
         )
-        train_cell(args.out, network, snippets, config, card, machine, len(dropped))
+        training = train_cell(args.out, args.log, network, snippets, config, card, machine)
+    training.forget()
 
 
 def initial_network(
@@ -80,14 +87,14 @@ def initial_network(
 
 def train_cell(
     out: Path,
+    log_path: Path,
     network: TemporalSegmentNetwork,
     snippets: TrainingSnippets,
     config: TrainingConfig,
     card: ModelCard,
     machine: Machine,
-    num_dropped: int,
-) -> None:
-    """Trains to the end, logs the run, and writes the model folder."""
+) -> Training:
+    """Trains to the end, logs the run, and writes the model folder and the log."""
     device = choose_device(machine)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = network_optimizer(network, snippets.modality, config)
@@ -115,13 +122,15 @@ def train_cell(
             text=f"train {card.dataset} split {card.split} {card.modality}",
         )
         save_model(network, card, out)
-        write_log(log, out)
+        write_log(log, log_path)
         picture(snippets, config, out / "inputs.png")
-        run.log_dataset(f"{card.dataset} split {card.split} train", card.fingerprint, "training")
-        run.set_tags({"quarantined_videos": str(num_dropped)})
-        for name in ("log.csv", "inputs.png", "weights.json"):
-            run.log_artifact(out / name)
-    training.forget()
+        videos = provenance.digest([clip.video for clip in snippets.clips])
+        run.log_dataset(f"{card.dataset} split{card.split} train", videos, "training")
+        for path in (log_path, out / "inputs.png", out / SIDECAR):
+            run.log_artifact(path)
+        if link := run.link():
+            print(f"MLflow: {link}")
+    return training
 
 
 def cell_tags(card: ModelCard) -> dict[str, str]:
@@ -129,9 +138,10 @@ def cell_tags(card: ModelCard) -> dict[str, str]:
     return {"dataset": card.dataset, "split": str(card.split), "modality": card.modality}
 
 
-def write_log(log: Sequence[dict[str, float]], out: Path) -> None:
+def write_log(log: Sequence[dict[str, float]], path: Path) -> None:
     """The training log: a row per iteration."""
-    pd.DataFrame(log, columns=list(LOG_COLUMNS)).to_csv(out / "log.csv", index=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame(log, columns=list(LOG_COLUMNS)).to_csv(path, index=False)
 
 
 def picture(snippets: TrainingSnippets, config: TrainingConfig, path: Path) -> None:
@@ -153,5 +163,6 @@ if __name__ == "__main__":
     parser.add_argument("--list", required=True, type=Path, help="training list of the split")
     parser.add_argument("--stream", required=True, type=Path, help="extracted stream to read")
     parser.add_argument("--init", required=True, type=Path, help="initial weights of the dataset")
-    parser.add_argument("--out", required=True, type=Path, help="out: weights, sidecar, log")
+    parser.add_argument("--out", required=True, type=Path, help="out: weights and sidecar")
+    parser.add_argument("--log", required=True, type=Path, help="out: a row per iteration")
     command.run(parser, main)

@@ -83,6 +83,7 @@ def complete(
         if time.monotonic() - saved > training.machine.checkpoint_seconds:
             training.save(log)
             saved = time.monotonic()
+    training.save(log)  # until the stage has ended well, it can still be refused
     tail = log[-10:]
     loss = sum(row["loss"] for row in tail) / len(tail)
     accuracy = sum(row["accuracy"] for row in tail) / len(tail)

@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 BINARIES = Path(sys.executable).parent
 ROOT = Path(__file__).parents[1]
 COPIED = ("tsn", "stages", "flows", "params.yaml", "dvc.yaml", "pyproject.toml", ".dvcignore")
-MODALITIES = ["rgb", "flow"]
+MODALITIES = ["rgb", "rgb_diff", "flow"]
 pytestmark = pytest.mark.slow
 
 
@@ -38,7 +38,10 @@ def shrink(path: Path) -> None:
         iterations=2, batch_size=4, micro_batch=4, lr_steps=[1]
     )
     recipe["score"].update(snippets=2)
-    recipe["fusion"]["combinations"] = {"rgb+flow": {"rgb": 1.0, "flow": 1.5}}
+    recipe["fusion"] = {
+        "headline": "rgb+flow",
+        "combinations": {"rgb+flow": {"rgb": 1.0, "flow": 1.5}},
+    }
     yaml.dump(params, path)
 
 
@@ -67,6 +70,18 @@ def dvc(workspace: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         [BINARIES / "dvc", *arguments],
         cwd=workspace,
         env=environment(workspace),
+        capture_output=True,
+        text=True,
+    )
+
+
+def stage(
+    workspace: Path, name: str, *arguments: str | Path, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", f"stages.{name}", "--dataset", "synthetic", *arguments],
+        cwd=workspace,
+        env={**environment(workspace), **variables},
         capture_output=True,
         text=True,
     )
@@ -123,7 +138,7 @@ def test_mlflow_holds_a_run_for_every_cell_split_and_the_mean(workspace: Path) -
     for run in runs:
         by_stage.setdefault(run.data.tags["stage"], []).append(run)
     counts = {stage: len(found) for stage, found in by_stage.items()}
-    assert counts == {"pretrain": 1, "cell": 6, "fuse": 3, "report": 1}
+    assert counts == {"pretrain": 1, "cell": 9, "fuse": 3, "report": 1}
     assert {run.info.status for run in runs} == {"FINISHED"}
     for run in runs:
         if run.data.tags["stage"] == "cell":
@@ -131,7 +146,7 @@ def test_mlflow_holds_a_run_for_every_cell_split_and_the_mean(workspace: Path) -
             assert run.data.params["train.solver.iterations"] == "2"
             assert run.data.tags["dvc.stage"].startswith("train@synthetic-")
             files = {file.path for file in client.list_artifacts(run.info.run_id)}
-            assert files >= {"inputs.png", "log.csv", "weights.json"}
+            assert files >= {"inputs.png", "weights.json"}
             assert any(file.endswith(".npz") for file in files)
 
 
@@ -145,6 +160,78 @@ def test_a_changed_flow_parameter_leaves_the_rgb_cells_alone(workspace: Path) ->
         }
     finally:
         (workspace / "params.yaml").write_text(before)
+
+
+def test_dvc_plots_show_the_training_and_the_confusions(workspace: Path) -> None:
+    done = dvc(workspace, "plots", "show", "--json", "--out", "shown")
+    assert done.returncode == 0, done.stderr
+    for name in ("1/training/rgb.csv", "2/accuracy.csv", "3/confusion.csv", "1/per_class.png"):
+        assert f"plots/synthetic/{name}" in done.stdout
+
+
+def test_scores_of_another_split_are_refused(workspace: Path, tmp_path: Path) -> None:
+    foreign = tmp_path / "scores"
+    shutil.copytree(workspace / "scores/synthetic/2", foreign)
+    shutil.copy(workspace / "scores/synthetic/1/flow.npz", foreign / "flow.npz")
+    done = stage(
+        workspace,
+        "fuse",
+        "--split",
+        "2",
+        "--scores",
+        foreign,
+        "--list",
+        "data/synthetic/splits/2/test.csv",
+        "--metrics",
+        tmp_path / "m.json",
+        "--plots",
+        tmp_path / "plots",
+    )
+    assert done.returncode == 1
+    assert (
+        "flow.npz holds scores of synthetic split 1 flow, expected synthetic split 2" in done.stderr
+    )
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "m.json").exists()
+
+
+def test_a_broken_video_is_named_and_stops_the_extraction(workspace: Path, tmp_path: Path) -> None:
+    videos = tmp_path / "videos"
+    shutil.copytree(workspace / "data/synthetic/videos", videos)
+    broken = next(videos.rglob("*.avi"))
+    content = broken.read_bytes()
+    broken.unlink()  # DVC's links are read-only
+    broken.write_bytes(content[: len(content) // 2])
+    done = stage(
+        workspace, "extract", "--modality", "rgb", "--videos", videos, "--out", tmp_path / "out"
+    )
+    assert done.returncode == 1
+    assert f"{broken.relative_to(videos)}: " in done.stderr
+    assert "max_quarantined allows 0" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_dead_mlflow_server_costs_no_result(workspace: Path, tmp_path: Path) -> None:
+    done = stage(
+        workspace,
+        "fuse",
+        "--split",
+        "2",
+        "--scores",
+        "scores/synthetic/2",
+        "--list",
+        "data/synthetic/splits/2/test.csv",
+        "--metrics",
+        tmp_path / "m.json",
+        "--plots",
+        tmp_path / "plots",
+        MLFLOW_TRACKING_URI="http://127.0.0.1:9",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "MLflow is not reachable" in done.stderr
+    assert json.loads((tmp_path / "m.json").read_text()) == json.loads(
+        (workspace / "metrics/synthetic/split2.json").read_text()
+    )
 
 
 def test_a_mistyped_parameter_is_refused_by_name_and_nothing_is_recorded(workspace: Path) -> None:

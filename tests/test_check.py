@@ -62,9 +62,9 @@ def test_whole_file_is_valid(
             r"recipes\.ucf101\.extract\.flow\.bound: expected a number, got True",
         ),
         (
-            ("recipes", "synthetic", "fusion", "combinations", "x"),
+            ("recipes", "synthetic", "fusion", "combinations", "rgb"),
             {"rgb": 1.0},
-            r"recipes\.synthetic\.fusion: combination 'x' fuses at least two",
+            r"recipes\.synthetic\.fusion: combination 'rgb' fuses at least two",
         ),
         (
             ("recipes", "synthetic", "source"),

@@ -16,6 +16,7 @@ def scores_of(modality: str, scores: list[list[float]]) -> VideoScores:
         dataset="synthetic",
         split=1,
         modality=modality,
+        model="m",
         fingerprint="f",
         classes=tuple(f"C{i}" for i in range(classes)),
         videos=tuple(f"C0/v{i}.avi" for i in range(videos)),
@@ -92,12 +93,28 @@ def test_modalities_outside_the_combination_do_not_matter() -> None:
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
-        ({"rgb": 1.0}, "'x' fuses at least two modalities"),
+        ({"rgb": 1.0}, "'rgb' fuses at least two modalities"),
         ({"rgb": 1.0, "depth": 1.0}, "unknown modality 'depth'; one of: rgb"),
-        ({"rgb": 1.0, "flow": 0.0}, "'x': the weight of flow is 0.0"),
-        ({"rgb": 1.0, "flow": -1.0}, "'x': the weight of flow is -1.0"),
+        ({"rgb": 1.0, "flow": 0.0}, "the weight of flow is 0.0"),
+        ({"rgb": 1.0, "flow": -1.0}, "the weight of flow is -1.0"),
     ],
 )
 def test_bad_combinations_are_refused(weights: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        FusionConfig(combinations={"x": weights})
+        name = "+".join(weights)
+        FusionConfig(headline=name, combinations={name: weights})
+
+
+@pytest.mark.parametrize(
+    ("headline", "name", "message"),
+    [
+        ("rgb+flow", "rgb", "'rgb' is called by its members: 'rgb.flow'"),
+        ("flow", "rgb+flow", "headline 'flow' is no combination: rgb.flow"),
+    ],
+)
+def test_names_that_hide_what_is_fused_are_refused(headline: str, name: str, message: str) -> None:
+    """A combination called like a modality would take its row in every table."""
+    weights = {"rgb": 1.0, "flow": 1.0}
+    combinations = {name: weights, headline: weights} if name == "rgb" else {name: weights}
+    with pytest.raises(ValueError, match=message):
+        FusionConfig(headline=headline, combinations=combinations)

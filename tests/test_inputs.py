@@ -38,7 +38,11 @@ def test_normalise_treats_every_snippet_alike(name: str) -> None:
     row = modality(name)
     generator = torch.Generator().manual_seed(0)
     batch = torch.randint(
-        0, 256, (2, 3, row.stored_channels, 4, 4), generator=generator, dtype=torch.uint8
+        0,
+        256,
+        (2, 3, row.snippet_length * row.entry_channels, 4, 4),
+        generator=generator,
+        dtype=torch.uint8,
     )
     alone = torch.stack([torch.stack([normalise(x, row) for x in video]) for video in batch])
     assert torch.equal(normalise(batch, row), alone)

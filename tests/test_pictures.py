@@ -11,7 +11,7 @@ from tsn.pictures import GAP, input_sheet
 def one_pixel(name: str, values: list[int]) -> np.ndarray:
     """The sheet of a single snippet of 1 x 1 pixels, without its white frame."""
     row = modality(name)
-    planes = np.zeros(row.stored_channels, np.uint8)
+    planes = np.zeros(row.snippet_length * row.entry_channels, np.uint8)
     planes[: len(values)] = values
     sheet = input_sheet(torch.from_numpy(planes).view(1, 1, -1, 1, 1), row, 1)
     return sheet[GAP:-GAP, GAP:-GAP]
@@ -35,7 +35,7 @@ def test_flow_is_shown_as_x_beside_y(name: str) -> None:
 def test_sheet_has_a_row_per_video_and_a_column_per_segment(name: str) -> None:
     row = modality(name)
     values = torch.arange(6, dtype=torch.uint8).view(2, 3, 1, 1, 1) * 40
-    snippets = values.expand(2, 3, row.stored_channels, 8, 8)
+    snippets = values.expand(2, 3, row.snippet_length * row.entry_channels, 8, 8)
     sheet = input_sheet(snippets, row, 2)
     height, width = 16 + 2 * GAP, 16 * (2 if row.entry_channels == 2 else 1) + 2 * GAP
     assert sheet.shape == (2 * height, 3 * width, 3)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stages import provenance
+from stages import machine, provenance
 from stages.provenance import fingerprint, unchanged
 
 PARAMS = "recipes:\n  one: {rate: 1, steps: [1, 2]}\n  two: {rate: 2}\n"
@@ -20,6 +20,7 @@ class Config:
 
 
 CONFIG = Config(0.1, "ü")
+CELL = {"dataset": "d", "split": 1, "modality": "rgb"}
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +38,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def current(config: Config = CONFIG) -> str:
-    return fingerprint(config, [Path("list.csv"), Path("stream/a/v.zip")])
+    return fingerprint(CELL, config, [Path("list.csv"), Path("stream/a/v.zip")])
 
 
 def test_fingerprint_is_stable_and_does_not_see_the_clock() -> None:
@@ -71,8 +72,8 @@ def test_fingerprint_changes_with_everything_it_is_made_of() -> None:
 
 def test_fingerprint_tells_files_apart_by_their_place() -> None:
     files = [Path("list.csv"), Path("code.py")]
-    assert fingerprint(CONFIG, files) != fingerprint(CONFIG, files[::-1])
-    assert fingerprint(CONFIG, files) != fingerprint(CONFIG, files[:1])
+    assert fingerprint(CELL, CONFIG, files) != fingerprint(CELL, CONFIG, files[::-1])
+    assert fingerprint(CELL, CONFIG, files) != fingerprint(CELL, CONFIG, files[:1])
 
 
 def test_digest_is_sha256_of_sorted_json() -> None:
@@ -151,6 +152,7 @@ def test_missing_section_and_input_are_refused_at_once(project: Path) -> None:
 def test_code_files_are_the_projects_own_modules(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     found = provenance.code_files("stages")
-    assert Path(provenance.__file__) in found
+    assert Path(machine.__file__) in found
+    assert Path(provenance.__file__) not in found  # it carries results and shapes none
     assert found == sorted(found)
     assert all(path.parent.name == "stages" for path in found)

@@ -14,6 +14,7 @@ SCORES = VideoScores(
     dataset="synthetic",
     split=2,
     modality="rgb",
+    model="cafe",
     fingerprint="f00d",
     classes=("Über Kopf", "b"),
     videos=("a/v (1);[x].avi", "b/w.avi"),

@@ -146,7 +146,7 @@ def ramp(channels: int) -> np.ndarray:
 @pytest.mark.parametrize("name", MODALITIES)
 def test_crop_of_the_network_size_is_cut_and_turned_channels_first(name: str) -> None:
     row = modality(name)
-    image = ramp(row.stored_channels)
+    image = ramp(row.snippet_length * row.entry_channels)
     crop = crop_snippet(image, Box(5, 3, SIZE, SIZE), False, SIZE, row)
     assert np.array_equal(crop, image[3 : 3 + SIZE, 5 : 5 + SIZE].transpose(2, 0, 1))
 
@@ -164,7 +164,7 @@ def test_mirrored_flow_is_flipped_and_its_x_alone_inverted(name: str) -> None:
 @pytest.mark.parametrize("name", ["rgb", "rgb_diff"])
 def test_mirrored_frames_are_flipped_only(name: str) -> None:
     row = modality(name)
-    image, box = ramp(row.stored_channels), Box(5, 3, SIZE, SIZE)
+    image, box = ramp(row.snippet_length * row.entry_channels), Box(5, 3, SIZE, SIZE)
     plain = crop_snippet(image, box, False, SIZE, row)
     assert np.array_equal(crop_snippet(image, box, True, SIZE, row), plain[:, :, ::-1])
 
@@ -316,7 +316,7 @@ def test_test_snippets_are_those_of_the_schedule(streams: Path, name: str) -> No
     assert len(dataset) == 4
     for index, clip in enumerate(dataset.clips):
         item = dataset[index]
-        assert item.shape == (4, 10, row.stored_channels, SIZE, SIZE)
+        assert item.shape == (4, 10, row.snippet_length * row.entry_channels, SIZE, SIZE)
         for shown, start in zip(
             item, sampling.testing_starts(clip.entries, 4, row.snippet_length), strict=True
         ):

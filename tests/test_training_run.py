@@ -131,8 +131,9 @@ def uninterrupted(snippets: TrainingSnippets, tmp_path_factory: pytest.TempPathF
         return attempt(snippets, FakeRun(), machine=replace(MACHINE, checkpoint_seconds=3600.0))
 
 
-def test_uninterrupted_training_saves_nothing_before_its_time(uninterrupted: Outcome) -> None:
-    assert uninterrupted.kept == []
+def test_finished_training_is_kept_until_its_stage_has_ended(uninterrupted: Outcome) -> None:
+    """A stage can still be refused after its last iteration: that must not cost the training."""
+    assert [path.name for path in uninterrupted.kept] == ["f00d.safetensors"]
     assert [row["iteration"] for row in uninterrupted.log] == [0, 1, 2, 3]
     assert [row["lr"] for row in uninterrupted.log] == pytest.approx([0.1, 0.01, 0.01, 0.001])
 

@@ -54,7 +54,7 @@ logger = logging.getLogger(__name__)
 _NOT_IN_KEY = ("min_frames", "max_quarantined")
 
 
-class ExtractionError(RuntimeError):
+class ExtractionError(ValueError):
     """An extraction that did not give a complete stream. What was finished is in the store."""
 
 

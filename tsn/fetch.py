@@ -75,7 +75,7 @@ def _continue(url: str, partial: Path) -> None:
 
 
 def _matches(path: Path, sha256: str) -> bool:
-    return not sha256 or _digest(path) == sha256
+    return _digest(path).startswith(sha256)
 
 
 def _digest(path: Path) -> str:

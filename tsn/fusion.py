@@ -12,12 +12,24 @@ from tsn.score_file import ScoreError, VideoScores
 
 @dataclass(frozen=True, kw_only=True)
 class FusionConfig:
-    """Combinations of modalities by name, each with its weights."""
+    """Combinations of modalities, each named by its members, and the one that is the result.
 
+    The headline is chosen here and not by its test accuracy.
+    """
+
+    headline: str
     combinations: dict[str, dict[str, float]]
 
     def __post_init__(self) -> None:
+        if self.headline not in self.combinations:
+            raise ValueError(
+                f"headline {self.headline!r} is no combination: {', '.join(self.combinations)}"
+            )
         for name, weights in self.combinations.items():
+            if sorted(name.split("+")) != sorted(weights):
+                raise ValueError(
+                    f"combination {name!r} is called by its members: {'+'.join(weights)!r}"
+                )
             if len(weights) < 2:
                 raise ValueError(f"combination {name!r} fuses at least two modalities: {weights}")
             for member, weight in weights.items():
@@ -50,12 +62,15 @@ def refuse_other_scores(scores: VideoScores, expected: VideoScores) -> None:
         if found != wanted:
             raise ScoreError(
                 f"the scores of {scores.modality} are of another {field} than those of "
-                f"{expected.modality}: {_short(found)} against {_short(wanted)}; score both again"
+                f"{expected.modality}: {_difference(found, wanted)}; score both again"
             )
     if not np.array_equal(scores.labels, expected.labels):
         raise ScoreError(f"{scores.modality} and {expected.modality} were scored with other labels")
 
 
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) < 80 else f"{text[:77]}..."
+def _difference(found: object, wanted: object) -> str:
+    if not isinstance(found, tuple) or not isinstance(wanted, tuple):
+        return f"{found!r} against {wanted!r}"
+    only = [*sorted(set(found) - set(wanted)), *sorted(set(wanted) - set(found))]
+    shown = ", ".join(map(str, only[:5])) or "the order"
+    return f"{len(found)} against {len(wanted)}, they differ in {shown}"

@@ -30,11 +30,6 @@ class Modality:
         """Channels of the network's input."""
         return (self.snippet_length - self.difference) * self.entry_channels
 
-    @property
-    def stored_channels(self) -> int:
-        """Channels of a snippet as read, before differences are taken."""
-        return self.snippet_length * self.entry_channels
-
 
 def _flow(name: str) -> Modality:
     return Modality(

@@ -17,11 +17,15 @@ class ScoreError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class VideoScores:
-    """Pre-softmax scores of one cell: per test snippet (V, S, C) and per video (V, C)."""
+    """Pre-softmax scores of one cell: per test snippet (V, S, C) and per video (V, C).
+
+    `model` is the fingerprint of the model that gave them, `fingerprint` that of the scoring.
+    """
 
     dataset: str
     split: int
     modality: str
+    model: str
     fingerprint: str
     classes: tuple[str, ...]
     videos: tuple[str, ...]
@@ -36,6 +40,7 @@ def save_scores(scores: VideoScores, path: Path) -> None:
         "dataset": scores.dataset,
         "split": scores.split,
         "modality": scores.modality,
+        "model": scores.model,
         "fingerprint": scores.fingerprint,
         "classes": scores.classes,
         "videos": scores.videos,
@@ -61,6 +66,7 @@ def load_scores(path: Path) -> VideoScores:
                 dataset=header["dataset"],
                 split=header["split"],
                 modality=header["modality"],
+                model=header["model"],
                 fingerprint=header["fingerprint"],
                 classes=tuple(header["classes"]),
                 videos=tuple(header["videos"]),

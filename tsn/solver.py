@@ -5,6 +5,7 @@ Every draw (inputs, dropout) is a function of (seed, iteration) alone, so that a
 is the uninterrupted one, bit for bit on the same kind of machine.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -35,18 +36,19 @@ class SolverConfig:
     def __post_init__(self) -> None:
         if self.iterations < 1:
             raise ValueError(f"iterations is at least 1, got {self.iterations}")
-        if self.micro_batch < 1 or self.batch_size % self.micro_batch:
+        if self.batch_size < 1 or self.micro_batch < 1 or self.batch_size % self.micro_batch:
             raise ValueError(
                 f"batch_size {self.batch_size} is not a multiple of micro_batch {self.micro_batch}"
             )
         if list(self.lr_steps) != sorted(set(self.lr_steps)):
             raise ValueError(f"lr_steps must rise, got {self.lr_steps}")
-        if self.base_lr <= 0:
-            raise ValueError(f"base_lr is above 0, got {self.base_lr}")
+        for name in ("base_lr", "lr_factor", "clip_norm"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} is above 0, got {getattr(self, name)}")
+        if not 0 <= self.weight_decay < math.inf:
+            raise ValueError(f"weight_decay is 0 or more, got {self.weight_decay}")
         if not 0 <= self.momentum < 1:
             raise ValueError(f"momentum is in [0, 1), got {self.momentum}")
-        if self.clip_norm <= 0:
-            raise ValueError(f"clip_norm is above 0, got {self.clip_norm}")
 
 
 @dataclass(frozen=True)

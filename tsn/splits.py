@@ -54,7 +54,11 @@ class SplitConfig:
             raise ValueError(f"unknown format {self.format!r}; one of: {', '.join(LIST_FORMATS)}")
         if self.splits < 1:
             raise ValueError(f"splits is at least 1, got {self.splits}")
-        if self.group_pattern and re.compile(self.group_pattern).groups != 1:
+        try:
+            groups = re.compile(self.group_pattern).groups
+        except re.error as error:
+            raise ValueError(f"group_pattern {self.group_pattern!r}: {error}") from error
+        if self.group_pattern and groups != 1:
             raise ValueError(f"group_pattern takes exactly one (group), got {self.group_pattern!r}")
 
 
@@ -268,10 +272,17 @@ def _chosen_classes(names: Sequence[str], config: SplitConfig) -> tuple[str, ...
 
 
 def _group(video: str, config: SplitConfig) -> str:
-    """The group of a video, or its own name when the pattern finds none (a group by itself)."""
+    """The group of a video; its own name, a group by itself, without a pattern."""
     name = Path(video).name
-    found = re.search(config.group_pattern, name) if config.group_pattern else None
-    return found.group(1) if found else name
+    if not config.group_pattern:
+        return name
+    found = re.search(config.group_pattern, name)
+    if found is None:
+        raise SplitError(
+            f"{video}: group_pattern {config.group_pattern!r} finds no group in {name!r}; "
+            'without groups, clips of one scene leak into the test list ("" says there are none)'
+        )
+    return found.group(1)
 
 
 def _lines(path: Path) -> list[_Line]:

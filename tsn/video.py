@@ -7,6 +7,9 @@ decord reads every video. Three of its habits would silently change a dataset an
 * for narrow widths, 96 pixels among them, it hands out padded rows as extra channels;
 * it reads a file cut off in transfer to its end without complaint.
 
+A process that computes with torch, too, must import torch before this module: decord brings a BLAS
+that torch takes when it finds it first, and dies of.
+
 Layout: a frame is (H, W, 3) uint8, BGR.
 """
 
