@@ -13,7 +13,7 @@ export DO_NOT_TRACK := true
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-setup: $(READY) ## the environment: .venv with the pinned versions
+setup: $(READY) .dvc/config.local ## the environment: .venv with the pinned versions
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -28,9 +28,10 @@ $(READY): requirements.lock pyproject.toml
 .dvc/config.local: | $(READY)
 	@test -e .git || dvc config --local core.no_scm true
 
-repro: setup .dvc/config.local ## the whole chain, then the fused three-split table
+repro: setup ## the whole chain, then the fused three-split table
 	python -m stages.check
 	dvc --wait-for-lock repro
+	@python -m stages.sync
 	@python -m stages.show
 
 test: setup ## every test

@@ -16,6 +16,7 @@ os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "90")
 
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
+from prefect.settings import PREFECT_API_URL
 
 GRACE_SECONDS = 10.0
 
@@ -60,11 +61,20 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
                 continue
 
 
+def run_stage(name: str, workspace: Path) -> None:
+    """Runs `python -m stages.<name>` in the workspace; ReproError unless it succeeds."""
+    done = subprocess.run([sys.executable, "-m", f"stages.{name}"], cwd=workspace)
+    if done.returncode != 0:
+        raise ReproError(f"stages.{name} exited with {done.returncode}; it says why above")
+
+
 @task(cache_policy=NO_CACHE, persist_result=False)
 def repro(targets: Sequence[str], workspace: Path) -> None:
-    """`dvc repro` of the targets, of everything when there are none."""
+    """What `make repro` runs, for the targets, or for everything when there are none."""
     get_run_logger().info("dvc repro %s in %s", " ".join(targets), workspace)
+    run_stage("check", workspace)
     run_dvc(["repro", *targets], workspace)
+    run_stage("sync", workspace)
 
 
 @flow(name="reproduce")
@@ -80,7 +90,7 @@ def main() -> None:
     parser.add_argument("--cron", help='schedule, e.g. "0 3 * * *"; needs `prefect server start`')
     arguments = parser.parse_args()
     if arguments.cron:
-        if "PREFECT_API_URL" not in os.environ:
+        if PREFECT_API_URL.value() is None:
             parser.error(
                 "a schedule needs a server: start `prefect server start` and set "
                 "PREFECT_API_URL=http://127.0.0.1:4200/api"
@@ -91,8 +101,11 @@ def main() -> None:
             limit=1,
             parameters={"targets": arguments.targets},
         )
-    else:
+        return
+    try:
         reproduce(arguments.targets)
+    except ReproError as error:
+        sys.exit(f"reproduce: {error}")
 
 
 if __name__ == "__main__":

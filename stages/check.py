@@ -52,6 +52,11 @@ def check_recipe(content: params.Content, name: str) -> None:
                 f"{where}.network.backbone: {train.network.backbone}, but {recipe}.init makes "
                 f"weights of {init.backbone}"
             )
+        if extract.min_frames < row.snippet_length + STREAMS[row.stream].frames_per_entry - 1:
+            raise params.ParamsError(
+                f"{recipe}.extract.{row.name}.min_frames: {extract.min_frames}, but a snippet of "
+                f"{row.name} takes {row.snippet_length + STREAMS[row.stream].frames_per_entry - 1}"
+            )
         if train.input_size > min(extract.width, extract.height):
             raise params.ParamsError(
                 f"{where}.input_size: {train.input_size} does not fit into the extracted "

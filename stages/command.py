@@ -25,8 +25,17 @@ def run(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], No
     except KeyboardInterrupt:
         sys.exit(130)
     except (ValueError, OSError, ArithmeticError) as error:
-        print(f"\n{parser.prog}: {error}", file=sys.stderr)
+        print(f"\n{parser.prog}: {_plain(error)}", file=sys.stderr)
         sys.exit(1)
+
+
+def _plain(error: Exception) -> str:
+    """The error's own text, where a loader process has put its traceback around it."""
+    text = str(error)
+    if not (text.startswith("Caught ") and "Original Traceback" in text):
+        return text
+    name = f"{type(error).__name__}: "
+    return text[text.rindex(name) + len(name) :].strip() if name in text else text
 
 
 def progress(

@@ -14,10 +14,10 @@ def main(args: argparse.Namespace) -> None:
     kind, config = params.choice(
         params.load(), section, {name: source.config for name, source in SOURCES.items()}
     )
-    with provenance.unchanged(section, []):
+    with provenance.unchanged([section], []):
         fetched = SOURCES[kind].fetch(config, args.videos, args.lists)
         videos = list(command.progress(fetched, total=None, unit="video", text=args.dataset))
-        with args.checksums.open("w", newline="") as file:
+        with args.checksums.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(("video", "bytes", "sha256"))
             writer.writerows(checksum_rows(args.videos, sorted(videos)))

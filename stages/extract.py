@@ -12,6 +12,7 @@ from tsn.archives import OK, write_manifest
 from tsn.extraction import STREAMS, Extracted, extract_stream
 from tsn.folder import folder_videos
 from tsn.modality import modality
+from tsn.worker_pool import WorkerError
 
 STORE = Path(".tsn/store")  # below DVC: a video's stream is computed once, whatever DVC deletes
 
@@ -23,12 +24,15 @@ def main(args: argparse.Namespace) -> None:
     config = params.section(content, section, stream.config_class)
     machine = params.section(content, "machine", Machine)
     videos = folder_videos(args.videos)
-    with provenance.unchanged(section, [args.videos]):
+    with provenance.unchanged([section], [args.videos]):
         extraction = extract_stream(
             stream, config, args.videos, videos, args.out, STORE, max(machine.workers, 1)
         )
         text = f"extract {args.dataset} {args.modality}"
-        records = list(command.progress(extraction, total=len(videos), unit="video", text=text))
+        try:
+            records = list(command.progress(extraction, total=len(videos), unit="video", text=text))
+        except WorkerError as error:
+            raise OSError(f"{error}\nWhat was finished is in {STORE}: run it again") from error
         write_manifest([record.row for record in records], args.out)
     print(summary(text, records))
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from stages.results import Accuracy, Published, find_best, find_published, is_combination
+from stages.results import Accuracy, Published, find_published, is_combination
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -279,17 +279,18 @@ def _draw_curve(
 def fusion_bars(
     mean: Mapping[str, Accuracy],
     path: Path,
+    headline: str,
     paper: Mapping[str, Published] | None = None,
     title: str = "Mean class accuracy, mean over splits",
 ) -> None:
-    """Draw every modality and combination with its spread; combinations stand out by a dark bar.
+    """Draw every modality and combination with its spread; combinations stand out by a dark bar,
+    the headline by bold type.
 
     `paper`, where given for the three official splits, adds a diamond at the published value.
     """
     names = sorted(mean, key=lambda n: (is_combination(n), mean[n]["mean_class_accuracy"]))
     values = [100 * mean[name]["mean_class_accuracy"] for name in names]
     spreads = [100 * mean[name].get("spread", 0.0) for name in names]
-    best = find_best(mean)
     with _style():
         figure = _new_figure(8, 0.42 * len(names) + 1.3)
         axes = figure.add_subplot()
@@ -309,11 +310,11 @@ def fusion_bars(
                 xytext=(6, 0),
                 textcoords="offset points",
                 va="center",
-                fontweight="bold" if name == best else "normal",
+                fontweight="bold" if name == headline else "normal",
             )
         _draw_published(axes, places, names, paper or {})
         axes.set_yticks(places, names)
-        axes.get_yticklabels()[names.index(best)].set_fontweight("bold")
+        axes.get_yticklabels()[names.index(headline)].set_fontweight("bold")
         axes.invert_yaxis()
         axes.set_xlim(0, 106)  # room for the number of a bar that ends at 100
         axes.set_xticks(range(0, 101, 20))

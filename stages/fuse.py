@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from stages import command, figures, params, provenance, tracking
-from stages.results import Accuracy
-from tsn.fusion import FusionConfig, fuse, refuse_other_scores
+from stages.results import Accuracy, load_split
+from tsn.fusion import FusionConfig, common_videos, fuse, refuse_other_scores
 from tsn.metrics import Scores, accuracy, confusion_matrix, per_class_accuracy
 from tsn.score_file import VideoScores, load_scores
 from tsn.splits import ListedVideo, read_list
@@ -22,30 +22,54 @@ def main(args: argparse.Namespace) -> None:
     content = params.load()
     config = params.section(content, section, FusionConfig)
     modalities = params.section(content, "modalities", tuple[str, ...])
-    with provenance.unchanged(section, [args.scores, args.list]):
-        cells = {name: load_scores(args.scores / f"{name}.npz") for name in modalities}
-        refuse_foreign(cells, args.dataset, args.split)
+    with provenance.unchanged([section, "modalities"], [args.scores, args.list]):
+        cells = load_cells(args, modalities)
         rows = {name: cell.scores for name, cell in cells.items()}
         rows |= {name: fuse(cells, weights) for name, weights in config.combinations.items()}
         metrics = measure(rows, next(iter(cells.values())), read_list(args.list))
         args.metrics.parent.mkdir(parents=True, exist_ok=True)
         args.metrics.write_text(json.dumps(metrics, indent=2) + "\n")
         write_plots(rows, cells, metrics, config.headline, args.plots)
-    log_fusion(args, config, metrics, cells)
+    log_fusion(args, config, cells)
     result = metrics[config.headline]["mean_class_accuracy"]
     print(f"{args.dataset} split {args.split}: {config.headline} {result:.1%}")
 
 
-def refuse_foreign(cells: Mapping[str, VideoScores], dataset: str, split: int) -> None:
-    """ValueError for scores of another dataset, split, class or video list."""
+def load_cells(args: argparse.Namespace, modalities: Sequence[str]) -> dict[str, VideoScores]:
+    """The scores of every modality, on the videos that all of them could score."""
+    cells = {name: load_scores(args.scores / f"{name}.npz") for name in modalities}
+    listed = [video.video for video in read_list(args.list)]
+    refuse_foreign(cells, args.dataset, args.split, listed)
+    cells = common_videos(cells)
     first = next(iter(cells.values()))
+    for cell in cells.values():
+        refuse_other_scores(cell, first)
+    left_out = sorted(set(listed) - set(first.videos))
+    if left_out:
+        print(
+            f"{args.dataset} split {args.split}: {len(left_out)} of {len(listed)} test videos "
+            f"left out, as not every modality has them: {', '.join(left_out)}"
+        )
+    return cells
+
+
+def refuse_foreign(
+    cells: Mapping[str, VideoScores], dataset: str, split: int, listed: Sequence[str]
+) -> None:
+    """ValueError for scores of another dataset or split, or of videos not on the test list."""
     for name, cell in cells.items():
+        again = f"run the score stage of {dataset} split {split} {name} again"
         if (cell.dataset, cell.split, cell.modality) != (dataset, split, name):
             raise ValueError(
                 f"{name}.npz holds scores of {cell.dataset} split {cell.split} {cell.modality}, "
-                f"expected {dataset} split {split} {name}; run the score stage of this cell again"
+                f"expected {dataset} split {split} {name}; {again}"
             )
-        refuse_other_scores(cell, first)
+        unknown = sorted(set(cell.videos) - set(listed))
+        if unknown:
+            raise ValueError(
+                f"{name}.npz holds scores of {len(unknown)} videos that the test list does not "
+                f"have ({', '.join(unknown[:3])}); {again}"
+            )
 
 
 def measure(
@@ -103,26 +127,26 @@ def write_plots(
 def log_fusion(
     args: argparse.Namespace,
     config: FusionConfig,
-    metrics: Mapping[str, Accuracy],
     cells: Mapping[str, VideoScores],
+    *,
+    restored: bool = False,
 ) -> None:
     """The split's run, tagged with the runs of the cells it fuses."""
-    fingerprints = {name: cell.fingerprint for name, cell in cells.items()}
-    sources = {
-        f"source.{name}": run.run_id
-        for name, cell in cells.items()
-        for run in tracking.find_runs(args.dataset, {"fingerprint": cell.model})[:1]
-    }
+    metrics = load_split(args.metrics)
+    sources = {name: source_run(args.dataset, cell) for name, cell in cells.items()}
     with tracking.run(
+        part="fuse",
         dataset=args.dataset,
         name=f"split{args.split} fusion",
-        key={
-            "stage": "fuse",
-            "split": str(args.split),
-            "fingerprint": provenance.digest({**fingerprints, "config": asdict(config)}),
+        key=run_key(args.split, config, cells),
+        params={"fusion": asdict(config), "test_videos": len(next(iter(cells.values())).videos)},
+        tags={
+            "dataset": args.dataset,
+            "modality": "fusion",
+            tracking.METRICS_TAG: provenance.digest(metrics),
+            **{f"source.{name}": run_id for name, run_id in sources.items() if run_id},
         },
-        params={"fusion": asdict(config)},
-        tags={"dataset": args.dataset, "modality": "fusion", **sources},
+        restored=restored,
     ) as run:
         for name, row in metrics.items():
             numbers = {key: value for key, value in row.items() if isinstance(value, float)}
@@ -131,7 +155,36 @@ def log_fusion(
         run.log_artifact(args.plots)
 
 
-if __name__ == "__main__":
+def source_run(dataset: str, cell: VideoScores) -> str | None:
+    """The run that holds a cell's scores: that of this scoring, or the training's."""
+    for fingerprint in (cell.fingerprint, cell.model):
+        key = {"stage": "cell", "fingerprint": fingerprint}
+        for run in tracking.find_runs(dataset, key)[:1]:
+            return run.run_id
+    return None
+
+
+def run_key(split: int, config: FusionConfig, cells: Mapping[str, VideoScores]) -> dict[str, str]:
+    """What the split's run is found by."""
+    fingerprints = {name: cell.fingerprint for name, cell in cells.items()}
+    fingerprint = provenance.digest({**fingerprints, "config": asdict(config)})
+    return {"stage": "fuse", "split": str(split), "fingerprint": fingerprint}
+
+
+def track(args: argparse.Namespace) -> bool:
+    """Logs a finished fusion from its files; False when its run is there already."""
+    content = params.load()
+    config = params.section(content, f"recipes.{args.dataset}.fusion", FusionConfig)
+    modalities = params.section(content, "modalities", tuple[str, ...])
+    cells = load_cells(args, modalities)
+    if tracking.is_logged(args.dataset, run_key(args.split, config, cells), "fuse"):
+        return False
+    log_fusion(args, config, cells, restored=True)
+    return True
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The stage's command line."""
     parser = argparse.ArgumentParser(prog="fuse", description=__doc__)
     parser.add_argument("--dataset", required=True, help="a recipe of params.yaml")
     parser.add_argument("--split", required=True, type=int, help="1, 2 or 3")
@@ -139,4 +192,8 @@ if __name__ == "__main__":
     parser.add_argument("--scores", required=True, type=Path, help="folder of <modality>.npz")
     parser.add_argument("--metrics", required=True, type=Path, help="out: metrics as JSON")
     parser.add_argument("--plots", required=True, type=Path, help="out: tables and figures")
-    command.run(parser, main)
+    return parser
+
+
+if __name__ == "__main__":
+    command.run(arguments(), main)

@@ -8,12 +8,13 @@ section; `python -m stages.check` reads them all.
 import dataclasses
 import types
 import typing
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml.error import ReusedAnchorWarning, YAMLError
 
 PARAMS = Path("params.yaml")
 T = TypeVar("T")
@@ -29,7 +30,14 @@ def load(path: Path = PARAMS) -> Content:
     if not path.is_file():
         raise ParamsError(f"{path}: no such file; run from the project's root")
     try:
-        content = YAML(typ="safe", pure=True).load(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", ReusedAnchorWarning)
+            content = YAML(typ="safe", pure=True).load(path)
+    except ReusedAnchorWarning as error:
+        raise ParamsError(
+            f"{path}: {error}\nan anchor (&name) stands for one section: remove it from a copied "
+            "section, or give it another name"
+        ) from error
     except YAMLError as error:
         raise ParamsError(f"{path}: {error}") from error
     if not isinstance(content, dict):

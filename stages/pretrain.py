@@ -19,7 +19,7 @@ def main(args: argparse.Namespace) -> None:
     section = f"recipes.{args.dataset}.init"
     machine = params.section(content, "machine", Machine)
     kind, config = params.choice(content, section, INITS)
-    with provenance.unchanged(section, []):
+    with provenance.unchanged([section], []):
         tensors, training = None, None
         if kind == "pretext":
             tensors, training = train_pretext(args.dataset, config, machine)
@@ -40,13 +40,21 @@ def train_pretext(
     network.to(device)
     optimizer = pretext_optimizer(network, config.solver)
     with tracking.run(
+        part="pretrain",
         dataset=dataset,
         name="pretrain",
         key={"stage": "pretrain", "fingerprint": fingerprint},
         params={"pretext": asdict(config)},
         tags={"dataset": dataset},
     ) as run:
-        training = Training(network, optimizer, fingerprint, config.solver.iterations, machine)
+        training = Training(
+            network,
+            optimizer,
+            f"{dataset}-init",
+            fingerprint,
+            config.solver.iterations,
+            machine,
+        )
         complete(
             training,
             lambda start: pretrain(

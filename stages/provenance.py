@@ -8,9 +8,10 @@ import contextlib
 import hashlib
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from stages import params
@@ -25,7 +26,8 @@ NEUTRAL_MODULES = frozenset(
 
 def fingerprint(cell: Mapping[str, object], config: Any, files: Iterable[Path]) -> str:
     """A digest of what a training is for and made of: cell, configuration, files, library code."""
-    read = [(path.name, _file_digest(path).hex()) for path in [*files, *code_files("tsn")]]
+    code = code_files("tsn", "stages")
+    read = [(path.name, _file_digest(path).hex()) for path in [*files, *code]]
     return digest([dict(cell), asdict(config), read])
 
 
@@ -39,18 +41,25 @@ def code_files(*packages: str) -> list[Path]:
     sources = (
         getattr(module, "__file__", None)
         for name, module in list(sys.modules.items())
-        if name.split(".")[0] in packages and name not in NEUTRAL_MODULES
+        if _real_name(name, module).split(".")[0] in packages
+        and _real_name(name, module) not in NEUTRAL_MODULES
     )
-    return sorted(Path(source) for source in sources if source)
+    return sorted({Path(source) for source in sources if source})
+
+
+def _real_name(name: str, module: ModuleType) -> str:
+    """A module's name; that of the program itself is hidden behind `__main__`."""
+    spec = getattr(module, "__spec__", None)
+    return spec.name if name == "__main__" and spec is not None else name
 
 
 @contextlib.contextmanager
-def unchanged(section: str, inputs: Iterable[Path]) -> Iterator[None]:
-    """Raises ValueError at the end if the params section, an input or the code has changed."""
+def unchanged(sections: Sequence[str], inputs: Iterable[Path]) -> Iterator[None]:
+    """Raises ValueError at the end if a params section, an input or the code has changed."""
     paths = list(inputs)
-    before = _snapshot(section, paths)
+    before = _snapshot(sections, paths)
     yield
-    after = _snapshot(section, paths)
+    after = _snapshot(sections, paths)
     changed = sorted(
         name for name in before.keys() | after.keys() if before.get(name) != after.get(name)
     )
@@ -61,8 +70,9 @@ def unchanged(section: str, inputs: Iterable[Path]) -> Iterator[None]:
         )
 
 
-def _snapshot(section: str, inputs: Iterable[Path]) -> dict[str, object]:
-    state: dict[str, object] = {f"params.yaml {section}": params.find(params.load(), section)}
+def _snapshot(sections: Sequence[str], inputs: Iterable[Path]) -> dict[str, object]:
+    content = params.load()
+    state: dict[str, object] = {f"params.yaml {s}": params.find(content, s) for s in sections}
     for path in inputs:
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             status = file.stat()

@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -16,10 +16,26 @@ Splits = Mapping[int, Mapping[str, Accuracy]]
 
 def main(args: argparse.Namespace) -> None:
     content = params.load()
-    numbers = params.section(content, "splits", tuple[int, ...])
-    headline = params.section(content, f"recipes.{args.dataset}.fusion.headline", str)
-    splits = {k: results.load_split(args.metrics / f"split{k}.json") for k in numbers}
-    mean = results.mean_over_splits(list(splits.values()))
+    section = f"recipes.{args.dataset}.fusion.headline"
+    headline = params.section(content, section, str)
+    inputs = [args.lists, args.plots, results.TEMPLATE, *args.metrics.glob("split*.json")]
+    with provenance.unchanged([section, "splits"], inputs):
+        splits = load_splits(args.metrics)
+        mean = results.mean_over_splits(list(splits.values()))
+        write(args, mean, splits, headline)
+    log_mean(args, mean, splits)
+
+
+def load_splits(folder: Path) -> dict[int, dict[str, Accuracy]]:
+    """The metrics of every split of params.yaml."""
+    numbers = params.section(params.load(), "splits", tuple[int, ...])
+    return {k: results.load_split(folder / f"split{k}.json") for k in numbers}
+
+
+def write(
+    args: argparse.Namespace, mean: Mapping[str, Accuracy], splits: Splits, headline: str
+) -> None:
+    """Every file of the stage."""
     paper = results.PAPER.get(args.dataset)
     args.mean.write_text(json.dumps(mean, indent=2) + "\n")
     args.out.mkdir(parents=True, exist_ok=True)
@@ -29,94 +45,111 @@ def main(args: argparse.Namespace) -> None:
         facts=facts(args.lists),
         mean=mean,
         splits=splits,
+        headline=headline,
         paper=paper,
         figures=shown,
     )
     (args.out / "index.html").write_text(page, encoding="utf-8")
-    markdown = results.markdown_table(mean, splits, paper)
+    markdown = results.markdown_table(mean, splits, headline, paper)
     (args.out / "table.md").write_text(markdown + "\n", encoding="utf-8")
-    text = "\n\n".join(
-        part for part in (results.text_table(mean, splits, paper), results.tag_table(mean)) if part
-    )
+    tables = (results.text_table(mean, splits, headline, paper), results.tag_table(mean))
+    text = "\n\n".join(table for table in tables if table)
     (args.out / "table.txt").write_text(text + "\n", encoding="utf-8")
-    log_mean(args, mean, splits)
 
 
 def draw(
     args: argparse.Namespace, mean: Mapping[str, Accuracy], splits: Splits, headline: str
 ) -> list[Figure]:
     """The figures of the page, drawn into the report's folder."""
-    paper = results.PAPER.get(args.dataset)
-    figures.fusion_bars(mean, args.out / "fusion.png", paper)
+    modalities = [name for name in mean if not results.is_combination(name)]
+    first = min(splits)
     shown = [
         Figure(
             title="Modalities and fusions",
             caption="Mean class accuracy over the splits; the whisker is the spread.",
             path=args.out / "fusion.png",
-        )
-    ]
-    tables = [pd.read_csv(args.plots / str(k) / "per_class.csv") for k in splits]
-    per_class = pd.concat(tables).groupby("class", sort=False).mean()
-    columns = [*(name for name in mean if not results.is_combination(name)), headline]
-    figures.per_class_bars(
-        {name: per_class[name].to_numpy() for name in columns},
-        [str(name) for name in per_class.index],
-        args.out / "per_class.png",
-    )
-    shown.append(
+        ),
         Figure(
             title="Classes",
             caption="Accuracy per class, mean over the splits.",
             path=args.out / "per_class.png",
-        )
-    )
-    first = min(splits)
-    logs = {
-        name: pd.read_csv(args.plots / str(first) / "training" / f"{name}.csv")
-        for name in mean
-        if not results.is_combination(name)
-    }
-    figures.training_curves(logs, args.out / "training.png", f"Training, split {first}")
-    shown.append(
+        ),
         Figure(
             title="Training",
             caption=f"Loss, accuracy and learning rate of split {first}'s networks.",
             path=args.out / "training.png",
-        )
-    )
+        ),
+    ]
+    bars, classes, curves = (figure.path for figure in shown)
+    figures.fusion_bars(mean, bars, headline, results.PAPER.get(args.dataset))
+    draw_classes([args.plots / str(k) for k in splits], [*modalities, headline], classes)
+    logs = {name: training_log(args.plots / str(first), name) for name in modalities}
+    figures.training_curves(logs, curves, f"Training, split {first}")
     if any(row["by_tag"] for row in mean.values()):
-        figures.tag_bars(mean, args.out / "tags.png")
-        shown.append(
-            Figure(
-                title="Kinds of video",
-                caption="Accuracy over the test videos that carry a tag.",
-                path=args.out / "tags.png",
-            )
+        kinds = Figure(
+            title="Kinds of video",
+            caption="Accuracy over the test videos that carry a tag.",
+            path=args.out / "tags.png",
         )
+        figures.tag_bars(mean, kinds.path)
+        shown.append(kinds)
     return shown
+
+
+def draw_classes(plots: Sequence[Path], names: Sequence[str], path: Path) -> None:
+    """The accuracy per class of the named rows, mean over the splits' tables."""
+    tables = [pd.read_csv(folder / "per_class.csv") for folder in plots]
+    mean = pd.concat(tables).groupby("class", sort=False).mean()
+    rows = {name: mean[name].to_numpy() for name in names}
+    figures.per_class_bars(rows, [str(name) for name in mean.index], path)
+
+
+def training_log(plots: Path, name: str) -> pd.DataFrame:
+    """A modality's log: a row per iteration."""
+    return pd.read_csv(plots / "training" / f"{name}.csv")
 
 
 def facts(lists: Path) -> dict[str, str]:
     """What the lists say about the dataset."""
     classes = read_classes(lists / "classes.txt")
-    splits = sorted(path for path in lists.iterdir() if path.is_dir())
-    sizes = [(len(read_list(p / "train.csv")), len(read_list(p / "test.csv"))) for p in splits]
+    folders = sorted((p for p in lists.iterdir() if p.is_dir()), key=lambda p: int(p.name))
+    splits = [(read_list(p / "train.csv"), read_list(p / "test.csv")) for p in folders]
+    videos = {listed.video for sides in splits for side in sides for listed in side}
     return {
         "Classes": str(len(classes)),
-        "Videos": str(sum(sizes[0])),
-        "Train / test": ", ".join(f"{train} / {test}" for train, test in sizes),
+        "Videos": str(len(videos)),
+        "Train / test": ", ".join(f"{len(train)} / {len(test)}" for train, test in splits),
     }
 
 
-def log_mean(args: argparse.Namespace, mean: Mapping[str, Accuracy], splits: Splits) -> None:
-    """The dataset's run: means over splits, with the runs of the splits as sources."""
-    digest = provenance.digest({str(split): rows for split, rows in splits.items()})
+def log_mean(
+    args: argparse.Namespace,
+    mean: Mapping[str, Accuracy],
+    splits: Splits,
+    *,
+    restored: bool = False,
+) -> None:
+    """The dataset's run: means over splits, tagged with the runs of the splits."""
+    fusions = {
+        k: tracking.find_runs(
+            args.dataset,
+            {"stage": "fuse", "split": str(k), tracking.METRICS_TAG: provenance.digest(rows)},
+        )
+        for k, rows in splits.items()
+    }
     with tracking.run(
+        part="report",
         dataset=args.dataset,
         name="mean over splits",
-        key={"stage": "report", "fingerprint": digest},
+        key=run_key(splits),
         params={"splits": sorted(splits)},
-        tags={"dataset": args.dataset, "modality": "fusion", "split": "mean"},
+        tags={
+            "dataset": args.dataset,
+            "modality": "fusion",
+            "split": "mean",
+            **{f"source.split{k}": runs[0].run_id for k, runs in fusions.items() if runs},
+        },
+        restored=restored,
     ) as run:
         for name, row in mean.items():
             values = {k: v for k, v in row.items() if isinstance(v, float)}
@@ -125,7 +158,23 @@ def log_mean(args: argparse.Namespace, mean: Mapping[str, Accuracy], splits: Spl
         run.log_artifact(args.out, "report")
 
 
-if __name__ == "__main__":
+def run_key(splits: Splits) -> dict[str, str]:
+    """What the dataset's run is found by."""
+    digest = provenance.digest({str(split): rows for split, rows in splits.items()})
+    return {"stage": "report", "fingerprint": digest}
+
+
+def track(args: argparse.Namespace) -> bool:
+    """Logs a finished report from its files; False when its run is there already."""
+    splits = load_splits(args.metrics)
+    if tracking.is_logged(args.dataset, run_key(splits), "report"):
+        return False
+    log_mean(args, results.load_split(args.mean), splits, restored=True)
+    return True
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The stage's command line."""
     parser = argparse.ArgumentParser(prog="report", description=__doc__)
     parser.add_argument("--dataset", required=True, help="a recipe of params.yaml")
     parser.add_argument("--metrics", required=True, type=Path, help="folder of split<k>.json")
@@ -135,4 +184,8 @@ if __name__ == "__main__":
     parser.add_argument("--lists", required=True, type=Path, help="folder of the split lists")
     parser.add_argument("--mean", required=True, type=Path, help="out: mean.json")
     parser.add_argument("--out", required=True, type=Path, help="out: tables, figures, page")
-    command.run(parser, main)
+    return parser
+
+
+if __name__ == "__main__":
+    command.run(arguments(), main)

@@ -48,7 +48,7 @@ class Figure:
 # Wang et al., Temporal Segment Networks, ECCV 2016, section 4 and the authors' project page: means
 # over the three official splits, and single splits where they were published (RGB and
 # flow fused 1 : 1.5, with warped flow 1 : 1 : 0.5).
-PAPER: Mapping[str, Mapping[str, Published]] = {
+PUBLISHED: Mapping[str, Mapping[str, Published]] = {
     "ucf101": {
         "rgb": Published(mean=0.851, splits={1: 0.855, 2: 0.849, 3: 0.845}),
         "rgb_diff": Published(mean=0.877, splits={1: 0.865}),
@@ -64,6 +64,7 @@ PAPER: Mapping[str, Mapping[str, Published]] = {
         "rgb+flow+warped_flow": Published(mean=0.694, splits={}),
     },
 }
+PAPER = {**PUBLISHED, "ucf101_paper": PUBLISHED["ucf101"]}  # by recipe
 
 
 def load_split(path: Path) -> dict[str, Accuracy]:
@@ -146,11 +147,6 @@ def order_rows(names: Sequence[str]) -> list[str]:
     return sorted(names, key=lambda name: name.count("+"))
 
 
-def find_best(mean: Mapping[str, Accuracy]) -> str:
-    """The row with the highest mean class accuracy; of equals the first in the table."""
-    return max(order_rows(list(mean)), key=lambda name: mean[name]["mean_class_accuracy"])
-
-
 def find_published(
     paper: Mapping[str, Published], name: str, splits: Sequence[int]
 ) -> float | None:
@@ -173,18 +169,19 @@ def find_published(
 class Table:
     """Cells as text; the first column is the row's name. `singles` rows come before combinations.
 
-    `best` is the index of the row with the highest mean, where the table shows the mean.
+    `headline` is the index of the row that is the dataset's result, where there is one.
     """
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     singles: int
-    best: int | None
+    headline: int | None
 
 
 def result_table(
     mean: Mapping[str, Accuracy],
     splits: Mapping[int, Mapping[str, Accuracy]],
+    headline: str,
     paper: Mapping[str, Published] | None,
 ) -> Table:
     """Mean class accuracy of every row: each split, mean ± spread, top-1, top-5, the paper's.
@@ -210,7 +207,7 @@ def result_table(
         header=header + (["paper", "Δ"] if against_paper else []),
         rows=rows,
         singles=sum(not is_combination(name) for name in names),
-        best=names.index(find_best(mean)),
+        headline=names.index(headline),
     )
 
 
@@ -222,7 +219,7 @@ def tag_result_table(mean: Mapping[str, Accuracy]) -> Table:
         header=["", *tags],
         rows=[[n, *(_percent(mean[n]["by_tag"].get(tag)) for tag in tags)] for n in names],
         singles=sum(not is_combination(name) for name in names),
-        best=None,
+        headline=None,
     )
 
 
@@ -244,10 +241,11 @@ def _paper_cells(ours: float, published: float | None) -> list[str]:
 def text_table(
     mean: Mapping[str, Accuracy],
     splits: Mapping[int, Mapping[str, Accuracy]],
+    headline: str,
     paper: Mapping[str, Published] | None = None,
 ) -> str:
-    """The result table for a terminal; a star marks the best row."""
-    return _draw(result_table(mean, splits, paper))
+    """The result table for a terminal; a star marks the headline."""
+    return _draw(result_table(mean, splits, headline, paper))
 
 
 def tag_table(mean: Mapping[str, Accuracy]) -> str:
@@ -259,14 +257,15 @@ def tag_table(mean: Mapping[str, Accuracy]) -> str:
 def markdown_table(
     mean: Mapping[str, Accuracy],
     splits: Mapping[int, Mapping[str, Accuracy]],
+    headline: str,
     paper: Mapping[str, Published] | None = None,
 ) -> str:
-    """The result table in Markdown; the best row is bold."""
-    table = result_table(mean, splits, paper)
+    """The result table in Markdown; the headline is bold."""
+    table = result_table(mean, splits, headline, paper)
     lines = [_pipe(table.header), _pipe(["---", *("---:" for _ in table.header[1:])])]
     for index, row in enumerate(table.rows):
         bold = [f"**{cell}**" if cell else "" for cell in row]
-        lines.append(_pipe(bold if index == table.best else row))
+        lines.append(_pipe(bold if index == table.headline else row))
     return "\n".join(lines)
 
 
@@ -276,8 +275,8 @@ def _pipe(cells: Sequence[str]) -> str:
 
 def _draw(table: Table) -> str:
     rows = [list(row) for row in table.rows]
-    if table.best is not None:
-        rows[table.best][0] += " *"
+    if table.headline is not None:
+        rows[table.headline][0] += " *"
     widths = [max(map(len, column)) for column in zip(table.header, *rows, strict=True)]
     lines = [_align(table.header, widths), "─" * (sum(widths) + 2 * (len(widths) - 1))]
     for index, row in enumerate(rows):
@@ -301,6 +300,7 @@ def html_page(
     facts: Mapping[str, str],
     mean: Mapping[str, Accuracy],
     splits: Mapping[int, Mapping[str, Accuracy]],
+    headline: str,
     paper: Mapping[str, Published] | None,
     figures: Sequence[Figure],
 ) -> str:
@@ -314,15 +314,14 @@ def html_page(
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    best = find_best(mean)
     return environment.from_string(TEMPLATE.read_text()).render(
         dataset=dataset,
         facts=facts,
-        best=best,
-        best_percent=_mean_cell(mean[best], len(splits)),
-        best_published=_percent(find_published(paper or {}, best, list(splits))),
+        headline=headline,
+        headline_percent=_mean_cell(mean[headline], len(splits)),
+        headline_published=_percent(find_published(paper or {}, headline, list(splits))),
         num_splits=len(splits),
-        results=result_table(mean, splits, paper),
+        results=result_table(mean, splits, headline, paper),
         tags=tag_result_table(mean),
         figures=[(figure, _data_uri(figure.path)) for figure in figures],
     )

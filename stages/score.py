@@ -12,7 +12,7 @@ from stages.machine import Machine, choose_device
 from tsn.checkpoint import load_model, refuse_other_cell
 from tsn.metrics import accuracy
 from tsn.modality import modality
-from tsn.score_file import VideoScores, save_scores
+from tsn.score_file import VideoScores, load_scores, save_scores
 from tsn.scoring import ScoringConfig, score_videos, video_scores
 from tsn.snippets import TestingSnippets, listed_clips
 from tsn.splits import read_classes, read_list
@@ -25,7 +25,7 @@ def main(args: argparse.Namespace) -> None:
     machine = params.section(content, "machine", Machine)
     row = modality(args.modality)
     text = f"score {args.dataset} split {args.split} {args.modality}"
-    with provenance.unchanged(section, [args.classes, args.list, args.stream, args.model]):
+    with provenance.unchanged([section], [args.classes, args.list, args.stream, args.model]):
         classes = read_classes(args.classes)
         device = choose_device(machine)
         network, card = load_model(args.model)
@@ -53,22 +53,26 @@ def main(args: argparse.Namespace) -> None:
             videos=tuple(clip.video for clip in clips),
             labels=np.array([clip.label for clip in clips]),
             snippets=np.stack(snippets),
-            scores=video_scores(network.cpu(), snippets),
+            scores=video_scores(snippets),
         )
         save_scores(scores, args.out)
     for video, reason in dropped.items():
         print(f"left out {video}: {reason}")
     log_scores(scores, config, args.out)
-
-
-def log_scores(scores: VideoScores, config: ScoringConfig, path: Path) -> None:
-    """Adds the test result to the run that trained the model."""
     result = accuracy(scores.scores, scores.labels)
     print(
         f"{scores.dataset} split {scores.split} {scores.modality}: "
         f"{result.mean_class_accuracy:.1%} mean class accuracy on {len(scores.videos)} videos"
     )
+
+
+def log_scores(
+    scores: VideoScores, config: ScoringConfig, path: Path, *, restored: bool = False
+) -> None:
+    """Adds the test result to the run that trained the model."""
+    result = accuracy(scores.scores, scores.labels)
     with tracking.run(
+        part="score",
         dataset=scores.dataset,
         name=f"split{scores.split} {scores.modality}",
         key=run_key(scores, config),
@@ -78,6 +82,7 @@ def log_scores(scores: VideoScores, config: ScoringConfig, path: Path) -> None:
             "split": str(scores.split),
             "modality": scores.modality,
         },
+        restored=restored,
     ) as run:
         run.log_metrics({f"test/{name}": value for name, value in asdict(result).items()})
         run.log_artifact(path)
@@ -94,7 +99,18 @@ def run_key(scores: VideoScores, config: ScoringConfig) -> dict[str, str]:
     return trained
 
 
-if __name__ == "__main__":
+def track(args: argparse.Namespace) -> bool:
+    """Logs a finished scoring from its file; False when it is in its run already."""
+    scores = load_scores(args.out)
+    config = params.section(params.load(), f"recipes.{args.dataset}.score", ScoringConfig)
+    if tracking.is_logged(scores.dataset, run_key(scores, config), "score"):
+        return False
+    log_scores(scores, config, args.out, restored=True)
+    return True
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The stage's command line."""
     parser = argparse.ArgumentParser(prog="score", description=__doc__)
     parser.add_argument("--dataset", required=True, help="a recipe of params.yaml")
     parser.add_argument("--split", required=True, type=int, help="1, 2 or 3")
@@ -104,4 +120,8 @@ if __name__ == "__main__":
     parser.add_argument("--stream", required=True, type=Path, help="extracted stream to read")
     parser.add_argument("--model", required=True, type=Path, help="trained model of this cell")
     parser.add_argument("--out", required=True, type=Path, help="out: scores as .npz")
-    command.run(parser, main)
+    return parser
+
+
+if __name__ == "__main__":
+    command.run(arguments(), main)

@@ -12,7 +12,7 @@ from tsn.splits import SplitConfig, split_lists, write_splits
 def main(args: argparse.Namespace) -> None:
     section = f"recipes.{args.dataset}.split"
     config = params.section(params.load(), section, SplitConfig)
-    with provenance.unchanged(section, [args.videos, args.lists]):
+    with provenance.unchanged([section], [args.videos, args.lists]):
         lists = split_lists(folder_videos(args.videos), args.lists, config)
         write_splits(lists, args.out)
     print(f"{args.dataset}: {len(lists.classes)} classes")

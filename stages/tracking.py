@@ -41,6 +41,9 @@ LOCK_SECONDS = 60.0
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 LINK_QUERY = "workflowType=machine_learning"
 
+# A tag of a split's fusion: the digest of its metrics, by which the mean finds its splits.
+METRICS_TAG = "metrics"
+
 # What an MLflow server accepts.
 METRICS_PER_BATCH = 1000
 ITEMS_PER_BATCH = 100
@@ -185,20 +188,26 @@ class Run:
 @contextlib.contextmanager
 def run(
     *,
+    part: str,
     dataset: str,
     name: str,
     key: Mapping[str, str],
     params: Mapping[str, object],
     tags: Mapping[str, str],
     results: str = "the files this stage writes",
+    restored: bool = False,
 ) -> Iterator[Run]:
     """Yield the run of experiment `dataset` whose tags equal `key`: the newest such, or a new one.
 
-    So a resumed training, and the scoring of the model it made, continue its run. `results` names
-    the file to look at when MLflow is not reachable. The run ends as FINISHED, as KILLED when the
-    process was asked to stop, and as FAILED on any other exception, which propagates.
+    So a resumed training, and the scoring of the model it made, continue its run. When all of
+    `part` is in the store, `is_logged` says so. `results` names the file to look at when MLflow is
+    not reachable; `restored` results were not computed by this code now. The run ends as FINISHED,
+    as KILLED when the process was asked to stop, and as FAILED on any other exception, which
+    propagates.
     """
-    opened = _open_run(dataset, name, key, tags, results)
+    if restored:
+        tags = {**tags, "restored": "true"}
+    opened = _open_run(dataset, name, key, tags, results, restored=restored)
     opened.log_params(params)
     try:
         yield opened
@@ -208,6 +217,8 @@ def run(
     except BaseException:
         opened.finish("FAILED")
         raise
+    opened.flush()
+    opened.set_tags({_logged(part): "true"})
     opened.finish("FINISHED")
 
 
@@ -228,6 +239,28 @@ def find_runs(dataset: str, key: Mapping[str, str]) -> list[RunRecord]:
     except Exception as error:  # whatever it is, the stage goes on
         _warn(error, "the files this stage writes")
         return []
+
+
+def is_logged(dataset: str, key: Mapping[str, str], part: str) -> bool:
+    """Whether the newest run with that key holds all of `part`."""
+    return any(run.tags.get(_logged(part)) == "true" for run in find_runs(dataset, key)[:1])
+
+
+def _logged(part: str) -> str:
+    return f"logged.{part}"
+
+
+def is_reachable() -> bool:
+    """Whether tracking is on and the store answers; a local file always does."""
+    try:
+        if not _tracking_is_on():
+            return False
+        if _sqlite_file(_tracking_uri()) is None:
+            _connect().search_experiments(max_results=1)
+    except Exception as error:  # whatever it is, the caller goes on
+        _warn(error, "the files of the stages")
+        return False
+    return True
 
 
 def valid_name(name: str) -> str:
@@ -271,7 +304,13 @@ def _warn(error: Exception, results: str) -> None:
 
 
 def _open_run(
-    dataset: str, name: str, key: Mapping[str, str], tags: Mapping[str, str], results: str
+    dataset: str,
+    name: str,
+    key: Mapping[str, str],
+    tags: Mapping[str, str],
+    results: str,
+    *,
+    restored: bool,
 ) -> Run:
     closed = Run(client=None, run_id="", experiment_id="", existed=False, results=results)
     if not _tracking_is_on():
@@ -284,7 +323,7 @@ def _open_run(
         if found:
             run_id = _reopen(client, found[0], {**tags, **key})
         else:
-            every_tag = {**_provenance_tags(), **tags, **key}
+            every_tag = {**_provenance_tags(commit=not restored), **tags, **key}
             created = client.create_run(experiment_id, run_name=name)
             run_id = created.info.run_id
             _log_tags(client, run_id, every_tag)
@@ -444,19 +483,25 @@ def _log_dataset(client: "MlflowClient", run_id: str, name: str, digest: str, co
     client.log_inputs(run_id, datasets=[DatasetInput(dataset, [tag])])
 
 
-def _provenance_tags() -> dict[str, str]:
+def _provenance_tags(*, commit: bool = True) -> dict[str, str]:
     """Which code ran: source file, git commit (dirty by code and params alone), DVC stage."""
     tags = {"mlflow.source.type": "LOCAL", "mlflow.source.name": Path(sys.argv[0]).name}
-    commit = _git("rev-parse", "HEAD")
-    if commit is not None:
+    head = _git("rev-parse", "HEAD") if commit and _is_repository() else None
+    if head is not None:
         # dvc.lock and the tracked metrics change while a pipeline runs: they are not the code.
         changed = _git("status", "--porcelain", "--", *CODE_PATHS)
-        tags |= {"git.commit": commit, "git.dirty": "true" if changed else "false"}
-        tags["mlflow.source.git.commit"] = commit
+        tags |= {"git.commit": head, "git.dirty": "true" if changed else "false"}
+        tags["mlflow.source.git.commit"] = head
     stage = os.environ.get("DVC_STAGE")
     if stage:
         tags["dvc.stage"] = stage
     return tags
+
+
+def _is_repository() -> bool:
+    """Not when a zip was unpacked inside somebody's other repository."""
+    top = _git("rev-parse", "--show-toplevel")
+    return top is not None and Path(top).resolve() == PROJECT_ROOT
 
 
 def _git(*arguments: str) -> str | None:

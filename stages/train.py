@@ -1,8 +1,8 @@
 """train: one network, for one split and modality of a dataset. Resumes where it was killed."""
 
 import argparse
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -11,20 +11,21 @@ import torch
 
 from stages import command, params, provenance, tracking
 from stages.machine import Machine, choose_device
-from stages.training_run import LOG_COLUMNS, Training, complete
+from stages.training_run import LOG_COLUMNS, Training, complete, curves
 from tsn.archives import MANIFEST
 from tsn.checkpoint import (
     INIT_SIDECAR,
     INIT_WEIGHTS,
     SIDECAR,
     ModelCard,
+    load_card,
     load_initial,
     save_model,
 )
 from tsn.modality import Modality, modality
 from tsn.network import TemporalSegmentNetwork, build_network, load_initial_weights
 from tsn.pictures import input_sheet
-from tsn.snippets import TrainingSnippets, listed_clips
+from tsn.snippets import Clip, TrainingSnippets, listed_clips
 from tsn.solver import micro_batches
 from tsn.splits import read_classes, read_list
 from tsn.training import TrainingConfig, network_optimizer, train
@@ -38,7 +39,7 @@ def main(args: argparse.Namespace) -> None:
     config = params.section(content, section, TrainingConfig)
     machine = params.section(content, "machine", Machine)
     inputs = [args.classes, args.list, args.stream, args.init]
-    with provenance.unchanged(section, inputs):
+    with provenance.unchanged([section], inputs):
         row = modality(args.modality)
         classes = read_classes(args.classes)
         clips, dropped = listed_clips(read_list(args.list), args.stream, row)
@@ -65,7 +66,8 @@ def main(args: argparse.Namespace) -> None:
             iterations=config.solver.iterations,
             fingerprint=provenance.fingerprint(cell, config, files),
         )
-        training = train_cell(args.out, args.log, network, snippets, config, card, machine)
+        recipe = recipe_params(content, args.dataset, args.modality)
+        training = train_cell(args.out, args.log, network, snippets, config, card, machine, recipe)
     training.forget()
 
 
@@ -93,20 +95,16 @@ def train_cell(
     config: TrainingConfig,
     card: ModelCard,
     machine: Machine,
+    recipe: Mapping[str, object],
 ) -> Training:
     """Trains to the end, logs the run, and writes the model folder and the log."""
     device = choose_device(machine)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = network_optimizer(network, snippets.modality, config)
+    cell = f"{card.dataset}-{card.split}-{card.modality}"
     iterations = config.solver.iterations
-    training = Training(network, optimizer, card.fingerprint, iterations, machine)
-    with tracking.run(
-        dataset=card.dataset,
-        name=f"split{card.split} {card.modality}",
-        key={"stage": "cell", "fingerprint": card.fingerprint},
-        params={"train": asdict(config), "train_videos": len(snippets.clips)},
-        tags=cell_tags(card),
-    ) as run:
+    training = Training(network, optimizer, cell, card.fingerprint, iterations, machine)
+    with open_run(card, recipe, snippets.clips) as run:
         log = complete(
             training,
             lambda start: train(
@@ -124,18 +122,70 @@ def train_cell(
         save_model(network, card, out)
         write_log(log, log_path)
         picture(snippets, config, out / "inputs.png")
-        videos = provenance.digest([clip.video for clip in snippets.clips])
-        run.log_dataset(f"{card.dataset} split{card.split} train", videos, "training")
-        for path in (log_path, out / "inputs.png", out / SIDECAR):
-            run.log_artifact(path)
+        log_files(run, out, log_path)
         if link := run.link():
             print(f"MLflow: {link}")
     return training
 
 
-def cell_tags(card: ModelCard) -> dict[str, str]:
-    """What an MLflow run is filtered and grouped by."""
-    return {"dataset": card.dataset, "split": str(card.split), "modality": card.modality}
+@contextmanager
+def open_run(
+    card: ModelCard, recipe: Mapping[str, object], clips: Sequence[Clip], *, restored: bool = False
+) -> Iterator[tracking.Run]:
+    """The cell's MLflow run, with what is known before the first iteration."""
+    with tracking.run(
+        part="train",
+        dataset=card.dataset,
+        name=f"split{card.split} {card.modality}",
+        key=run_key(card),
+        params={**recipe, "train_videos": len(clips)},
+        tags={"dataset": card.dataset, "split": str(card.split), "modality": card.modality},
+        restored=restored,
+    ) as run:
+        digest = provenance.digest([(clip.video, clip.key) for clip in clips])
+        run.log_dataset(f"{card.dataset} split{card.split} train", digest, "training")
+        yield run
+
+
+def recipe_params(content: params.Content, dataset: str, modality: str) -> dict[str, object]:
+    """All that params.yaml says about a cell, for the compare page."""
+    recipe = f"recipes.{dataset}"
+    sections = {
+        "source": f"{recipe}.source",
+        "split": f"{recipe}.split",
+        "extract": f"{recipe}.extract.{modality}",
+        "init": f"{recipe}.init",
+        "train": f"{recipe}.train.{modality}",
+        "machine.device": "machine.device",
+        "machine.threads": "machine.threads",
+    }
+    return {name: params.find(content, dotted) for name, dotted in sections.items()}
+
+
+def run_key(card: ModelCard) -> dict[str, str]:
+    """What the cell's run is found by."""
+    return {"stage": "cell", "fingerprint": card.fingerprint}
+
+
+def log_files(run: tracking.Run, out: Path, log_path: Path) -> None:
+    """Adds the files of a finished training."""
+    for path in (log_path, out / "inputs.png", out / SIDECAR):
+        run.log_artifact(path)
+
+
+def track(args: argparse.Namespace) -> bool:
+    """Logs a finished training from its files; False when its run is there already."""
+    card = load_card(args.out)
+    if tracking.is_logged(card.dataset, run_key(card), "train"):
+        return False
+    recipe = recipe_params(params.load(), args.dataset, args.modality)
+    clips, _ = listed_clips(read_list(args.list), args.stream, modality(args.modality))
+    table = pd.read_csv(args.log, float_precision="round_trip")
+    log = [dict(zip(LOG_COLUMNS, row, strict=True)) for row in table[list(LOG_COLUMNS)].to_numpy()]
+    with open_run(card, recipe, clips, restored=True) as run:
+        run.log_series(curves(log))
+        log_files(run, args.out, args.log)
+    return True
 
 
 def write_log(log: Sequence[dict[str, float]], path: Path) -> None:
@@ -154,7 +204,8 @@ def picture(snippets: TrainingSnippets, config: TrainingConfig, path: Path) -> N
         raise OSError(f"{path}: could not be written")
 
 
-if __name__ == "__main__":
+def arguments() -> argparse.ArgumentParser:
+    """The stage's command line."""
     parser = argparse.ArgumentParser(prog="train", description=__doc__)
     parser.add_argument("--dataset", required=True, help="a recipe of params.yaml")
     parser.add_argument("--split", required=True, type=int, help="1, 2 or 3")
@@ -165,4 +216,8 @@ if __name__ == "__main__":
     parser.add_argument("--init", required=True, type=Path, help="initial weights of the dataset")
     parser.add_argument("--out", required=True, type=Path, help="out: weights and sidecar")
     parser.add_argument("--log", required=True, type=Path, help="out: a row per iteration")
-    command.run(parser, main)
+    return parser
+
+
+if __name__ == "__main__":
+    command.run(arguments(), main)

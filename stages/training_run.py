@@ -1,7 +1,8 @@
 """A training that can be killed: runs a solver's iterations, logs them, saves and resumes."""
 
+import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -13,22 +14,34 @@ from stages.machine import Machine
 from tsn.checkpoint import load_progress, save_progress
 from tsn.solver import Iteration, momentum_state, restore_momentum
 
+LOG_COLUMNS = tuple(field.name for field in fields(Iteration))
+METRICS = {  # column of the log -> metric in MLflow
+    "loss": "train/loss",
+    "accuracy": "train/accuracy",
+    "lr": "train/lr",
+    "gradient_norm": "train/gradient_norm",
+}
 PROGRESS = Path(".tsn/progress")  # outside DVC's outputs, which it deletes before every attempt
 
 
 @dataclass
 class Training:
-    """A network and its optimizer on their way through `iterations`."""
+    """A network and its optimizer on their way through `iterations`.
+
+    cell: what is trained, as a file name: `synthetic-1-flow`.
+    fingerprint: of everything the training is made of; a saved state of another one is not taken.
+    """
 
     network: nn.Module
     optimizer: torch.optim.Optimizer
+    cell: str
     fingerprint: str
     iterations: int
     machine: Machine
 
     @property
     def path(self) -> Path:
-        return PROGRESS / f"{self.fingerprint}.safetensors"
+        return PROGRESS / self.cell / f"{self.fingerprint}.safetensors"
 
     def resume(self) -> list[dict[str, float]]:
         """Puts an interrupted state back and returns its log, one row per finished iteration."""
@@ -50,8 +63,8 @@ class Training:
         )
 
     def forget(self) -> None:
-        """Drops the saved state: the training's outcome is on disk."""
-        self.path.unlink(missing_ok=True)
+        """Drops what is saved of this cell, by any training: the outcome is on disk."""
+        shutil.rmtree(self.path.parent, ignore_errors=True)
 
 
 def complete(
@@ -64,6 +77,7 @@ def complete(
     """Runs what is left of the iterations and returns the whole log."""
     log = training.resume()
     if log:
+        run.log_series(curves(log))  # what a kill kept from being written
         print(f"{text}: going on after iteration {len(log)} of {training.iterations}")
     saved = time.monotonic()
     steps = command.progress(
@@ -71,15 +85,8 @@ def complete(
     )
     for step in steps:
         log.append(asdict(step))
-        run.log_metrics(
-            {
-                "train/loss": step.loss,
-                "train/accuracy": step.accuracy,
-                "train/lr": step.lr,
-                "train/gradient_norm": step.gradient_norm,
-            },
-            step=step.iteration,
-        )
+        row = log[-1]
+        run.log_metrics({METRICS[name]: row[name] for name in METRICS}, step=step.iteration)
         if time.monotonic() - saved > training.machine.checkpoint_seconds:
             training.save(log)
             saved = time.monotonic()
@@ -91,4 +98,9 @@ def complete(
     return log
 
 
-LOG_COLUMNS = tuple(field.name for field in fields(Iteration))
+def curves(log: Sequence[Mapping[str, float]]) -> dict[str, list[tuple[int, float]]]:
+    """A log's rows as (iteration, value) points of MLflow's metrics."""
+    return {
+        metric: [(int(row["iteration"]), row[column]) for row in log]
+        for column, metric in METRICS.items()
+    }

@@ -1,4 +1,4 @@
-"""What several tests need: one thread each, and small streams on disk, made of arrays."""
+"""What several tests need: one thread each, small streams on disk, the smallest training."""
 
 import hashlib
 import os
@@ -11,6 +11,12 @@ import pytest
 import torch  # noqa: F401 - before decord, which brings a BLAS that torch must not find first
 
 from tsn.archives import OK, ManifestRow, archive_path, write_archive, write_manifest
+from tsn.modality import modality
+from tsn.network import LearningRateMultipliers, NetworkConfig
+from tsn.snippets import Augmentation, TrainingSnippets, listed_clips
+from tsn.solver import SolverConfig
+from tsn.splits import ListedVideo
+from tsn.training import TrainingConfig
 
 Entries = npt.NDArray[np.uint8]
 StreamWriter = Callable[[Path, Mapping[str, Entries]], Path]
@@ -45,3 +51,59 @@ def write_stream() -> StreamWriter:
         return folder
 
     return write
+
+
+@pytest.fixture(scope="session")
+def tiny_training() -> TrainingConfig:
+    """The smallest training of a flow network that has every part of a big one."""
+    return TrainingConfig(
+        seed=5,
+        input_size=32,
+        network=NetworkConfig(
+            backbone="bn_inception_quarter",
+            consensus="weighted_average",
+            num_segments=2,
+            dropout=0.5,
+            partial_bn=True,
+        ),
+        augmentation=Augmentation(crop_scales=(1.0, 0.8), crop_positions=13, mirror=True),
+        solver=SolverConfig(
+            iterations=4,
+            batch_size=2,
+            micro_batch=1,
+            base_lr=0.1,
+            lr_steps=(1, 3),
+            lr_factor=0.1,
+            momentum=0.9,
+            weight_decay=5e-4,
+            clip_norm=20.0,
+        ),
+        lr_multipliers=LearningRateMultipliers(
+            bias=2.0, first_conv_weight=5.0, first_conv_bias=10.0
+        ),
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_snippets(
+    tmp_path_factory: pytest.TempPathFactory,
+    write_stream: StreamWriter,
+    tiny_training: TrainingConfig,
+) -> TrainingSnippets:
+    """The training snippets of three flow videos of 12 pairs and as many classes."""
+    generator = np.random.default_rng(1)
+    videos = {
+        f"{name}/v.avi": generator.integers(0, 256, (12, 32, 40, 2), dtype=np.uint8)
+        for name in "abc"
+    }
+    stream = write_stream(tmp_path_factory.mktemp("flow"), videos)
+    listed = [ListedVideo(video, label, "g", ()) for label, video in enumerate(videos)]
+    clips, _ = listed_clips(listed, stream, modality("flow"))
+    return TrainingSnippets(
+        clips,
+        modality("flow"),
+        num_segments=tiny_training.network.num_segments,
+        input_size=tiny_training.input_size,
+        augmentation=tiny_training.augmentation,
+        seed=tiny_training.seed,
+    )

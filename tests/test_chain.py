@@ -5,8 +5,10 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
@@ -78,8 +80,14 @@ def dvc(workspace: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def stage(
     workspace: Path, name: str, *arguments: str | Path, **variables: str
 ) -> subprocess.CompletedProcess[str]:
+    return run_stage(workspace, name, "--dataset", "synthetic", *arguments, **variables)
+
+
+def run_stage(
+    workspace: Path, name: str, *arguments: str | Path, **variables: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", f"stages.{name}", "--dataset", "synthetic", *arguments],
+        [sys.executable, "-m", f"stages.{name}", *arguments],
         cwd=workspace,
         env={**environment(workspace), **variables},
         capture_output=True,
@@ -130,24 +138,107 @@ def test_a_second_repro_runs_nothing(workspace: Path) -> None:
 def test_mlflow_holds_a_run_for_every_cell_split_and_the_mean(workspace: Path) -> None:
     from mlflow import MlflowClient
 
-    client = MlflowClient(f"sqlite:///{workspace / 'mlflow.db'}")
+    store = f"sqlite:///{workspace / 'mlflow.db'}"
+    found = runs_of(store)
+    counts = {stage: len(runs) for stage, runs in found.items()}
+    assert counts == {"pretrain": 1, "cell": 9, "fuse": 3, "report": 1}
+    assert {run.info.status for runs in found.values() for run in runs} == {"FINISHED"}
+    for run in found["cell"]:
+        assert run.data.metrics.keys() >= {"train/loss", "train/lr", "test/top1"}
+        assert run.data.params["train.solver.iterations"] == "2"
+        assert run.data.tags["dvc.stage"].startswith("train@synthetic-")
+        files = {file.path for file in MlflowClient(store).list_artifacts(run.info.run_id)}
+        assert files >= {"inputs.png", "weights.json"}
+        assert any(file.endswith(".npz") for file in files)
+
+
+def runs_of(store: str) -> dict[str, list[Any]]:
+    """The runs of experiment `synthetic` by their tag `stage`."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(store)
     experiment = client.get_experiment_by_name("synthetic")
     assert experiment is not None
-    runs = client.search_runs([experiment.experiment_id])
-    by_stage: dict[str, list[object]] = {}
-    for run in runs:
-        by_stage.setdefault(run.data.tags["stage"], []).append(run)
-    counts = {stage: len(found) for stage, found in by_stage.items()}
-    assert counts == {"pretrain": 1, "cell": 9, "fuse": 3, "report": 1}
-    assert {run.info.status for run in runs} == {"FINISHED"}
-    for run in runs:
-        if run.data.tags["stage"] == "cell":
-            assert run.data.metrics.keys() >= {"train/loss", "train/lr", "test/top1"}
-            assert run.data.params["train.solver.iterations"] == "2"
-            assert run.data.tags["dvc.stage"].startswith("train@synthetic-")
-            files = {file.path for file in client.list_artifacts(run.info.run_id)}
-            assert files >= {"inputs.png", "weights.json"}
-            assert any(file.endswith(".npz") for file in files)
+    found: dict[str, list[Any]] = {}
+    for run in client.search_runs([experiment.experiment_id]):
+        found.setdefault(run.data.tags["stage"], []).append(run)
+    return found
+
+
+def test_restored_cells_get_the_runs_they_had(workspace: Path, tmp_path: Path) -> None:
+    """As after `dvc pull` into a fresh clone: every result is here, and MLflow is empty."""
+    store = f"sqlite:///{tmp_path / 'mlflow.db'}"
+
+    def sync() -> str:
+        done = run_stage(workspace, "sync", MLFLOW_TRACKING_URI=store)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    told = sync()
+    assert told.count("logged to MLflow") == 9 + 9 + 3 + 1
+    before, after = runs_of(f"sqlite:///{workspace / 'mlflow.db'}"), runs_of(store)
+    assert {k: len(v) for k, v in after.items()} == {"cell": 9, "fuse": 3, "report": 1}
+    for stage_name, restored in after.items():
+        original = {run.data.tags["fingerprint"]: run.data for run in before[stage_name]}
+        for run in restored:
+            was = original[run.data.tags["fingerprint"]]
+            assert run.info.status == "FINISHED"
+            assert (run.data.metrics, run.data.params) == (was.metrics, was.params)
+    sources = [tag for tag in after["report"][0].data.tags if tag.startswith("source.")]
+    assert sorted(sources) == ["source.split1", "source.split2", "source.split3"]
+    assert sync() == ""
+
+
+def test_the_same_cell_in_another_folder_gives_the_same_bytes(
+    workspace: Path, tmp_path: Path
+) -> None:
+    for name in ("tsn", "stages", "params.yaml", "dvc.yaml", "data", "models/synthetic/init"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        copy = shutil.copytree if (workspace / name).is_dir() else shutil.copy
+        copy(workspace / name, tmp_path / name)
+    lock = YAML(typ="safe", pure=True).load(workspace / "dvc.lock")["stages"]
+    for name in ("train@synthetic-2-flow", "score@synthetic-2-flow"):
+        words = lock[name]["cmd"].split()
+        done = subprocess.run(
+            [sys.executable, *words[1:]],
+            cwd=tmp_path,
+            env=environment(tmp_path),
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+    for name in ("models/synthetic/2/flow/weights.safetensors", "scores/synthetic/2/flow.npz"):
+        assert (tmp_path / name).read_bytes() == (workspace / name).read_bytes()
+
+
+def test_an_edit_during_a_training_is_noticed_and_not_recorded(workspace: Path) -> None:
+    before, lock = (workspace / "params.yaml").read_text(), (workspace / "dvc.lock").read_text()
+    edit(workspace, "machine", "checkpoint_seconds", value=0.0)
+    rgb = ("recipes", "synthetic", "train", "rgb", "solver")
+    edit(workspace, *rgb, "iterations", value=40)
+    try:
+        process = subprocess.Popen(
+            [BINARIES / "dvc", "repro", "--single-item", "train@synthetic-1-rgb"],
+            cwd=workspace,
+            env=environment(workspace),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started = workspace / ".tsn/progress/synthetic-1-rgb"
+        deadline = time.monotonic() + 120
+        while not (started.is_dir() and any(started.glob("*.safetensors"))):
+            assert process.poll() is None and time.monotonic() < deadline, "it never trained"
+            time.sleep(0.05)
+        edit(workspace, *rgb, "base_lr", value=0.9)
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode != 0
+        assert "changed while this stage ran: params.yaml recipes.synthetic.train.rgb" in errors
+        assert (workspace / "dvc.lock").read_text() == lock
+    finally:
+        (workspace / "params.yaml").write_text(before)
+        shutil.rmtree(workspace / ".tsn/progress", ignore_errors=True)
+        dvc(workspace, "checkout", "--force", "-q")
 
 
 def test_a_changed_flow_parameter_leaves_the_rgb_cells_alone(workspace: Path) -> None:

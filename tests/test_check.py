@@ -41,6 +41,26 @@ def test_whole_file_is_valid(
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
+        (
+            ("recipes", "weizmann", "extract", "flow", "min_frames"),
+            5,
+            r"weizmann\.extract\.flow\.min_frames: 5, but a snippet of flow takes 6",
+        ),
+        (
+            ("recipes", "hmdb51", "train", "rgb", "input_size"),
+            100,
+            r"hmdb51\.train\.rgb: input_size: BN-Inception takes multiples of 32 .*, got 100",
+        ),
+        (
+            ("recipes", "hmdb51", "init", "weights_file", "backbone"),
+            "bn_inception_half",
+            r"hmdb51\.init\.weights_file: public weights are there for bn_inception, not 'bn_in",
+        ),
+        (
+            ("recipes", "hmdb51", "train", "rgb", "solver", "lr_steps"),
+            [1000, 2500],
+            r"hmdb51\.train\.rgb\.solver: lr_steps lie within the 2500 iterations",
+        ),
         (("recipe",), {}, "recipe: unknown key; valid: datasets, splits"),
         (
             ("datasets",),
@@ -98,7 +118,15 @@ RELEASED = {
     ("hmdb51", "rgb"): (128, 0.001, (1000, 2000), 2500, 40.0, 0.8, (1.0, 0.875, 0.75, 0.66)),
     ("hmdb51", "flow"): (128, 0.005, (4000, 6000), 7000, 20.0, 0.7, (1.0, 0.875, 0.75)),
 }
-RELEASED |= {(name, "warped_flow"): RELEASED[name, "flow"] for name in ("ucf101", "hmdb51")}
+# The paper's text, section 4.1.
+RELEASED |= {
+    ("ucf101_paper", "rgb"): (256, 0.001, (2000, 4000), 4500, 40.0, 0.8, (1.0, 0.875, 0.75, 0.66)),
+    ("ucf101_paper", "flow"): (
+        *(256, 0.005, (12000, 18000), 20000, 20.0, 0.7),
+        (1.0, 0.875, 0.75, 0.66),
+    ),
+}
+RELEASED |= {(name, "warped_flow"): RELEASED[name, "flow"] for name, _ in list(RELEASED)}
 
 
 @pytest.mark.parametrize(("dataset", "modality"), RELEASED)

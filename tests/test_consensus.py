@@ -57,32 +57,6 @@ def test_weighted_average_learns_towards_the_better_segment() -> None:
     torch.testing.assert_close(function.logits.grad, expected)
 
 
-def test_aggregate_weighs_25_snippets_by_the_segment_they_fall_into() -> None:
-    # floor(3 s / 25): segment 0 for s = 0..8, segment 1 for s = 9..16, segment 2 for s = 17..24
-    snippets = [9, 8, 8]
-    scores = torch.zeros(1, 25, 3)
-    scores[0, :9, 0] = 1
-    scores[0, 9:17, 1] = 1
-    scores[0, 17:, 2] = 1
-    shares = [9 * 0.5, 8 * 0.3, 8 * 0.2]
-    expected = torch.tensor([[share / sum(shares) for share in shares]])
-    torch.testing.assert_close(weighted([0.5, 0.3, 0.2]).aggregate(scores), expected)
-    counts = torch.tensor([snippets]) / 25
-    torch.testing.assert_close(consensus("weighted_average", 3).aggregate(scores), counts)
-    torch.testing.assert_close(consensus("average", 3).aggregate(scores), counts)
-    assert consensus("max", 3).aggregate(scores).tolist() == [[1.0, 1.0, 1.0]]
-
-
-@pytest.mark.parametrize("name", CONSENSUS)
-def test_aggregate_of_the_training_snippets_is_the_consensus(name: str) -> None:
-    function = consensus(name, 3)
-    generator = torch.Generator().manual_seed(0)
-    for parameter in function.parameters():
-        torch.nn.init.normal_(parameter, generator=generator)
-    scores = torch.randn(4, 3, 5, generator=generator)
-    assert torch.equal(function.aggregate(scores), function(scores))
-
-
 @pytest.mark.parametrize("name", CONSENSUS)
 @pytest.mark.parametrize("shape", [(2, 4, 5), (3, 5)])
 def test_other_number_of_segments_is_refused(name: str, shape: tuple[int, ...]) -> None:

@@ -117,10 +117,12 @@ def test_file_that_is_there_is_not_asked_for(server: Server, tmp_path: Path) -> 
     assert server.requests == []
 
 
-def test_file_of_another_checksum_is_replaced(server: Server, tmp_path: Path) -> None:
+def test_file_of_another_checksum_is_refused_and_kept(server: Server, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"older")
-    download(server, tmp_path / "file", "ranges")
-    assert (tmp_path / "file").read_bytes() == CONTENT
+    with pytest.raises(FetchError, match=r"its SHA-256 is [0-9a-f]{64}, expected .* Remove"):
+        download(server, tmp_path / "file", "ranges")
+    assert (tmp_path / "file").read_bytes() == b"older"
+    assert server.requests == []
 
 
 def test_dropped_connection_goes_on_where_it_ended(server: Server, tmp_path: Path) -> None:

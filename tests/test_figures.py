@@ -32,7 +32,7 @@ DRAW = {
         {"rgb": [0.1, 0.5], "flow": [0.3, 0.4]}, ["a", "b"], path
     ),
     "curves": lambda path: figures.training_curves({"rgb": LOG, "flow": LOG}, path),
-    "fusion": lambda path: figures.fusion_bars(MEAN, path, PAPER["ucf101"]),
+    "fusion": lambda path: figures.fusion_bars(MEAN, path, "rgb+flow", PAPER["ucf101"]),
     "tags": lambda path: figures.tag_bars(MEAN, path),
 }
 
@@ -109,4 +109,4 @@ def test_refusals(tmp_path):
     with pytest.raises(ValueError, match="hold no tag"):
         figures.tag_bars({"rgb": {**MEAN["rgb"], "by_tag": {}}}, tmp_path / "a.png")
     with pytest.raises(ValueError, match=r"a\.jpg: a figure is a \.png or an \.svg file"):
-        figures.fusion_bars(MEAN, tmp_path / "a.jpg")
+        figures.fusion_bars(MEAN, tmp_path / "a.jpg", "rgb+flow")

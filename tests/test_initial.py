@@ -7,17 +7,16 @@ import torch
 
 from tsn.backbones import backbone
 from tsn.fetch import FetchError
-from tsn.initial import INITS, ScratchConfig, WeightsFileConfig, weights_from_file
+from tsn.initial import ScratchConfig, WeightsFileConfig, weights_from_file
 
 QUARTER = "bn_inception_quarter"
 
 
-def test_unknown_backbone_is_refused_by_every_init() -> None:
-    for config in (ScratchConfig, WeightsFileConfig):
-        others = {} if config is ScratchConfig else {"path": "p", "urls": (), "sha256": ""}
-        with pytest.raises(ValueError, match="unknown backbone 'vgg'; valid are: bn_inception"):
-            config(backbone="vgg", **others)
-    assert set(INITS) == {"pretext", "weights_file", "scratch"}
+def test_backbone_without_such_weights_is_refused() -> None:
+    with pytest.raises(ValueError, match="unknown backbone 'vgg'; valid are: bn_inception"):
+        ScratchConfig(backbone="vgg")
+    with pytest.raises(ValueError, match="there for bn_inception, not 'bn_inception_half'"):
+        WeightsFileConfig(backbone="bn_inception_half", path="p", urls=(), sha256="")
 
 
 def test_file_that_is_there_is_read_without_a_network(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ HELD_ELSEWHERE = {
     ("report", "metrics/${item.dataset}"),
 }
 LIGHT = ["download", "split", "extract"]
-PROGRAMS = ["check", "show"]  # run by people, not by DVC
+PROGRAMS = ["check", "show", "sync"]  # run by people, not by DVC
 
 
 def load_stages() -> dict[str, dict[str, Any]]:

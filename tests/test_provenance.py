@@ -82,7 +82,7 @@ def test_digest_is_sha256_of_sorted_json() -> None:
 
 
 def test_nothing_changed_is_no_error(project: Path) -> None:
-    with unchanged("recipes.one", [project / "stream", project / "list.csv"]):
+    with unchanged(["recipes.one"], [project / "stream", project / "list.csv"]):
         (project / "output.txt").write_text("not an input")
 
 
@@ -105,15 +105,23 @@ def edit(path: Path, text: str) -> None:
 def test_change_of_an_input_is_refused(project: Path, name: str, text: str, message: str) -> None:
     with (
         pytest.raises(ValueError, match=message),
-        unchanged("recipes.one", [project / "stream", project / "list.csv"]),
+        unchanged(["recipes.one"], [project / "stream", project / "list.csv"]),
     ):
         edit(project / name, text)
+
+
+def test_change_of_a_second_section_is_refused(project: Path) -> None:
+    with (
+        pytest.raises(ValueError, match=r"ran: params\.yaml recipes\.two\."),
+        unchanged(["recipes.one", "recipes.two"], []),
+    ):
+        edit(project / "params.yaml", PARAMS.replace("rate: 2", "rate: 9"))
 
 
 def test_removed_input_is_refused(project: Path) -> None:
     with (
         pytest.raises(ValueError, match=r"changed while this stage ran: .*v\.zip"),
-        unchanged("recipes.one", [project / "stream"]),
+        unchanged(["recipes.one"], [project / "stream"]),
     ):
         (project / "stream/a/v.zip").unlink()
 
@@ -128,23 +136,26 @@ def test_removed_input_is_refused(project: Path) -> None:
     ids=["other_recipe", "new_recipe", "same_meaning"],
 )
 def test_change_of_something_else_is_not(project: Path, text: str) -> None:
-    with unchanged("recipes.one", [project / "stream"]):
+    with unchanged(["recipes.one"], [project / "stream"]):
         edit(project / "params.yaml", text)
         edit(project / "list.csv", "not an input of this stage")
 
 
 def test_error_of_the_stage_itself_comes_first(project: Path) -> None:
-    with pytest.raises(KeyError, match="stage"), unchanged("recipes.one", []):
+    with pytest.raises(KeyError, match="stage"), unchanged(["recipes.one"], []):
         edit(project / "code.py", "changed")
         raise KeyError("stage")
 
 
 def test_missing_section_and_input_are_refused_at_once(project: Path) -> None:
-    with pytest.raises(ValueError, match=r"recipes\.nine: missing"), unchanged("recipes.nine", []):
+    with (
+        pytest.raises(ValueError, match=r"recipes\.nine: missing"),
+        unchanged(["recipes.nine"], []),
+    ):
         pytest.fail("the block must not run")
     with (
         pytest.raises(FileNotFoundError, match=r"nowhere\.csv"),
-        unchanged("recipes.one", [project / "nowhere.csv"]),
+        unchanged(["recipes.one"], [project / "nowhere.csv"]),
     ):
         pytest.fail("the block must not run")
 

@@ -1,6 +1,7 @@
 """A real Prefect flow, on its temporary server, that starts a real `dvc repro`."""
 
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -21,6 +22,7 @@ stages:
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
     (tmp_path / "dvc.yaml").write_text(DVC_YAML)
+    shutil.copy(ROOT / "params.yaml", tmp_path)
     subprocess.run([BINARIES / "dvc", "init", "--no-scm", "-q"], cwd=tmp_path, check=True)
     return tmp_path
 

@@ -9,7 +9,6 @@ import torch
 from tsn import crops as geometry
 from tsn import sampling, scoring
 from tsn.archives import read_entries
-from tsn.inputs import normalise
 from tsn.modality import modality
 from tsn.network import NetworkConfig, TemporalSegmentNetwork, build_network
 from tsn.snippets import Clip, TestingSnippets, listed_clips
@@ -19,11 +18,11 @@ NUM_SNIPPETS, SIZE = 3, 32
 FLOW = modality("flow")
 
 
-def network(consensus: str = "average") -> TemporalSegmentNetwork:
+def network() -> TemporalSegmentNetwork:
     built = build_network(
         NetworkConfig(
             backbone="bn_inception_quarter",
-            consensus=consensus,
+            consensus="average",
             num_segments=3,
             dropout=0.9,
             partial_bn=True,
@@ -109,22 +108,7 @@ def test_batched_is_single_and_shared_is_alone(clips: list[Clip]) -> None:
 
 def test_video_score_is_the_mean_over_snippets() -> None:
     snippets = [np.array([[1, 5], [3, 1]], np.float32), np.array([[0, 0], [2, -2]], np.float32)]
-    assert scoring.video_scores(network(), snippets).tolist() == [[2, 3], [1, -1]]
-
-
-def test_video_score_follows_the_consensus_of_the_network() -> None:
-    snippets = [np.array([[1, 5], [3, 1]], np.float32)]
-    assert scoring.video_scores(network("max"), snippets).tolist() == [[3, 5]]
-    weighted = network("weighted_average")
-    with torch.no_grad():
-        weighted.consensus.logits.copy_(torch.tensor([0.0, 0.0, 3.0]).log1p())
-    # Two snippets fall into segments 0 and 1 of 3, whose logits are equal.
-    np.testing.assert_allclose(scoring.video_scores(weighted, snippets), [[2, 3]], rtol=1e-6)
-
-
-def test_normalised_crops_are_what_training_sees(clips: list[Clip]) -> None:
-    crops = dataset(clips)[0]
-    assert torch.equal(normalise(crops, FLOW), crops.float() - 128)
+    assert scoring.video_scores(snippets).tolist() == [[2, 3], [1, -1]]
 
 
 @pytest.mark.parametrize(

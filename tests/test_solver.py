@@ -102,7 +102,7 @@ def test_learning_rate_without_steps_is_constant() -> None:
 def test_groups_move_and_decay_by_their_multipliers() -> None:
     """Inputs of 0 leave weights without gradient: they only decay. Biases get (-1/2, 1/2)."""
     network = nn.Sequential(linear([[1.0], [1.0]], bias=True))
-    solver = replace(SOLVER, iterations=1, weight_decay=0.01)
+    solver = replace(SOLVER, iterations=1, lr_steps=(), weight_decay=0.01)
     groups = [
         {"params": [network[0].weight], "lr_mult": 5.0, "decay_mult": 2.0},
         {"params": [network[0].bias], "lr_mult": 2.0, "decay_mult": 0.0},
@@ -118,7 +118,7 @@ def test_groups_move_and_decay_by_their_multipliers() -> None:
 @pytest.mark.parametrize("clip_norm", [0.5, 20.0])
 def test_clipped_step_is_as_long_as_rate_times_norm(clip_norm: float) -> None:
     network = linear([[0.0] * 3] * 4)
-    solver = replace(SOLVER, iterations=1, clip_norm=clip_norm)
+    solver = replace(SOLVER, iterations=1, lr_steps=(), clip_norm=clip_norm)
     (step,) = run(network, always([1000.0, -2000.0, 500.0]), solver)
     assert step.gradient_norm > 100 * clip_norm / 20  # reported as it was before clipping
     assert network.weight.norm().item() == pytest.approx(0.1 * clip_norm, rel=1e-4)
@@ -232,6 +232,7 @@ def test_before_the_first_step_there_is_no_momentum() -> None:
         ({"micro_batch": 0}, "not a multiple of micro_batch 0"),
         ({"lr_steps": (10, 5)}, r"lr_steps must rise, got \(10, 5\)"),
         ({"lr_steps": (5, 5)}, "lr_steps must rise"),
+        ({"lr_steps": (0, 1)}, "lr_steps lie within"),
         ({"clip_norm": 0.0}, "clip_norm is above 0, got 0.0"),
     ],
 )

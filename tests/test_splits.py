@@ -50,7 +50,10 @@ def ucf101_lists(
         folder,
         {
             "classInd.txt": "1 YoYo\n2 HandstandPushups\n",
-            "trainlist01.txt": "".join(f"{v} {labels.get(v.split('/')[0], 9)}\n" for v in train),
+            "trainlist01.txt": "".join(
+                f"{v}\n" if v[-1].isdigit() else f"{v} {labels.get(v.split('/')[0], 9)}\n"
+                for v in train
+            ),
             "testlist01.txt": "".join(f"{v}\n" for v in test),
         },
     )
@@ -151,6 +154,11 @@ OTHERS = UCF101_VIDEOS[4:]
 @pytest.mark.parametrize(
     ("train", "test", "message"),
     [
+        (
+            [GOOD, f"{OTHERS[0]} 1"],
+            [],
+            "trainlist01.txt line 2: HandstandPushups is class 2 of classInd.txt, the line says 1",
+        ),
         (["Foo/a.avi"], [], "trainlist01.txt line 1: unknown class 'Foo', not in .*classInd.txt"),
         ([GOOD, NOT_THERE], [], f"trainlist01.txt line 2: no such video: {NOT_THERE}"),
         ([GOOD], [NOT_THERE], f"testlist01.txt line 1: no such video: {NOT_THERE}"),
@@ -165,7 +173,7 @@ OTHERS = UCF101_VIDEOS[4:]
             f"testlist01.txt line 2: {GOOD} is in train too .*trainlist01.txt line 1",
         ),
         ([GOOD], [UCF101_VIDEOS[0]], "split 1 has no training video of: HandstandPushups"),
-        ([GOOD, *OTHERS], [], "split 1 has no test video"),
+        ([GOOD, *OTHERS], [], "split 1 has no test video of: YoYo, HandstandPushups"),
     ],
 )
 def test_bad_ucf101_list_is_refused_with_its_line(
@@ -173,6 +181,22 @@ def test_bad_ucf101_list_is_refused_with_its_line(
 ) -> None:
     ucf101_lists(tmp_path, train=train, test=test)
     with pytest.raises(SplitError, match=message):
+        split_ucf101(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("2 YoYo\n1 HandstandPushups\n", "line 1: expected `1 name` with a new name, got '2 YoYo'"),
+        ("1 YoYo\n2 YoYo\n", "line 2: expected `2 name` with a new name"),
+        ("YoYo\nHandstandPushups\n", "line 1: expected `1 name`"),
+    ],
+)
+def test_bad_class_index_is_refused_with_its_line(
+    tmp_path: Path, content: str, message: str
+) -> None:
+    (ucf101_lists(tmp_path) / "classInd.txt").write_text(content)
+    with pytest.raises(SplitError, match=f"classInd.txt {message}"):
         split_ucf101(tmp_path)
 
 
@@ -188,9 +212,9 @@ def test_the_same_group_number_of_two_classes_is_two_groups(tmp_path: Path) -> N
     ucf101_lists(
         tmp_path,
         train=[UCF101_VIDEOS[1], *UCF101_VIDEOS[3:5]],  # YoYo 02, HandstandPushups 01 and 02
-        test=[UCF101_VIDEOS[0]],  # YoYo 01
+        test=[UCF101_VIDEOS[0], UCF101_VIDEOS[5]],  # YoYo 01, HandstandPushups 03
     )
-    assert [v.group for v in split_ucf101(tmp_path).test[1]] == ["01"]
+    assert [v.group for v in split_ucf101(tmp_path).test[1]] == ["01", "03"]
 
 
 def test_missing_list_is_refused(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, created_database: byt
 
 def open_run(key=KEY, params=None, tags=None, name="split1 · rgb"):
     return tracking.run(
-        dataset="synthetic", name=name, key=key, params=params or {}, tags=tags or {}
+        part="train", dataset="synthetic", name=name, key=key, params=params or {}, tags=tags or {}
     )
 
 
@@ -171,6 +171,27 @@ def test_four_processes_start_on_a_fresh_database_at_once(tmp_path, monkeypatch)
     assert [run.metrics["test/top1"] for run in runs] == [0.0, 0.1, 0.2, 0.3]
 
 
+def test_a_part_is_logged_when_all_of_it_is(store):
+    with tracking.run(part="score", dataset="synthetic", name="n", key=KEY, params={}, tags={}):
+        assert not tracking.is_logged("synthetic", KEY, "score")
+    assert tracking.is_logged("synthetic", KEY, "score")
+    assert not tracking.is_logged("synthetic", KEY, "train")
+    with open_run() as run:
+        run._client = None  # as after a failure of the store: the rest is lost
+        run.log_metrics({"train/loss": 1.0}, step=1)
+    assert not tracking.is_logged("synthetic", KEY, "train")
+
+
+def test_a_restored_result_claims_no_commit(store):
+    with tracking.run(
+        part="train", dataset="synthetic", name="n", key=KEY, params={}, tags={}, restored=True
+    ):
+        pass
+    tags = only_run().tags
+    assert tags["restored"] == "true"
+    assert not any("commit" in tag for tag in tags)
+
+
 def test_a_server_that_is_down_costs_one_warning(monkeypatch, caplog):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -179,7 +200,13 @@ def test_a_server_that_is_down_costs_one_warning(monkeypatch, caplog):
     caplog.set_level(logging.WARNING, logger="stages.tracking")
     reached = False
     with tracking.run(
-        dataset="d", name="n", key=KEY, params={}, tags={}, results="metrics/split1.json"
+        part="fuse",
+        dataset="d",
+        name="n",
+        key=KEY,
+        params={},
+        tags={},
+        results="metrics/split1.json",
     ) as run:
         run.log_metrics({"loss": 1.0}, step=1)
         run.flush()

@@ -33,6 +33,7 @@ QUARANTINED = "quarantined"
 
 _FIXED_TIME = (1980, 1, 1, 0, 0, 0)
 _MAX_MEMBERS = 65_534  # more need the zip64 extension
+MAX_ENTRIES = _MAX_MEMBERS // max(map(len, MEMBERS.values()))
 _END_RECORD = struct.Struct("<4s4H2LH")
 _LOCAL_HEADER_BYTES = 30
 _CENTRAL_HEADER_BYTES = 46

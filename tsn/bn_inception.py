@@ -72,6 +72,16 @@ INCEPTIONS = (
 FEATURE_DIM = 1024
 
 
+def check_input_size(pixels: int) -> None:
+    """ValueError unless an image side is a multiple of 32: elsewhere the strided convolutions and
+    the ceil-mode pools of a module disagree about its output size."""
+    if pixels < INPUT_MULTIPLE or pixels % INPUT_MULTIPLE:
+        raise ValueError(
+            f"input_size: BN-Inception takes multiples of {INPUT_MULTIPLE} pixels (64, 224, ...), "
+            f"got {pixels}"
+        )
+
+
 class BNInception(nn.Module):
     """BN-Inception without its classifier.
 
@@ -97,15 +107,10 @@ class BNInception(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Features (N, 1024 * width) of images (N, C, H, W), averaged over all positions.
 
-        H and W must be multiples of 32 (ValueError): elsewhere the strided convolutions and the
-        ceil-mode pools of a module disagree about its output size.
+        ValueError unless H and W are multiples of 32.
         """
-        height, width = images.shape[-2:]
-        if not height or not width or height % INPUT_MULTIPLE or width % INPUT_MULTIPLE:
-            raise ValueError(
-                f"BN-Inception needs image sides that are multiples of {INPUT_MULTIPLE} "
-                f"(64, 224, ...), got {height}x{width}"
-            )
+        for side in images.shape[-2:]:
+            check_input_size(side)
         x = halving_max_pool(self._unit("conv1_7x7_s2", images))
         x = self._unit("conv2_3x3", self._unit("conv2_3x3_reduce", x))
         x = halving_max_pool(x)

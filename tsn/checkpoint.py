@@ -77,9 +77,14 @@ def load_card(folder: Path) -> ModelCard:
     path = folder / SIDECAR
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such model; run the train stage of this cell first")
-    fields = json.loads(path.read_text(encoding="utf-8"))
-    network = NetworkConfig(**fields.pop("network"))
-    return ModelCard(**{**fields, "classes": tuple(fields["classes"]), "network": network})
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        network = NetworkConfig(**fields.pop("network"))
+        return ModelCard(**{**fields, "classes": tuple(fields["classes"]), "network": network})
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{path}: not a sidecar of this version ({error}); run the train stage of this cell"
+        ) from error
 
 
 def load_model(folder: Path) -> tuple[TemporalSegmentNetwork, ModelCard]:
@@ -123,11 +128,11 @@ def refuse_other_cell(
 
 def save_initial(folder: Path, kind: str, name: str, tensors: dict[str, Tensor] | None) -> None:
     """The outcome of an init: sidecar, and tensors unless there are none."""
-    folder.mkdir(parents=True, exist_ok=True)
     if tensors is not None:
         save_tensors(tensors, folder / INIT_WEIGHTS, {})
     sidecar = {"kind": kind, "backbone": name, "weights": tensors is not None}
-    (folder / INIT_SIDECAR).write_text(json.dumps(sidecar, indent=2) + "\n")
+    with atomic_path(folder / INIT_SIDECAR) as temporary:
+        temporary.write_text(json.dumps(sidecar, indent=2) + "\n")
 
 
 def load_initial(folder: Path, name: str) -> dict[str, Tensor] | None:
@@ -135,13 +140,19 @@ def load_initial(folder: Path, name: str) -> dict[str, Tensor] | None:
     path = folder / INIT_SIDECAR
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no initial weights; run the pretrain stage first")
-    sidecar = json.loads(path.read_text())
-    if sidecar["backbone"] != name:
+    try:
+        sidecar = json.loads(path.read_text())
+        found, has_weights = sidecar["backbone"], sidecar["weights"]
+    except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
-            f"{path}: initial weights are for {sidecar['backbone']}, the recipe trains {name}; "
+            f"{path}: not written by this pipeline ({error}); run the pretrain stage again"
+        ) from error
+    if found != name:
+        raise CheckpointError(
+            f"{path}: initial weights are for {found}, the recipe trains {name}; "
             "name the same backbone in its init and train sections"
         )
-    return load_tensors(folder / INIT_WEIGHTS)[0] if sidecar["weights"] else None
+    return load_tensors(folder / INIT_WEIGHTS)[0] if has_weights else None
 
 
 # -- an interrupted training ------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """The closed table of segmental consensus functions (section 3.1): snippet scores to video scores.
 
-Letters: B or V videos, K segments, S snippets at test time, C classes.
+Testing takes the mean over its many snippets, whatever the consensus of the training (tsn.scoring).
+Letters: B videos, K segments, C classes.
 """
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 
 
 class Consensus(nn.Module):
-    """Combines the snippet scores of a video, class by class."""
+    """Combines the snippet scores of a video in training, class by class."""
 
     def __init__(self, num_segments: int) -> None:
         super().__init__()
@@ -25,7 +26,7 @@ class Consensus(nn.Module):
         return self.aggregate(scores)
 
     def aggregate(self, scores: Tensor) -> Tensor:
-        """Video scores (V, C) of scores (V, S, C) with any number S of snippets in time order."""
+        """The consensus itself, of scores of the right shape."""
         raise NotImplementedError
 
 
@@ -44,22 +45,14 @@ class MaxConsensus(Consensus):
 
 
 class WeightedAverageConsensus(Consensus):
-    """A weighted mean; the weights are the softmax of a learned logit per segment, equal at first.
-
-    With S != K, a snippet s gets the weight of the segment floor(s * K / S) it falls into, and the
-    S weights are scaled to sum 1.
-    """
+    """A weighted mean: the weights are the softmax of a learned logit per segment, 0 at first."""
 
     def __init__(self, num_segments: int) -> None:
         super().__init__(num_segments)
         self.logits = nn.Parameter(torch.zeros(num_segments))
 
     def aggregate(self, scores: Tensor) -> Tensor:
-        num_snippets = scores.shape[1]
-        snippets = torch.arange(num_snippets, device=scores.device)
-        segments = snippets * self.num_segments // num_snippets
-        weights = self.logits[segments].softmax(dim=0)
-        return torch.einsum("s,vsc->vc", weights, scores)
+        return torch.einsum("k,bkc->bc", self.logits.softmax(dim=0), scores)
 
 
 CONSENSUS: dict[str, type[Consensus]] = {

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from tsn.archives import (
     MANIFEST,
+    MAX_ENTRIES,
     OK,
     QUARANTINED,
     ManifestRow,
@@ -52,6 +53,8 @@ logger = logging.getLogger(__name__)
 
 # What decides whether a finished video is accepted, not what is in its archive.
 _NOT_IN_KEY = ("min_frames", "max_quarantined")
+# What decodes, resizes, computes and encodes: another version may give other values.
+_LIBRARIES = {"opencv": cv2.__version__, "decord": decord.__version__}
 
 
 class ExtractionError(ValueError):
@@ -278,7 +281,7 @@ def _clear_output(out_dir: Path) -> None:
 def _keys(
     stream: Stream, config: FramesConfig, videos_dir: Path, videos: Sequence[str], workers: int
 ) -> Iterator[tuple[str, str]]:
-    settings = {k: v for k, v in asdict(config).items() if k not in _NOT_IN_KEY}
+    settings = {k: v for k, v in asdict(config).items() if k not in _NOT_IN_KEY} | _LIBRARIES
     with ThreadPoolExecutor(workers) as threads:
         hashes = threads.map(hash_file, (videos_dir / video for video in videos))
         for video, video_hash in zip(videos, hashes, strict=True):
@@ -374,6 +377,8 @@ def _write_entries(task: _Task, archive: Path) -> StoredResult:
         nonlocal num_frames
         for frame in read_frames(task.video_path, config.width, config.height):
             num_frames += 1
+            if num_frames > MAX_ENTRIES:
+                raise VideoError(task.video_path, f"more than {MAX_ENTRIES} frames; cut it up")
             yield frame
 
     def pixels() -> Iterator[npt.NDArray[np.uint8]]:
@@ -392,6 +397,8 @@ def _write_entries(task: _Task, archive: Path) -> StoredResult:
             defect = f"{num_frames} frames, {stream.name} takes {stream.frames_per_entry} or more"
     except VideoError as error:
         defect = error.reason
+    except cv2.error as error:
+        defect = f"OpenCV: {error.err}"
     if not defect and num_written != stream.num_entries(num_frames):
         raise RuntimeError(f"{stream.name} made {num_written} entries of {num_frames} frames")
     return StoredResult(

@@ -22,11 +22,16 @@ def fetch(urls: Sequence[str], target: Path, *, sha256: str, attempts: int = 3) 
     """The file at `target`, downloaded from the first URL that gives it.
 
     What an interrupted download left beside the target is continued. A file of another SHA-256
-    ("" accepts any) is never put in place. FetchError lists what every mirror answered and says
-    where to put the file by hand.
+    ("" accepts any) is never put in place, and one that is there is not replaced. FetchError says
+    what every mirror answered and where to put the file by hand.
     """
-    if target.is_file() and _matches(target, sha256):
-        return target
+    if target.is_file():
+        if _matches(target, sha256):
+            return target
+        raise FetchError(
+            f"{target}: its SHA-256 is {_digest(target)}, expected {sha256}. Remove the file to "
+            "have it downloaded, or name its own SHA-256 if it is the one you want"
+        )
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f"{target.name}.part")
     failures = []

@@ -1,7 +1,8 @@
 """Late fusion: a weighted sum of the modalities' scores before softmax (paper section 3.3)."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -34,7 +35,7 @@ class FusionConfig:
                 raise ValueError(f"combination {name!r} fuses at least two modalities: {weights}")
             for member, weight in weights.items():
                 modality(member)
-                if weight <= 0:
+                if not 0 < weight < math.inf:
                     raise ValueError(f"combination {name!r}: the weight of {member} is {weight}")
 
 
@@ -53,6 +54,26 @@ def fuse(scores: Mapping[str, VideoScores], weights: Mapping[str, float]) -> Sco
         refuse_other_scores(scores[name], first)
     total = sum(np.float32(weight) * scores[name].scores for name, weight in weights.items())
     return np.asarray(total, dtype=np.float32)
+
+
+def common_videos(scores: Mapping[str, VideoScores]) -> dict[str, VideoScores]:
+    """Every cell, restricted to the videos that all of them scored.
+
+    A video may be quarantined in one stream alone; rows of a table stand for the same videos.
+    """
+    shared = set.intersection(*(set(cell.videos) for cell in scores.values()))
+    return {name: _restrict(cell, shared) for name, cell in scores.items()}
+
+
+def _restrict(cell: VideoScores, videos: set[str]) -> VideoScores:
+    kept = [index for index, video in enumerate(cell.videos) if video in videos]
+    return replace(
+        cell,
+        videos=tuple(cell.videos[index] for index in kept),
+        labels=cell.labels[kept],
+        snippets=cell.snippets[kept],
+        scores=cell.scores[kept],
+    )
 
 
 def refuse_other_scores(scores: VideoScores, expected: VideoScores) -> None:

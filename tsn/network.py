@@ -3,6 +3,7 @@
 Letters: B videos, K segments, N snippets, C channels of a snippet, H, W.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -160,7 +161,7 @@ class LearningRateMultipliers:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if value <= 0:
+            if not 0 < value < math.inf:
                 raise ValueError(f"learning rate multiplier {name} must be positive, got {value}")
 
 

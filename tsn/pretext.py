@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from tsn.backbones import backbone
-from tsn.bn_inception import initialise
+from tsn.bn_inception import check_input_size, initialise
 from tsn.inputs import normalise
 from tsn.modality import modality
 from tsn.solver import Iteration, SolverConfig, make_optimizer, micro_batches, solve
@@ -35,7 +35,10 @@ class PretextConfig:
     solver: SolverConfig
 
     def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ValueError(f"seed is 0 or more, got {self.seed}")
         backbone(self.backbone)
+        check_input_size(self.input_size)
 
 
 def _disc(mask: Image, centre: tuple[int, int], radius: int, _angle: float) -> None:

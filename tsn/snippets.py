@@ -26,12 +26,13 @@ Entries = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Clip:
-    """A labelled video of one stream, ready to be read."""
+    """A labelled video of one stream, ready to be read; `key` identifies its content."""
 
     video: str
     label: int
     entries: int
     archive: Path
+    key: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +75,7 @@ def listed_clips(
                 "recipe's extract section, so that it is quarantined, or take it off the list"
             )
         archive = archive_path(stream_dir, listed.video)
-        clips.append(Clip(listed.video, listed.label, record.entries, archive))
+        clips.append(Clip(listed.video, listed.label, record.entries, archive, record.key))
     return clips, dropped
 
 

@@ -42,6 +42,10 @@ class SolverConfig:
             )
         if list(self.lr_steps) != sorted(set(self.lr_steps)):
             raise ValueError(f"lr_steps must rise, got {self.lr_steps}")
+        if not all(0 < step < self.iterations for step in self.lr_steps):
+            raise ValueError(
+                f"lr_steps lie within the {self.iterations} iterations, got {self.lr_steps}"
+            )
         for name in ("base_lr", "lr_factor", "clip_norm"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} is above 0, got {getattr(self, name)}")

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tsn.atomic import atomic_path
+
 COLUMNS = ("video", "label", "group", "tags")
 
 
@@ -78,12 +80,14 @@ def split_lists(videos: Sequence[str], lists: Path, config: SplitConfig) -> Spli
 
 def write_splits(lists: SplitLists, folder: Path) -> None:
     """`classes.txt`, and `<k>/train.csv`, `<k>/test.csv` for every split."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "classes.txt").write_text("".join(f"{name}\n" for name in lists.classes))
+    with atomic_path(folder / "classes.txt") as temporary:
+        temporary.write_text("".join(f"{name}\n" for name in lists.classes), encoding="utf-8")
     for split in lists.train:
         for side, listed in (("train", lists.train[split]), ("test", lists.test[split])):
-            (folder / str(split)).mkdir(exist_ok=True)
-            with (folder / str(split) / f"{side}.csv").open("w", newline="") as file:
+            with (
+                atomic_path(folder / str(split) / f"{side}.csv") as temporary,
+                temporary.open("w", newline="", encoding="utf-8") as file,
+            ):
                 writer = csv.writer(file, lineterminator="\n")
                 writer.writerow(COLUMNS)
                 for video in listed:
@@ -92,12 +96,12 @@ def write_splits(lists: SplitLists, folder: Path) -> None:
 
 def read_classes(path: Path) -> tuple[str, ...]:
     """Class names in label order."""
-    return tuple(path.read_text().splitlines())
+    return tuple(path.read_text(encoding="utf-8").splitlines())
 
 
 def read_list(path: Path) -> list[ListedVideo]:
     """A list written by `write_splits`."""
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     if rows and tuple(rows[0]) != COLUMNS:
         raise SplitError(f"{path}: expected the columns {','.join(COLUMNS)}, got {list(rows[0])}")
@@ -127,19 +131,41 @@ Tags = Mapping[str, tuple[str, ...]]
 
 def _ucf101(videos: Sequence[str], lists: Path, config: SplitConfig, tags: Tags) -> SplitLists:
     """classInd.txt, trainlist01.txt, testlist01.txt, ... as UCF101 ships them."""
-    names = [line.video.partition(" ")[2] for line in _lines(lists / "classInd.txt")]
+    names = _numbered_classes(lists / "classInd.txt")
     train: dict[int, list[_Line]] = {}
     test: dict[int, list[_Line]] = {}
     for split in range(1, config.splits + 1):
         for side, out in (("train", train), ("test", test)):
-            named = [
-                _Line(line.file, line.number, line.video.rsplit(" ", 1)[0])
-                if line.video.rsplit(" ", 1)[-1].isdigit()
-                else line
-                for line in _lines(lists / f"{side}list{split:02}.txt")
+            out[split] = [
+                _without_number(line, names) for line in _lines(lists / f"{side}list{split:02}.txt")
             ]
-            out[split] = named
     return _assemble(videos, names, train, test, config, tags, lists / "classInd.txt")
+
+
+def _numbered_classes(path: Path) -> list[str]:
+    """The class names of lines `number name`, which count from 1."""
+    names: list[str] = []
+    for line in _lines(path):
+        number, _, name = line.video.partition(" ")
+        if number != str(len(names) + 1) or not name or name in names:
+            raise line.error(
+                f"expected `{len(names) + 1} name` with a new name, got {line.video!r}"
+            )
+        names.append(name)
+    return names
+
+
+def _without_number(line: _Line, names: Sequence[str]) -> _Line:
+    """The line without the class number that a training list ends its lines with."""
+    video, _, number = line.video.rpartition(" ")
+    if not number.isdigit():
+        return line
+    name = video.split("/")[0]
+    if name in names and names.index(name) != int(number) - 1:
+        raise line.error(
+            f"{name} is class {names.index(name) + 1} of classInd.txt, the line says {number}"
+        )
+    return _Line(line.file, line.number, video)
 
 
 def _hmdb51(videos: Sequence[str], lists: Path, config: SplitConfig, tags: Tags) -> SplitLists:
@@ -256,12 +282,14 @@ def _refuse_leaks(
             raise line.error(
                 f"group {listed.group} of {classes[listed.label]} is in train too (split {split})"
             )
-    without = set(range(len(classes))) - {listed.label for _, listed in training.values()}
-    if without:
-        names = ", ".join(classes[label] for label in sorted(without))
-        raise SplitError(f"split {split} has no training video of: {names}")
-    if not testing:
-        raise SplitError(f"split {split} has no test video")
+    for side, lines in (("training", training), ("test", testing)):
+        without = set(range(len(classes))) - {listed.label for _, listed in lines.values()}
+        if without:
+            names = ", ".join(classes[label] for label in sorted(without))
+            raise SplitError(
+                f"split {split} has no {side} video of: {names}; the mean over classes needs them "
+                "all: add videos, change the groups, or leave the class out (`classes`)"
+            )
 
 
 def _chosen_classes(names: Sequence[str], config: SplitConfig) -> tuple[str, ...]:
@@ -288,7 +316,10 @@ def _group(video: str, config: SplitConfig) -> str:
 def _lines(path: Path) -> list[_Line]:
     if not path.is_file():
         raise SplitError(f"{path}: no such list; the recipe's split format expects it")
-    text = path.read_text(encoding="utf-8", errors="strict")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise SplitError(f"{path}: not UTF-8 ({error}); convert the list") from error
     return [
         _Line(path, number, line.strip())
         for number, line in enumerate(text.splitlines(), 1)
@@ -299,8 +330,11 @@ def _lines(path: Path) -> list[_Line]:
 def _read_tags(path: Path) -> Tags:
     if not path.is_file():
         return {}
-    with path.open(newline="") as file:
-        return {row["video"]: _words(row["tags"]) for row in csv.DictReader(file)}
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        if not {"video", "tags"} <= set(reader.fieldnames or ()):
+            raise SplitError(f"{path}: expected the columns video,tags, got {reader.fieldnames}")
+        return {row["video"]: _words(row["tags"]) for row in reader}
 
 
 def _words(text: str) -> tuple[str, ...]:

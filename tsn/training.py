@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
+from tsn.bn_inception import check_input_size
 from tsn.inputs import normalise
 from tsn.modality import Modality
 from tsn.network import (
@@ -29,8 +30,9 @@ class TrainingConfig:
     lr_multipliers: LearningRateMultipliers
 
     def __post_init__(self) -> None:
-        if self.input_size < 32:
-            raise ValueError(f"input_size is at least 32 pixels, got {self.input_size}")
+        if self.seed < 0:
+            raise ValueError(f"seed is 0 or more, got {self.seed}")
+        check_input_size(self.input_size)
 
 
 def network_optimizer(

@@ -26,7 +26,9 @@ _SECONDS_TO_STOP = 5.0
 
 
 class WorkerError(RuntimeError):
-    """A function that raised in a worker, with its traceback, or a worker that cannot start."""
+    """A function that raised in a worker, or a worker that cannot start.
+
+    It tells the traceback, too, unless the function raised an OSError."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,8 @@ def _work(
 def _answer(function: Callable[[Task], Answer], task: Task) -> Answer | _Raised:
     try:
         return function(task)
+    except OSError as error:  # a full disk, a file that is gone: the text says it all
+        return _Raised(f"{task}: {error}")
     except Exception:
         return _Raised(f"{task}: {traceback.format_exc()}")
 

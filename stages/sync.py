@@ -1,0 +1,77 @@
+"""sync: gives finished results their MLflow runs where those are missing.
+
+A cell that DVC restored without running it, or that ran while MLflow was away, is logged from its
+files. Which cells are finished, and where their files lie, is read from dvc.lock.
+"""
+
+import argparse
+import logging
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from stages import command, fuse, params, report, score, tracking, train
+
+LOCK = Path("dvc.lock")
+TRACKED: Mapping[str, ModuleType] = {
+    "stages.train": train,
+    "stages.score": score,
+    "stages.fuse": fuse,
+    "stages.report": report,
+}
+logger = logging.getLogger(__name__)
+
+
+def main(_: argparse.Namespace) -> None:
+    content = params.load()
+    datasets = params.section(content, "datasets", tuple[str, ...])
+    stages = YAML(typ="safe", pure=True).load(LOCK)["stages"] if LOCK.is_file() else {}
+    for module, stage in TRACKED.items():
+        for name, entry in stages.items():
+            words = shlex.split(entry.get("cmd", ""))
+            if words[:3] != ["python", "-m", module] or not is_current(entry, content):
+                continue
+            if not tracking.is_reachable():
+                return
+            try:
+                sync_stage(name, stage, words[3:], datasets)
+            except (ValueError, OSError) as error:
+                logger.warning("%s: not logged to MLflow: %s", name, error)
+
+
+def sync_stage(name: str, stage: ModuleType, words: list[str], datasets: Sequence[str]) -> None:
+    """Logs one finished stage, if its dataset is active and its run is missing."""
+    parser: argparse.ArgumentParser = stage.arguments()
+    parser.exit_on_error = False
+    try:
+        args = parser.parse_args(words)
+    except (argparse.ArgumentError, SystemExit):
+        return  # of an older version: it runs again at the next `dvc repro`
+    if args.dataset not in datasets:
+        return
+    os.environ["DVC_STAGE"] = name
+    if stage.track(args):
+        print(f"{name}: logged to MLflow from its files")
+
+
+def is_current(entry: Mapping[str, Any], content: params.Content) -> bool:
+    """Whether the files of a stage are here, and made with today's parameters."""
+    files = [row["path"] for part in ("deps", "outs") for row in entry.get(part, [])]
+    values = entry.get("params", {}).get(str(params.PARAMS), {})
+    try:
+        unchanged = all(params.find(content, key) == value for key, value in values.items())
+    except params.ParamsError:
+        return False  # a recipe that params.yaml no longer has
+    return unchanged and all(Path(path).exists() for path in files)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        prog="sync", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    command.run(parser, main)
