@@ -15,7 +15,10 @@ from ruamel.yaml import YAML
 
 BINARIES = Path(sys.executable).parent
 ROOT = Path(__file__).parents[1]
-COPIED = ("tsn", "stages", "flows", "params.yaml", "dvc.yaml", "pyproject.toml", ".dvcignore")
+COPIED = (
+    *("tsn", "stages", "flows", "params.yaml", "dvc.yaml", "pyproject.toml", "requirements.lock"),
+    *("Makefile", ".dvcignore", ".dvc/config"),
+)
 MODALITIES = ["rgb", "rgb_diff", "flow"]
 pytestmark = pytest.mark.slow
 
@@ -97,18 +100,27 @@ def run_stage(
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project, as a zip download gives it, after `dvc repro`."""
+    """A copy of the project, as a zip download gives it, after `make repro`."""
     folder = tmp_path_factory.mktemp("chain")
     for name in COPIED:
         source = ROOT / name
         if source.is_dir():
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
+            (folder / name).parent.mkdir(exist_ok=True)
             shutil.copy(source, folder / name)
     shrink(folder / "params.yaml")
-    assert dvc(folder, "init", "--no-scm", "-q").returncode == 0
-    done = dvc(folder, "--wait-for-lock", "repro")
+    (folder / ".venv").symlink_to(sys.prefix)
+    done = subprocess.run(
+        ["make", "--assume-old=.venv/.ready", "repro"],  # the environment is the tests' own
+        cwd=folder,
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "rgb+flow *" in done.stdout  # the fused table, its headline marked
+    assert "reports/synthetic/index.html" in done.stdout
     return folder
 
 
@@ -165,9 +177,20 @@ def runs_of(store: str) -> dict[str, list[Any]]:
     return found
 
 
+def history(store: str, run_id: str) -> list[tuple[int, float]]:
+    from mlflow import MlflowClient
+
+    points = MlflowClient(store).get_metric_history(run_id, "train/loss")
+    return [(point.step, point.value) for point in points]
+
+
 def test_restored_cells_get_the_runs_they_had(workspace: Path, tmp_path: Path) -> None:
-    """As after `dvc pull` into a fresh clone: every result is here, and MLflow is empty."""
+    """As after `dvc pull` into a fresh clone: all results are here, MLflow knows one scoring."""
     store = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    lock = YAML(typ="safe", pure=True).load(workspace / "dvc.lock")["stages"]
+    words = lock["score@synthetic-1-rgb"]["cmd"].split()[3:-1]
+    scored = run_stage(workspace, "score", *words, tmp_path / "rgb.npz", MLFLOW_TRACKING_URI=store)
+    assert scored.returncode == 0, scored.stderr
 
     def sync() -> str:
         done = run_stage(workspace, "sync", MLFLOW_TRACKING_URI=store)
@@ -175,7 +198,7 @@ def test_restored_cells_get_the_runs_they_had(workspace: Path, tmp_path: Path) -
         return done.stdout
 
     told = sync()
-    assert told.count("logged to MLflow") == 9 + 9 + 3 + 1
+    assert told.count("logged to MLflow") == 9 + 8 + 3 + 1
     before, after = runs_of(f"sqlite:///{workspace / 'mlflow.db'}"), runs_of(store)
     assert {k: len(v) for k, v in after.items()} == {"cell": 9, "fuse": 3, "report": 1}
     for stage_name, restored in after.items():
@@ -184,6 +207,8 @@ def test_restored_cells_get_the_runs_they_had(workspace: Path, tmp_path: Path) -
             was = original[run.data.tags["fingerprint"]]
             assert run.info.status == "FINISHED"
             assert (run.data.metrics, run.data.params) == (was.metrics, was.params)
+        curves = [history(store, run.info.run_id) for run in restored if stage_name == "cell"]
+        assert all(len(curve) == 2 for curve in curves)
     sources = [tag for tag in after["report"][0].data.tags if tag.startswith("source.")]
     assert sorted(sources) == ["source.split1", "source.split2", "source.split3"]
     assert sync() == ""

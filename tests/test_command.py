@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from torch.utils.data import DataLoader, Dataset
 
 from stages import command
+from tsn.archives import ArchiveError
 
 ROOT = Path(__file__).parents[1]
 STAGE = """
@@ -99,3 +101,21 @@ def test_progress_yields_everything_and_is_quiet_without_a_terminal(
     items = command.progress(iter("abc"), total=3, unit="it", text="train")
     assert list(items) == ["a", "b", "c"]
     assert capsys.readouterr() == ("", "")
+
+
+class Broken(Dataset):
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> None:
+        raise ArchiveError("stream/a.zip", "4 entries, the manifest says 5")
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
+def test_error_of_a_loader_process_is_told_without_its_traceback() -> None:
+    with pytest.raises(ArchiveError, match="Original Traceback") as caught:
+        list(DataLoader(Broken(), batch_size=None, num_workers=1))
+    assert command._plain(caught.value) == str(
+        ArchiveError("stream/a.zip", "4 entries, the manifest says 5")
+    )
+    assert command._plain(ValueError("as it is")) == "as it is"

@@ -72,6 +72,6 @@ def test_optimizer_carries_the_released_multipliers(
 
 def test_input_smaller_than_the_network_can_take_is_refused(tiny_training: TrainingConfig) -> None:
     with pytest.raises(
-        ValueError, match="input_size: BN-Inception takes multiples of 32 pixels .*, got 31"
+        ValueError, match=r"input_size: BN-Inception takes multiples of 32 pixels .*, got 31"
     ):
         replace(tiny_training, input_size=31)
