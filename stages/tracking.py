@@ -86,9 +86,11 @@ class Run:
         run_id: str,
         experiment_id: str,
         existed: bool,
+        ended_at: int | None,
         results: str,
     ) -> None:
         self.existed = existed
+        self._ended_at = ended_at
         self._client = client
         self._run_id = run_id
         self._experiment_id = experiment_id
@@ -148,7 +150,9 @@ class Run:
     def finish(self, status: str) -> None:
         """Write what is buffered and end the run as FINISHED, FAILED or KILLED."""
         self.flush()
-        self._attempt(lambda client: client.set_terminated(self._run_id, status=status))
+        self._attempt(
+            lambda client: client.set_terminated(self._run_id, status, end_time=self._ended_at)
+        )
 
     def _log_points(self, client: "MlflowClient", points: Sequence[tuple[str, int, float]]) -> None:
         from mlflow.entities import Metric
@@ -312,7 +316,9 @@ def _open_run(
     *,
     restored: bool,
 ) -> Run:
-    closed = Run(client=None, run_id="", experiment_id="", existed=False, results=results)
+    closed = Run(
+        client=None, run_id="", experiment_id="", existed=False, ended_at=None, results=results
+    )
     if not _tracking_is_on():
         return closed
     try:
@@ -335,6 +341,8 @@ def _open_run(
         run_id=run_id,
         experiment_id=experiment_id,
         existed=bool(found),
+        # The UI's duration stays the training's, whenever its scoring is added.
+        ended_at=found[0].info.end_time if found and found[0].info.status == "FINISHED" else None,
         results=results,
     )
 

@@ -3,6 +3,7 @@
 import logging
 import multiprocessing
 import socket
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -182,6 +183,17 @@ def test_a_part_is_logged_when_all_of_it_is(store):
     assert not tracking.is_logged("synthetic", KEY, "train")
 
 
+def test_the_duration_stays_that_of_the_first_part(store):
+    with open_run():
+        pass
+    first = tracking._connect().get_run(only_run().run_id).info
+    time.sleep(0.01)
+    with tracking.run(part="score", dataset="synthetic", name="n", key=KEY, params={}, tags={}):
+        pass
+    second = tracking._connect().get_run(only_run().run_id).info
+    assert (second.status, second.end_time) == ("FINISHED", first.end_time)
+
+
 def test_a_restored_result_claims_no_commit(store):
     with tracking.run(
         part="train", dataset="synthetic", name="n", key=KEY, params={}, tags={}, restored=True
@@ -225,6 +237,7 @@ def test_the_link_of_a_run_on_a_server():
         run_id="r",
         experiment_id="3",
         existed=False,
+        ended_at=None,
         results="",
     )
     page = "http://host:5000/#/experiments/3/runs/r?workflowType=machine_learning"
