@@ -71,8 +71,13 @@ def test_no_process_stays_behind_when_the_flow_is_stopped(workspace: Path) -> No
     (workspace / "dvc.yaml").write_text(
         "stages: {long: {cmd: echo $$ > pid && sleep 600, outs: [never]}}"
     )
-    program = f"from flows.reproduce import run_dvc; from pathlib import Path; \
-run_dvc(['repro'], Path({str(workspace)!r}))"
+    program = f"""
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
+from pathlib import Path
+from flows.reproduce import run_dvc
+run_dvc(["repro"], Path({str(workspace)!r}))
+"""
     process = subprocess.Popen(
         [sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
