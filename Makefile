@@ -31,7 +31,7 @@ $(READY): requirements.lock pyproject.toml
 repro: setup ## the whole chain, then the fused three-split table
 	python -m stages.check
 	dvc --wait-for-lock repro
-	@python -m stages.sync
+	-@python -m stages.sync
 	@python -m stages.show
 
 test: setup ## every test

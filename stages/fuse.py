@@ -31,6 +31,8 @@ def main(args: argparse.Namespace) -> None:
         args.metrics.write_text(json.dumps(metrics, indent=2) + "\n")
         write_plots(rows, cells, metrics, config.headline, args.plots)
     log_fusion(args, config, cells)
+    if text := left_out(cells, read_list(args.list)):
+        print(f"{args.dataset} split {args.split}: {text}")
     result = metrics[config.headline]["mean_class_accuracy"]
     print(f"{args.dataset} split {args.split}: {config.headline} {result:.1%}")
 
@@ -44,13 +46,20 @@ def load_cells(args: argparse.Namespace, modalities: Sequence[str]) -> dict[str,
     first = next(iter(cells.values()))
     for cell in cells.values():
         refuse_other_scores(cell, first)
-    left_out = sorted(set(listed) - set(first.videos))
-    if left_out:
-        print(
-            f"{args.dataset} split {args.split}: {len(left_out)} of {len(listed)} test videos "
-            f"left out, as not every modality has them: {', '.join(left_out)}"
-        )
     return cells
+
+
+def left_out(cells: Mapping[str, VideoScores], listed: Sequence[ListedVideo]) -> str:
+    """Says which test videos not every modality has; empty when all have all."""
+    scored = next(iter(cells.values())).videos
+    missing = sorted({video.video for video in listed} - set(scored))
+    names = f"{', '.join(missing[:10])}{', ...' if len(missing) > 10 else ''}"
+    return (
+        f"{len(missing)} of {len(listed)} test videos are left out of every row, as not every "
+        f"modality has them: {names}"
+        if missing
+        else ""
+    )
 
 
 def refuse_foreign(
@@ -177,9 +186,11 @@ def track(args: argparse.Namespace) -> bool:
     config = params.section(content, f"recipes.{args.dataset}.fusion", FusionConfig)
     modalities = params.section(content, "modalities", tuple[str, ...])
     cells = load_cells(args, modalities)
-    if tracking.is_logged(args.dataset, run_key(args.split, config, cells), "fuse"):
+    key = run_key(args.split, config, cells)
+    if tracking.is_logged(args.dataset, key, "fuse"):
         return False
     log_fusion(args, config, cells, restored=True)
+    tracking.require_logged(args.dataset, key, "fuse")
     return True
 
 

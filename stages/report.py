@@ -167,9 +167,11 @@ def run_key(splits: Splits) -> dict[str, str]:
 def track(args: argparse.Namespace) -> bool:
     """Logs a finished report from its files; False when its run is there already."""
     splits = load_splits(args.metrics)
-    if tracking.is_logged(args.dataset, run_key(splits), "report"):
+    key = run_key(splits)
+    if tracking.is_logged(args.dataset, key, "report"):
         return False
     log_mean(args, results.load_split(args.mean), splits, restored=True)
+    tracking.require_logged(args.dataset, key, "report")
     return True
 
 

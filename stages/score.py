@@ -103,9 +103,11 @@ def track(args: argparse.Namespace) -> bool:
     """Logs a finished scoring from its file; False when it is in its run already."""
     scores = load_scores(args.out)
     config = params.section(params.load(), f"recipes.{args.dataset}.score", ScoringConfig)
-    if tracking.is_logged(scores.dataset, run_key(scores, config), "score"):
+    key = run_key(scores, config)
+    if tracking.is_logged(scores.dataset, key, "score"):
         return False
     log_scores(scores, config, args.out, restored=True)
+    tracking.require_logged(scores.dataset, key, "score")
     return True
 
 

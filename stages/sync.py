@@ -5,6 +5,7 @@ files. Which cells are finished, and where their files lie, is read from dvc.loc
 """
 
 import argparse
+import hashlib
 import logging
 import os
 import shlex
@@ -40,7 +41,10 @@ def main(_: argparse.Namespace) -> None:
                 return
             try:
                 sync_stage(name, stage, words[3:], datasets)
-            except (ValueError, OSError) as error:
+            except OSError as error:  # the store, or the disk: the next ones would fare no better
+                logger.warning("%s: not logged to MLflow: %s", name, error)
+                return
+            except Exception as error:  # files of another version; `make repro` goes on
                 logger.warning("%s: not logged to MLflow: %s", name, error)
 
 
@@ -61,13 +65,23 @@ def sync_stage(name: str, stage: ModuleType, words: list[str], datasets: Sequenc
 
 def is_current(entry: Mapping[str, Any], content: params.Content) -> bool:
     """Whether the files of a stage are here, and made with today's parameters."""
-    files = [row["path"] for part in ("deps", "outs") for row in entry.get(part, [])]
+    outs, deps = entry.get("outs", []), entry.get("deps", [])
     values = entry.get("params", {}).get(str(params.PARAMS), {})
     try:
         unchanged = all(params.find(content, key) == value for key, value in values.items())
     except params.ParamsError:
         return False  # a recipe that params.yaml no longer has
-    return unchanged and all(Path(path).exists() for path in files)
+    return (
+        unchanged
+        and all(Path(row["path"]).exists() for row in (*deps, *outs))
+        and all(row["md5"] == md5(Path(row["path"])) for row in outs if "nfiles" not in row)
+    )
+
+
+def md5(path: Path) -> str:
+    """A file's digest as DVC takes it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
 
 
 if __name__ == "__main__":

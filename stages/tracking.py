@@ -86,10 +86,12 @@ class Run:
         run_id: str,
         experiment_id: str,
         existed: bool,
+        restored: bool,
         ended_at: int | None,
         results: str,
     ) -> None:
         self.existed = existed
+        self._restored = restored
         self._ended_at = ended_at
         self._client = client
         self._run_id = run_id
@@ -131,7 +133,10 @@ class Run:
 
     def log_dataset(self, name: str, digest: str, context: str) -> None:
         """Say what the run read: fills the UI's Dataset column without reading any data."""
-        self._attempt(lambda client: _log_dataset(client, self._run_id, name, digest, context))
+        tags = _provenance_tags(commit=not self._restored)
+        self._attempt(
+            lambda client: _log_dataset(client, self._run_id, name, digest, context, tags)
+        )
 
     def link(self) -> str | None:
         """The run's page on the tracking server; None for a store that is a local file."""
@@ -250,6 +255,12 @@ def is_logged(dataset: str, key: Mapping[str, str], part: str) -> bool:
     return any(run.tags.get(_logged(part)) == "true" for run in find_runs(dataset, key)[:1])
 
 
+def require_logged(dataset: str, key: Mapping[str, str], part: str) -> None:
+    """OSError unless the store has taken all of `part`."""
+    if not is_logged(dataset, key, part):
+        raise OSError(f"{_tracking_uri()} did not take it")
+
+
 def _logged(part: str) -> str:
     return f"logged.{part}"
 
@@ -317,7 +328,13 @@ def _open_run(
     restored: bool,
 ) -> Run:
     closed = Run(
-        client=None, run_id="", experiment_id="", existed=False, ended_at=None, results=results
+        client=None,
+        run_id="",
+        experiment_id="",
+        existed=False,
+        restored=restored,
+        ended_at=None,
+        results=results,
     )
     if not _tracking_is_on():
         return closed
@@ -341,10 +358,16 @@ def _open_run(
         run_id=run_id,
         experiment_id=experiment_id,
         existed=bool(found),
-        # The UI's duration stays the training's, whenever its scoring is added.
-        ended_at=found[0].info.end_time if found and found[0].info.status == "FINISHED" else None,
+        restored=restored,
+        ended_at=_first_end(found[0]) if found else None,
         results=results,
     )
+
+
+def _first_end(stored: "StoredRun") -> int | None:
+    """When the run's first part ended: the UI's duration stays that of the training."""
+    complete = any(tag.startswith(_logged("")) for tag in stored.data.tags)
+    return stored.info.end_time if complete else None
 
 
 def _reopen(client: "MlflowClient", stored: "StoredRun", tags: Mapping[str, str]) -> str:
@@ -478,14 +501,21 @@ def _log_tags(client: "MlflowClient", run_id: str, tags: Mapping[str, str]) -> N
         client.log_batch(run_id, tags=batch, synchronous=True)
 
 
-def _log_dataset(client: "MlflowClient", run_id: str, name: str, digest: str, context: str) -> None:
+def _log_dataset(
+    client: "MlflowClient",
+    run_id: str,
+    name: str,
+    digest: str,
+    context: str,
+    tags: Mapping[str, str],
+) -> None:
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     dataset = Dataset(
         name=name,
         digest=digest[:DIGEST_LENGTH],
         source_type="code",
-        source=json.dumps({"tags": {**_provenance_tags(), "digest": digest}}),
+        source=json.dumps({"tags": {**tags, "digest": digest}}),
     )
     tag = InputTag("mlflow.data.context", context)
     client.log_inputs(run_id, datasets=[DatasetInput(dataset, [tag])])

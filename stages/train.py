@@ -178,13 +178,15 @@ def track(args: argparse.Namespace) -> bool:
     card = load_card(args.out)
     if tracking.is_logged(card.dataset, run_key(card), "train"):
         return False
-    recipe = recipe_params(params.load(), args.dataset, args.modality)
+    section = f"recipes.{args.dataset}.train.{args.modality}"
+    recipe = {"train": params.find(params.load(), section)}  # all that is known to be unchanged
     clips, _ = listed_clips(read_list(args.list), args.stream, modality(args.modality))
     table = pd.read_csv(args.log, float_precision="round_trip")
     log = [dict(zip(LOG_COLUMNS, row, strict=True)) for row in table[list(LOG_COLUMNS)].to_numpy()]
     with open_run(card, recipe, clips, restored=True) as run:
         run.log_series(curves(log))
         log_files(run, args.out, args.log)
+    tracking.require_logged(card.dataset, run_key(card), "train")
     return True
 
 

@@ -206,7 +206,8 @@ def test_restored_cells_get_the_runs_they_had(workspace: Path, tmp_path: Path) -
         for run in restored:
             was = original[run.data.tags["fingerprint"]]
             assert run.info.status == "FINISHED"
-            assert (run.data.metrics, run.data.params) == (was.metrics, was.params)
+            assert run.data.metrics == was.metrics
+            assert run.data.params.items() <= was.params.items()
         curves = [history(store, run.info.run_id) for run in restored if stage_name == "cell"]
         assert all(len(curve) == 2 for curve in curves)
     sources = [tag for tag in after["report"][0].data.tags if tag.startswith("source.")]

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from tsn import extraction
 from tsn.archives import archive_path, read_entries, read_manifest, write_manifest
 from tsn.extraction import (
     STREAMS,
@@ -29,6 +30,7 @@ from tsn.extraction import (
 )
 from tsn.optical_flow import HomographyConfig, flow_to_uint8
 from tsn.video import Frame, read_frames
+from tsn.worker_pool import WorkerError
 
 WIDTH, HEIGHT = 48, 36
 FRAMES = FramesConfig(width=WIDTH, height=HEIGHT, jpeg_quality=90, min_frames=3, max_quarantined=0)
@@ -261,6 +263,62 @@ def test_a_video_that_kills_its_worker_is_tried_again_then_quarantined(
     assert multiprocessing.active_children() == []
     again = extract(tmp_path, CRASHING, config, videos)
     assert [again[video].from_store for video in videos] == [True, True, False]
+
+
+def entries_or_error(frames: Iterator[Frame], config: FramesConfig) -> Iterator[Entry]:
+    """An error of OpenCV's on bright videos, a full disk on very bright ones."""
+    for frame in frames:
+        if frame.min() > 200:
+            raise OSError(28, "No space left on device", "store")
+        if frame.min() > 150:
+            cv2.cvtColor(np.zeros((2, 2), np.uint8), cv2.COLOR_BGR2GRAY)
+        yield Entry(frame, True)
+
+
+FAILING = Stream(
+    name="failing",
+    config_class=FramesConfig,
+    make_entries=entries_or_error,
+    frames_per_entry=1,
+    version=1,
+)
+
+
+def test_an_opencv_error_is_one_videos_defect_and_not_kept(tmp_path: Path) -> None:
+    """It can be the memory that was missing: the next extraction tries again."""
+    for name, brightness in (("dim", 0), ("bright", 170)):
+        write_pan(tmp_path / "videos" / f"{name}.avi", num_frames=4, brightness=brightness)
+    config = replace(FRAMES, max_quarantined=1)
+    for from_store in (False, True):
+        records = extract(tmp_path, FAILING, config, ["dim.avi", "bright.avi"])
+        assert records["bright.avi"].row.reason.startswith("OpenCV: ")
+        assert not records["bright.avi"].from_store
+        assert records["dim.avi"].from_store == from_store
+
+
+def test_a_full_disk_is_told_in_a_line(tmp_path: Path) -> None:
+    write_pan(tmp_path / "videos/a.avi", num_frames=4, brightness=220)
+    with pytest.raises(WorkerError, match=r"a\.avi: .*No space left on device") as caught:
+        extract(tmp_path, FAILING, FRAMES, ["a.avi"])
+    assert "Traceback" not in str(caught.value)
+
+
+def test_a_video_too_long_for_an_archive_is_set_aside_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extraction, "MAX_ENTRIES", 3)
+    write_pan(tmp_path / "a.avi", num_frames=4)
+    task = extraction._Task(STREAMS["frames"], FRAMES, tmp_path / "a.avi", tmp_path / "store", "k")
+    assert extraction._extract_video(task).defect == "more than 3 frames; cut it up"
+
+
+def test_the_store_tells_library_versions_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_pan(tmp_path / "videos/a.avi", num_frames=4)
+    extract(tmp_path, STREAMS["frames"], FRAMES, ["a.avi"])
+    monkeypatch.setattr(extraction, "_LIBRARIES", {"opencv": "0", "decord": "0"})
+    assert not extract(tmp_path, STREAMS["frames"], FRAMES, ["a.avi"])["a.avi"].from_store
 
 
 SLOW_EXTRACTION = """

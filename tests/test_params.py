@@ -185,3 +185,11 @@ def test_missing_file_is_refused(project: Path) -> None:
     (project / "params.yaml").unlink()
     with pytest.raises(ParamsError, match=r"no such file; run from the project's root"):
         params.load()
+
+
+def test_anchor_that_stands_for_two_sections_is_refused(tmp_path: Path) -> None:
+    """A copied recipe silently took the place of the one it was copied from."""
+    path = tmp_path / "params.yaml"
+    path.write_text("a: &one {rate: 1}\nb: &one {rate: 2}\nc: *one\n")
+    with pytest.raises(ParamsError, match=r"an anchor .* stands for one section"):
+        params.load(path)

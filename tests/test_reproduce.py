@@ -67,6 +67,15 @@ def test_failed_stage_fails_the_flow_and_names_it(workspace: Path) -> None:
     assert "failed to reproduce 'bad'" in done.stderr
 
 
+@pytest.mark.slow
+def test_bad_params_fail_the_flow_before_dvc_starts(workspace: Path) -> None:
+    (workspace / "params.yaml").write_text("datasets: [synthetic]\n")
+    done = run_flow(workspace, "good")
+    assert done.returncode != 0
+    assert "stages.check exited with 1" in done.stderr
+    assert not (workspace / "good.txt").exists()
+
+
 def test_no_process_stays_behind_when_the_flow_is_stopped(workspace: Path) -> None:
     (workspace / "dvc.yaml").write_text(
         "stages: {long: {cmd: echo $$ > pid && sleep 600, outs: [never]}}"

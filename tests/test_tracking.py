@@ -188,7 +188,10 @@ def test_the_duration_stays_that_of_the_first_part(store):
         pass
     first = tracking._connect().get_run(only_run().run_id).info
     time.sleep(0.01)
-    with tracking.run(part="score", dataset="synthetic", name="n", key=KEY, params={}, tags={}):
+    score = {"part": "score", "dataset": "synthetic", "name": "n", "key": KEY}
+    with pytest.raises(KeyboardInterrupt), tracking.run(**score, params={}, tags={}):
+        raise KeyboardInterrupt
+    with tracking.run(**score, params={}, tags={}):
         pass
     second = tracking._connect().get_run(only_run().run_id).info
     assert (second.status, second.end_time) == ("FINISHED", first.end_time)
@@ -197,11 +200,13 @@ def test_the_duration_stays_that_of_the_first_part(store):
 def test_a_restored_result_claims_no_commit(store):
     with tracking.run(
         part="train", dataset="synthetic", name="n", key=KEY, params={}, tags={}, restored=True
-    ):
-        pass
-    tags = only_run().tags
-    assert tags["restored"] == "true"
-    assert not any("commit" in tag for tag in tags)
+    ) as run:
+        run.log_dataset("synthetic split1", "d" * 64, "train")
+    record = only_run()
+    assert record.tags["restored"] == "true"
+    assert not any("commit" in tag for tag in record.tags)
+    (read,) = tracking._connect().get_run(record.run_id).inputs.dataset_inputs
+    assert "commit" not in read.dataset.source
 
 
 def test_a_server_that_is_down_costs_one_warning(monkeypatch, caplog):
@@ -237,6 +242,7 @@ def test_the_link_of_a_run_on_a_server():
         run_id="r",
         experiment_id="3",
         existed=False,
+        restored=False,
         ended_at=None,
         results="",
     )

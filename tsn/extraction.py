@@ -348,13 +348,11 @@ def _compute(tasks: Sequence[_Task], workers: int) -> Iterator[tuple[_Task, Stor
 
 
 def _died_twice(death: Died) -> StoredResult:
-    return StoredResult(
-        num_frames=0,
-        num_entries=0,
-        num_bytes=0,
-        num_unsupported=0,
-        defect=f"the process that extracts it died twice: the last one {death}",
-    )
+    return _defective(f"the process that extracts it died twice: the last one {death}")
+
+
+def _defective(defect: str) -> StoredResult:
+    return StoredResult(num_frames=0, num_entries=0, num_bytes=0, num_unsupported=0, defect=defect)
 
 
 def _initialise_worker() -> None:
@@ -363,8 +361,14 @@ def _initialise_worker() -> None:
 
 
 def _extract_video(task: _Task) -> StoredResult:
-    """Compute one video's stream into the store."""
-    result = _write_entries(task, stored_archive_path(task.store_dir, task.key))
+    """Compute one video's stream into the store.
+
+    An error of OpenCV is a defect that is not kept: it can be the memory that was missing.
+    """
+    try:
+        result = _write_entries(task, stored_archive_path(task.store_dir, task.key))
+    except cv2.error as error:
+        return _defective(f"OpenCV: {error.err}")
     put_result(task.store_dir, task.key, result)
     return result
 
@@ -397,8 +401,6 @@ def _write_entries(task: _Task, archive: Path) -> StoredResult:
             defect = f"{num_frames} frames, {stream.name} takes {stream.frames_per_entry} or more"
     except VideoError as error:
         defect = error.reason
-    except cv2.error as error:
-        defect = f"OpenCV: {error.err}"
     if not defect and num_written != stream.num_entries(num_frames):
         raise RuntimeError(f"{stream.name} made {num_written} entries of {num_frames} frames")
     return StoredResult(

@@ -1,0 +1,85 @@
+"""sync: what it logs is the result of today's parameters, and of an active dataset."""
+
+import hashlib
+import shlex
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from stages import fuse, sync, tracking
+
+PARAMS = {"recipes": {"d": {"fusion": {"headline": "a+b"}}}}
+COMMAND = "--dataset d --split 1 --list l --scores s --metrics m --plots p"
+WORDS = shlex.split(COMMAND)
+
+
+@pytest.fixture
+def entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+    """A stage of dvc.lock whose files are here."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in.csv").write_text("x")
+    (tmp_path / "out.json").write_text("1")
+    (tmp_path / "folder").mkdir()
+    return {
+        "deps": [{"path": "in.csv", "md5": "of no interest"}],
+        "params": {"params.yaml": {"recipes.d.fusion": {"headline": "a+b"}}},
+        "outs": [
+            {"path": "out.json", "md5": hashlib.md5(b"1").hexdigest()},
+            {"path": "folder", "md5": "0.dir", "nfiles": 0},
+        ],
+    }
+
+
+def test_a_stage_with_its_files_and_parameters_is_current(entry: dict[str, object]) -> None:
+    assert sync.is_current(entry, PARAMS)
+
+
+@pytest.mark.parametrize("path", ["in.csv", "out.json"])
+def test_a_missing_file_is_not_current(entry: dict[str, object], path: str) -> None:
+    Path(path).unlink()
+    assert not sync.is_current(entry, PARAMS)
+
+
+def test_an_edited_result_is_not_current(entry: dict[str, object]) -> None:
+    Path("out.json").write_text("2")
+    assert not sync.is_current(entry, PARAMS)
+
+
+@pytest.mark.parametrize("recipe", [{}, {"d": {"fusion": {"headline": "b+c"}}}])
+def test_other_parameters_are_not_current(
+    entry: dict[str, object], recipe: dict[str, object]
+) -> None:
+    assert not sync.is_current(entry, {"recipes": recipe})
+
+
+def stage(tracked: list[str]) -> SimpleNamespace:
+    def track(args: SimpleNamespace) -> bool:
+        tracked.append(args.dataset)
+        return True
+
+    return SimpleNamespace(arguments=fuse.arguments, track=track)
+
+
+def test_a_stage_of_an_active_dataset_is_logged(capsys: pytest.CaptureFixture[str]) -> None:
+    tracked: list[str] = []
+    sync.sync_stage("fuse@d-1", stage(tracked), WORDS, ["c", "d"])
+    assert tracked == ["d"]
+    assert "fuse@d-1: logged to MLflow" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "datasets"), [(WORDS, ["c"]), ([*WORDS, "--older", "1"], ["d"]), (WORDS[:-2], ["d"])]
+)
+def test_other_datasets_and_older_commands_are_left_alone(
+    words: list[str], datasets: list[str]
+) -> None:
+    tracked: list[str] = []
+    sync.sync_stage("fuse@d-1", stage(tracked), words, datasets)
+    assert tracked == []
+
+
+def test_a_store_that_takes_nothing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TSN_TRACKING", "off")
+    with pytest.raises(OSError, match="did not take it"):
+        tracking.require_logged("d", {"stage": "fuse"}, "fuse")
