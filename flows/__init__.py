@@ -1,1 +1,6 @@
 """Prefect flows: when, where and on which device the stages run."""
+
+import os
+
+# Read when prefect is imported; its own choice, 20 seconds, is too short for two cores.
+os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "90")

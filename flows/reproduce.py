@@ -5,67 +5,15 @@ DVC stays the only truth about what is done, so a repeated flow goes on where th
 """
 
 import argparse
-import os
-import signal
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-
-os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "90")
 
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.settings import PREFECT_API_URL
 
-GRACE_SECONDS = 10.0
-
-
-class ReproError(RuntimeError):
-    """`dvc repro` did not end well."""
-
-
-def run_dvc(arguments: Sequence[str], workspace: Path) -> None:
-    """Runs dvc in the workspace with this environment's python; ReproError unless it succeeds.
-
-    However this function is left, no process of the run stays behind.
-    """
-    binaries = Path(sys.executable).parent
-    environment = {**os.environ, "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}"}
-    process = subprocess.Popen(
-        [binaries / "dvc", "--wait-for-lock", *arguments],
-        cwd=workspace,
-        env=environment,
-        start_new_session=True,
-    )
-    try:
-        code = process.wait()
-    except BaseException:
-        _stop(process)
-        raise
-    if code != 0:
-        raise ReproError(
-            f"dvc {' '.join(arguments)} exited with {code}; the failed stage says why above. "
-            "What finished is kept: run it again"
-        )
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Ctrl-C for the whole group, as dvc releases its locks on that, then harder."""
-    for stop in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
-        if process.poll() is None:
-            os.killpg(process.pid, stop)
-            try:
-                process.wait(GRACE_SECONDS)
-            except subprocess.TimeoutExpired:
-                continue
-
-
-def run_stage(name: str, workspace: Path) -> None:
-    """Runs `python -m stages.<name>` in the workspace; ReproError unless it succeeds."""
-    done = subprocess.run([sys.executable, "-m", f"stages.{name}"], cwd=workspace)
-    if done.returncode != 0:
-        raise ReproError(f"stages.{name} exited with {done.returncode}; it says why above")
+from flows.programs import ProgramError, run_dvc, run_stage
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
@@ -104,7 +52,7 @@ def main() -> None:
         return
     try:
         reproduce(arguments.targets)
-    except ReproError as error:
+    except ProgramError as error:
         sys.exit(f"reproduce: {error}")
 
 

@@ -4,13 +4,13 @@ import argparse
 
 from stages import command, params
 from stages.machine import Machine
-from tsn.extraction import STREAMS
 from tsn.fusion import FusionConfig
 from tsn.initial import INITS
 from tsn.modality import MODALITIES, modality
 from tsn.scoring import ScoringConfig
 from tsn.sources import SOURCES
 from tsn.splits import SplitConfig
+from tsn.streams import STREAMS
 from tsn.training import TrainingConfig
 
 TOP_LEVEL = ("datasets", "splits", "modalities", "machine", "recipes")
@@ -42,9 +42,9 @@ def check_recipe(content: params.Content, name: str) -> None:
         section = f"{recipe}.{part}"
         params.refuse_other_keys(params.find(content, section), section, tuple(MODALITIES))
     for row in MODALITIES.values():
-        extract = params.section(
-            content, f"{recipe}.extract.{row.name}", STREAMS[row.stream].config_class
-        )
+        stream = STREAMS[row.stream]
+        snippet_frames = row.snippet_length + stream.frames_per_entry - 1
+        extract = params.section(content, f"{recipe}.extract.{row.name}", stream.config_class)
         train = params.section(content, f"{recipe}.train.{row.name}", TrainingConfig)
         where = f"{recipe}.train.{row.name}"
         if train.network.backbone != init.backbone:
@@ -52,10 +52,10 @@ def check_recipe(content: params.Content, name: str) -> None:
                 f"{where}.network.backbone: {train.network.backbone}, but {recipe}.init makes "
                 f"weights of {init.backbone}"
             )
-        if extract.min_frames < row.snippet_length + STREAMS[row.stream].frames_per_entry - 1:
+        if extract.min_frames < snippet_frames:
             raise params.ParamsError(
                 f"{recipe}.extract.{row.name}.min_frames: {extract.min_frames}, but a snippet of "
-                f"{row.name} takes {row.snippet_length + STREAMS[row.stream].frames_per_entry - 1}"
+                f"{row.name} takes {snippet_frames}"
             )
         if train.input_size > min(extract.width, extract.height):
             raise params.ParamsError(

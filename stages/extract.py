@@ -1,40 +1,57 @@
 """extract: what a modality reads (frames, flow, warped flow), one file per video.
 
-Modalities of one stream share its files: the store below DVC computes each once.
+Modalities of one stream share its files: the store below DVC computes each once. Other machines
+can have filled it before (`stages/fill.py`); then the files are only put in place.
 """
 
 import argparse
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from stages import command, params, provenance
-from stages.machine import Machine
+from stages.machine import Machine, count_gpus
 from tsn.archives import OK, write_manifest
-from tsn.extraction import STREAMS, Extracted, extract_stream
+from tsn.extraction import Extracted, extract_stream
 from tsn.folder import folder_videos
 from tsn.modality import modality
+from tsn.streams import STREAMS, FramesConfig, Seat, uses_gpu
 from tsn.worker_pool import WorkerError
 
 STORE = Path(".tsn/store")  # below DVC: a video's stream is computed once, whatever DVC deletes
 
 
 def main(args: argparse.Namespace) -> None:
-    section = f"recipes.{args.dataset}.extract.{args.modality}"
     content = params.load()
+    section = f"recipes.{args.dataset}.extract.{args.modality}"
     stream = STREAMS[modality(args.modality).stream]
     config = params.section(content, section, stream.config_class)
-    machine = params.section(content, "machine", Machine)
+    seats = choose_seats(config, params.section(content, "machine", Machine))
     videos = folder_videos(args.videos)
-    with provenance.unchanged([section], [args.videos]):
-        extraction = extract_stream(
-            stream, config, args.videos, videos, args.out, STORE, max(machine.workers, 1)
-        )
-        text = f"extract {args.dataset} {args.modality}"
-        try:
-            records = list(command.progress(extraction, total=len(videos), unit="video", text=text))
-        except WorkerError as error:
-            raise OSError(f"{error}\nWhat was finished is in {STORE}: run it again") from error
+    text = f"extract {args.dataset} {args.modality}"
+    worker_code = Path("tsn").glob("tvl1*.py")  # which this process does not import
+    with provenance.unchanged([section], [args.videos, *worker_code]):
+        extraction = extract_stream(stream, config, args.videos, videos, args.out, STORE, seats)
+        records = follow(extraction, len(videos), text)
         write_manifest([record.row for record in records], args.out)
     print(summary(text, records))
+
+
+def choose_seats(config: FramesConfig, machine: Machine) -> list[Seat]:
+    """A worker per GPU where there is one and the stream can use it, or `workers` cores."""
+    num_gpus = count_gpus(machine) if uses_gpu(config) else 0
+    if num_gpus:
+        threads = max(1, (os.cpu_count() or 1) // num_gpus)
+        return [Seat(device=f"cuda:{index}", threads=threads) for index in range(num_gpus)]
+    return [Seat(device="cpu", threads=1)] * max(machine.workers, 1)
+
+
+def follow(extraction: Iterator[Extracted], num_videos: int, text: str) -> list[Extracted]:
+    """Its records, with a progress bar; an error of a worker says what was not lost."""
+    try:
+        return list(command.progress(extraction, total=num_videos, unit="video", text=text))
+    except WorkerError as error:
+        raise OSError(f"{error}\nWhat was finished is in the store: run it again") from error
 
 
 def summary(text: str, records: list[Extracted]) -> str:
@@ -45,7 +62,10 @@ def summary(text: str, records: list[Extracted]) -> str:
     lines = [f"{text}: {len(good)} videos, {entries} entries, {stored} from the store"]
     unsupported = sum(record.num_unsupported for record in good)
     if unsupported:
-        lines.append(f"  {unsupported} pairs kept their camera motion: no homography was found")
+        lines.append(
+            f"  {unsupported} of {entries} pairs ({unsupported / entries:.1%}) kept their camera "
+            "motion: no homography was found"
+        )
     lines += [f"  quarantined {r.row.video}: {r.row.reason}" for r in records if r not in good]
     return "\n".join(lines)
 

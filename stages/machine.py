@@ -1,5 +1,6 @@
 """The machine a stage runs on, as params.yaml describes it."""
 
+import ctypes
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,7 +16,8 @@ class Machine:
 
     device: cpu, cuda or auto (cuda when there is one).
     threads: CPU threads of one training; fixed, so that results do not depend on the machine.
-    workers: processes that read data, or extract videos; 0 reads in the training process.
+    workers: processes that read data, or extract videos (on GPUs: one each); 0 reads in the
+        training process.
     checkpoint_seconds: an interrupted training loses at most this much.
     """
 
@@ -44,3 +46,24 @@ def choose_device(machine: Machine) -> "torch.device":
         raise ValueError("machine.device is cuda, but torch sees none; set it to auto or cpu")
     cuda = machine.device != "cpu" and torch.cuda.is_available()
     return torch.device("cuda" if cuda else "cpu")
+
+
+def count_gpus(machine: Machine) -> int:
+    """How many GPUs the machine section lends; 0 means that the CPU is used."""
+    if machine.device == "cpu" or (machine.device == "auto" and not _has_nvidia_driver()):
+        return 0
+    import torch
+
+    num_gpus = torch.cuda.device_count()
+    if machine.device == "cuda" and not num_gpus:
+        raise ValueError("machine.device is cuda, but torch sees none; set it to auto or cpu")
+    return num_gpus
+
+
+def _has_nvidia_driver() -> bool:
+    """Asked before torch, whose import takes longer than many an extraction."""
+    try:
+        ctypes.CDLL("libcuda.so.1" if os.name == "posix" else "nvcuda.dll")
+    except OSError:
+        return False
+    return True

@@ -20,7 +20,14 @@ PROJECT_ROOT = Path(__file__).resolve().parents[1]
 
 # Modules that carry a result but cannot change one; no dependency of any stage.
 NEUTRAL_MODULES = frozenset(
-    {"stages.command", "stages.params", "stages.provenance", "stages.tracking", "tsn.atomic"}
+    {
+        "stages.command",
+        "stages.params",
+        "stages.provenance",
+        "stages.tracking",
+        "tsn.atomic",
+        "tsn.lookahead",
+    }
 )
 
 

@@ -11,6 +11,7 @@ from stages import command, figures, params, provenance, results, tracking
 from stages.results import Accuracy, Figure
 from tsn.splits import read_classes, read_list
 
+LOOK = "look.png"  # of the stage of that name
 Splits = Mapping[int, Mapping[str, Accuracy]]
 
 
@@ -93,7 +94,12 @@ def draw(
         )
         figures.tag_bars(mean, kinds.path)
         shown.append(kinds)
-    return shown
+    look = Figure(
+        title="What the networks see",
+        caption="Frame, RGB difference, flow and warped flow of a few videos.",
+        path=args.plots / LOOK,
+    )
+    return [*shown, look]
 
 
 def draw_classes(plots: Sequence[Path], names: Sequence[str], path: Path) -> None:
@@ -155,6 +161,7 @@ def log_mean(
             values = {k: v for k, v in row.items() if isinstance(v, float)}
             run.log_metrics({f"{name}/{metric}": value for metric, value in values.items()})
         run.log_artifact(args.mean)
+        run.log_artifact(args.plots / LOOK)
         run.log_artifact(args.out, "report")
 
 
@@ -181,7 +188,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--dataset", required=True, help="a recipe of params.yaml")
     parser.add_argument("--metrics", required=True, type=Path, help="folder of split<k>.json")
     parser.add_argument(
-        "--plots", required=True, type=Path, help="folder of the plots of train, fuse"
+        "--plots", required=True, type=Path, help="folder of the plots of train, fuse and look"
     )
     parser.add_argument("--lists", required=True, type=Path, help="folder of the split lists")
     parser.add_argument("--mean", required=True, type=Path, help="out: mean.json")

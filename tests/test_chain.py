@@ -37,7 +37,6 @@ def shrink(path: Path) -> None:
         recipe["train"][row]["solver"].update(
             iterations=2, batch_size=4, micro_batch=2, lr_steps=[1]
         )
-    recipe["extract"]["flow"]["engine"] = "dis"
     recipe["init"]["pretext"]["input_size"] = 32
     recipe["init"]["pretext"]["solver"].update(
         iterations=2, batch_size=4, micro_batch=4, lr_steps=[1]

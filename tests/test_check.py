@@ -9,11 +9,11 @@ import pytest
 from ruamel.yaml import YAML
 
 from stages import check, params
-from tsn.extraction import STREAMS
 from tsn.fusion import FusionConfig
 from tsn.initial import INITS
 from tsn.modality import MODALITIES
 from tsn.scoring import ScoringConfig
+from tsn.streams import STREAMS
 from tsn.training import TrainingConfig
 
 ROOT = Path(__file__).parents[1]

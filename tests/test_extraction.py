@@ -17,22 +17,23 @@ import pytest
 
 from tsn import extraction
 from tsn.archives import archive_path, read_entries, read_manifest, write_manifest
-from tsn.extraction import (
+from tsn.camera_motion import HomographyConfig
+from tsn.extraction import Extracted, ExtractionError, extract_stream, fill_store, shard_of
+from tsn.optical_flow import flow_to_uint8
+from tsn.streams import (
     STREAMS,
     Entry,
-    Extracted,
-    ExtractionError,
     FlowConfig,
     FramesConfig,
+    Seat,
     Stream,
     WarpedFlowConfig,
-    extract_stream,
 )
-from tsn.optical_flow import HomographyConfig, flow_to_uint8
 from tsn.video import Frame, read_frames
 from tsn.worker_pool import WorkerError
 
 WIDTH, HEIGHT = 48, 36
+SEAT = Seat(device="cpu", threads=1)
 FRAMES = FramesConfig(width=WIDTH, height=HEIGHT, jpeg_quality=90, min_frames=3, max_quarantined=0)
 FLOW = FlowConfig(
     width=WIDTH,
@@ -41,7 +42,7 @@ FLOW = FlowConfig(
     min_frames=3,
     max_quarantined=0,
     bound=8.0,
-    engine="opencv",
+    engine="tvl1",
 )
 WARPED = WarpedFlowConfig(
     **vars(FLOW),
@@ -71,7 +72,9 @@ def extract(
 ) -> dict[str, Extracted]:
     out_dir = root / stream.name
     records = list(
-        extract_stream(stream, config, root / "videos", videos, out_dir, root / "store", workers)
+        extract_stream(
+            stream, config, root / "videos", videos, out_dir, root / "store", [SEAT] * workers
+        )
     )
     write_manifest([record.row for record in records], out_dir)
     return {record.row.video: record for record in records}
@@ -222,7 +225,7 @@ def test_an_archive_damaged_in_the_store_is_made_again(tmp_path: Path) -> None:
     assert output_bytes(tmp_path / "frames") == before
 
 
-def entries_or_crash(frames: Iterator[Frame], config: FramesConfig) -> Iterator[Entry]:
+def entries_or_crash(frames: Iterator[Frame], config: FramesConfig, seat: Seat) -> Iterator[Entry]:
     """Crash on bright videos: for good above 200, the first time only above 150."""
     for frame in frames:
         if frame.min() > 200:
@@ -235,13 +238,7 @@ def entries_or_crash(frames: Iterator[Frame], config: FramesConfig) -> Iterator[
         yield Entry(frame, True)
 
 
-CRASHING = Stream(
-    name="crashing",
-    config_class=FramesConfig,
-    make_entries=entries_or_crash,
-    frames_per_entry=1,
-    version=1,
-)
+CRASHING = replace(STREAMS["frames"], name="crashing", make_entries=entries_or_crash)
 
 
 @pytest.mark.slow
@@ -265,7 +262,7 @@ def test_a_video_that_kills_its_worker_is_tried_again_then_quarantined(
     assert [again[video].from_store for video in videos] == [True, True, False]
 
 
-def entries_or_error(frames: Iterator[Frame], config: FramesConfig) -> Iterator[Entry]:
+def entries_or_error(frames: Iterator[Frame], config: FramesConfig, seat: Seat) -> Iterator[Entry]:
     """An error of OpenCV's on bright videos, a full disk on very bright ones."""
     for frame in frames:
         if frame.min() > 200:
@@ -275,13 +272,7 @@ def entries_or_error(frames: Iterator[Frame], config: FramesConfig) -> Iterator[
         yield Entry(frame, True)
 
 
-FAILING = Stream(
-    name="failing",
-    config_class=FramesConfig,
-    make_entries=entries_or_error,
-    frames_per_entry=1,
-    version=1,
-)
+FAILING = replace(STREAMS["frames"], name="failing", make_entries=entries_or_error)
 
 
 def test_an_opencv_error_is_one_videos_defect_and_not_kept(tmp_path: Path) -> None:
@@ -309,7 +300,7 @@ def test_a_video_too_long_for_an_archive_is_set_aside_at_once(
     monkeypatch.setattr(extraction, "MAX_ENTRIES", 3)
     write_pan(tmp_path / "a.avi", num_frames=4)
     task = extraction._Task(STREAMS["frames"], FRAMES, tmp_path / "a.avi", tmp_path / "store", "k")
-    assert extraction._extract_video(task).defect == "more than 3 frames; cut it up"
+    assert extraction._extract_video(task, SEAT).defect == "more than 3 frames; cut it up"
 
 
 def test_the_store_tells_library_versions_apart(
@@ -317,8 +308,45 @@ def test_the_store_tells_library_versions_apart(
 ) -> None:
     write_pan(tmp_path / "videos/a.avi", num_frames=4)
     extract(tmp_path, STREAMS["frames"], FRAMES, ["a.avi"])
-    monkeypatch.setattr(extraction, "_LIBRARIES", {"opencv": "0", "decord": "0"})
+    monkeypatch.setattr(extraction, "library_versions", lambda: {"opencv": "0", "decord": "0"})
     assert not extract(tmp_path, STREAMS["frames"], FRAMES, ["a.avi"])["a.avi"].from_store
+
+
+def test_shards_fill_a_store_that_the_extraction_then_only_assembles(tmp_path: Path) -> None:
+    videos = [f"{index}.avi" for index in range(5)]
+    for index, video in enumerate(videos):
+        write_pan(tmp_path / "videos" / video, num_frames=4, brightness=index)
+    shards = [shard_of(videos[::-1], index, 3) for index in (1, 2, 3)]
+    assert shards == [["0.avi", "3.avi"], ["1.avi", "4.avi"], ["2.avi"]]
+    assert shard_of(videos, 9, 9) == []
+    stream = STREAMS["frames"]
+    for shard in shards[::-1]:
+        filled = fill_store(stream, FRAMES, tmp_path / "videos", shard, tmp_path / "store", [SEAT])
+        assert not any(record.from_store for record in filled)
+    assert not (tmp_path / "frames").exists()
+    records = extract(tmp_path, stream, FRAMES, videos)
+    assert all(record.from_store for record in records.values()) and len(records) == 5
+    for index, count in ((0, 3), (4, 3), (1, 0)):
+        with pytest.raises(ValueError, match=f"shard {index}/{count}: expected"):
+            shard_of(videos, index, count)
+
+
+HANGING_DECODER = """
+import itertools, time
+from tsn import extraction
+
+extraction._SECONDS_TO_DECODE_A_FRAME = 0.3
+frames = extraction._watched(time.sleep(600 * (n == 2)) or n for n in itertools.count())
+print(next(frames), next(frames), flush=True)
+time.sleep(0.6)  # what becomes of a frame may take its time
+next(frames)
+"""
+
+
+def test_a_decoder_that_hangs_ends_its_process() -> None:
+    done = subprocess.run([sys.executable, "-c", HANGING_DECODER], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "0 1\n")
+    assert "Timeout" in done.stderr
 
 
 SLOW_EXTRACTION = """
@@ -328,15 +356,16 @@ import test_extraction as case
 
 if __name__ == "__main__":
     root, videos = Path(sys.argv[1]), sys.argv[2:]
+    out, store, seats = root / "slow", root / "store", [case.SEAT] * 2
     records = case.extract_stream(
-        case.SLOW, case.FRAMES, root / "videos", videos, root / "slow", root / "store", 2
+        case.SLOW, case.FRAMES, root / "videos", videos, out, store, seats
     )
     for _ in records:
         print(*(child.pid for child in multiprocessing.active_children()), flush=True)
 """
 
 
-def slow_entries(frames: Iterator[Frame], config: FramesConfig) -> Iterator[Entry]:
+def slow_entries(frames: Iterator[Frame], config: FramesConfig, seat: Seat) -> Iterator[Entry]:
     for frame in frames:
         time.sleep(0.05)
         yield Entry(frame, True)
@@ -396,7 +425,13 @@ def test_bad_arguments_are_refused_before_any_work(tmp_path: Path) -> None:
     def start(stream: str, config: FramesConfig, videos: list[str], workers: int = 1) -> None:
         out_dir, store_dir = tmp_path / "out", tmp_path / "store"
         extract_stream(
-            STREAMS[stream], config, tmp_path / "videos", videos, out_dir, store_dir, workers
+            STREAMS[stream],
+            config,
+            tmp_path / "videos",
+            videos,
+            out_dir,
+            store_dir,
+            [SEAT] * workers,
         )
 
     with pytest.raises(FileNotFoundError, match=r"1 of 2 videos .*gone\.avi"):
@@ -407,7 +442,7 @@ def test_bad_arguments_are_refused_before_any_work(tmp_path: Path) -> None:
         start("frames", FRAMES, ["a.avi", "a.avi"])
     with pytest.raises(ValueError, match="below"):
         start("frames", FRAMES, ["../videos/a.avi"])
-    with pytest.raises(ValueError, match="workers is 0"):
+    with pytest.raises(ValueError, match="no seats"):
         start("frames", FRAMES, ["a.avi"], workers=0)
     assert not (tmp_path / "out").exists() and not (tmp_path / "store").exists()
 

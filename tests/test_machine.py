@@ -6,7 +6,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from stages.machine import Machine, choose_device
+from stages import machine
+from stages.extract import choose_seats
+from stages.machine import Machine, choose_device, count_gpus
+from tsn.streams import FlowConfig, FramesConfig, Seat
 
 MACHINE = Machine(device="cpu", threads=1, workers=0, checkpoint_seconds=60.0)
 
@@ -37,6 +40,40 @@ def test_machine_without_the_device_it_names_is_refused(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ValueError, match=r"machine.device is cuda, but torch sees none"):
         choose_device(replace(MACHINE, device="cuda"))
+
+
+@pytest.mark.parametrize(
+    ("device", "driver", "gpus", "expected"),
+    [("auto", True, 2, 2), ("auto", False, 2, 0), ("cpu", True, 2, 0), ("cuda", False, 3, 3)],
+)
+def test_gpus_of_the_machine(
+    monkeypatch: pytest.MonkeyPatch, device: str, driver: bool, gpus: int, expected: int
+) -> None:
+    monkeypatch.setattr(machine, "_has_nvidia_driver", lambda: driver)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    assert count_gpus(replace(MACHINE, device=device)) == expected
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    if device == "cuda":
+        with pytest.raises(ValueError, match=r"machine.device is cuda, but torch sees none"):
+            count_gpus(replace(MACHINE, device=device))
+
+
+def test_seats_are_gpus_for_what_can_use_them_and_cores_for_the_rest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    frames = FramesConfig(width=8, height=8, jpeg_quality=90, min_frames=1, max_quarantined=0)
+    flow = FlowConfig(**vars(frames), bound=20.0, engine="tvl1")
+    lent = replace(MACHINE, device="cuda", workers=3)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr("os.cpu_count", lambda: 9)
+    assert choose_seats(flow, lent) == [
+        Seat(device="cuda:0", threads=4),
+        Seat(device="cuda:1", threads=4),
+    ]
+    core = Seat(device="cpu", threads=1)
+    assert choose_seats(frames, lent) == [core] * 3
+    assert choose_seats(replace(flow, engine="opencv"), lent) == [core] * 3
+    assert choose_seats(flow, replace(lent, device="cpu", workers=0)) == [core]
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ HELD_ELSEWHERE = {
     # It holds an output of the same stage; `fuse` writes the same numbers to plots, too.
     ("report", "metrics/${item.dataset}"),
 }
-LIGHT = ["download", "split", "extract"]
-PROGRAMS = ["check", "show", "sync"]  # run by people, not by DVC
+LIGHT = ["download", "split", "extract", "look"]
+PROGRAMS = ["check", "fill", "show", "sync"]  # run by people, not by DVC
 
 
 def load_stages() -> dict[str, dict[str, Any]]:

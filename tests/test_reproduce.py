@@ -84,7 +84,7 @@ def test_no_process_stays_behind_when_the_flow_is_stopped(workspace: Path) -> No
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 from pathlib import Path
-from flows.reproduce import run_dvc
+from flows.programs import run_dvc
 run_dvc(["repro"], Path({str(workspace)!r}))
 """
     process = subprocess.Popen(

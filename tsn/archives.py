@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -23,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tsn.atomic import atomic_path
+from tsn.lookahead import map_ahead
 
 Entries = npt.NDArray[np.uint8]
 
@@ -68,23 +70,21 @@ def archive_path(stream_dir: Path, video: str) -> Path:
     return Path(stream_dir) / f"{video}.zip"
 
 
-def write_archive(path: Path, entries: Iterable[npt.NDArray[np.uint8]], jpeg_quality: int) -> int:
+def write_archive(
+    path: Path, entries: Iterable[npt.NDArray[np.uint8]], jpeg_quality: int, threads: int = 1
+) -> int:
     """Write (H, W, 3) or (H, W, 2) entries as JPEGs and return their number.
 
-    The file appears under its name only when it is whole. Raises ValueError for no entries, for
-    entries of different shapes, and for more of them than a plain zip holds.
+    The file appears under its name only when it is whole. `threads` encode while the next entries
+    are made; they change no byte. Raises ValueError for no entries, for entries of different
+    shapes, and for more of them than a plain zip holds.
     """
     members: dict[str, bytes] = {}
-    shape: tuple[int, ...] | None = None
+    encode = partial(_encode, jpeg_quality=jpeg_quality)
     num_entries = 0
-    for num_entries, entry in enumerate(entries, start=1):
-        shape = shape or entry.shape
-        if entry.shape != shape or entry.ndim != 3 or entry.shape[2] not in MEMBERS:
-            raise ValueError(
-                f"{path}: entry {num_entries} has shape {entry.shape}, expected {shape}, "
-                f"2 or 3 channels"
-            )
-        members.update(_encode(entry, num_entries, jpeg_quality))
+    for images in map_ahead(encode, _of_one_shape(path, entries), threads):
+        members.update(images)
+        num_entries += 1
     if not 0 < len(members) <= _MAX_MEMBERS:
         raise ValueError(f"{path}: {len(members)} images to write, expected 1 to {_MAX_MEMBERS}")
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "x") as archive:
@@ -169,15 +169,32 @@ def _manifest_row(path: Path, number: int, line: list[str]) -> ManifestRow:
     return row
 
 
+def _of_one_shape(
+    path: Path, entries: Iterable[npt.NDArray[np.uint8]]
+) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
+    """Yield (number from 1, entry), all (H, W, 2) or (H, W, 3) and like the first."""
+    shape: tuple[int, ...] | None = None
+    for number, entry in enumerate(entries, start=1):
+        shape = shape or entry.shape
+        if entry.shape != shape or entry.ndim != 3 or entry.shape[2] not in MEMBERS:
+            raise ValueError(
+                f"{path}: entry {number} has shape {entry.shape}, expected {shape}, 2 or 3 channels"
+            )
+        yield number, entry
+
+
 def _encode(
-    entry: npt.NDArray[np.uint8], number: int, jpeg_quality: int
-) -> Iterator[tuple[str, bytes]]:
+    numbered: tuple[int, npt.NDArray[np.uint8]], jpeg_quality: int
+) -> list[tuple[str, bytes]]:
+    number, entry = numbered
     names = MEMBERS[entry.shape[2]]
+    images = []
     for name, image in zip(names, _images(entry), strict=True):
         done, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality])
         if not done:
             raise RuntimeError(f"OpenCV could not encode an image of shape {image.shape}")
-        yield name.format(number), data.tobytes()
+        images.append((name.format(number), data.tobytes()))
+    return images
 
 
 def _images(entry: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.uint8]]:

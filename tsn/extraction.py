@@ -1,21 +1,19 @@
 """Extraction of streams: every video once, in parallel, into a store and from there into place.
 
-A stream turns the N frames of a video into entries: N images, or the flow of N - 1 pairs of
-neighbours (entry i belongs to frames i and i + 1). Every video's result goes to the store
-(`tsn.store`) as soon as it is done, so an interrupted extraction repeats at most the videos it was
-working on, and a new video costs one video.
+Every video's result goes to the store (`tsn.store`) as soon as it is done, so an interrupted
+extraction repeats at most the videos it was working on, and a new video costs one video. Any number
+of machines can fill a store, each with its share of the videos.
 """
 
+import faulthandler
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from itertools import chain, pairwise
+from itertools import chain
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
 
 import cv2
-import decord
 import numpy as np
 import numpy.typing as npt
 
@@ -28,14 +26,6 @@ from tsn.archives import (
     archive_path,
     write_archive,
 )
-from tsn.optical_flow import (
-    FLOW_ENGINES,
-    HomographyConfig,
-    create_engine,
-    flow_to_uint8,
-    to_gray,
-    warped_flow,
-)
 from tsn.store import (
     StoredResult,
     find_result,
@@ -46,132 +36,21 @@ from tsn.store import (
     stored_archive_path,
     sweep_store,
 )
-from tsn.video import Frame, VideoError, read_frames
+from tsn.streams import FramesConfig, Seat, Stream
+from tsn.video import Frame, VideoError, decord_version, quiet_decoding, read_frames
 from tsn.worker_pool import Died, run_tasks
 
 logger = logging.getLogger(__name__)
 
 # What decides whether a finished video is accepted, not what is in its archive.
 _NOT_IN_KEY = ("min_frames", "max_quarantined")
-# What decodes, resizes, computes and encodes: another version may give other values.
-_LIBRARIES = {"opencv": cv2.__version__, "decord": decord.__version__}
+
+
+_SECONDS_TO_DECODE_A_FRAME = 120.0
 
 
 class ExtractionError(ValueError):
     """An extraction that did not give a complete stream. What was finished is in the store."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FramesConfig:
-    """Frames resized to `width` x `height`. Videos of fewer than `min_frames` frames and
-    unreadable ones are quarantined; more than `max_quarantined` of them are an error."""
-
-    width: int
-    height: int
-    jpeg_quality: int
-    min_frames: int
-    max_quarantined: int
-
-    def __post_init__(self) -> None:
-        for name in ("width", "height", "min_frames"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
-        if not 1 <= self.jpeg_quality <= 100:
-            raise ValueError(f"jpeg_quality is {self.jpeg_quality}, expected 1 to 100")
-        if self.max_quarantined < 0:
-            raise ValueError(f"max_quarantined is {self.max_quarantined}, expected 0 or more")
-
-
-@dataclass(frozen=True, kw_only=True)
-class FlowConfig(FramesConfig):
-    """Flow of the resized frames by `engine`, clipped at `bound` pixels."""
-
-    bound: float
-    engine: str
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.bound <= 0:
-            raise ValueError(f"bound is {self.bound}, expected above 0 pixels")
-        if self.engine not in FLOW_ENGINES:
-            raise ValueError(f"engine is {self.engine!r}; valid: {', '.join(sorted(FLOW_ENGINES))}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class WarpedFlowConfig(FlowConfig):
-    """Flow after the camera motion that `homography` finds is taken out."""
-
-    homography: HomographyConfig
-
-
-class Entry(NamedTuple):
-    """`pixels` (H, W, C) uint8; `supported` is False where camera motion was not found."""
-
-    pixels: npt.NDArray[np.uint8]
-    supported: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stream:
-    """How a video becomes entries. Raise `version` with every change of the entries' values."""
-
-    name: str
-    config_class: type[FramesConfig]
-    make_entries: Callable[[Iterator[Frame], Any], Iterator[Entry]]
-    frames_per_entry: int
-    version: int
-
-    def num_entries(self, num_frames: int) -> int:
-        """Return how many entries that many frames give."""
-        return max(0, num_frames - self.frames_per_entry + 1)
-
-
-def frame_entries(frames: Iterator[Frame], _config: FramesConfig) -> Iterator[Entry]:
-    """Yield every frame as it is."""
-    return (Entry(frame, True) for frame in frames)
-
-
-def flow_entries(frames: Iterator[Frame], config: FlowConfig) -> Iterator[Entry]:
-    """Yield the quantised flow of every pair of neighbours."""
-    engine = create_engine(config.engine)
-    for gray0, gray1 in pairwise(map(to_gray, frames)):
-        yield Entry(flow_to_uint8(engine(gray0, gray1), config.bound), True)
-
-
-def warped_flow_entries(frames: Iterator[Frame], config: WarpedFlowConfig) -> Iterator[Entry]:
-    """Yield the quantised warped flow of every pair of neighbours."""
-    engine = create_engine(config.engine)
-    for frame0, frame1 in pairwise(frames):
-        flow, supported = warped_flow(frame0, frame1, engine, config.homography)
-        yield Entry(flow_to_uint8(flow, config.bound), supported)
-
-
-STREAMS: dict[str, Stream] = {
-    stream.name: stream
-    for stream in (
-        Stream(
-            name="frames",
-            config_class=FramesConfig,
-            make_entries=frame_entries,
-            frames_per_entry=1,
-            version=1,
-        ),
-        Stream(
-            name="flow",
-            config_class=FlowConfig,
-            make_entries=flow_entries,
-            frames_per_entry=2,
-            version=1,
-        ),
-        Stream(
-            name="warped_flow",
-            config_class=WarpedFlowConfig,
-            make_entries=warped_flow_entries,
-            frames_per_entry=2,
-            version=1,
-        ),
-    )
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,6 +63,24 @@ class Extracted:
     num_unsupported: int
 
 
+def fill_store(
+    stream: Stream,
+    config: FramesConfig,
+    videos_dir: Path,
+    videos: Sequence[str],
+    store_dir: Path,
+    seats: Sequence[Seat],
+) -> Iterator[Extracted]:
+    """Yield one record per video as it finishes; its result is in the store.
+
+    Stored results come first, the rest is computed by one process per seat. Raises
+    FileNotFoundError and ValueError for bad arguments before any work. The calling script needs
+    the usual `if __name__ == "__main__":`, as workers are spawned.
+    """
+    _check_arguments(stream, config, Path(videos_dir), videos, seats)
+    return _fill(stream, config, Path(videos_dir), sorted(videos), Path(store_dir), seats)
+
+
 def extract_stream(
     stream: Stream,
     config: FramesConfig,
@@ -191,73 +88,88 @@ def extract_stream(
     videos: Sequence[str],
     out_dir: Path,
     store_dir: Path,
-    workers: int,
+    seats: Sequence[Seat],
 ) -> Iterator[Extracted]:
-    """Yield one record per video as it finishes, then put the archives in place in `out_dir`.
+    """Like `fill_store`; then put the archives in place in `out_dir`.
 
-    Stored results come first, the rest is computed by `workers` processes. `out_dir` is complete
-    when the iterator ends; write the manifest from the records then. Raises FileNotFoundError and
-    ValueError for bad arguments before any work, ExtractionError at the end when more than
-    `config.max_quarantined` videos are unusable. The calling script needs the usual
-    `if __name__ == "__main__":`, as workers are spawned.
+    `out_dir` is complete when the iterator ends; write the manifest from the records then. Raises
+    ExtractionError at the end when more than `config.max_quarantined` videos are unusable.
     """
-    _check_arguments(stream, config, Path(videos_dir), videos, workers)
-    return _extract(
-        stream, config, Path(videos_dir), sorted(videos), Path(out_dir), Path(store_dir), workers
-    )
+    records = fill_store(stream, config, videos_dir, videos, store_dir, seats)
+    return _put_in_place(records, stream, config, Path(out_dir), Path(store_dir))
 
 
-def _extract(
+def shard_of(videos: Sequence[str], index: int, count: int) -> list[str]:
+    """Return share `index` (from 1) of `count` of the videos; the shares make up the whole.
+
+    Shares are of equal size and take every `count`-th video, so that each has of every class.
+    """
+    if not 1 <= index <= count:
+        raise ValueError(f"shard {index}/{count}: expected 1/{count} to {count}/{count}")
+    return sorted(videos)[index - 1 :: count]
+
+
+def _fill(
     stream: Stream,
     config: FramesConfig,
     videos_dir: Path,
     videos: Sequence[str],
-    out_dir: Path,
     store_dir: Path,
-    workers: int,
+    seats: Sequence[Seat],
 ) -> Iterator[Extracted]:
-    _clear_output(out_dir)
     sweep_store(store_dir)
     missing: dict[str, list[str]] = {}
-    good: dict[str, str] = {}
-    quarantined: list[ManifestRow] = []
 
-    def finish(video: str, key: str, result: StoredResult, from_store: bool) -> Extracted:
+    def record(video: str, key: str, result: StoredResult, from_store: bool) -> Extracted:
         row = _manifest_row(video, key, result, config)
-        if row.status == OK:
-            good[video] = key
-        else:
-            quarantined.append(row)
         return Extracted(row=row, from_store=from_store, num_unsupported=result.num_unsupported)
 
-    for video, key in _keys(stream, config, videos_dir, videos, workers):
+    for video, key in _keys(stream, config, videos_dir, videos, len(seats)):
         result = find_result(store_dir, key)
         if result is None:
             missing.setdefault(key, []).append(video)
         else:
-            yield finish(video, key, result, from_store=True)
+            yield record(video, key, result, from_store=True)
     tasks = [
         _Task(stream, config, videos_dir / same[0], store_dir, key) for key, same in missing.items()
     ]
-    for task, result in _compute(tasks, workers):
+    for task, result in _compute(tasks, seats):
         for copy, video in enumerate(missing[task.key]):
-            yield finish(video, task.key, result, from_store=copy > 0)
+            yield record(video, task.key, result, from_store=copy > 0)
 
-    _refuse_too_many(stream, config, quarantined)
-    for video, key in good.items():
-        link_archive(store_dir, key, archive_path(out_dir, video))
+
+def _put_in_place(
+    records: Iterator[Extracted],
+    stream: Stream,
+    config: FramesConfig,
+    out_dir: Path,
+    store_dir: Path,
+) -> Iterator[Extracted]:
+    _clear_output(out_dir)
+    rows = []
+    for record in records:
+        rows.append(record.row)
+        yield record
+    _refuse_too_many(stream, config, [row for row in rows if row.status == QUARANTINED])
+    for row in rows:
+        if row.status == OK:
+            link_archive(store_dir, row.key, archive_path(out_dir, row.video))
 
 
 def _check_arguments(
-    stream: Stream, config: FramesConfig, videos_dir: Path, videos: Sequence[str], workers: int
+    stream: Stream,
+    config: FramesConfig,
+    videos_dir: Path,
+    videos: Sequence[str],
+    seats: Sequence[Seat],
 ) -> None:
     if type(config) is not stream.config_class:
         raise ValueError(
             f"stream {stream.name} takes a {stream.config_class.__name__}, "
             f"not a {type(config).__name__}"
         )
-    if workers < 1:
-        raise ValueError(f"workers is {workers}, expected at least 1")
+    if not seats:
+        raise ValueError("no seats: expected at least one worker to compute with")
     if not videos or len(set(videos)) != len(videos):
         raise ValueError(f"{len(videos)} videos, {len(set(videos))} different: list each one once")
     for video in videos:
@@ -279,13 +191,19 @@ def _clear_output(out_dir: Path) -> None:
 
 
 def _keys(
-    stream: Stream, config: FramesConfig, videos_dir: Path, videos: Sequence[str], workers: int
+    stream: Stream, config: FramesConfig, videos_dir: Path, videos: Sequence[str], threads: int
 ) -> Iterator[tuple[str, str]]:
-    settings = {k: v for k, v in asdict(config).items() if k not in _NOT_IN_KEY} | _LIBRARIES
-    with ThreadPoolExecutor(workers) as threads:
-        hashes = threads.map(hash_file, (videos_dir / video for video in videos))
+    settings = {k: v for k, v in asdict(config).items() if k not in _NOT_IN_KEY}
+    settings |= library_versions()
+    with ThreadPoolExecutor(threads) as pool:
+        hashes = pool.map(hash_file, (videos_dir / video for video in videos))
         for video, video_hash in zip(videos, hashes, strict=True):
             yield video, result_key(video_hash, stream.name, stream.version, settings)
+
+
+def library_versions() -> dict[str, str]:
+    """What decodes, resizes, computes and encodes: another version may give other values."""
+    return {"opencv": cv2.__version__, "decord": decord_version()}
 
 
 def _manifest_row(video: str, key: str, result: StoredResult, config: FramesConfig) -> ManifestRow:
@@ -329,21 +247,21 @@ class _Task:
         return f"{self.stream.name} of {self.video_path}"
 
 
-def _compute(tasks: Sequence[_Task], workers: int) -> Iterator[tuple[_Task, StoredResult]]:
+def _compute(tasks: Sequence[_Task], seats: Sequence[Seat]) -> Iterator[tuple[_Task, StoredResult]]:
     """Yield every task's result; a video that kills its process twice has a defect.
 
     The second attempt is made alone, as memory can be what was missing. Such a defect is not kept
     in the store: the next extraction tries again.
     """
     killers = []
-    for task, answer in run_tasks(_extract_video, tasks, workers, _initialise_worker):
+    for task, answer in run_tasks(_extract_video, tasks, seats, _initialise_worker):
         if isinstance(answer, Died):
             logger.warning("%s: its worker %s; trying it alone later", task.video_path, answer)
             killers.append(task)
         else:
             yield task, answer
     for killer in killers:
-        for task, answer in run_tasks(_extract_video, [killer], 1, _initialise_worker):
+        for task, answer in run_tasks(_extract_video, [killer], seats[:1], _initialise_worker):
             yield task, _died_twice(answer) if isinstance(answer, Died) else answer
 
 
@@ -355,31 +273,47 @@ def _defective(defect: str) -> StoredResult:
     return StoredResult(num_frames=0, num_entries=0, num_bytes=0, num_unsupported=0, defect=defect)
 
 
-def _initialise_worker() -> None:
+def _initialise_worker(seat: Seat) -> None:
     cv2.setNumThreads(1)
-    decord.logging.set_level(decord.logging.QUIET)
+    if seat.device != "cpu":
+        import torch  # noqa: F401 - before decord, which brings a BLAS that torch must not find first
+    quiet_decoding()
 
 
-def _extract_video(task: _Task) -> StoredResult:
+def _extract_video(task: _Task, seat: Seat) -> StoredResult:
     """Compute one video's stream into the store.
 
     An error of OpenCV is a defect that is not kept: it can be the memory that was missing.
     """
     try:
-        result = _write_entries(task, stored_archive_path(task.store_dir, task.key))
+        result = _write_entries(task, seat)
     except cv2.error as error:
         return _defective(f"OpenCV: {error.err}")
     put_result(task.store_dir, task.key, result)
     return result
 
 
-def _write_entries(task: _Task, archive: Path) -> StoredResult:
+def _watched(frames: Iterator[Frame]) -> Iterator[Frame]:
+    """Yield `frames`; end the process when the decoder hangs, which cannot be stopped otherwise."""
+    while True:
+        faulthandler.dump_traceback_later(_SECONDS_TO_DECODE_A_FRAME, exit=True)
+        try:
+            frame = next(frames, None)
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+        if frame is None:
+            return
+        yield frame
+
+
+def _write_entries(task: _Task, seat: Seat) -> StoredResult:
     stream, config = task.stream, task.config
+    archive = stored_archive_path(task.store_dir, task.key)
     num_frames = num_unsupported = num_written = 0
 
     def frames() -> Iterator[Frame]:
         nonlocal num_frames
-        for frame in read_frames(task.video_path, config.width, config.height):
+        for frame in _watched(read_frames(task.video_path, config.width, config.height)):
             num_frames += 1
             if num_frames > MAX_ENTRIES:
                 raise VideoError(task.video_path, f"more than {MAX_ENTRIES} frames; cut it up")
@@ -387,7 +321,7 @@ def _write_entries(task: _Task, archive: Path) -> StoredResult:
 
     def pixels() -> Iterator[npt.NDArray[np.uint8]]:
         nonlocal num_unsupported
-        for entry in stream.make_entries(frames(), config):
+        for entry in stream.make_entries(frames(), config, seat):
             num_unsupported += not entry.supported
             yield entry.pixels
 
@@ -395,7 +329,9 @@ def _write_entries(task: _Task, archive: Path) -> StoredResult:
         entries = pixels()
         first = next(entries, None)
         if first is not None:
-            num_written = write_archive(archive, chain([first], entries), config.jpeg_quality)
+            num_written = write_archive(
+                archive, chain([first], entries), config.jpeg_quality, seat.threads
+            )
             defect = ""
         else:
             defect = f"{num_frames} frames, {stream.name} takes {stream.frames_per_entry} or more"

@@ -7,19 +7,19 @@ decord reads every video. Three of its habits would silently change a dataset an
 * for narrow widths, 96 pixels among them, it hands out padded rows as extra channels;
 * it reads a file cut off in transfer to its end without complaint.
 
-A process that computes with torch, too, must import torch before this module: decord brings a BLAS
-that torch takes when it finds it first, and dies of.
+decord brings a BLAS that torch takes when it finds it first, and dies of: a process that computes
+with torch, too, must import torch before it reads its first video. So decord is imported late.
 
 Layout: a frame is (H, W, 3) uint8, BGR.
 """
 
 import re
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import cv2
-import decord
 import numpy as np
 import numpy.typing as npt
 
@@ -62,7 +62,21 @@ def read_frames(path: Path, width: int, height: int) -> Iterator[Frame]:
         raise VideoError(path, f"only {num_frames} of {num_packets} frames can be decoded")
 
 
+def decord_version() -> str:
+    """Return the version of the decoder."""
+    return version("decord2")
+
+
+def quiet_decoding() -> None:
+    """Keep decord's remarks on odd files off the screen, for this process."""
+    import decord
+
+    decord.logging.set_level(decord.logging.QUIET)
+
+
 def _open(path: Path) -> Any:
+    import decord
+
     if path.stat().st_size == 0:
         raise VideoError(path, "the file is empty (0 bytes)")
     try:
@@ -74,6 +88,8 @@ def _open(path: Path) -> Any:
 
 
 def _decode(path: Path, reader: Any) -> Iterator[Frame]:
+    import decord
+
     for _ in range(len(reader)):
         try:
             frame = reader.next().asnumpy()

@@ -12,7 +12,7 @@ import sys
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -21,6 +21,7 @@ from typing import Any, Generic, TypeVar
 
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
+Seat = TypeVar("Seat")
 
 _SECONDS_TO_STOP = 5.0
 
@@ -44,22 +45,23 @@ class Died:
 
 
 def run_tasks(
-    function: Callable[[Task], Answer],
+    function: Callable[[Task, Seat], Answer],
     tasks: Iterable[Task],
-    workers: int,
-    initialise: Callable[[], None],
+    seats: Sequence[Seat],
+    initialise: Callable[[Seat], None],
 ) -> Iterator[tuple[Task, Answer | Died]]:
-    """Yield every task with `function(task)`, or with how its process died, as they finish.
+    """Yield every task with `function(task, seat)`, or with how its process died, as they finish.
 
-    `workers` processes call `initialise` once each. They end with this generator, at once when it
-    is closed early, and with the calling process, however that ends. Raises WorkerError when
-    `function` raises. Function, tasks and answers are pickled.
+    Every seat has a process, which calls `initialise(seat)` once, and a new one when that died: a
+    seat stands for what one process at a time may use, a GPU for example. Processes end with this
+    generator, at once when it is closed early, and with the calling process, however that ends.
+    Raises WorkerError when `function` raises. Function, tasks, seats and answers are pickled.
     """
     waiting = deque(tasks)
-    pool: dict[Connection, _Worker[Task]] = {}
+    pool: dict[Connection, _Worker[Task, Seat]] = {}
     try:
-        for _ in range(min(workers, len(waiting))):
-            _add_worker(pool, function, initialise)
+        for seat in seats[: len(waiting)]:
+            _add_worker(pool, function, initialise, seat)
         while pool:
             for connection in wait(list(pool)):
                 assert isinstance(connection, Connection)
@@ -71,7 +73,7 @@ def run_tasks(
                         raise WorkerError(f"a worker {message} before its first task: see above")
                     _stop(connection, pool.pop(connection).process)
                     if waiting:
-                        _add_worker(pool, function, initialise)
+                        _add_worker(pool, function, initialise, worker.seat)
                 elif waiting:
                     worker.task = waiting.popleft()
                     with suppress(OSError):  # it died meanwhile: its pipe says so next time
@@ -88,8 +90,9 @@ def run_tasks(
 
 
 @dataclass
-class _Worker(Generic[Task]):
+class _Worker(Generic[Task, Seat]):
     process: BaseProcess
+    seat: Seat
     task: Task | None
 
 
@@ -99,16 +102,17 @@ class _Raised:
 
 
 def _add_worker(
-    pool: dict[Connection, _Worker[Task]],
-    function: Callable[[Task], Answer],
-    initialise: Callable[[], None],
+    pool: dict[Connection, _Worker[Task, Seat]],
+    function: Callable[[Task, Seat], Answer],
+    initialise: Callable[[Seat], None],
+    seat: Seat,
 ) -> None:
     spawn = multiprocessing.get_context("spawn")
     connection, worker_end = spawn.Pipe()
-    process = spawn.Process(target=_work, args=(worker_end, function, initialise))
+    process = spawn.Process(target=_work, args=(worker_end, function, initialise, seat))
     process.start()
     worker_end.close()  # so that the worker's death ends the pipe
-    pool[connection] = _Worker(process, None)
+    pool[connection] = _Worker(process, seat, None)
 
 
 def _receive(connection: Connection, process: BaseProcess) -> Any:
@@ -133,22 +137,25 @@ def _stop(connection: Connection, process: BaseProcess) -> None:
 
 
 def _work(
-    connection: Connection, function: Callable[[Task], Answer], initialise: Callable[[], None]
+    connection: Connection,
+    function: Callable[[Task, Seat], Answer],
+    initialise: Callable[[Seat], None],
+    seat: Seat,
 ) -> None:
     """The main function of a worker process: answer tasks until the pipe ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which stops us
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    initialise()
+    initialise(seat)
     connection.send(None)
     with suppress(EOFError):
         while True:
-            connection.send(_answer(function, connection.recv()))
+            connection.send(_answer(function, connection.recv(), seat))
 
 
-def _answer(function: Callable[[Task], Answer], task: Task) -> Answer | _Raised:
+def _answer(function: Callable[[Task, Seat], Answer], task: Task, seat: Seat) -> Answer | _Raised:
     try:
-        return function(task)
+        return function(task, seat)
     except OSError as error:  # a full disk, a file that is gone: the text says it all
         return _Raised(f"{task}: {error}")
     except Exception:

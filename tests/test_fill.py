@@ -1,0 +1,122 @@
+"""Shards into the store: the command, and flow runs that a worker takes from a work pool."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from test_extraction import write_pan
+
+ROOT = Path(__file__).parents[1]
+PYTHON = Path(sys.executable)
+VIDEOS = [f"{name}/{index}.avi" for name in "ab" for index in range(2)]
+START_SECONDS = 120
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """A checkout with four small videos and a recipe for them."""
+    for name in ("stages", "tsn", "flows"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    for number, video in enumerate(VIDEOS):
+        write_pan(tmp_path / "data/synthetic/videos" / video, num_frames=8, brightness=number)
+    return tmp_path
+
+
+def run(workspace: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", *arguments],
+        cwd=workspace,
+        env=os.environ | {"PYTHONPATH": str(workspace)} | environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def extract(workspace: Path) -> subprocess.CompletedProcess[str]:
+    videos, out = "data/synthetic/videos", "data/synthetic/rgb"
+    stage = ["stages.extract", "--dataset", "synthetic", "--modality", "rgb"]
+    return run(workspace, *stage, "--videos", videos, "--out", out)
+
+
+@pytest.mark.slow
+def test_shards_are_what_the_stage_then_finds(workspace: Path) -> None:
+    fill = ["stages.fill", "--dataset", "synthetic", "--modality", "rgb"]
+    fill += ["--videos", "data/synthetic/videos", "--shard"]
+    assert "2 videos, 16 entries, 0 from the store" in run(workspace, *fill, "1/2").stdout
+    assert "2 videos, 16 entries, 2 from the store" in run(workspace, *fill, "1/2").stdout
+    assert "4 videos, 32 entries, 2 from the store" in extract(workspace).stdout
+    assert "no videos in this share" in run(workspace, *fill, "9/9").stdout
+    for bad in ("0/2", "3/2", "half"):
+        refused = run(workspace, *fill, bad)
+        assert refused.returncode == 2 and "expected i/n" in refused.stderr
+
+
+@pytest.fixture
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """A Prefect server of its own; yields the environment that leads to it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    home = tmp_path_factory.mktemp("prefect")
+    environment = {
+        "PREFECT_HOME": str(home),
+        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "true",
+    }
+    with background(home, environment, "server", "start", "--port", str(port)):
+        deadline = time.monotonic() + START_SECONDS
+        while not answers(f"{environment['PREFECT_API_URL']}/health"):
+            assert time.monotonic() < deadline, (home / "server.log").read_text()
+            time.sleep(0.5)
+        yield environment
+
+
+def answers(url: str) -> bool:
+    with suppress(OSError):
+        return bool(urllib.request.urlopen(url, timeout=5).status == 200)
+    return False
+
+
+@contextmanager
+def background(folder: Path, environment: dict[str, str], *arguments: str) -> Iterator[None]:
+    """A prefect command that runs until the block ends; its output is in <command>.log."""
+    with (folder / f"{arguments[0]}.log").open("w") as log:
+        command = [PYTHON.parent / "prefect", *arguments]
+        process = subprocess.Popen(
+            command, cwd=folder, env=os.environ | environment, stdout=log, stderr=subprocess.STDOUT
+        )
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait(60)
+
+
+@pytest.mark.slow
+def test_a_pools_worker_takes_the_shards_and_a_failed_one_fails_the_flow(
+    workspace: Path, server: dict[str, str]
+) -> None:
+    pool = ["work-pool", "create", "gpus", "--type", "process"]
+    subprocess.run([PYTHON.parent / "prefect", *pool], env=os.environ | server, check=True)
+    environment = server | {"PYTHONPATH": str(workspace)}
+    fill = ["flows.fill", "--dataset", "synthetic", "--modality", "rgb", "--pool", "gpus"]
+    with background(workspace, environment, "worker", "start", "--pool", "gpus"):
+        done = run(workspace, *fill, "--shards", "2", **environment)
+        assert done.returncode == 0, done.stderr + (workspace / "worker.log").read_text()
+        assert "4 videos, 32 entries, 4 from the store" in extract(workspace).stdout
+
+        shutil.rmtree(workspace / "data/synthetic/videos")
+        failed = run(workspace, *fill, "--shards", "1", **environment)
+        assert failed.returncode != 0
+        assert "shard 1/1 of synthetic rgb ended as Failed" in failed.stderr

@@ -1,0 +1,125 @@
+"""Camera motion, found and taken out (section 3.1 of the paper, after improved dense trajectories).
+
+Features and tracked corners of two frames are matched, RANSAC finds the homography that most of
+them obey, and the second frame is warped back by it: what still moves is not the camera's.
+
+Layout: gray (H, W) uint8, points (N, 2) float32, x then y, in pixels.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Gray = npt.NDArray[np.uint8]
+Points = npt.NDArray[np.float32]
+Homography = npt.NDArray[np.float64]
+
+_MATCH_RATIO = 0.75  # Lowe's: the best match against the second best
+_CORNER_QUALITY = 0.001
+_CORNER_DISTANCE = 5.0
+_MAX_ROUND_TRIP = 0.5  # pixels a corner may miss its start by, tracked there and back
+
+
+@dataclass(frozen=True, kw_only=True)
+class HomographyConfig:
+    """When camera motion counts as found: more than `min_matches` points, `min_inliers` of them
+    within `reprojection_threshold` pixels of one homography. The paper: 50, 25 and 1."""
+
+    max_corners: int
+    reprojection_threshold: float
+    min_matches: int
+    min_inliers: int
+
+    def __post_init__(self) -> None:
+        if self.max_corners < 1:
+            raise ValueError(f"max_corners is {self.max_corners}, expected at least 1")
+        if self.reprojection_threshold <= 0:
+            raise ValueError(
+                f"reprojection_threshold is {self.reprojection_threshold}, expected above 0 pixels"
+            )
+        if self.min_matches < 4:
+            raise ValueError(f"min_matches is {self.min_matches}, a homography takes 4 or more")
+        if not 4 <= self.min_inliers <= self.min_matches:
+            raise ValueError(
+                f"min_inliers is {self.min_inliers}, expected 4 to min_matches ({self.min_matches})"
+            )
+
+
+def take_out_camera_motion(gray0: Gray, gray1: Gray, config: HomographyConfig) -> tuple[Gray, bool]:
+    """Return `gray1` as seen by the camera of `gray0`, and whether that could be done.
+
+    Without a supported homography it is `gray1` itself and False. Where the warped frame shows
+    nothing, `gray0` is repeated: no flow there.
+    """
+    homography = estimate_homography(gray0, gray1, config)
+    if homography is None:
+        return gray1, False
+    return _warp_back(gray0, gray1, homography), True
+
+
+def estimate_homography(gray0: Gray, gray1: Gray, config: HomographyConfig) -> Homography | None:
+    """Return the (3, 3) homography that takes points of `gray0` to `gray1`, or None.
+
+    RANSAC over feature matches and tracked corners. SIFT stands for the paper's SURF, which is
+    patented, and Lucas-Kanade tracks the corners. The same frames give the same bits.
+    """
+    matches0, matches1 = _match_features(gray0, gray1)
+    corners0, corners1 = _track_corners(gray0, gray1, config.max_corners)
+    points0, points1 = np.vstack([matches0, corners0]), np.vstack([matches1, corners1])
+    if len(points0) <= config.min_matches:
+        return None
+    homography, inliers = cv2.findHomography(
+        points0, points1, cv2.RANSAC, config.reprojection_threshold
+    )
+    if homography is None or int(inliers.sum()) <= config.min_inliers:
+        return None
+    if np.linalg.det(homography) <= 0:  # a mirrored or collapsed view: no camera does that
+        return None
+    return np.asarray(homography, dtype=np.float64)
+
+
+def _warp_back(gray0: Gray, gray1: Gray, homography: Homography) -> Gray:
+    height, width = gray0.shape
+    warped = cv2.warpPerspective(
+        gray1,
+        homography,
+        (width, height),
+        dst=gray0.copy(),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_TRANSPARENT,
+    )
+    return np.asarray(warped, dtype=np.uint8)
+
+
+def _match_features(gray0: Gray, gray1: Gray) -> tuple[Points, Points]:
+    detector = cv2.SIFT_create()  # type: ignore[attr-defined]
+    keypoints0, descriptors0 = detector.detectAndCompute(gray0, None)
+    keypoints1, descriptors1 = detector.detectAndCompute(gray1, None)
+    if len(keypoints0) == 0 or len(keypoints1) < 2:
+        return _no_points(), _no_points()
+    pairs = cv2.BFMatcher(cv2.NORM_L2).knnMatch(descriptors0, descriptors1, k=2)
+    good = [first for first, second in pairs if first.distance < _MATCH_RATIO * second.distance]
+    points0 = [keypoints0[match.queryIdx].pt for match in good]
+    points1 = [keypoints1[match.trainIdx].pt for match in good]
+    return _as_points(points0), _as_points(points1)
+
+
+def _track_corners(gray0: Gray, gray1: Gray, max_corners: int) -> tuple[Points, Points]:
+    corners = cv2.goodFeaturesToTrack(gray0, max_corners, _CORNER_QUALITY, _CORNER_DISTANCE)
+    if corners is None:
+        return _no_points(), _no_points()
+    there, found_there, _ = cv2.calcOpticalFlowPyrLK(gray0, gray1, corners, None)
+    back, found_back, _ = cv2.calcOpticalFlowPyrLK(gray1, gray0, there, None)
+    miss = np.linalg.norm((back - corners).reshape(-1, 2), axis=1)
+    kept = (found_there.ravel() == 1) & (found_back.ravel() == 1) & (miss < _MAX_ROUND_TRIP)
+    return _as_points(corners)[kept], _as_points(there)[kept]
+
+
+def _as_points(points: object) -> Points:
+    return np.asarray(points, dtype=np.float32).reshape(-1, 2)
+
+
+def _no_points() -> Points:
+    return np.empty((0, 2), dtype=np.float32)
