@@ -15,7 +15,7 @@ import numpy as np
 
 from stages import command, params, provenance
 from tsn.atomic import atomic_path
-from tsn.camera_motion import take_out_camera_motion
+from tsn.camera_motion import take_out_camera_motion, view_of
 from tsn.flow_pictures import Moment, modality_sheet
 from tsn.folder import folder_videos
 from tsn.optical_flow import FlowEngine, Frame, create_engine, to_gray
@@ -83,7 +83,7 @@ def moment(
 ) -> Moment:
     """A pair of frames with its flow and its warped flow."""
     gray0, gray1 = to_gray(frame0), to_gray(frame1)
-    steady1, supported = take_out_camera_motion(gray0, gray1, config.homography)
+    steady1, supported = take_out_camera_motion(view_of(gray0), view_of(gray1), config.homography)
     flow, warped = (engine.compute(gray0[None], after[None])[0] for after in (gray1, steady1))
     return Moment(
         title=title, frame0=frame0, frame1=frame1, flow=flow, warped=warped, supported=supported

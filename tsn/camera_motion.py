@@ -7,6 +7,7 @@ Layout: gray (H, W) uint8, points (N, 2) float32, x then y, in pixels.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -47,26 +48,45 @@ class HomographyConfig:
             )
 
 
-def take_out_camera_motion(gray0: Gray, gray1: Gray, config: HomographyConfig) -> tuple[Gray, bool]:
-    """Return `gray1` as seen by the camera of `gray0`, and whether that could be done.
+class View(NamedTuple):
+    """A frame with its features: `points` (N, 2) and their `descriptors` (N, 128)."""
 
-    Without a supported homography it is `gray1` itself and False. Where the warped frame shows
-    nothing, `gray0` is repeated: no flow there.
+    gray: Gray
+    points: Points
+    descriptors: npt.NDArray[np.float32]
+
+
+def view_of(gray: Gray) -> View:
+    """Return a frame with its SIFT features; found once, as a frame is in two pairs.
+
+    SIFT stands for the paper's SURF, which is patented.
     """
-    homography = estimate_homography(gray0, gray1, config)
+    keypoints, descriptors = cv2.SIFT_create().detectAndCompute(gray, None)  # type: ignore[attr-defined]
+    if descriptors is None:
+        descriptors = np.empty((0, 128), dtype=np.float32)
+    return View(gray, _as_points([keypoint.pt for keypoint in keypoints]), descriptors)
+
+
+def take_out_camera_motion(view0: View, view1: View, config: HomographyConfig) -> tuple[Gray, bool]:
+    """Return the second frame as seen by the camera of the first, and whether that could be done.
+
+    Without a supported homography it is the frame itself and False. Where the warped frame shows
+    nothing, the first one is repeated: no flow there.
+    """
+    homography = estimate_homography(view0, view1, config)
     if homography is None:
-        return gray1, False
-    return _warp_back(gray0, gray1, homography), True
+        return view1.gray, False
+    return _warp_back(view0.gray, view1.gray, homography), True
 
 
-def estimate_homography(gray0: Gray, gray1: Gray, config: HomographyConfig) -> Homography | None:
-    """Return the (3, 3) homography that takes points of `gray0` to `gray1`, or None.
+def estimate_homography(view0: View, view1: View, config: HomographyConfig) -> Homography | None:
+    """Return the (3, 3) homography that takes points of the first frame to the second, or None.
 
-    RANSAC over feature matches and tracked corners. SIFT stands for the paper's SURF, which is
-    patented, and Lucas-Kanade tracks the corners. The same frames give the same bits.
+    RANSAC over feature matches and corners tracked by Lucas-Kanade. The same frames give the same
+    bits.
     """
-    matches0, matches1 = _match_features(gray0, gray1)
-    corners0, corners1 = _track_corners(gray0, gray1, config.max_corners)
+    matches0, matches1 = _match_features(view0, view1)
+    corners0, corners1 = _track_corners(view0.gray, view1.gray, config.max_corners)
     points0, points1 = np.vstack([matches0, corners0]), np.vstack([matches1, corners1])
     if len(points0) <= config.min_matches:
         return None
@@ -93,17 +113,14 @@ def _warp_back(gray0: Gray, gray1: Gray, homography: Homography) -> Gray:
     return np.asarray(warped, dtype=np.uint8)
 
 
-def _match_features(gray0: Gray, gray1: Gray) -> tuple[Points, Points]:
-    detector = cv2.SIFT_create()  # type: ignore[attr-defined]
-    keypoints0, descriptors0 = detector.detectAndCompute(gray0, None)
-    keypoints1, descriptors1 = detector.detectAndCompute(gray1, None)
-    if len(keypoints0) == 0 or len(keypoints1) < 2:
+def _match_features(view0: View, view1: View) -> tuple[Points, Points]:
+    if len(view0.points) == 0 or len(view1.points) < 2:
         return _no_points(), _no_points()
-    pairs = cv2.BFMatcher(cv2.NORM_L2).knnMatch(descriptors0, descriptors1, k=2)
+    matcher = cv2.BFMatcher(cv2.NORM_L2)
+    pairs = matcher.knnMatch(view0.descriptors, view1.descriptors, k=2)
     good = [first for first, second in pairs if first.distance < _MATCH_RATIO * second.distance]
-    points0 = [keypoints0[match.queryIdx].pt for match in good]
-    points1 = [keypoints1[match.trainIdx].pt for match in good]
-    return _as_points(points0), _as_points(points1)
+    points0 = view0.points[[match.queryIdx for match in good]]
+    return points0, view1.points[[match.trainIdx for match in good]]
 
 
 def _track_corners(gray0: Gray, gray1: Gray, max_corners: int) -> tuple[Points, Points]:

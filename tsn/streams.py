@@ -13,12 +13,13 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from tsn.camera_motion import Gray, HomographyConfig, take_out_camera_motion
+from tsn.camera_motion import HomographyConfig, View, take_out_camera_motion, view_of
 from tsn.lookahead import map_ahead, prefetch
 from tsn.optical_flow import (
     FLOW_ENGINES,
     Flow,
     Frame,
+    Gray,
     create_engine,
     flow_to_uint8,
     to_gray,
@@ -117,7 +118,8 @@ def warped_flow_entries(
 ) -> Iterator[Entry]:
     """Yield the quantised flow of every pair of neighbours, its camera motion taken out."""
     steady = partial(_steady_pair, config=config.homography)
-    pairs = pairwise(map(to_gray, prefetch(frames, depth=2)))
+    grays = map(to_gray, prefetch(frames, depth=2))
+    pairs = pairwise(map_ahead(view_of, grays, seat.threads))
     return _flow_of_pairs(map_ahead(steady, pairs, seat.threads), config, seat)
 
 
@@ -127,9 +129,9 @@ class _Pair(NamedTuple):
     supported: bool
 
 
-def _steady_pair(pair: tuple[Gray, Gray], config: HomographyConfig) -> _Pair:
-    gray1, supported = take_out_camera_motion(*pair, config)
-    return _Pair(pair[0], gray1, supported)
+def _steady_pair(views: tuple[View, View], config: HomographyConfig) -> _Pair:
+    gray1, supported = take_out_camera_motion(*views, config)
+    return _Pair(views[0].gray, gray1, supported)
 
 
 def _flow_of_pairs(pairs: Iterator[_Pair], config: FlowConfig, seat: Seat) -> Iterator[Entry]:
