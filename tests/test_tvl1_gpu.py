@@ -29,8 +29,7 @@ np.savez(sys.argv[2], together=together, alone=alone)
 
 u = torch.randn(1, 2, 21, 19)
 level = tvl1_gpu._Level(u)
-level.change.fill_(1.0)
-level._launch(tvl1_gpu.median, u, level.filtered_u, level.active, *level._convergence)
+level._launch(tvl1_gpu.median, u, level.filtered_u, level.change, -1)
 exact = [bool((cv2.medianBlur(u[0, i].numpy(), 5) == level.filtered_u[0, i].numpy()).all())
          for i in range(2)]
 print(json.dumps({"pixel_iterations": float(pixel_iterations), "median": exact}))
@@ -78,11 +77,11 @@ from tsn import tvl1_gpu as gpu, tvl1_kernels as kernels
 TILE = {"TX": gpu._TILE_X, "TY": gpu._TILE_Y}
 CONSTANTS = {
     kernels.linearise: {**TILE, **gpu._LINEARISATION},
-    kernels.median: {**TILE, "TILES": 256},
-    kernels.iterate: {**TILE, "TILES": 256, "SECOND": True, **gpu._ITERATION},
+    kernels.median: TILE,
+    kernels.iterate: {**TILE, "SECOND": True, **gpu._ITERATION},
 }
-NUMBERS = {"limit": "fp32", "tiles": "i32", "width": "i32", "height": "i32"}
-POINTERS = {"active": "*i32", "iterations": "*i64"}
+NUMBERS = dict.fromkeys(("limit", "width", "height"), "i32")
+POINTERS = dict.fromkeys(("change", "next_change", "iterations"), "*i64")
 sizes = []
 for kernel, constants in CONSTANTS.items():
     signature = {

@@ -36,7 +36,8 @@ BYTES_PER_PIXEL_ITERATION = (10 + 6) * 4  # read and written: u, p and the data 
 
 _TILE_X, _TILE_Y = 64, 8
 _LINEARISATION = {"BLEND": GRADIENT_BLEND, "A": CUBIC_A, "LEAST": LEAST_SQUARED_GRADIENT}
-_ITERATION = {"THETA": THETA, "REACH": LAMBDA * THETA, "STEP": TAU / THETA}
+_CHANGE_UNIT = 2**24  # whole numbers of `change` in a squared pixel
+_ITERATION = {"THETA": THETA, "REACH": LAMBDA * THETA, "STEP": TAU / THETA, "UNIT": _CHANGE_UNIT}
 
 
 def tvl1_flow_batch(gray0: Tensor, gray1: Tensor) -> Tensor:
@@ -112,10 +113,10 @@ class _Level:
         self.u, self.next_u, self.filtered_u = u, torch.empty_like(u), torch.empty_like(u)
         self.p = u.new_zeros(pairs, 4, self.height, self.width)
         self.next_p, self.data = torch.empty_like(self.p), torch.empty_like(self.p)
-        self.tiles = triton.cdiv(self.width, _TILE_X) * triton.cdiv(self.height, _TILE_Y)
-        self.change, self.next_change = (u.new_empty(pairs, self.tiles) for _ in range(2))
-        self.active = torch.empty(pairs, dtype=torch.int32, device=u.device)
-        self.iterations = torch.zeros(pairs, dtype=torch.int64, device=u.device)
+        self.change, self.next_change, self.iterations = (
+            torch.zeros(pairs, dtype=torch.int64, device=u.device) for _ in range(3)
+        )
+        self.limit = round(EPSILON**2 * self.height * self.width * _CHANGE_UNIT)
 
     def linearise(self, frame0: Tensor, gradient0: Tensor, linear1: Tensor) -> None:
         """Write the data term around the flow so far."""
@@ -123,21 +124,17 @@ class _Level:
 
     def minimise(self) -> None:
         """Iterate on every pair until its own change is within the limit."""
-        self.change.fill_(float("inf"))
+        self.change.fill_(self.limit + 1)
         for _ in range(OUTER_ITERATIONS):
-            self._launch(median, self.u, self.filtered_u, self.active, *self._convergence)
-            if not self.active.any().item():
-                return
+            self._launch(median, self.u, self.filtered_u, self.change, self.limit)
             u = self.filtered_u
             for _ in range(INNER_ITERATIONS // CHECK_EVERY):  # which is 2
                 self._iterate((u, self.p), (self.next_u, self.next_p), second=False)
                 self._iterate((self.next_u, self.next_p), (self.u, self.p), second=True)
                 self.change, self.next_change = self.next_change, self.change
                 u = self.u
-
-    @property
-    def _convergence(self) -> tuple[Tensor, float, int]:
-        return self.change, EPSILON**2 * self.height * self.width, self.tiles
+            if not (self.change > self.limit).any().item():
+                return
 
     def _iterate(
         self, before: tuple[Tensor, Tensor], after: tuple[Tensor, Tensor], second: bool
@@ -147,17 +144,22 @@ class _Level:
             *before,
             *after,
             self.data,
+            self.change,
             self.next_change,
             self.iterations,
-            *self._convergence,
+            self.limit,
             SECOND=second,
             **_ITERATION,
         )
 
-    def _launch(self, kernel: Any, *arguments: object, **numbers: object) -> None:
-        constants = {"TILES": triton.next_power_of_2(self.tiles), "TX": _TILE_X, "TY": _TILE_Y}
-        if kernel is linearise:
-            del constants["TILES"]
-        kernel[(self.tiles, len(self.u))](
-            *arguments, self.width, self.height, **constants, **numbers, enable_fp_fusion=True
+    def _launch(self, kernel: Any, *arguments: object, **constants: object) -> None:
+        tiles = triton.cdiv(self.width, _TILE_X) * triton.cdiv(self.height, _TILE_Y)
+        kernel[(tiles, len(self.u))](
+            *arguments,
+            self.width,
+            self.height,
+            TX=_TILE_X,
+            TY=_TILE_Y,
+            **constants,
+            enable_fp_fusion=True,
         )

@@ -2,11 +2,12 @@
 
 An iteration computes u once more at the pixels right of its own and below, which the dual variable
 wants, instead of waiting for their programs: so it is one launch, reads ten numbers a pixel and
-writes six. Every second one leaves the summed squared change of its tile behind; the programs of
-the next add the tiles up and go home at once when the pair has converged.
+writes six. Every second one adds up the squared change of its pair; the programs of the next read
+the sum and go home at once when the pair has converged.
 
 Layout: as in `tsn.tvl1_gpu`; `data` (B, 4, H, W) is Ix, Iy, 1 / (Ix^2 + Iy^2), and rho at u = 0;
-`change` (B, tiles). Names in capitals are known when a kernel is compiled.
+`change` (B,) int64, squared pixels in units of 2^-24: whole numbers, as their sum does not depend
+on the order in which programs end. Names in capitals are known when a kernel is compiled.
 """
 
 import triton
@@ -21,14 +22,6 @@ def _tile(width, TX: tl.constexpr, TY: tl.constexpr):
     x = (tile % across) * TX + tl.arange(0, TX)[None, :]
     y = (tile // across) * TY + tl.arange(0, TY)[:, None]
     return x, y
-
-
-@triton.jit
-def _is_active(change, limit, tiles, TILES: tl.constexpr):
-    """Whether this program's pair has not converged yet."""
-    places = tl.arange(0, TILES)
-    pair = tl.program_id(1).to(tl.int64)
-    return tl.sum(tl.load(change + pair * tiles + places, mask=places < tiles, other=0.0)) > limit
 
 
 @triton.jit
@@ -141,34 +134,35 @@ def _update_dual(p, to, at, dx, dy, inside, plane, STEP: tl.constexpr):
     tl.store(to + plane + at, (py + STEP * dy) * scale, mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["limit"])
 def iterate(
     u,
     p,
     to_u,
     to_p,
     data,
+    change,
     next_change,
     iterations,
-    change,
     limit,
-    tiles,
     width,
     height,
-    TILES: tl.constexpr,
     TX: tl.constexpr,
     TY: tl.constexpr,
     SECOND: tl.constexpr,
     THETA: tl.constexpr,
     REACH: tl.constexpr,
     STEP: tl.constexpr,
+    UNIT: tl.constexpr,
 ):
-    """Improve u and p once, from `u`, `p` to `to_u`, `to_p`, if the pair has not converged."""
+    """Improve u and p once, from `u`, `p` to `to_u`, `to_p`, if the pair has not converged.
+
+    The second of two adds its change to `next_change`, which the first has emptied.
+    """
     plane = width * height
     pair = tl.program_id(1).to(tl.int64)
-    tile = tl.program_id(0)
-    mine = pair * tiles + tile
-    if _is_active(change, limit, tiles, TILES):
+    last_change = tl.load(change + pair)
+    if last_change > limit:
         u += pair * 2 * plane
         p += pair * 4 * plane
         data += pair * 4 * plane
@@ -192,11 +186,14 @@ def iterate(
         _update_dual(p + 2 * plane, to_p + 2 * plane, at, dx, dy, inside, plane, STEP)
         if SECOND:
             moved = (new1 - u1) * (new1 - u1) + (new2 - u2) * (new2 - u2)
-            tl.store(next_change + mine, tl.sum(tl.where(inside, moved, 0.0)))
-            if tile == 0:
+            moved = tl.sum(tl.where(inside, moved, 0.0))
+            tl.atomic_add(next_change + pair, (moved * UNIT).to(tl.int64), sem="relaxed")
+            if tl.program_id(0) == 0:
                 tl.store(iterations + pair, tl.load(iterations + pair) + 2)
+        elif tl.program_id(0) == 0:
+            tl.store(next_change + pair, tl.zeros_like(last_change))
     elif SECOND:
-        tl.store(next_change + mine, tl.load(change + mine))
+        tl.store(next_change + pair, last_change)
 
 
 @triton.jit
@@ -218,27 +215,21 @@ def _without_extremes(values):
     return values[1:last]
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["limit"])
 def median(
     u,
     to_u,
-    active,
     change,
     limit,
-    tiles,
     width,
     height,
-    TILES: tl.constexpr,
     TX: tl.constexpr,
     TY: tl.constexpr,
 ):
-    """Filter the flow of every pair that has not converged, and say which those are."""
+    """Filter the flow of every pair that has not converged."""
     plane = width * height
     pair = tl.program_id(1).to(tl.int64)
-    is_active = _is_active(change, limit, tiles, TILES)
-    if tl.program_id(0) == 0:
-        tl.store(active + pair, is_active.to(tl.int32))
-    if is_active:
+    if tl.load(change + pair) > limit:
         x, y = _tile(width, TX, TY)
         inside = (x < width) & (y < height)
         for component in tl.static_range(2):
