@@ -66,6 +66,13 @@ def summary(text: str, records: list[Extracted]) -> str:
             f"  {unsupported} of {entries} pairs ({unsupported / entries:.1%}) kept their camera "
             "motion: no homography was found"
         )
+    short = [record.row for record in good if record.row.missing]
+    if short:
+        worst = max(short, key=lambda row: row.missing / (row.entries + row.missing))
+        lines.append(
+            f"  {len(short)} videos have fewer frames than their files count, most of all "
+            f"{worst.video}: {worst.missing} are missing"
+        )
     lines += [f"  quarantined {r.row.video}: {r.row.reason}" for r in records if r not in good]
     return "\n".join(lines)
 

@@ -40,6 +40,7 @@ def write_stream() -> StreamWriter:
                 ManifestRow(
                     video=video,
                     entries=length,
+                    missing=0,
                     width=width,
                     height=height,
                     status=OK,

@@ -133,6 +133,7 @@ def manifest_row(video: str, reason: str = "") -> ManifestRow:
     return ManifestRow(
         video=video,
         entries=0 if reason else 9,
+        missing=1,
         width=96,
         height=72,
         status=status,
@@ -144,7 +145,9 @@ def manifest_row(video: str, reason: str = "") -> ManifestRow:
 def test_manifest_round_trip_is_sorted(tmp_path: Path) -> None:
     rows = [manifest_row("b/2 (x), [y].avi"), manifest_row("a/1.avi", 'damaged, "badly"')]
     path = write_manifest(rows, tmp_path)
-    assert path.read_text().splitlines()[0] == "video,entries,width,height,status,reason,key"
+    assert (
+        path.read_text().splitlines()[0] == "video,entries,missing,width,height,status,reason,key"
+    )
     assert list(read_manifest(tmp_path).items()) == [
         ("a/1.avi", rows[1]),
         ("b/2 (x), [y].avi", rows[0]),

@@ -97,7 +97,14 @@ def write_rows(folder: Path, **rows: tuple[int, str, str]) -> Path:
     write_manifest(
         [
             ManifestRow(
-                video=v, entries=n, width=8, height=8, status=status, reason=reason, key="k"
+                video=v,
+                entries=n,
+                missing=0,
+                width=8,
+                height=8,
+                status=status,
+                reason=reason,
+                key="k",
             )
             for v, (n, status, reason) in rows.items()
         ],

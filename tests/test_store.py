@@ -30,6 +30,7 @@ def put_archive(root: Path, num_entries: int = 3) -> StoredResult:
     write_archive(archive, np.zeros((num_entries, 8, 8, 3), dtype=np.uint8), 90)
     result = StoredResult(
         num_frames=num_entries,
+        num_missing=0,
         num_entries=num_entries,
         num_bytes=archive.stat().st_size,
         num_unsupported=0,
@@ -72,7 +73,12 @@ def test_result_comes_back_with_its_archive(tmp_path: Path) -> None:
 
 def test_a_defect_is_remembered_without_an_archive(tmp_path: Path) -> None:
     result = StoredResult(
-        num_frames=0, num_entries=0, num_bytes=0, num_unsupported=0, defect="damaged video"
+        num_frames=0,
+        num_missing=0,
+        num_entries=0,
+        num_bytes=0,
+        num_unsupported=0,
+        defect="damaged video",
     )
     put_result(tmp_path, KEY, result)
     assert find_result(tmp_path, KEY) == result

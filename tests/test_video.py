@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from tsn.video import Frame, VideoError, read_frames
+from tsn.video import Frame, FrameReader, VideoError, read_frames
 
 
 def smooth_frames(count: int, width: int, height: int) -> list[Frame]:
@@ -98,7 +98,9 @@ def test_frames_that_the_header_claims_and_nobody_can_decode_are_not_repeated(
     path.write_bytes(data)
     expected = opencv_frames(path)
     assert 0 < len(expected) < 20
-    np.testing.assert_array_equal(list(read_frames(path, 64, 48)), expected)
+    reader = FrameReader(path, 64, 48)
+    np.testing.assert_array_equal(list(reader), expected)
+    assert (reader.num_frames, reader.num_missing) == (len(expected), 20 - len(expected))
 
 
 def test_a_file_cut_off_is_refused(tmp_path: Path) -> None:

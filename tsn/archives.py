@@ -53,11 +53,13 @@ class ArchiveError(ValueError):
 class ManifestRow:
     """One video of a stream: `entries` images of `width` x `height`, or why there are none.
 
-    `key` identifies the content: a digest of the video's bytes and of how it was extracted.
+    `missing` frames more are counted by the file but cannot be decoded. `key` identifies the
+    content: a digest of the video's bytes and of how it was extracted.
     """
 
     video: str
     entries: int
+    missing: int
     width: int
     height: int
     status: str
@@ -150,10 +152,11 @@ def _manifest_columns() -> list[str]:
 
 def _manifest_row(path: Path, number: int, line: list[str]) -> ManifestRow:
     try:
-        video, entries, width, height, status, reason, key = line
+        video, entries, missing, width, height, status, reason, key = line
         row = ManifestRow(
             video=video,
             entries=int(entries),
+            missing=int(missing),
             width=int(width),
             height=int(height),
             status=status,

@@ -37,7 +37,7 @@ from tsn.store import (
     sweep_store,
 )
 from tsn.streams import FramesConfig, Seat, Stream
-from tsn.video import Frame, VideoError, decord_version, quiet_decoding, read_frames
+from tsn.video import Frame, FrameReader, VideoError, decord_version, quiet_decoding
 from tsn.worker_pool import Died, run_tasks
 
 logger = logging.getLogger(__name__)
@@ -213,6 +213,7 @@ def _manifest_row(video: str, key: str, result: StoredResult, config: FramesConf
     return ManifestRow(
         video=video,
         entries=0 if reason else result.num_entries,
+        missing=result.num_missing,
         width=config.width,
         height=config.height,
         status=QUARANTINED if reason else OK,
@@ -270,7 +271,9 @@ def _died_twice(death: Died) -> StoredResult:
 
 
 def _defective(defect: str) -> StoredResult:
-    return StoredResult(num_frames=0, num_entries=0, num_bytes=0, num_unsupported=0, defect=defect)
+    return StoredResult(
+        num_frames=0, num_missing=0, num_entries=0, num_bytes=0, num_unsupported=0, defect=defect
+    )
 
 
 def _initialise_worker(seat: Seat) -> None:
@@ -309,13 +312,12 @@ def _watched(frames: Iterator[Frame]) -> Iterator[Frame]:
 def _write_entries(task: _Task, seat: Seat) -> StoredResult:
     stream, config = task.stream, task.config
     archive = stored_archive_path(task.store_dir, task.key)
-    num_frames = num_unsupported = num_written = 0
+    reader = FrameReader(task.video_path, config.width, config.height)
+    num_unsupported = num_written = 0
 
     def frames() -> Iterator[Frame]:
-        nonlocal num_frames
-        for frame in _watched(read_frames(task.video_path, config.width, config.height)):
-            num_frames += 1
-            if num_frames > MAX_ENTRIES:
+        for frame in _watched(iter(reader)):
+            if reader.num_frames > MAX_ENTRIES:
                 raise VideoError(task.video_path, f"more than {MAX_ENTRIES} frames; cut it up")
             yield frame
 
@@ -334,13 +336,16 @@ def _write_entries(task: _Task, seat: Seat) -> StoredResult:
             )
             defect = ""
         else:
-            defect = f"{num_frames} frames, {stream.name} takes {stream.frames_per_entry} or more"
+            defect = (
+                f"{reader.num_frames} frames, {stream.name} takes {stream.frames_per_entry} or more"
+            )
     except VideoError as error:
         defect = error.reason
-    if not defect and num_written != stream.num_entries(num_frames):
-        raise RuntimeError(f"{stream.name} made {num_written} entries of {num_frames} frames")
+    if not defect and num_written != stream.num_entries(reader.num_frames):
+        raise RuntimeError(f"{stream.name} made {num_written} entries of {reader.num_frames}")
     return StoredResult(
-        num_frames=num_frames,
+        num_frames=reader.num_frames,
+        num_missing=reader.num_missing,
         num_entries=num_written,
         num_bytes=archive.stat().st_size if num_written else 0,
         num_unsupported=num_unsupported,

@@ -32,12 +32,13 @@ _STALE_SECONDS = 24 * 3600
 class StoredResult:
     """What is kept of one video's stream.
 
-    `num_frames` decoded; `num_entries` and `num_bytes` of the archive, both 0 without one;
-    `num_unsupported` pairs whose camera motion could not be taken out; `defect` why there is no
-    archive, empty if there is one.
+    `num_frames` decoded, `num_missing` more that the file counts; `num_entries` and `num_bytes` of
+    the archive, both 0 without one; `num_unsupported` pairs whose camera motion could not be taken
+    out; `defect` why there is no archive, empty if there is one.
     """
 
     num_frames: int
+    num_missing: int
     num_entries: int
     num_bytes: int
     num_unsupported: int

@@ -43,23 +43,35 @@ class VideoError(ValueError):
 
 
 def read_frames(path: Path, width: int, height: int) -> Iterator[Frame]:
-    """Yield the frames of a video in order, each resized to (height, width, 3), BGR.
+    """Return the frames of a video, as `FrameReader` yields them."""
+    return iter(FrameReader(path, width, height))
+
+
+class FrameReader:
+    """Yields the frames of a video in order, each resized to (height, width, 3), BGR.
 
     Raises FileNotFoundError for a missing file and VideoError for one that is no video, is
     damaged, is cut off, or of which less than half can be decoded. The error can come after the
-    first frames: they are a whole video only when the iterator ends by itself.
+    first frames: they are a whole video only when the iterator ends by itself. Then `num_frames`
+    were decoded, and `num_missing` more are in the file that gave none.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such video file")
-    reader = _open(path)
-    num_packets = len(reader)
-    _refuse_cut_off(path, num_packets)
-    num_frames = 0
-    for num_frames, frame in enumerate(_decode(path, reader), start=1):  # noqa: B007
-        yield _resize(_to_bgr(frame), width, height)
-    if num_frames < _LEAST_DECODED_FRACTION * num_packets:
-        raise VideoError(path, f"only {num_frames} of {num_packets} frames can be decoded")
+
+    def __init__(self, path: Path, width: int, height: int) -> None:
+        self._path, self._width, self._height = Path(path), width, height
+        self.num_frames = self.num_missing = 0
+
+    def __iter__(self) -> Iterator[Frame]:
+        path = self._path
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: no such video file")
+        reader = _open(path)
+        num_packets = len(reader)
+        _refuse_cut_off(path, num_packets)
+        for self.num_frames, frame in enumerate(_decode(path, reader), start=1):
+            yield _resize(_to_bgr(frame), self._width, self._height)
+        if self.num_frames < _LEAST_DECODED_FRACTION * num_packets:
+            raise VideoError(path, f"only {self.num_frames} of {num_packets} frames can be decoded")
+        self.num_missing = num_packets - self.num_frames
 
 
 def decord_version() -> str:
