@@ -19,12 +19,7 @@ from ruamel.yaml import YAML
 from stages import command, fuse, params, report, score, tracking, train
 
 LOCK = Path("dvc.lock")
-TRACKED: Mapping[str, ModuleType] = {
-    "stages.train": train,
-    "stages.score": score,
-    "stages.fuse": fuse,
-    "stages.report": report,
-}
+TRACKED = (train, score, fuse, report)
 logger = logging.getLogger(__name__)
 
 
@@ -32,10 +27,10 @@ def main(_: argparse.Namespace) -> None:
     content = params.load()
     datasets = params.section(content, "datasets", tuple[str, ...])
     stages = YAML(typ="safe", pure=True).load(LOCK)["stages"] if LOCK.is_file() else {}
-    for module, stage in TRACKED.items():
+    for stage in TRACKED:
         for name, entry in stages.items():
             words = shlex.split(entry.get("cmd", ""))
-            if words[:3] != ["python", "-m", module] or not is_current(entry, content):
+            if words[:3] != ["python", "-m", stage.__name__] or not is_current(entry, content):
                 continue
             if not tracking.is_reachable():
                 return

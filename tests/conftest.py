@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-import torch  # noqa: F401 - before decord, which brings a BLAS that torch must not find first
 
 from tsn.archives import OK, ManifestRow, archive_path, write_archive, write_manifest
 from tsn.modality import modality

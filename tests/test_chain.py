@@ -85,6 +85,15 @@ def stage(
     return run_stage(workspace, name, "--dataset", "synthetic", *arguments, **variables)
 
 
+def fuse_split2(
+    workspace: Path, scores: str | Path, out: Path, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """The fusion of split 2, its metrics in `out`/m.json."""
+    reads = ["--split", "2", "--scores", scores, "--list", "data/synthetic/splits/2/test.csv"]
+    writes = ["--metrics", out / "m.json", "--plots", out / "plots"]
+    return stage(workspace, "fuse", *reads, *writes, **variables)
+
+
 def run_stage(
     workspace: Path, name: str, *arguments: str | Path, **variables: str
 ) -> subprocess.CompletedProcess[str]:
@@ -289,20 +298,7 @@ def test_scores_of_another_split_are_refused(workspace: Path, tmp_path: Path) ->
     foreign = tmp_path / "scores"
     shutil.copytree(workspace / "scores/synthetic/2", foreign)
     shutil.copy(workspace / "scores/synthetic/1/flow.npz", foreign / "flow.npz")
-    done = stage(
-        workspace,
-        "fuse",
-        "--split",
-        "2",
-        "--scores",
-        foreign,
-        "--list",
-        "data/synthetic/splits/2/test.csv",
-        "--metrics",
-        tmp_path / "m.json",
-        "--plots",
-        tmp_path / "plots",
-    )
+    done = fuse_split2(workspace, foreign, tmp_path)
     assert done.returncode == 1
     assert (
         "flow.npz holds scores of synthetic split 1 flow, expected synthetic split 2" in done.stderr
@@ -328,21 +324,8 @@ def test_a_broken_video_is_named_and_stops_the_extraction(workspace: Path, tmp_p
 
 
 def test_a_dead_mlflow_server_costs_no_result(workspace: Path, tmp_path: Path) -> None:
-    done = stage(
-        workspace,
-        "fuse",
-        "--split",
-        "2",
-        "--scores",
-        "scores/synthetic/2",
-        "--list",
-        "data/synthetic/splits/2/test.csv",
-        "--metrics",
-        tmp_path / "m.json",
-        "--plots",
-        tmp_path / "plots",
-        MLFLOW_TRACKING_URI="http://127.0.0.1:9",
-    )
+    away = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
+    done = fuse_split2(workspace, "scores/synthetic/2", tmp_path, **away)
     assert done.returncode == 0, done.stderr
     assert "MLflow is not reachable" in done.stderr
     assert json.loads((tmp_path / "m.json").read_text()) == json.loads(

@@ -1,5 +1,7 @@
 """Frames from videos: the same ones OpenCV decodes, and refusals for everything damaged."""
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -146,3 +148,18 @@ def test_what_is_no_video_is_refused(tmp_path: Path, content: bytes) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"nowhere\.avi"):
         list(read_frames(tmp_path / "nowhere.avi", 64, 48))
+
+
+def test_reading_a_video_first_leaves_torch_its_own_blas(tmp_path: Path) -> None:
+    path = tmp_path / "a.avi"
+    write_video(path, smooth_frames(3, 64, 48), "MJPG")
+    program = (
+        "import sys; from pathlib import Path; from tsn.video import read_frames;"
+        "assert len(list(read_frames(Path(sys.argv[1]), 64, 48))) == 3;"
+        "assert 'nvblas' not in Path('/proc/self/maps').read_text();"
+        "import torch; print(float((torch.ones(300, 300) @ torch.ones(300, 300)).sum()))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, path], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "27000000.0"), done.stderr

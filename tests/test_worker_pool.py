@@ -10,7 +10,7 @@ import pytest
 from tsn.worker_pool import Died, WorkerError, run_tasks
 
 
-def nothing(seat: str) -> None:
+def nothing() -> None:
     """Initialise a worker that needs nothing."""
 
 
@@ -29,7 +29,7 @@ def sleep(seconds: float, seat: str) -> float:
     return seconds
 
 
-def fail_to_start(seat: str) -> None:
+def fail_to_start() -> None:
     os._exit(9)
 
 

@@ -276,10 +276,8 @@ def _defective(defect: str) -> StoredResult:
     )
 
 
-def _initialise_worker(seat: Seat) -> None:
+def _initialise_worker() -> None:
     cv2.setNumThreads(1)
-    if seat.device != "cpu":
-        import torch  # noqa: F401 - before decord, which brings a BLAS that torch must not find first
     quiet_decoding()
 
 

@@ -48,11 +48,11 @@ def run_tasks(
     function: Callable[[Task, Seat], Answer],
     tasks: Iterable[Task],
     seats: Sequence[Seat],
-    initialise: Callable[[Seat], None],
+    initialise: Callable[[], None],
 ) -> Iterator[tuple[Task, Answer | Died]]:
     """Yield every task with `function(task, seat)`, or with how its process died, as they finish.
 
-    Every seat has a process, which calls `initialise(seat)` once, and a new one when that died: a
+    Every seat has a process, which calls `initialise()` once, and a new one when that died: a
     seat stands for what one process at a time may use, a GPU for example. Processes end with this
     generator, at once when it is closed early, and with the calling process, however that ends.
     Raises WorkerError when `function` raises. Function, tasks, seats and answers are pickled.
@@ -104,7 +104,7 @@ class _Raised:
 def _add_worker(
     pool: dict[Connection, _Worker[Task, Seat]],
     function: Callable[[Task, Seat], Answer],
-    initialise: Callable[[Seat], None],
+    initialise: Callable[[], None],
     seat: Seat,
 ) -> None:
     spawn = multiprocessing.get_context("spawn")
@@ -139,14 +139,14 @@ def _stop(connection: Connection, process: BaseProcess) -> None:
 def _work(
     connection: Connection,
     function: Callable[[Task, Seat], Answer],
-    initialise: Callable[[Seat], None],
+    initialise: Callable[[], None],
     seat: Seat,
 ) -> None:
     """The main function of a worker process: answer tasks until the pipe ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which stops us
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    initialise(seat)
+    initialise()
     connection.send(None)
     with suppress(EOFError):
         while True:
