@@ -46,6 +46,8 @@ def on_pool(deployment: str, dataset: str, modality: str, shard: str) -> None:
 @flow(name="fill", flow_run_name="{dataset} {modality} in {shards} shards")
 def fill(dataset: str, modality: str, shards: int, deployment: str | None = None) -> None:
     """Maps the shards of a stream onto a deployment of `fill_shard`, or runs them here."""
+    if shards < 1:
+        raise ValueError(f"shards is {shards}, expected at least 1")
     names = [f"{index}/{shards}" for index in range(1, shards + 1)]
     if deployment is None:
         for name in names:
@@ -83,7 +85,7 @@ def main() -> None:
     try:
         deployment = deploy(arguments.pool) if arguments.pool else None
         fill(arguments.dataset, arguments.modality, arguments.shards, deployment)
-    except ProgramError as error:
+    except (ProgramError, ValueError) as error:
         sys.exit(f"fill: {error}")
 
 

@@ -5,12 +5,11 @@ can have filled it before (`stages/fill.py`); then the files are only put in pla
 """
 
 import argparse
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from stages import command, params, provenance
-from stages.machine import Machine, count_gpus
+from stages.machine import Machine, count_cores, count_gpus
 from tsn.archives import OK, write_manifest
 from tsn.extraction import Extracted, extract_stream
 from tsn.folder import folder_videos
@@ -41,7 +40,7 @@ def choose_seats(config: FramesConfig, machine: Machine) -> list[Seat]:
     """A worker per GPU where there is one and the stream can use it, or `workers` cores."""
     num_gpus = count_gpus(machine) if uses_gpu(config) else 0
     if num_gpus:
-        threads = max(1, (os.cpu_count() or 1) // num_gpus)
+        threads = max(1, count_cores() // num_gpus)
         return [Seat(device=f"cuda:{index}", threads=threads) for index in range(num_gpus)]
     return [Seat(device="cpu", threads=1)] * max(machine.workers, 1)
 

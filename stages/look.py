@@ -6,7 +6,8 @@ the report shows the picture and the run of the dataset's mean holds it.
 """
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,15 +21,17 @@ from tsn.flow_pictures import Moment, modality_sheet
 from tsn.folder import folder_videos
 from tsn.optical_flow import FlowEngine, Frame, create_engine, to_gray
 from tsn.streams import WarpedFlowConfig
-from tsn.video import VideoError, read_frames
+from tsn.video import VideoError, quiet_decoding, read_frames
+from tsn.watchdog import watched
+from tsn.worker_pool import Died, run_tasks
 
 
 def main(args: argparse.Namespace) -> None:
     section = f"recipes.{args.dataset}.extract.warped_flow"
     config = params.section(params.load(), section, WarpedFlowConfig)
-    engine = create_engine(config.engine, "cpu")
-    with provenance.unchanged([section], [args.videos]):
-        moments = list(moments_of(args.videos, engine, config, args.rows))
+    worker_code = Path("tsn").glob("tvl1*.py")  # which this process does not import
+    with provenance.unchanged([section], [args.videos, *worker_code]):
+        moments = list(moments_of(args.videos, config, args.rows))
         if not moments:
             raise ValueError(f"{args.videos}: no video with two frames that can be read")
         picture = cv2.imencode(".png", modality_sheet(moments, config.bound))[1]
@@ -39,38 +42,67 @@ def main(args: argparse.Namespace) -> None:
     print(f"look: {args.out}")
 
 
-def moments_of(
-    videos: Path, engine: FlowEngine, config: WarpedFlowConfig, rows: int
-) -> Iterator[Moment]:
-    """Up to `rows` moments evenly over a video, or lively ones of as many of a folder's."""
+@dataclass(frozen=True)
+class Glance:
+    """What a worker is to look at: some moments of a video, evenly spread, or its liveliest."""
+
+    video: Path
+    config: WarpedFlowConfig
+    moments: int
+    title: str
+
+
+def moments_of(videos: Path, config: WarpedFlowConfig, rows: int) -> Iterator[Moment]:
+    """Up to `rows` moments evenly over a video, or lively ones of as many of a folder's.
+
+    Videos are read in a process of its own, which one that crashes the decoder may take along.
+    """
     if videos.is_file():
-        pairs = frame_pairs(videos, config)
-        for index in evenly(len(pairs), rows):
-            yield moment(f"frame {index + 1}", *pairs[index], engine, config)
+        yield from (m for _, seen in glances([Glance(videos, config, rows, "frame")]) for m in seen)
         return
     names = folder_videos(videos)
-    for name in (names[index] for index in evenly(len(names), rows)):
-        try:
-            pairs = frame_pairs(videos / name, config)
-        except VideoError as error:
-            print(f"left out: {error}")
-            continue
-        index = lively(pairs)
-        yield moment(f"{Path(name).parent} {index + 1}", *pairs[index], engine, config)
+    waiting = [names[index] for index in evenly(len(names), rows)]
+    waiting += [name for name in names if name not in waiting]  # in place of unreadable ones
+    found: dict[str, Moment] = {}
+    while waiting and len(found) < rows:
+        some, waiting = waiting[: rows - len(found)], waiting[rows - len(found) :]
+        tasks = [Glance(videos / name, config, 1, str(Path(name).parent)) for name in some]
+        found |= {str(glance.video): m for glance, seen in glances(tasks) for m in seen}
+    yield from (found[name] for name in sorted(found))
 
 
-def frame_pairs(video: Path, config: WarpedFlowConfig) -> list[tuple[Frame, Frame]]:
-    """The pairs of neighbouring frames of a video, at the size of the recipe."""
-    pairs = list(pairwise(read_frames(video, config.width, config.height)))
-    if not pairs:
-        raise VideoError(video, "one frame has no flow")
-    return pairs
+def glances(tasks: Sequence[Glance]) -> Iterator[tuple[Glance, list[Moment]]]:
+    """The moments of each task's video; a line on those that cannot be read."""
+    for task, answer in run_tasks(look_at, tasks, ["cpu"], quiet_decoding):
+        if isinstance(answer, list):
+            yield task, answer
+        else:
+            why = f"{task.video}: the process that read it {answer}"
+            print(f"left out: {why if isinstance(answer, Died) else answer}")
 
 
-def lively(pairs: list[tuple[Frame, Frame]]) -> int:
-    """The index of a pair with more change than nine tenths of them; more can be a cut."""
-    changes = [cv2.norm(before, after, cv2.NORM_L1) for before, after in pairs]
-    return int(np.argsort(changes)[len(pairs) * 9 // 10])
+def look_at(task: Glance, device: str) -> list[Moment] | str:
+    """The moments, or why there are none."""
+    config = task.config
+
+    def frames() -> Iterator[Frame]:
+        return watched(read_frames(task.video, config.width, config.height))
+
+    try:
+        changes = [cv2.norm(*pair, cv2.NORM_L1) for pair in pairwise(frames())]
+        if not changes:
+            raise VideoError(task.video, "one frame has no flow")
+    except VideoError as error:
+        return str(error)
+    # The liveliest tenth can be cuts.
+    lively = [int(np.argsort(changes)[len(changes) * 9 // 10])]
+    chosen = lively if task.moments == 1 else evenly(len(changes), task.moments)
+    engine = create_engine(config.engine, device)
+    return [
+        moment(f"{task.title} {index + 1}", *pair, engine, config)
+        for index, pair in enumerate(pairwise(frames()))
+        if index in chosen
+    ]
 
 
 def evenly(length: int, count: int) -> list[int]:
@@ -108,6 +140,13 @@ if __name__ == "__main__":
     parser.add_argument(
         "--videos", required=True, type=Path, help="a video file, or a folder of <class>/<clip>"
     )
-    parser.add_argument("--rows", type=int, default=4, help="moments, or videos (default 4)")
+    parser.add_argument(
+        "--rows",
+        type=int,
+        default=4,
+        choices=range(1, 33),
+        metavar="1..32",
+        help="moments, or videos (default 4)",
+    )
     parser.add_argument("--out", required=True, type=Path, help="out: the picture, a PNG")
     command.run(parser, main)

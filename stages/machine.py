@@ -11,8 +11,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """What this machine lends to a stage. Changes no result but for the order of float sums
-    (device, threads).
+    """What this machine lends to a stage. `threads` and `device` change the order of float sums;
+    TV-L1 on a GPU is that of the CPU to some millionths of a pixel in the mean. Nothing else
+    changes a result.
 
     device: cpu, cuda or auto (cuda when there is one).
     threads: CPU threads of one training; fixed, so that results do not depend on the machine.
@@ -58,6 +59,13 @@ def count_gpus(machine: Machine) -> int:
     if machine.device == "cuda" and not num_gpus:
         raise ValueError("machine.device is cuda, but torch sees none; set it to auto or cpu")
     return num_gpus
+
+
+def count_cores() -> int:
+    """How many CPU cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _has_nvidia_driver() -> bool:

@@ -27,6 +27,7 @@ NEUTRAL_MODULES = frozenset(
         "stages.tracking",
         "tsn.atomic",
         "tsn.lookahead",
+        "tsn.watchdog",
     }
 )
 

@@ -30,6 +30,7 @@ from tsn.streams import (
     WarpedFlowConfig,
 )
 from tsn.video import Frame, read_frames
+from tsn.watchdog import HUNG
 from tsn.worker_pool import WorkerError
 
 WIDTH, HEIGHT = 48, 36
@@ -300,7 +301,7 @@ def test_a_video_too_long_for_an_archive_is_set_aside_at_once(
     monkeypatch.setattr(extraction, "MAX_ENTRIES", 3)
     write_pan(tmp_path / "a.avi", num_frames=4)
     task = extraction._Task(STREAMS["frames"], FRAMES, tmp_path / "a.avi", tmp_path / "store", "k")
-    assert extraction._extract_video(task, SEAT).defect == "more than 3 frames; cut it up"
+    assert extraction._extract_video(task, SEAT).defect == "more than 3 entries; cut it up"
 
 
 def test_the_store_tells_library_versions_apart(
@@ -331,22 +332,19 @@ def test_shards_fill_a_store_that_the_extraction_then_only_assembles(tmp_path: P
             shard_of(videos, index, count)
 
 
-HANGING_DECODER = """
-import itertools, time
-from tsn import extraction
-
-extraction._SECONDS_TO_DECODE_A_FRAME = 0.3
-frames = extraction._watched(time.sleep(600 * (n == 2)) or n for n in itertools.count())
-print(next(frames), next(frames), flush=True)
-time.sleep(0.6)  # what becomes of a frame may take its time
-next(frames)
-"""
+def hanging_entries(frames: Iterator[Frame], config: FramesConfig, seat: Seat) -> Iterator[Entry]:
+    os._exit(HUNG)  # as the watchdog does
 
 
-def test_a_decoder_that_hangs_ends_its_process() -> None:
-    done = subprocess.run([sys.executable, "-c", HANGING_DECODER], capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (1, "0 1\n")
-    assert "Timeout" in done.stderr
+HANGING = replace(CRASHING, name="hanging", make_entries=hanging_entries)
+
+
+def test_a_video_that_hangs_the_decoder_is_quarantined_with_that_reason(tmp_path: Path) -> None:
+    write_pan(tmp_path / "videos/a.avi", num_frames=4)
+    config = replace(FRAMES, max_quarantined=1)
+    row = extract(tmp_path, HANGING, config, ["a.avi"])["a.avi"].row
+    assert row.status == "quarantined"
+    assert row.reason.endswith("died twice: the last one was stuck for 300 seconds")
 
 
 SLOW_EXTRACTION = """

@@ -65,7 +65,7 @@ def test_seats_are_gpus_for_what_can_use_them_and_cores_for_the_rest(
     flow = FlowConfig(**vars(frames), bound=20.0, engine="tvl1")
     lent = replace(MACHINE, device="cuda", workers=3)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr("os.cpu_count", lambda: 9)
+    monkeypatch.setattr("stages.extract.count_cores", lambda: 9)
     assert choose_seats(flow, lent) == [
         Seat(device="cuda:0", threads=4),
         Seat(device="cuda:1", threads=4),

@@ -1,8 +1,12 @@
 """Flow: the stored form by hand, and what every engine has to do."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from tsn.optical_flow import (
     FLOW_ENGINES,
@@ -10,6 +14,7 @@ from tsn.optical_flow import (
     create_engine,
     flow_to_uint8,
     to_gray,
+    tvl1_on_gpu,
     uint8_to_flow,
 )
 
@@ -76,3 +81,29 @@ def test_engine_gives_the_same_bits_whatever_else_it_computes(name: str) -> None
 def test_unknown_engine_is_refused_with_the_valid_ones() -> None:
     with pytest.raises(ValueError, match=r"'magic'; valid: .*opencv"):
         create_engine("magic", "cpu")
+
+
+def test_a_gpu_computes_on_its_own_device_and_no_more_pixels_than_fit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("triton", reason="Triton is not made for this platform")
+    current, batches = [], []
+
+    @contextmanager
+    def device(name: str) -> Iterator[None]:  # stands for torch.cuda.device
+        current.append(name)
+        yield
+        current.pop()
+
+    def flow(gray0: torch.Tensor, gray1: torch.Tensor) -> torch.Tensor:
+        assert current == ["cpu"]
+        batches.append(len(gray0))
+        return torch.stack([gray0, gray1], dim=-1).float()
+
+    monkeypatch.setattr("torch.cuda.device", device)
+    monkeypatch.setattr("tsn.tvl1_gpu.tvl1_flow_batch", flow)
+    monkeypatch.setattr("tsn.optical_flow._GPU_PIXELS", 2 * 12 + 5)
+    grays = np.arange(2 * 5 * 12, dtype=np.uint8).reshape(2, 5, 3, 4)
+    result = tvl1_on_gpu("cpu").compute(*grays)
+    assert batches == [2, 2, 1]
+    np.testing.assert_array_equal(result, np.stack(grays, axis=-1))

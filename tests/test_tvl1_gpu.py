@@ -20,11 +20,11 @@ import json, sys
 import cv2, numpy as np, torch
 from tsn import tvl1_gpu
 
-tvl1_gpu._TILE_X = tvl1_gpu._TILE_Y = 32  # the interpreter takes its time for every tile
+tvl1_gpu._TILE_X = tvl1_gpu._TILE_Y = 16  # four tiles of the finest level, three of them partly
 torch.set_num_threads(1)
 frames = [torch.from_numpy(np.load(sys.argv[1])[name]) for name in ("gray0", "gray1")]
-together, pixel_iterations = tvl1_gpu.solve(*frames)
-alone = tvl1_gpu.tvl1_flow_batch(*(gray[:1] for gray in frames))
+together, of_both = tvl1_gpu.solve(*frames)
+alone, of_one = tvl1_gpu.solve(*(gray[:1] for gray in frames))
 np.savez(sys.argv[2], together=together, alone=alone)
 
 u = torch.randn(1, 2, 21, 19)
@@ -32,13 +32,13 @@ level = tvl1_gpu._Level(u)
 level._launch(tvl1_gpu.median, u, level.filtered_u, level.change, -1)
 exact = [bool((cv2.medianBlur(u[0, i].numpy(), 5) == level.filtered_u[0, i].numpy()).all())
          for i in range(2)]
-print(json.dumps({"pixel_iterations": float(pixel_iterations), "median": exact}))
+print(json.dumps({"pixel_iterations": [float(of_both), float(of_one)], "median": exact}))
 """
 
 
 def small_pairs() -> tuple[Gray, Gray]:
     """A moving pair and one at rest, of an odd size."""
-    gray0, gray1, _ = waving_pair(1.0)
+    gray0, gray1, _ = waving_pair(0.4)
     inner = np.s_[40:61, 60:83]
     return np.stack([gray0[inner], gray0[inner]]), np.stack([gray1[inner], gray0[inner]])
 
@@ -56,13 +56,14 @@ def test_kernels_in_the_interpreter_give_the_cpus_flow(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert told["median"] == [True, True]
-    # The pair at rest takes one round of two iterations in each of the five warps, the other more.
-    assert told["pixel_iterations"] > 3 * 2 * 5 * (21 * 23)
+    # The pair at rest takes one round of two iterations in each of five warps of both levels.
+    both, moving = told["pixel_iterations"]
+    assert both - moving == 2 * 5 * (21 * 23 + 17 * 18) < moving / 2
     flow = np.load(tmp_path / "flow.npz")
     for index in range(2):
         on_cpu = tvl1_flow(gray0[index], gray1[index])
         assert mean_endpoint_error(flow["together"][index], on_cpu) < 1e-3
-    assert np.abs(flow["together"][0]).mean() > 0.3
+    assert np.abs(flow["together"][0]).mean() > 0.1
     np.testing.assert_array_equal(flow["together"][:1], flow["alone"])
     np.testing.assert_array_equal(flow["together"][1], 0)
 
@@ -75,15 +76,16 @@ from triton.compiler import ASTSource
 from tsn import tvl1_gpu as gpu, tvl1_kernels as kernels
 
 TILE = {"TX": gpu._TILE_X, "TY": gpu._TILE_Y}
-CONSTANTS = {
-    kernels.linearise: {**TILE, **gpu._LINEARISATION},
-    kernels.median: TILE,
-    kernels.iterate: {**TILE, "SECOND": True, **gpu._ITERATION},
-}
-NUMBERS = dict.fromkeys(("limit", "width", "height"), "i32")
+VARIANTS = [
+    (kernels.linearise, {**TILE, **gpu._LINEARISATION}),
+    (kernels.median, TILE),
+    (kernels.iterate, {**TILE, "SECOND": False, **gpu._ITERATION}),
+    (kernels.iterate, {**TILE, "SECOND": True, **gpu._ITERATION}),
+]
+NUMBERS = {"limit": "i64", "width": "i32", "height": "i32"}
 POINTERS = dict.fromkeys(("change", "next_change", "iterations"), "*i64")
 sizes = []
-for kernel, constants in CONSTANTS.items():
+for kernel, constants in VARIANTS:
     signature = {
         name: "constexpr" if name in constants else NUMBERS.get(name, POINTERS.get(name, "*fp32"))
         for name in kernel.arg_names

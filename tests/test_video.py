@@ -163,3 +163,22 @@ def test_reading_a_video_first_leaves_torch_its_own_blas(tmp_path: Path) -> None
         [sys.executable, "-c", program, path], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout.strip()) == (0, "27000000.0"), done.stderr
+
+
+@pytest.mark.parametrize("share", [0.1, 0.4])
+def test_a_hole_in_the_file_is_counted_and_a_large_one_refused(
+    tmp_path: Path, share: float
+) -> None:
+    path = tmp_path / "hole.avi"
+    write_video(path, smooth_frames(40, 64, 48), "MJPG")
+    data = bytearray(path.read_bytes())
+    hole = int(share * len(data))
+    data[len(data) // 3 : len(data) // 3 + hole] = bytes(hole)
+    path.write_bytes(data)
+    reader = FrameReader(path, 64, 48)
+    if share < 0.25:
+        assert len(list(reader)) == reader.num_frames < 40
+        assert reader.num_frames + reader.num_missing == 40
+    else:
+        with pytest.raises(VideoError, match=r"only \d+ of 40 frames can be decoded"):
+            list(reader)

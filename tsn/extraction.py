@@ -5,7 +5,6 @@ extraction repeats at most the videos it was working on, and a new video costs o
 of machines can fill a store, each with its share of the videos.
 """
 
-import faulthandler
 import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -38,15 +37,13 @@ from tsn.store import (
 )
 from tsn.streams import FramesConfig, Seat, Stream
 from tsn.video import Frame, FrameReader, VideoError, decord_version, quiet_decoding
+from tsn.watchdog import watched
 from tsn.worker_pool import Died, run_tasks
 
 logger = logging.getLogger(__name__)
 
 # What decides whether a finished video is accepted, not what is in its archive.
 _NOT_IN_KEY = ("min_frames", "max_quarantined")
-
-
-_SECONDS_TO_DECODE_A_FRAME = 120.0
 
 
 class ExtractionError(ValueError):
@@ -249,7 +246,7 @@ class _Task:
 
 
 def _compute(tasks: Sequence[_Task], seats: Sequence[Seat]) -> Iterator[tuple[_Task, StoredResult]]:
-    """Yield every task's result; a video that kills its process twice has a defect.
+    """Yield every task's result; a video that hangs or kills its process twice has a defect.
 
     The second attempt is made alone, as memory can be what was missing. Such a defect is not kept
     in the store: the next extraction tries again.
@@ -294,19 +291,6 @@ def _extract_video(task: _Task, seat: Seat) -> StoredResult:
     return result
 
 
-def _watched(frames: Iterator[Frame]) -> Iterator[Frame]:
-    """Yield `frames`; end the process when the decoder hangs, which cannot be stopped otherwise."""
-    while True:
-        faulthandler.dump_traceback_later(_SECONDS_TO_DECODE_A_FRAME, exit=True)
-        try:
-            frame = next(frames, None)
-        finally:
-            faulthandler.cancel_dump_traceback_later()
-        if frame is None:
-            return
-        yield frame
-
-
 def _write_entries(task: _Task, seat: Seat) -> StoredResult:
     stream, config = task.stream, task.config
     archive = stored_archive_path(task.store_dir, task.key)
@@ -314,9 +298,9 @@ def _write_entries(task: _Task, seat: Seat) -> StoredResult:
     num_unsupported = num_written = 0
 
     def frames() -> Iterator[Frame]:
-        for frame in _watched(iter(reader)):
-            if reader.num_frames > MAX_ENTRIES:
-                raise VideoError(task.video_path, f"more than {MAX_ENTRIES} frames; cut it up")
+        for frame in watched(iter(reader)):
+            if stream.num_entries(reader.num_frames) > MAX_ENTRIES:
+                raise VideoError(task.video_path, f"more than {MAX_ENTRIES} entries; cut it up")
             yield frame
 
     def pixels() -> Iterator[npt.NDArray[np.uint8]]:

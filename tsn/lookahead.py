@@ -1,7 +1,7 @@
 """Work done ahead of the one who asks for it, in threads, in order and never far ahead.
 
-Decoding, OpenCV, the compiled flow and JPEG encoding let go of Python's lock, so a video's next
-frames are decoded while this one's flow is computed and the last one's is written.
+Decoding, OpenCV, flow on either device and JPEG encoding let go of Python's lock, so a video's next
+frames are decoded while these ones' flow is computed and the last ones' is encoded.
 """
 
 from collections import deque

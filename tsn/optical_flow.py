@@ -6,8 +6,9 @@ Layout: frames (H, W, 3) uint8 BGR, gray (H, W) or (B, H, W) uint8, B pairs; flo
 (B, H, W, 2) float32, x then y, in pixels.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import cv2
 import numpy as np
@@ -17,7 +18,8 @@ Frame = npt.NDArray[np.uint8]
 Gray = npt.NDArray[np.uint8]
 Flow = npt.NDArray[np.float32]
 
-_GPU_BATCH = 128  # pairs; enough to fill a GPU from 80x64 up, 1.1 GB of its memory at 340x256
+_GPU_BATCH = 128  # pairs; enough to fill a GPU from 80x64 up
+_GPU_PIXELS = _GPU_BATCH * 340 * 256  # of all pairs at once: 1.1 GB of its memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +33,7 @@ class FlowEngine:
 
 def tvl1_on_cpu() -> FlowEngine:
     """Our TV-L1 (`tsn.tvl1`), on one core."""
-    from tsn.tvl1_cpu import tvl1_flow  # a GPU machine does without numba
+    from tsn.tvl1_cpu import tvl1_flow  # numba takes its time, and a GPU's worker does without
 
     return _one_by_one(tvl1_flow)
 
@@ -43,8 +45,14 @@ def tvl1_on_gpu(device: str) -> FlowEngine:
     from tsn.tvl1_gpu import tvl1_flow_batch
 
     def compute(gray0: Gray, gray1: Gray) -> Flow:
-        frames = (torch.from_numpy(gray).to(device) for gray in (gray0, gray1))
-        flow: Flow = tvl1_flow_batch(*frames).cpu().numpy()
+        at_once = max(1, _GPU_PIXELS // gray0[0].size)
+        starts = range(0, len(gray0), at_once)
+        return np.concatenate([part(g[i : i + at_once] for g in (gray0, gray1)) for i in starts])
+
+    def part(grays: Iterable[Gray]) -> Flow:
+        with torch.cuda.device(device):  # Triton launches on the current one, and per thread
+            frames = (torch.from_numpy(gray).to(device) for gray in grays)
+            flow: Flow = tvl1_flow_batch(*frames).cpu().numpy()
         return flow
 
     return FlowEngine(compute=compute, batch_size=_GPU_BATCH)
@@ -72,7 +80,8 @@ class _EngineRow:
 
 
 FLOW_ENGINES: dict[str, _EngineRow] = {
-    "tvl1": _EngineRow(on_cpu=tvl1_on_cpu, on_gpu=tvl1_on_gpu),
+    # Triton comes with torch where there is one, which is not on every platform with CUDA.
+    "tvl1": _EngineRow(on_cpu=tvl1_on_cpu, on_gpu=tvl1_on_gpu if find_spec("triton") else None),
     "opencv": _EngineRow(on_cpu=opencv_tvl1, on_gpu=None),
     "dis": _EngineRow(on_cpu=opencv_dis, on_gpu=None),
 }

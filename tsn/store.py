@@ -94,6 +94,8 @@ def put_result(root: Path, key: str, result: StoredResult) -> None:
     if not result.defect:
         damage = _archive_damage(archive, result)
         if damage:
+            if find_result(root, key):
+                return  # another machine computed it at the same time, and was the last
             raise ArchiveError(archive, damage)
         # Outputs are hard links to this file: writing into one would change the stored result.
         archive.chmod(_READ_ONLY)

@@ -146,7 +146,7 @@ def _flow_of_pairs(pairs: Iterator[_Pair], config: FlowConfig, seat: Seat) -> It
         pair, flow = result
         return Entry(flow_to_uint8(flow, config.bound), pair.supported)
 
-    return map_ahead(entry, flows(), seat.threads)
+    return map_ahead(entry, prefetch(flows(), engine.batch_size), seat.threads)
 
 
 def _batched(items: Iterable[T], size: int) -> Iterator[list[T]]:

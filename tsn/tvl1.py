@@ -37,7 +37,7 @@ INNER_ITERATIONS = 30
 OUTER_ITERATIONS = 10
 MEDIAN_SIZE = 5
 CHECK_EVERY = 2  # iterations between two looks at the change; the GPU path relies on 2
-GRADIENT_BLEND = 0.2  # share of the first frame's gradient
+GRADIENT_BLEND = 0.1  # share of the first frame's gradient
 
 LEAST_SIZE = 16  # pixels: no level of the pyramid is smaller, but for the frame itself
 CUBIC_A = -0.75  # the bicubic kernel's parameter, OpenCV's

@@ -19,6 +19,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Generic, TypeVar
 
+from tsn.watchdog import HUNG, PATIENCE_SECONDS
+
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
 Seat = TypeVar("Seat")
@@ -39,6 +41,8 @@ class Died:
     exit_code: int | None
 
     def __str__(self) -> str:
+        if self.exit_code == HUNG:
+            return f"was stuck for {PATIENCE_SECONDS:.0f} seconds"
         if self.exit_code is not None and self.exit_code < 0:
             return f"was killed by signal {-self.exit_code}"
         return f"exited with code {self.exit_code}"
