@@ -136,6 +136,12 @@ def test_a_record_that_does_not_fit_its_archive_is_refused(tmp_path: Path) -> No
         put_result(tmp_path, KEY, replace(result, num_entries=4))
 
 
+def test_the_same_video_computed_elsewhere_at_the_same_time_is_kept(tmp_path: Path) -> None:
+    result = put_archive(tmp_path)
+    put_result(tmp_path, KEY, replace(result, num_bytes=result.num_bytes + 9))
+    assert find_result(tmp_path, KEY) == result
+
+
 def test_sweep_removes_old_temporary_files_only(tmp_path: Path) -> None:
     put_archive(tmp_path)
     folder = stored_archive_path(tmp_path, KEY).parent

@@ -16,7 +16,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from tsn.archives import ArchiveError, count_entries
@@ -94,8 +94,9 @@ def put_result(root: Path, key: str, result: StoredResult) -> None:
     if not result.defect:
         damage = _archive_damage(archive, result)
         if damage:
-            if find_result(root, key):
-                return  # another machine computed it at the same time, and was the last
+            other = find_result(root, key)
+            if other and replace(other, num_bytes=result.num_bytes) == result:
+                return  # another machine made it at the same time; its bytes can be others
             raise ArchiveError(archive, damage)
         # Outputs are hard links to this file: writing into one would change the stored result.
         archive.chmod(_READ_ONLY)
