@@ -15,8 +15,7 @@ until the mean squared change of u is at most epsilon^2. A 5 x 5 median filters 
 iteration of every warp and after every INNER_ITERATIONS that did not end it.
 
 Numbers and discretisation are those of OpenCV's DualTVL1 (`optflow/src/tvl1flow.cpp`) but for three
-choices. Over Middlebury, the generated dataset and photographs moved by known flow, the first two
-take the error from OpenCV's down by a quarter (`benchmarks/optical_flow.py`):
+choices. The first two take a tenth off OpenCV's error (`benchmarks/optical_flow.py`):
 
 * the gradient blends that of both frames, as the authors' later version does (Wedel, Pock, Zach,
   Bischof, Cremers, *An improved algorithm for TV-L1 optical flow*, 2009, section 3: beta = 0.4);
