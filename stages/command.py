@@ -6,7 +6,8 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
@@ -52,6 +53,31 @@ def progress(
         dynamic_ncols=True,
         smoothing=0.1,
     )
+
+
+@contextmanager
+def byte_bars() -> Iterator[Callable[[str, int, int], None]]:
+    """What to tell a file's name, its bytes so far and in all: a bar for each on a terminal."""
+    bars: dict[str, tqdm[Any]] = {}
+
+    def report(name: str, have: int, total: int) -> None:
+        if name not in bars:
+            bars[name] = tqdm(
+                desc=name,
+                total=total or None,
+                initial=have,
+                unit="B",
+                unit_scale=True,
+                disable=None,
+                dynamic_ncols=True,
+            )
+        bars[name].update(have - bars[name].n)
+
+    try:
+        yield report
+    finally:
+        for bar in bars.values():
+            bar.close()
 
 
 def _end_with_parent() -> None:

@@ -15,8 +15,9 @@ def main(args: argparse.Namespace) -> None:
         params.load(), section, {name: source.config for name, source in SOURCES.items()}
     )
     with provenance.unchanged([section], []):
-        fetched = SOURCES[kind].fetch(config, args.videos, args.lists)
-        videos = list(command.progress(fetched, total=None, unit="video", text=args.dataset))
+        with command.byte_bars() as report:
+            fetched = SOURCES[kind].fetch(config, args.videos, args.lists, report)
+            videos = list(command.progress(fetched, total=None, unit="video", text=args.dataset))
         with args.checksums.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(("video", "bytes", "sha256"))

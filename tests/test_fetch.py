@@ -1,12 +1,17 @@
 """Downloads from a real server on this machine that misbehaves on request."""
 
+import errno
 import hashlib
 import re
+import ssl
 import threading
+import urllib.error
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -41,7 +46,10 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
                 self.send_error(416)
                 return
             self.send_response(206 if start else 200)
+            if start:
+                self.send_header("Content-Range", f"bytes {start}-{len(CONTENT) - 1}/*")
             self.send_header("Content-Length", str(len(CONTENT) - start))
+            self.send_header("ETag", '"the only one"')
             self.end_headers()
             self.wfile.write(CONTENT[start:][:length])
 
@@ -51,8 +59,41 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
         def drops(self, start: int) -> None:
             self.ranges(start, DROP_AFTER if start == 0 else None)
 
+        def drops_at_the_same_place(self, start: int) -> None:
+            self.ranges(start, max(0, DROP_AFTER - start))
+
         def drops_always(self, start: int) -> None:
             self.ranges(start, DROP_AFTER)
+
+        def changes(self, start: int) -> None:
+            """Another file at the second request, told by its ETag."""
+            content = CONTENT if len(server.requests) == 1 else CONTENT[::-1]
+            tag = f'"{hashlib.sha256(content).hexdigest()}"'
+            if self.headers.get("If-Range") != tag:
+                start = 0
+            self.send_response(206 if start else 200)
+            if start:
+                self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/*")
+            self.send_header("Content-Length", str(len(content) - start))
+            self.send_header("ETag", tag)
+            self.end_headers()
+            self.wfile.write(content[start:][: DROP_AFTER if len(server.requests) == 1 else None])
+
+        def other_range(self, start: int) -> None:
+            if not start:
+                self.ranges(0, DROP_AFTER)
+                return
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes 0-{len(CONTENT) - 1}/*")
+            self.send_header("Content-Length", str(len(CONTENT)))
+            self.end_headers()
+            self.wfile.write(CONTENT)
+
+        def promises_less(self, start: int) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(CONTENT) - 7))
+            self.end_headers()
+            self.wfile.write(CONTENT)
 
         def drops_a_chunk(self, start: int) -> None:
             self.protocol_version = "HTTP/1.1"
@@ -100,8 +141,10 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     thread.join()
 
 
-def download(server: Server, target: Path, *paths: str, sha256: str = SHA256) -> Path:
-    return fetch([f"{server.url}/{path}" for path in paths], target, sha256=sha256)
+def download(
+    server: Server, target: Path, *paths: str, sha256: str = SHA256, **options: Any
+) -> Path:
+    return fetch([f"{server.url}/{path}" for path in paths], target, sha256=sha256, **options)
 
 
 def test_file_arrives_below_folders_that_were_not_there(server: Server, tmp_path: Path) -> None:
@@ -136,12 +179,19 @@ def test_dropped_chunk_is_a_dropped_connection(server: Server, tmp_path: Path) -
     assert (tmp_path / "file").read_bytes() == CONTENT
 
 
+def test_a_host_is_asked_as_long_as_it_gives_more(server: Server, tmp_path: Path) -> None:
+    download(server, tmp_path / "file", "drops_always", attempts=1)
+    assert (tmp_path / "file").read_bytes() == CONTENT
+    assert len(server.requests) == 11
+
+
 def test_later_call_goes_on_after_the_attempts_ran_out(server: Server, tmp_path: Path) -> None:
-    with pytest.raises(FetchError, match="the connection ended after 100000 of"):
-        download(server, tmp_path / "file", "drops_always")
+    with pytest.raises(FetchError, match="the connection ended after 0 of"):
+        download(server, tmp_path / "file", "drops_at_the_same_place")
+    assert len(server.requests) == 4
     assert not (tmp_path / "file").exists()
     have = (tmp_path / "file.part").stat().st_size
-    assert have >= DROP_AFTER
+    assert have == DROP_AFTER
     download(server, tmp_path / "file", "ranges")
     assert (tmp_path / "file").read_bytes() == CONTENT
     assert server.requests[-1] == ("/ranges", f"bytes={have}-")
@@ -189,9 +239,107 @@ def test_wrong_checksum_is_refused_and_leaves_nothing(server: Server, tmp_path: 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_a_checksum_anything_is_accepted(server: Server, tmp_path: Path) -> None:
-    download(server, tmp_path / "file", "page", sha256="")
-    assert b"moved" in (tmp_path / "file").read_bytes()
+def test_without_a_checksum_a_page_is_still_no_file(server: Server, tmp_path: Path) -> None:
+    download(server, tmp_path / "file", "page", "ranges", sha256="")
+    assert (tmp_path / "file").read_bytes() == CONTENT
+
+
+def test_a_file_that_changes_between_two_attempts_is_begun_anew(
+    server: Server, tmp_path: Path
+) -> None:
+    download(server, tmp_path / "file", "changes", sha256="")
+    assert (tmp_path / "file").read_bytes() == CONTENT[::-1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+
+
+def test_without_a_checksum_no_mirror_continues_another(server: Server, tmp_path: Path) -> None:
+    target = tmp_path / "file"
+    download(server, target, "drops_at_the_same_place", "ranges", sha256="")
+    assert target.read_bytes() == CONTENT
+    assert server.requests[-1] == ("/ranges", None)
+
+
+def test_with_a_checksum_any_mirror_continues_another(server: Server, tmp_path: Path) -> None:
+    download(server, tmp_path / "file", "drops_at_the_same_place", "ranges")
+    assert server.requests[-1] == ("/ranges", f"bytes={DROP_AFTER}-")
+
+
+def test_an_answer_with_another_range_is_begun_anew_then_refused(
+    server: Server, tmp_path: Path
+) -> None:
+    with pytest.raises(FetchError, match="another range"):
+        download(server, tmp_path / "file", "other_range")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("path", "told"), [("ranges", "has 1024000"), ("promises_less", "has 10")])
+def test_a_file_of_another_size_is_not_even_downloaded(
+    server: Server, tmp_path: Path, path: str, told: str
+) -> None:
+    with pytest.raises(FetchError, match=rf"{told}\d* bytes, expected 77"):
+        download(server, tmp_path / "file", path, size=77)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_host_that_promises_less_than_the_file_has_is_found_out(
+    server: Server, tmp_path: Path
+) -> None:
+    with pytest.raises(FetchError, match="expected SHA-256"):
+        download(server, tmp_path / "file", "promises_less")
+
+
+def test_more_than_fits_on_the_disk_is_not_begun(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = type("usage", (), {"free": len(CONTENT) - 1})
+    monkeypatch.setattr("tsn.fetch.shutil.disk_usage", lambda path: usage)
+    with pytest.raises(FetchError, match=r"takes another 0\.0 GB, 0\.0 GB are free"):
+        download(server, tmp_path / "file", "ranges")
+
+
+def test_a_full_disk_keeps_what_came(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file.part").write_bytes(CONTENT[:1000])
+    report = Mock(side_effect=OSError(errno.ENOSPC, "No space left on device"))
+    with pytest.raises(FetchError, match=r"the disk is full; .* the next call continues"):
+        download(server, tmp_path / "file", "ranges", report=report)
+    assert len(server.requests) == 1
+    download(server, tmp_path / "file", "ranges")
+    assert (tmp_path / "file").read_bytes() == CONTENT
+
+
+def test_progress_is_reported_from_where_it_goes_on(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "file.part").write_bytes(CONTENT[:1000])
+    reports: list[tuple[int, int]] = []
+    download(
+        server,
+        tmp_path / "file",
+        "ranges",
+        report=lambda name, have, total: reports.append((have, total)),
+    )
+    assert reports[-1] == (len(CONTENT), len(CONTENT)) and reports[0][0] > 1000
+
+
+def test_a_broken_certificate_is_borne_where_the_checksum_decides(
+    server: Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    urlopen = tsn.fetch.urllib.request.urlopen
+
+    def strict(*arguments: Any, context: Any = None, **options: Any) -> Any:
+        if context is None:
+            raise urllib.error.URLError(ssl.SSLCertVerificationError("no issuer certificate"))
+        return urlopen(*arguments, **options)
+
+    monkeypatch.setattr(tsn.fetch.urllib.request, "urlopen", strict)
+    with pytest.raises(FetchError, match="no issuer certificate"):
+        download(server, tmp_path / "file", "ranges", sha256=SHA256[:8])
+    download(server, tmp_path / "file", "ranges")
+    assert (tmp_path / "file").read_bytes() == CONTENT
+    assert "checked by SHA-256 alone" in caplog.text
 
 
 def test_failure_says_what_every_mirror_answered(server: Server, tmp_path: Path) -> None:
@@ -199,7 +347,7 @@ def test_failure_says_what_every_mirror_answered(server: Server, tmp_path: Path)
         download(server, tmp_path / "file", "missing", "page")
     text = str(refusal.value)
     assert re.search(r"/missing: HTTP Error 404", text)
-    assert re.search(r"/page: expected SHA-256", text)
+    assert re.search(r"/page: answered with a web page", text)
     assert str(tmp_path / "file") in text
     assert text.endswith("put the file there by hand")
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from tsn.atomic import copy_file
 from tsn.folder import (
     FolderConfig,
     SourceError,
     checksum_rows,
-    copy_file,
     fetch_folder,
     folder_videos,
 )

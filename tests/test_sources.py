@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tsn.distribution import DistributionConfig
+from tsn.fetch import no_report
 from tsn.folder import FolderConfig, folder_videos
 from tsn.sources import SOURCES
 from tsn.synthetic import SyntheticConfig
@@ -22,15 +24,17 @@ SYNTHETIC = SyntheticConfig(
 
 @pytest.mark.parametrize("kind", SOURCES)
 def test_every_source_yields_the_videos_it_writes(tmp_path: Path, kind: str) -> None:
-    source = tmp_path / "in/A/a.mp4"
-    source.parent.mkdir(parents=True)
-    source.write_bytes(b"abc")
+    for path in ("videos/A/a.mp4", "lists/list.txt"):
+        source = tmp_path / "in" / path
+        source.parent.mkdir(parents=True)
+        source.write_bytes(b"abc")
     configs = {
         "synthetic": SYNTHETIC,
-        "folder": FolderConfig(videos=str(tmp_path / "in"), lists=""),
+        "folder": FolderConfig(videos=str(tmp_path / "in/videos"), lists=""),
+        "distribution": DistributionConfig(folder=str(tmp_path / "in"), videos=(), lists=()),
     }
     row = SOURCES[kind]
     assert isinstance(configs[kind], row.config)
-    videos = list(row.fetch(configs[kind], tmp_path / "videos", tmp_path / "lists"))
+    videos = list(row.fetch(configs[kind], tmp_path / "videos", tmp_path / "lists", no_report))
     assert sorted(videos) == folder_videos(tmp_path / "videos")
     assert (tmp_path / "lists").is_dir()

@@ -1,6 +1,8 @@
 """Files that are complete or absent, whenever a process is killed."""
 
+import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,3 +22,18 @@ def atomic_path(path: Path) -> Iterator[Path]:
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file, complete or absent."""
+    with atomic_path(target) as temporary:
+        shutil.copyfile(source, temporary)
+
+
+def link_file(source: Path, target: Path) -> None:
+    """Put a file at another place, too: by a hard link, or a copy where none is possible."""
+    with atomic_path(target) as temporary:
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)

@@ -1,12 +1,11 @@
 """Videos in a folder, laid out as `<class>/<clip>`; a video's id is that path."""
 
 import hashlib
-import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tsn.atomic import atomic_path
+from tsn.atomic import copy_file
 
 
 class SourceError(ValueError):
@@ -21,8 +20,10 @@ class FolderConfig:
     lists: str
 
 
-def fetch_folder(config: FolderConfig, videos: Path, lists: Path) -> Iterator[str]:
-    """Copies the clips (and list files) and yields each video id."""
+def fetch_folder(
+    config: FolderConfig, videos: Path, lists: Path, put: Callable[[Path, Path], None] = copy_file
+) -> Iterator[str]:
+    """Copies the clips (and list files), or links them, and yields each video id."""
     source = Path(config.videos)
     clips = folder_videos(source)
     lists.mkdir(parents=True, exist_ok=True)
@@ -30,7 +31,7 @@ def fetch_folder(config: FolderConfig, videos: Path, lists: Path) -> Iterator[st
         for path in _list_files(Path(config.lists)):
             copy_file(path, lists / path.name)
     for video in clips:
-        copy_file(source / video, videos / video)
+        put(source / video, videos / video)
         yield video
 
 
@@ -59,12 +60,6 @@ def checksum_rows(folder: Path, videos: list[str]) -> Iterator[tuple[str, int, s
         with (folder / video).open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         yield video, (folder / video).stat().st_size, digest
-
-
-def copy_file(source: Path, target: Path) -> None:
-    """A copy, complete or absent."""
-    with atomic_path(target) as temporary:
-        shutil.copyfile(source, temporary)
 
 
 def _list_files(folder: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Where a dataset's videos come from: a folder on this machine, or the generator.
+"""Where a dataset's videos come from: the network, a folder on this machine, or the generator.
 
 Videos are laid out as `<class>/<clip>`; their lists, where there are any, as files of one folder.
 """
@@ -8,25 +8,36 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tsn.distribution import DistributionConfig, fetch_distribution
+from tsn.fetch import Report
 from tsn.folder import FolderConfig, fetch_folder
 from tsn.synthetic import SyntheticConfig, write_clips, write_lists
 
 
-def fetch_synthetic(config: SyntheticConfig, videos: Path, lists: Path) -> Iterator[str]:
+def fetch_synthetic(config: SyntheticConfig, videos: Path, lists: Path, _: Report) -> Iterator[str]:
     """Renders the built-in dataset and yields each video id."""
     write_lists(config, lists)
     yield from write_clips(config, videos)
 
 
+def fetch_own(config: FolderConfig, videos: Path, lists: Path, _: Report) -> Iterator[str]:
+    """Copies one's own clips and yields each video id."""
+    yield from fetch_folder(config, videos, lists)
+
+
 @dataclass(frozen=True)
 class Source:
-    """A kind of source: its configuration and the generator (config, videos, lists) of ids."""
+    """A kind of source: its configuration and the generator (config, videos, lists, report) of ids.
+
+    `report` is told of downloads.
+    """
 
     config: type
-    fetch: Callable[[Any, Path, Path], Iterator[str]]
+    fetch: Callable[[Any, Path, Path, Report], Iterator[str]]
 
 
 SOURCES = {
     "synthetic": Source(SyntheticConfig, fetch_synthetic),
-    "folder": Source(FolderConfig, fetch_folder),
+    "folder": Source(FolderConfig, fetch_own),
+    "distribution": Source(DistributionConfig, fetch_distribution),
 }

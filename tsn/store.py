@@ -12,15 +12,13 @@ or, for a video that cannot be used, a record alone: a bad video is not tried tw
 import hashlib
 import json
 import logging
-import os
-import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from tsn.archives import ArchiveError, count_entries
-from tsn.atomic import TEMPORARY_SUFFIX, atomic_path
+from tsn.atomic import TEMPORARY_SUFFIX, atomic_path, link_file
 
 logger = logging.getLogger(__name__)
 
@@ -106,12 +104,7 @@ def put_result(root: Path, key: str, result: StoredResult) -> None:
 
 def link_archive(root: Path, key: str, destination: Path) -> None:
     """Put the archive of a key at `destination`: a hard link, or a copy where none is possible."""
-    archive = stored_archive_path(root, key)
-    with atomic_path(destination) as temporary:
-        try:
-            os.link(archive, temporary)
-        except OSError:
-            shutil.copyfile(archive, temporary)
+    link_file(stored_archive_path(root, key), destination)
 
 
 def sweep_store(root: Path) -> None:
