@@ -25,11 +25,14 @@ ROOT = Path(__file__).resolve().parents[1]
 @flow(name="fill-shard", flow_run_name="{dataset} {modality} {shard}")
 def fill_shard(dataset: str, modality: str, shard: str, workspace: Path = Path()) -> None:
     """Computes shard `i/n` of a dataset's stream into the workspace's store."""
-    videos = f"data/{dataset}/videos"
     run_stage(
         "fill",
         workspace.resolve(),
-        ["--dataset", dataset, "--modality", modality, "--videos", videos, "--shard", shard],
+        [
+            *("--dataset", dataset, "--modality", modality, "--shard", shard),
+            *("--videos", f"data/{dataset}/videos"),
+            *("--list", f"data/{dataset}/splits/videos.txt"),
+        ],
     )
 
 

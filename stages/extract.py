@@ -12,7 +12,7 @@ from stages import command, params, provenance
 from stages.machine import Machine, count_cores, count_gpus
 from tsn.archives import OK, write_manifest
 from tsn.extraction import Extracted, extract_stream
-from tsn.folder import folder_videos
+from tsn.lists import read_names
 from tsn.modality import modality
 from tsn.streams import STREAMS, FramesConfig, Seat, uses_gpu
 from tsn.worker_pool import WorkerError
@@ -26,10 +26,10 @@ def main(args: argparse.Namespace) -> None:
     stream = STREAMS[modality(args.modality).stream]
     config = params.section(content, section, stream.config_class)
     seats = choose_seats(config, params.section(content, "machine", Machine))
-    videos = folder_videos(args.videos)
+    videos = read_names(args.list)
     text = f"extract {args.dataset} {args.modality}"
     worker_code = Path("tsn").glob("tvl1*.py")  # which this process does not import
-    with provenance.unchanged([section], [args.videos, *worker_code]):
+    with provenance.unchanged([section], [args.videos, args.list, *worker_code]):
         extraction = extract_stream(stream, config, args.videos, videos, args.out, STORE, seats)
         records = follow(extraction, len(videos), text)
         write_manifest([record.row for record in records], args.out)
@@ -81,5 +81,6 @@ if __name__ == "__main__":
     parser.add_argument("--dataset", required=True, help="a recipe of params.yaml")
     parser.add_argument("--modality", required=True, help="rgb, rgb_diff, flow or warped_flow")
     parser.add_argument("--videos", required=True, type=Path, help="folder of <class>/<clip>")
+    parser.add_argument("--list", required=True, type=Path, help="the videos to take, one a line")
     parser.add_argument("--out", required=True, type=Path, help="out: archives and manifest.csv")
     command.run(parser, main)

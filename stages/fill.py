@@ -14,7 +14,7 @@ from stages.extract import STORE, choose_seats, follow, summary
 from stages.machine import Machine
 from tsn.archives import QUARANTINED
 from tsn.extraction import fill_store, shard_of
-from tsn.folder import folder_videos
+from tsn.lists import read_names
 from tsn.modality import modality
 from tsn.streams import STREAMS
 
@@ -26,7 +26,7 @@ def main(args: argparse.Namespace) -> None:
     config = params.section(content, section, stream.config_class)
     seats = choose_seats(config, params.section(content, "machine", Machine))
     index, count = args.shard
-    videos = shard_of(folder_videos(args.videos), index, count)
+    videos = shard_of(read_names(args.list), index, count)
     text = f"fill {args.dataset} {args.modality} {index}/{count}"
     if not videos:
         print(f"{text}: no videos in this share")
@@ -53,6 +53,7 @@ if __name__ == "__main__":
     parser.add_argument("--dataset", required=True, help="a recipe of params.yaml")
     parser.add_argument("--modality", required=True, help="rgb, rgb_diff, flow or warped_flow")
     parser.add_argument("--videos", required=True, type=Path, help="folder of <class>/<clip>")
+    parser.add_argument("--list", required=True, type=Path, help="the videos to take, one a line")
     parser.add_argument("--shard", required=True, type=shard, metavar="i/n", help="which share")
     parser.add_argument("--store", type=Path, default=STORE, help=f"default: {STORE}")
     command.run(parser, main)

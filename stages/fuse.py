@@ -12,9 +12,9 @@ import pandas as pd
 from stages import command, figures, params, provenance, tracking
 from stages.results import Accuracy, load_split
 from tsn.fusion import FusionConfig, common_videos, fuse, refuse_other_scores
+from tsn.lists import ListedVideo, read_list
 from tsn.metrics import Scores, accuracy, confusion_matrix, per_class_accuracy
 from tsn.score_file import VideoScores, load_scores
-from tsn.splits import ListedVideo, read_list
 
 
 def main(args: argparse.Namespace) -> None:

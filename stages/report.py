@@ -9,7 +9,7 @@ import pandas as pd
 
 from stages import command, figures, params, provenance, results, tracking
 from stages.results import Accuracy, Figure
-from tsn.splits import read_classes, read_list
+from tsn.lists import read_list, read_names
 
 LOOK = "look.png"  # of the stage of that name
 Splits = Mapping[int, Mapping[str, Accuracy]]
@@ -117,7 +117,7 @@ def training_log(plots: Path, name: str) -> pd.DataFrame:
 
 def facts(lists: Path) -> dict[str, str]:
     """What the lists say about the dataset."""
-    classes = read_classes(lists / "classes.txt")
+    classes = read_names(lists / "classes.txt")
     folders = sorted((p for p in lists.iterdir() if p.is_dir()), key=lambda p: int(p.name))
     splits = [(read_list(p / "train.csv"), read_list(p / "test.csv")) for p in folders]
     videos = {listed.video for sides in splits for side in sides for listed in side}

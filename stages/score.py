@@ -10,12 +10,12 @@ import torch
 from stages import command, params, provenance, tracking
 from stages.machine import Machine, choose_device
 from tsn.checkpoint import load_model, refuse_other_cell
+from tsn.lists import read_list, read_names
 from tsn.metrics import accuracy
 from tsn.modality import modality
 from tsn.score_file import VideoScores, load_scores, save_scores
 from tsn.scoring import ScoringConfig, score_videos, video_scores
 from tsn.snippets import TestingSnippets, listed_clips
-from tsn.splits import read_classes, read_list
 
 
 def main(args: argparse.Namespace) -> None:
@@ -26,7 +26,7 @@ def main(args: argparse.Namespace) -> None:
     row = modality(args.modality)
     text = f"score {args.dataset} split {args.split} {args.modality}"
     with provenance.unchanged([section], [args.classes, args.list, args.stream, args.model]):
-        classes = read_classes(args.classes)
+        classes = read_names(args.classes)
         device = choose_device(machine)
         network, card = load_model(args.model)
         refuse_other_cell(card, args.dataset, args.split, args.modality, classes, args.model)

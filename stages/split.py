@@ -6,7 +6,8 @@ from pathlib import Path
 
 from stages import command, params, provenance
 from tsn.folder import folder_videos
-from tsn.splits import SplitConfig, split_lists, write_splits
+from tsn.lists import write_splits
+from tsn.splits import SplitConfig, split_lists
 
 
 def main(args: argparse.Namespace) -> None:

@@ -22,12 +22,12 @@ from tsn.checkpoint import (
     load_initial,
     save_model,
 )
+from tsn.lists import read_list, read_names
 from tsn.modality import Modality, modality
 from tsn.network import TemporalSegmentNetwork, build_network, load_initial_weights
 from tsn.pictures import input_sheet
 from tsn.snippets import Clip, TrainingSnippets, listed_clips
 from tsn.solver import micro_batches
-from tsn.splits import read_classes, read_list
 from tsn.training import TrainingConfig, network_optimizer, train
 
 PICTURED_VIDEOS = 6
@@ -41,7 +41,7 @@ def main(args: argparse.Namespace) -> None:
     inputs = [args.classes, args.list, args.stream, args.init]
     with provenance.unchanged([section], inputs):
         row = modality(args.modality)
-        classes = read_classes(args.classes)
+        classes = read_names(args.classes)
         clips, dropped = listed_clips(read_list(args.list), args.stream, row)
         for video, reason in dropped.items():
             print(f"left out {video}: {reason}")

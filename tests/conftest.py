@@ -10,11 +10,11 @@ import numpy.typing as npt
 import pytest
 
 from tsn.archives import OK, ManifestRow, archive_path, write_archive, write_manifest
+from tsn.lists import ListedVideo
 from tsn.modality import modality
 from tsn.network import LearningRateMultipliers, NetworkConfig
 from tsn.snippets import Augmentation, TrainingSnippets, listed_clips
 from tsn.solver import SolverConfig
-from tsn.splits import ListedVideo
 from tsn.training import TrainingConfig
 
 Entries = npt.NDArray[np.uint8]

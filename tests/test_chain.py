@@ -314,9 +314,9 @@ def test_a_broken_video_is_named_and_stops_the_extraction(workspace: Path, tmp_p
     content = broken.read_bytes()
     broken.unlink()  # DVC's links are read-only
     broken.write_bytes(content[: len(content) // 2])
-    done = stage(
-        workspace, "extract", "--modality", "rgb", "--videos", videos, "--out", tmp_path / "out"
-    )
+    names = workspace / "data/synthetic/splits/videos.txt"
+    paths = ["--videos", videos, "--list", names, "--out", tmp_path / "out"]
+    done = stage(workspace, "extract", "--modality", "rgb", *paths)
     assert done.returncode == 1
     assert f"{broken.relative_to(videos)}: " in done.stderr
     assert "max_quarantined allows 0" in done.stderr

@@ -10,8 +10,8 @@ import pytest
 
 from stages.fuse import left_out, load_cells, measure, refuse_foreign, run_key
 from tsn.fusion import FusionConfig
+from tsn.lists import ListedVideo
 from tsn.score_file import ScoreError, VideoScores, save_scores
-from tsn.splits import ListedVideo
 
 RGB = VideoScores(
     dataset="d",

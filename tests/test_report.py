@@ -4,7 +4,7 @@ from pathlib import Path
 
 from stages.report import facts, run_key
 from stages.results import Accuracy
-from tsn.splits import ListedVideo, SplitLists, write_splits
+from tsn.lists import ListedVideo, SplitLists, write_splits
 
 ROW = Accuracy(mean_class_accuracy=0.5, top1=0.5, top5=1.0, by_tag={})
 

@@ -9,10 +9,10 @@ import torch
 from tsn import crops as geometry
 from tsn import sampling, scoring
 from tsn.archives import read_entries
+from tsn.lists import ListedVideo
 from tsn.modality import modality
 from tsn.network import NetworkConfig, TemporalSegmentNetwork, build_network
 from tsn.snippets import Clip, TestingSnippets, listed_clips
-from tsn.splits import ListedVideo
 
 NUM_SNIPPETS, SIZE = 3, 32
 FLOW = modality("flow")

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 from tsn import sampling, snippets
 from tsn.archives import OK, QUARANTINED, ManifestRow, write_manifest
 from tsn.crops import Box
+from tsn.lists import ListedVideo
 from tsn.modality import MODALITIES, Modality, modality
 from tsn.snippets import (
     Augmentation,
@@ -20,7 +21,6 @@ from tsn.snippets import (
     listed_clips,
     read_snippet,
 )
-from tsn.splits import ListedVideo
 
 HEIGHT, WIDTH, SIZE = 40, 48, 32
 LENGTHS = {"a/one.avi": 30, "a/two.avi": 24, "b/three.avi": 6, "b/four.avi": 18}

@@ -7,6 +7,7 @@ import pytest
 from tsn.distribution import DistributionConfig
 from tsn.fetch import no_report
 from tsn.folder import FolderConfig, folder_videos
+from tsn.listing import CsvConfig
 from tsn.sources import SOURCES
 from tsn.synthetic import SyntheticConfig
 
@@ -31,8 +32,10 @@ def test_every_source_yields_the_videos_it_writes(tmp_path: Path, kind: str) -> 
     configs = {
         "synthetic": SYNTHETIC,
         "folder": FolderConfig(videos=str(tmp_path / "in/videos"), lists=""),
+        "csv": CsvConfig(file=str(tmp_path / "in/own.csv"), root=str(tmp_path / "in")),
         "distribution": DistributionConfig(folder=str(tmp_path / "in"), videos=(), lists=()),
     }
+    (tmp_path / "in/own.csv").write_text("path,label\nvideos/A/a.mp4,A\n")
     row = SOURCES[kind]
     assert isinstance(configs[kind], row.config)
     videos = list(row.fetch(configs[kind], tmp_path / "videos", tmp_path / "lists", no_report))

@@ -2,19 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tsn.splits import (
-    ListedVideo,
-    SplitConfig,
-    SplitError,
-    SplitLists,
-    read_classes,
-    read_list,
-    split_lists,
-    write_splits,
-)
+from tsn.lists import ListedVideo, SplitError, SplitLists, read_list, read_names, write_splits
+from tsn.splits import Counts, SplitConfig, split_lists
 
 UCF101_GROUPS = r"_g(\d+)_c"
 # Class order is the list's, not the alphabet's; UCF101 spells this clip unlike its folder.
@@ -27,10 +20,21 @@ ODD = "#1_A_Walk_(_Part_[2]_);_me&you!_50%_it's~@+x_walk_f_nm_np1_ba_bad_0.avi"
 
 
 def config(
-    list_format: str, *, group_pattern: str = "", splits: int = 1, classes: tuple[str, ...] = ()
+    list_format: str,
+    *,
+    group_pattern: str = "",
+    splits: int = 1,
+    classes: tuple[str, ...] = (),
+    clips_per_class: int = 0,
+    counts: Counts | None = None,
 ) -> SplitConfig:
     return SplitConfig(
-        format=list_format, group_pattern=group_pattern, splits=splits, classes=classes
+        format=list_format,
+        group_pattern=group_pattern,
+        splits=splits,
+        classes=classes,
+        clips_per_class=clips_per_class,
+        counts=counts,
     )
 
 
@@ -59,7 +63,7 @@ def ucf101_lists(
     )
 
 
-def split_ucf101(folder: Path, **changes: tuple[str, ...]) -> SplitLists:
+def split_ucf101(folder: Path, **changes: Any) -> SplitLists:
     chosen = config("ucf101", group_pattern=UCF101_GROUPS, **changes)
     return split_lists(UCF101_VIDEOS, folder, chosen)
 
@@ -278,7 +282,7 @@ def test_written_lists_come_back(tmp_path: Path) -> None:
     chosen = config("folder", splits=2)
     lists = split_lists([*OWN_VIDEOS, *odd], tmp_path, chosen)
     write_splits(lists, tmp_path / "splits")
-    assert read_classes(tmp_path / "splits/classes.txt") == ("a", "b", "c")
+    assert read_names(tmp_path / "splits/classes.txt") == ("a", "b", "c")
     for split in (1, 2):
         folder = tmp_path / "splits" / str(split)
         assert tuple(read_list(folder / "train.csv")) == lists.train[split]
@@ -306,3 +310,77 @@ def test_bad_config_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         config(list_format, group_pattern=group_pattern, splits=splits)
+
+
+def test_a_video_spelled_in_other_capitals_is_found(tmp_path: Path) -> None:
+    ucf101_lists(tmp_path)
+    renamed = [v.replace("HandstandPushups/", "HandStandPushups/") for v in UCF101_VIDEOS]
+    lists = split_lists(renamed, tmp_path, config("ucf101", group_pattern=UCF101_GROUPS))
+    assert lists.classes == ("YoYo", "HandstandPushups")  # as the list spells it
+    assert {v.video.split("/")[0] for v in lists.train[1]} == {"YoYo", "HandStandPushups"}
+    assert lists.videos == sorted(renamed)
+    both = [*UCF101_VIDEOS[:3], *renamed[3:], *(v.upper() for v in renamed[3:])]
+    with pytest.raises(SplitError, match="no such video: HandstandPushups"):
+        split_lists(both, tmp_path, config("ucf101", group_pattern=UCF101_GROUPS))
+
+
+def test_other_counts_than_the_datasets_are_refused(tmp_path: Path) -> None:
+    ucf101_lists(tmp_path)
+    whole = Counts(videos=6, train=(4,), test=(2,))
+    assert split_ucf101(tmp_path, counts=whole) == split_ucf101(tmp_path)
+    part = split_ucf101(tmp_path, counts=whole, classes=("YoYo",))  # counted before restricting
+    assert len(part.videos) == 3
+    with pytest.raises(SplitError, match="6 videos, the dataset has 13320"):
+        split_ucf101(tmp_path, counts=Counts(videos=13320, train=(4,), test=(2,)))
+    with pytest.raises(SplitError, match=r"split 1 lists 4 videos .* and 2 .* has 4 and 3"):
+        split_ucf101(tmp_path, counts=Counts(videos=6, train=(4,), test=(3,)))
+    with pytest.raises(ValueError, match="counts has lists of other than 2 splits"):
+        config("ucf101", splits=2, counts=whole)
+
+
+def test_fewer_clips_of_a_class_are_of_as_many_groups_as_can_be(tmp_path: Path) -> None:
+    videos = [f"{c}/g{g}_c{i}.avi" for c in "ab" for g in range(1, 7) for i in range(1, 4)]
+    for count, expected in (
+        (3, ["g2_c1", "g4_c1", "g6_c1"]),
+        (6, [f"g{g}_c1" for g in range(1, 7)]),
+        (8, [*(f"g{g}_c1" for g in range(1, 7)), "g2_c2", "g5_c2"]),
+        (99, [f"g{g}_c{i}" for g in range(1, 7) for i in range(1, 4)]),
+    ):
+        chosen = config("folder", group_pattern=r"g(\d)", splits=3, clips_per_class=count)
+        lists = split_lists(videos, tmp_path, chosen)
+        assert lists.videos == sorted(f"{c}/{clip}.avi" for c in "ab" for clip in expected)
+        assert all(len(lists.test[k]) + len(lists.train[k]) == len(lists.videos) for k in (1, 2, 3))
+    too_few = config("folder", group_pattern=r"g(\d)", splits=3, clips_per_class=1)
+    with pytest.raises(SplitError, match=r"no .* video of: a, b"):
+        split_lists(videos, tmp_path, too_few)
+    with pytest.raises(ValueError, match="clips_per_class is -1"):
+        config("folder", clips_per_class=-1)
+
+
+def clips_csv(folder: Path, rows: Sequence[tuple[str, str, str]]) -> Path:
+    lines = ["video,group,split", *(",".join(row) for row in rows)]
+    (folder / "clips.csv").write_text("".join(f"{line}\n" for line in lines))
+    return folder
+
+
+def test_ones_own_groups_keep_leakage_out(tmp_path: Path) -> None:
+    rows = [(f"{c}/{n}.mp4", f"person{n % 3}", "") for c in "ab" for n in range(6)]
+    lists = split_lists([r[0] for r in rows], clips_csv(tmp_path, rows), config("csv", splits=3))
+    assert [sorted({v.group for v in lists.test[k]}) for k in (1, 2, 3)] == [
+        ["person0"],
+        ["person1"],
+        ["person2"],
+    ]
+
+
+def test_ones_own_split_is_taken(tmp_path: Path) -> None:
+    rows = [(f"{c}/{n}.mp4", "", "test" if n == 2 else "train") for c in "ab" for n in range(3)]
+    videos = [r[0] for r in rows]
+    lists = split_lists(videos, clips_csv(tmp_path, rows), config("csv"))
+    assert [v.video for v in lists.test[1]] == ["a/2.mp4", "b/2.mp4"]
+    assert len(lists.train[1]) == 4
+    with pytest.raises(SplitError, match="`splits` is 1 then"):
+        split_lists(videos, tmp_path, config("csv", splits=2))
+    clips_csv(tmp_path, [(v, "the same", side) for v, _, side in rows])
+    with pytest.raises(SplitError, match=r"clips\.csv line 4: group the same of a is in train too"):
+        split_lists(videos, tmp_path, config("csv"))

@@ -17,9 +17,9 @@ from torch.utils.data import Dataset
 
 from tsn.archives import MANIFEST, OK, archive_path, read_entries, read_manifest
 from tsn.crops import Box, testing_crops, training_box
+from tsn.lists import ListedVideo
 from tsn.modality import Modality
 from tsn.sampling import testing_starts, training_starts
-from tsn.splits import ListedVideo
 
 Entries = npt.NDArray[np.uint8]
 

@@ -11,6 +11,7 @@ from typing import Any
 from tsn.distribution import DistributionConfig, fetch_distribution
 from tsn.fetch import Report
 from tsn.folder import FolderConfig, fetch_folder
+from tsn.listing import CsvConfig, fetch_listed
 from tsn.synthetic import SyntheticConfig, write_clips, write_lists
 
 
@@ -23,6 +24,11 @@ def fetch_synthetic(config: SyntheticConfig, videos: Path, lists: Path, _: Repor
 def fetch_own(config: FolderConfig, videos: Path, lists: Path, _: Report) -> Iterator[str]:
     """Copies one's own clips and yields each video id."""
     yield from fetch_folder(config, videos, lists)
+
+
+def fetch_from_csv(config: CsvConfig, videos: Path, lists: Path, _: Report) -> Iterator[str]:
+    """Copies the clips that a CSV file lists and yields each video id."""
+    yield from fetch_listed(config, videos, lists)
 
 
 @dataclass(frozen=True)
@@ -39,5 +45,6 @@ class Source:
 SOURCES = {
     "synthetic": Source(SyntheticConfig, fetch_synthetic),
     "folder": Source(FolderConfig, fetch_own),
+    "csv": Source(CsvConfig, fetch_from_csv),
     "distribution": Source(DistributionConfig, fetch_distribution),
 }

@@ -1,4 +1,4 @@
-"""Train and test lists: the official formats, and leave-groups-out splits of one's own videos.
+"""Train and test lists: the official formats, one's own, and leave-groups-out splits.
 
 A list format is a row of `LIST_FORMATS`: a function (videos, lists folder, config) -> SplitLists.
 Videos are ids `<class>/<file name>`; labels are positions in the class list.
@@ -9,30 +9,20 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 
-from tsn.atomic import atomic_path
-
-COLUMNS = ("video", "label", "group", "tags")
-
-
-@dataclass(frozen=True)
-class ListedVideo:
-    """A line of a split list. Tags are free words that results can be broken down by."""
-
-    video: str
-    label: int
-    group: str
-    tags: tuple[str, ...]
+from tsn.lists import ListedVideo, SplitError, SplitLists, words
 
 
 @dataclass(frozen=True, kw_only=True)
-class SplitLists:
-    """Class names in label order, and per split its training and test videos."""
+class Counts:
+    """How many videos the whole dataset has, and the lists of every split, in order."""
 
-    classes: tuple[str, ...]
-    train: dict[int, tuple[ListedVideo, ...]]
-    test: dict[int, tuple[ListedVideo, ...]]
+    videos: int
+    train: tuple[int, ...]
+    test: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,14 +34,22 @@ class SplitConfig:
         (a person, a scene) never stand on both sides of a split. Empty: every clip by itself.
     splits: how many splits there are.
     classes: keep only these classes, in this order of the official list; empty keeps all.
+    clips_per_class: keep only so many clips of a class, of as many groups as can be; 0 keeps all.
+    counts: what the dataset must have before anything is left out; null: whatever it has.
     """
 
     format: str
     group_pattern: str
     splits: int
     classes: tuple[str, ...]
+    clips_per_class: int
+    counts: Counts | None
 
     def __post_init__(self) -> None:
+        if self.clips_per_class < 0:
+            raise ValueError(f"clips_per_class is {self.clips_per_class}, expected 0 (all) or more")
+        if self.counts and not len(self.counts.train) == len(self.counts.test) == self.splits:
+            raise ValueError(f"counts has lists of other than {self.splits} splits")
         if self.format not in LIST_FORMATS:
             raise ValueError(f"unknown format {self.format!r}; one of: {', '.join(LIST_FORMATS)}")
         if self.splits < 1:
@@ -64,51 +62,21 @@ class SplitConfig:
             raise ValueError(f"group_pattern takes exactly one (group), got {self.group_pattern!r}")
 
 
-class SplitError(ValueError):
-    """A list that cannot be used as it is."""
-
-
 def split_lists(videos: Sequence[str], lists: Path, config: SplitConfig) -> SplitLists:
     """The splits of a dataset whose videos are `videos`, checked.
 
-    SplitError, with file and line, for an unknown class, a listed video that is not there, a video
-    listed twice or in both train and test, a group on both sides, a class without training clips.
+    A list that spells a video in other capitals than the file means that file. SplitError, with
+    file and line, for an unknown class, a listed video that is not there, a video listed twice or
+    in both train and test, a group on both sides, a class without training clips, and for other
+    counts than `config.counts`.
     """
+    if config.counts and len(videos) != config.counts.videos:
+        raise SplitError(
+            f"{len(videos)} videos, the dataset has {config.counts.videos}: fetch it again, or set "
+            "`counts` to null if this is what you want"
+        )
     tags = _read_tags(lists / "tags.csv")
     return LIST_FORMATS[config.format](sorted(videos), lists, config, tags)
-
-
-def write_splits(lists: SplitLists, folder: Path) -> None:
-    """`classes.txt`, and `<k>/train.csv`, `<k>/test.csv` for every split."""
-    with atomic_path(folder / "classes.txt") as temporary:
-        temporary.write_text("".join(f"{name}\n" for name in lists.classes), encoding="utf-8")
-    for split in lists.train:
-        for side, listed in (("train", lists.train[split]), ("test", lists.test[split])):
-            with (
-                atomic_path(folder / str(split) / f"{side}.csv") as temporary,
-                temporary.open("w", newline="", encoding="utf-8") as file,
-            ):
-                writer = csv.writer(file, lineterminator="\n")
-                writer.writerow(COLUMNS)
-                for video in listed:
-                    writer.writerow((video.video, video.label, video.group, ";".join(video.tags)))
-
-
-def read_classes(path: Path) -> tuple[str, ...]:
-    """Class names in label order."""
-    return tuple(path.read_text(encoding="utf-8").splitlines())
-
-
-def read_list(path: Path) -> list[ListedVideo]:
-    """A list written by `write_splits`."""
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    if rows and tuple(rows[0]) != COLUMNS:
-        raise SplitError(f"{path}: expected the columns {','.join(COLUMNS)}, got {list(rows[0])}")
-    return [
-        ListedVideo(row["video"], int(row["label"]), row["group"], _words(row["tags"]))
-        for row in rows
-    ]
 
 
 # -- formats ----------------------------------------------------------------------------------
@@ -139,7 +107,8 @@ def _ucf101(videos: Sequence[str], lists: Path, config: SplitConfig, tags: Tags)
             out[split] = [
                 _without_number(line, names) for line in _lines(lists / f"{side}list{split:02}.txt")
             ]
-    return _assemble(videos, names, train, test, config, tags, lists / "classInd.txt")
+    group_of = partial(_group, config=config)
+    return _assemble(videos, names, train, test, config, tags, lists / "classInd.txt", group_of)
 
 
 def _numbered_classes(path: Path) -> list[str]:
@@ -178,7 +147,7 @@ def _hmdb51(videos: Sequence[str], lists: Path, config: SplitConfig, tags: Tags)
     test: dict[int, list[_Line]] = defaultdict(list)
     sides = {"0": None, "1": train, "2": test}
     for split in range(1, config.splits + 1):
-        for name in _chosen_classes(names, config):
+        for name in names:
             for line in _lines(lists / f"{name}_test_split{split}.txt"):
                 clip, _, code = line.video.rpartition(" ")
                 if code not in sides:
@@ -186,15 +155,54 @@ def _hmdb51(videos: Sequence[str], lists: Path, config: SplitConfig, tags: Tags)
                 side = sides[code]
                 if side is not None:
                     side[split].append(_Line(line.file, line.number, f"{name}/{clip.strip()}"))
-    return _assemble(videos, names, train, test, config, tags, lists)
+    group_of = partial(_group, config=config)
+    return _assemble(videos, names, train, test, config, tags, lists, group_of)
 
 
 def _folder(videos: Sequence[str], _lists: Path, config: SplitConfig, tags: Tags) -> SplitLists:
     """Leave-groups-out: the sorted groups are dealt to the splits; a split tests on its own."""
+    return _leave_groups_out(videos, config, tags, partial(_group, config=config))
+
+
+def _csv(videos: Sequence[str], lists: Path, config: SplitConfig, tags: Tags) -> SplitLists:
+    """clips.csv with columns video, group and split: the one split it says, or leave-groups-out."""
+    path = lists / "clips.csv"
+    groups: dict[str, str] = {}
+    sides: dict[str, list[_Line]] = {"train": [], "test": []}
+    for line in _csv_rows(path):
+        groups[line.video] = line.row["group"] or _group(line.video, config)
+        if line.row["split"]:
+            sides[line.row["split"]].append(_Line(path, line.number, line.video))
+    if not any(sides.values()):
+        return _leave_groups_out(videos, config, tags, groups.__getitem__)
+    if config.splits != 1:
+        raise SplitError(f"{path} says which clips are train and test: `splits` is 1 then")
+    names = sorted({video.split("/")[0] for video in videos})
+    train, test = {1: sides["train"]}, {1: sides["test"]}
+    return _assemble(videos, names, train, test, config, tags, path, groups.__getitem__)
+
+
+@dataclass(frozen=True)
+class _CsvRow:
+    number: int
+    video: str
+    row: Mapping[str, str]
+
+
+def _csv_rows(path: Path) -> list[_CsvRow]:
+    if not path.is_file():
+        raise SplitError(f"{path}: no such list; a source of kind csv writes it")
+    with path.open(newline="", encoding="utf-8") as file:
+        return [_CsvRow(n, row["video"], row) for n, row in enumerate(csv.DictReader(file), 2)]
+
+
+def _leave_groups_out(
+    videos: Sequence[str], config: SplitConfig, tags: Tags, group_of: Callable[[str], str]
+) -> SplitLists:
     names = sorted({video.split("/")[0] for video in videos})
     classes = _chosen_classes(names, config)
     chosen = [video for video in videos if video.split("/")[0] in classes]
-    groups = sorted({_group(video, config) for video in chosen})
+    groups = sorted({group_of(video) for video in chosen})
     if len(groups) < max(config.splits, 2):
         raise SplitError(
             f"{config.splits} leave-groups-out splits need as many groups (and two at least); "
@@ -205,13 +213,18 @@ def _folder(videos: Sequence[str], _lists: Path, config: SplitConfig, tags: Tags
     test: dict[int, list[_Line]] = defaultdict(list)
     for split in range(1, config.splits + 1):
         for number, video in enumerate(chosen, 1):
-            side = test if fold[_group(video, config)] == split else train
+            side = test if fold[group_of(video)] == split else train
             side[split].append(_Line(Path("videos"), number, video))
-    return _assemble(videos, names, train, test, config, tags, Path("videos"))
+    return _assemble(videos, names, train, test, config, tags, Path("videos"), group_of)
 
 
 Format = Callable[[Sequence[str], Path, SplitConfig, Tags], SplitLists]
-LIST_FORMATS: dict[str, Format] = {"ucf101": _ucf101, "hmdb51": _hmdb51, "folder": _folder}
+LIST_FORMATS: dict[str, Format] = {
+    "ucf101": _ucf101,
+    "hmdb51": _hmdb51,
+    "folder": _folder,
+    "csv": _csv,
+}
 
 
 # -- checks -----------------------------------------------------------------------------------
@@ -220,15 +233,16 @@ LIST_FORMATS: dict[str, Format] = {"ucf101": _ucf101, "hmdb51": _hmdb51, "folder
 def _assemble(
     videos: Sequence[str],
     names: Sequence[str],
-    train: Mapping[int, Iterable[_Line]],
-    test: Mapping[int, Iterable[_Line]],
+    train: Mapping[int, Sequence[_Line]],
+    test: Mapping[int, Sequence[_Line]],
     config: SplitConfig,
     tags: Tags,
     class_source: Path,
+    group_of: Callable[[str], str],
 ) -> SplitLists:
-    present = frozenset(videos)
     folders = sorted({video.split("/")[0] for video in videos})
     classes = _chosen_classes(names, config)
+    spelled = _Spelling(videos)
 
     def side(lines: Iterable[_Line]) -> dict[str, tuple[_Line, ListedVideo]]:
         listed: dict[str, tuple[_Line, ListedVideo]] = {}
@@ -241,29 +255,88 @@ def _assemble(
                 )
             if name not in classes:
                 continue  # the recipe keeps fewer classes than the list
-            if line.video not in present:
-                raise line.error(f"no such video: {line.video}")
-            if line.video in listed:
-                first = listed[line.video][0].number
-                raise line.error(f"{line.video} is listed twice, first in line {first}")
-            listed[line.video] = (
-                line,
-                ListedVideo(
-                    line.video,
-                    classes.index(name),
-                    _group(line.video, config),
-                    tags.get(line.video, ()),
-                ),
-            )
+            video = spelled.find(line)
+            if video in listed:
+                first = listed[video][0].number
+                raise line.error(f"{video} is listed twice, first in line {first}")
+            label, group = classes.index(name), group_of(video)
+            listed[video] = (line, ListedVideo(video, label, group, tags.get(video, ())))
         return listed
 
-    out_train, out_test = {}, {}
+    sides = {}
     for split in range(1, config.splits + 1):
-        training, testing = side(train[split]), side(test[split])
+        _refuse_other_counts(split, train[split], test[split], config, class_source)
+        sides[split] = side(train[split]), side(test[split])
+    everyone = [row for both in sides.values() for one in both for _, row in one.values()]
+    kept = _kept(everyone, config.clips_per_class)
+    out_train, out_test = {}, {}
+    for split, both in sides.items():
+        training, testing = ({v: row for v, row in one.items() if v in kept} for one in both)
         _refuse_leaks(split, classes, training, testing)
         out_train[split] = tuple(listed for _, listed in training.values())
         out_test[split] = tuple(listed for _, listed in testing.values())
     return SplitLists(classes=classes, train=out_train, test=out_test)
+
+
+class _Spelling:
+    """Finds the file that a list means: UCF101 writes HandstandPushups in two ways."""
+
+    def __init__(self, videos: Sequence[str]) -> None:
+        self._videos = frozenset(videos)
+        self._folded: dict[str, list[str]] = defaultdict(list)
+        for video in videos:
+            self._folded[video.casefold()].append(video)
+
+    def find(self, line: _Line) -> str:
+        if line.video in self._videos:
+            return line.video
+        found = self._folded[line.video.casefold()]
+        if len(found) != 1:
+            raise line.error(f"no such video: {line.video}")
+        return found[0]
+
+
+def _refuse_other_counts(
+    split: int,
+    train: Sequence[_Line],
+    test: Sequence[_Line],
+    config: SplitConfig,
+    class_source: Path,
+) -> None:
+    if config.counts is None:
+        return
+    expected = config.counts.train[split - 1], config.counts.test[split - 1]
+    if (len(train), len(test)) != expected:
+        raise SplitError(
+            f"{class_source.parent}: split {split} lists {len(train)} videos for training and "
+            f"{len(test)} for the test, the dataset has {expected[0]} and {expected[1]}: fetch the "
+            "lists again"
+        )
+
+
+def _kept(listed: Iterable[ListedVideo], clips_per_class: int) -> set[str]:
+    """The videos of all lists that stay when a class keeps so many; 0: all."""
+    by_class: dict[int, dict[str, str]] = defaultdict(dict)
+    for video in listed:
+        by_class[video.label][video.video] = video.group
+    return {
+        video
+        for groups in by_class.values()
+        for video in _spread(groups, clips_per_class or len(groups))
+    }
+
+
+def _spread(groups: Mapping[str, str], count: int) -> list[str]:
+    """`count` videos of {video: group}: of as many groups as can be, evenly over their order."""
+    of_group: dict[str, list[str]] = defaultdict(list)
+    for video in sorted(groups):
+        of_group[groups[video]].append(video)
+    chosen: list[str] = []
+    for turn in zip_longest(*(of_group[group] for group in sorted(of_group))):
+        offered = [video for video in turn if video is not None]
+        left = min(count - len(chosen), len(offered))
+        chosen += [offered[(2 * i + 1) * len(offered) // (2 * left)] for i in range(left)]
+    return chosen
 
 
 def _refuse_leaks(
@@ -334,8 +407,4 @@ def _read_tags(path: Path) -> Tags:
         reader = csv.DictReader(file)
         if not {"video", "tags"} <= set(reader.fieldnames or ()):
             raise SplitError(f"{path}: expected the columns video,tags, got {reader.fieldnames}")
-        return {row["video"]: _words(row["tags"]) for row in reader}
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(word for word in text.split(";") if word)
+        return {row["video"]: words(row["tags"]) for row in reader}

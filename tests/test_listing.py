@@ -1,0 +1,84 @@
+"""Videos that a CSV file lists: names, groups, and every line that cannot be used."""
+
+from pathlib import Path
+
+import pytest
+
+from tsn.folder import SourceError, folder_videos
+from tsn.listing import CsvConfig, fetch_listed
+
+CLIPS = ("phone/IMG_1.MOV", "tablet/IMG_1.MOV", "phone/Best! (1) [x];&'é.mp4")
+
+
+def fetch(root: Path, text: str, encoding: str = "utf-8") -> list[str]:
+    for clip in CLIPS:
+        (root / "in" / clip).parent.mkdir(parents=True, exist_ok=True)
+        (root / "in" / clip).write_bytes(clip.encode())
+    (root / "own.csv").write_text(text, encoding=encoding)
+    config = CsvConfig(file=str(root / "own.csv"), root=str(root / "in"))
+    return list(fetch_listed(config, root / "videos", root / "lists"))
+
+
+def test_clips_go_to_their_labels_and_keep_apart(tmp_path: Path) -> None:
+    text = "label,path,group\nwave,phone/IMG_1.MOV,ann\nwave,tablet/IMG_1.MOV,bob\n"
+    text += '"hop, skip","phone/Best! (1) [x];&\'é.mp4",ann\n'
+    videos = fetch(tmp_path, text, "utf-8-sig")
+    assert videos == [
+        "hop, skip/Best! (1) [x];&'é.mp4",
+        "wave/phone_IMG_1.MOV",
+        "wave/tablet_IMG_1.MOV",
+    ]
+    assert folder_videos(tmp_path / "videos") == videos
+    assert (tmp_path / "videos/wave/tablet_IMG_1.MOV").read_bytes() == b"tablet/IMG_1.MOV"
+    assert (tmp_path / "lists/clips.csv").read_text().splitlines() == [
+        "video,group,split",
+        '"hop, skip/Best! (1) [x];&\'é.mp4",ann,',
+        "wave/phone_IMG_1.MOV,ann,",
+        "wave/tablet_IMG_1.MOV,bob,",
+    ]
+
+
+def test_a_name_that_only_one_clip_has_stays(tmp_path: Path) -> None:
+    text = f"path,label,split\n{CLIPS[0]},wave,train\n{tmp_path / 'in' / CLIPS[1]},hop,test\n"
+    assert fetch(tmp_path, text) == ["hop/IMG_1.MOV", "wave/IMG_1.MOV"]
+    assert (tmp_path / "lists/clips.csv").read_text().endswith("wave/IMG_1.MOV,,train\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "columns none, expected path, label"),
+        ("path;label\na;b\n", "columns path;label, expected .* separated by commas"),
+        ("path,label,colour\na,b,c\n", "columns path, label, colour"),
+        ("path,label\n", "lists no videos"),
+        (
+            "path,label\nphone/IMG_1.MOV,wave\nnowhere.mp4,wave\n",
+            "line 3: no such video: .*nowhere",
+        ),
+        ("path,label\n,wave\n", "line 2: no such video"),
+        ("path,label\nphone/IMG_1.MOV,\n", "line 2: label ''"),
+        ("path,label\nphone/IMG_1.MOV,../x\n", "line 2: label '../x'"),
+        ("path,label\nphone/IMG_1.MOV\n", "line 2: has more or fewer values"),
+        ("path,label\nphone/IMG_1.MOV,a,b\n", "line 2: has more or fewer values"),
+        ("path,label,split\nphone/IMG_1.MOV,a,dev\n", "line 2: split 'dev', expected train"),
+        (
+            "path,label,split\nphone/IMG_1.MOV,a,test\ntablet/IMG_1.MOV,a,\n",
+            "some lines have a split and some have none",
+        ),
+        (
+            "path,label\nphone/IMG_1.MOV,a\nphone/../phone/IMG_1.MOV,a\n",
+            "line 3: .* is the clip of line 2",
+        ),
+    ],
+)
+def test_what_cannot_be_used_is_named(tmp_path: Path, text: str, reason: str) -> None:
+    with pytest.raises(SourceError, match=reason):
+        fetch(tmp_path, text)
+    assert not (tmp_path / "videos").exists()
+
+
+def test_a_missing_or_foreign_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"none\.csv: no such file"):
+        next(fetch_listed(CsvConfig(file="none.csv", root=""), tmp_path, tmp_path))
+    with pytest.raises(SourceError, match="not CSV in UTF-8"):
+        fetch(tmp_path, "path,label\nphone/IMG_1.MOV,Übung\n", "latin-1")
