@@ -338,23 +338,33 @@ def test_other_counts_than_the_datasets_are_refused(tmp_path: Path) -> None:
         config("ucf101", splits=2, counts=whole)
 
 
-def test_fewer_clips_of_a_class_are_of_as_many_groups_as_can_be(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("count", "train", "test"),
+    [
+        # a third of the 18 clips of a class is tested: groups 1 and 4 in split 1
+        (2, ["g5_c1"], ["g4_c1"]),
+        (3, ["g3_c1", "g6_c1"], ["g4_c1"]),
+        (6, ["g2_c1", "g3_c1", "g5_c1", "g6_c1"], ["g1_c1", "g4_c1"]),
+        (8, ["g2_c1", "g3_c1", "g5_c1", "g5_c2", "g6_c1"], ["g1_c1", "g4_c1", "g4_c2"]),
+    ],
+)
+def test_fewer_clips_of_a_class_are_of_as_many_groups_as_can_be(
+    tmp_path: Path, count: int, train: list[str], test: list[str]
+) -> None:
     videos = [f"{c}/g{g}_c{i}.avi" for c in "ab" for g in range(1, 7) for i in range(1, 4)]
-    for count, expected in (
-        (3, ["g2_c1", "g4_c1", "g6_c1"]),
-        (6, [f"g{g}_c1" for g in range(1, 7)]),
-        (8, [*(f"g{g}_c1" for g in range(1, 7)), "g2_c2", "g5_c2"]),
-        (99, [f"g{g}_c{i}" for g in range(1, 7) for i in range(1, 4)]),
-    ):
-        chosen = config("folder", group_pattern=r"g(\d)", splits=3, clips_per_class=count)
-        lists = split_lists(videos, tmp_path, chosen)
-        assert lists.videos == sorted(f"{c}/{clip}.avi" for c in "ab" for clip in expected)
-        assert all(len(lists.test[k]) + len(lists.train[k]) == len(lists.videos) for k in (1, 2, 3))
-    too_few = config("folder", group_pattern=r"g(\d)", splits=3, clips_per_class=1)
-    with pytest.raises(SplitError, match=r"no .* video of: a, b"):
-        split_lists(videos, tmp_path, too_few)
-    with pytest.raises(ValueError, match="clips_per_class is -1"):
-        config("folder", clips_per_class=-1)
+    chosen = config("folder", group_pattern=r"g(\d)", splits=3, clips_per_class=count)
+    lists = split_lists(videos, tmp_path, chosen)
+    for side, expected in ((lists.train, train), (lists.test, test)):
+        assert [row.video for row in side[1]] == [f"{c}/{e}.avi" for c in "ab" for e in expected]
+        assert all(len(side[split]) == 2 * len(expected) for split in (2, 3))
+
+
+def test_more_clips_than_there_are_keep_all(tmp_path: Path) -> None:
+    ucf101_lists(tmp_path)
+    assert split_ucf101(tmp_path, clips_per_class=99) == split_ucf101(tmp_path)
+    for bad in (1, -1):
+        with pytest.raises(ValueError, match=f"clips_per_class is {bad}"):
+            config("folder", clips_per_class=bad)
 
 
 def clips_csv(folder: Path, rows: Sequence[tuple[str, str, str]]) -> Path:

@@ -34,7 +34,8 @@ class SplitConfig:
         (a person, a scene) never stand on both sides of a split. Empty: every clip by itself.
     splits: how many splits there are.
     classes: keep only these classes, in this order of the official list; empty keeps all.
-    clips_per_class: keep only so many clips of a class, of as many groups as can be; 0 keeps all.
+    clips_per_class: keep only so many clips of a class in every split, training and test at their
+        shares, of as many groups as can be; 0 keeps all.
     counts: what the dataset must have before anything is left out; null: whatever it has.
     """
 
@@ -46,8 +47,10 @@ class SplitConfig:
     counts: Counts | None
 
     def __post_init__(self) -> None:
-        if self.clips_per_class < 0:
-            raise ValueError(f"clips_per_class is {self.clips_per_class}, expected 0 (all) or more")
+        if self.clips_per_class < 0 or self.clips_per_class == 1:
+            raise ValueError(
+                f"clips_per_class is {self.clips_per_class}, expected 2 or more, or 0 for all"
+            )
         if self.counts and not len(self.counts.train) == len(self.counts.test) == self.splits:
             raise ValueError(f"counts has lists of other than {self.splits} splits")
         if self.format not in LIST_FORMATS:
@@ -263,18 +266,16 @@ def _assemble(
             listed[video] = (line, ListedVideo(video, label, group, tags.get(video, ())))
         return listed
 
-    sides = {}
+    out_train, out_test = {}, {}
     for split in range(1, config.splits + 1):
         _refuse_other_counts(split, train[split], test[split], config, class_source)
-        sides[split] = side(train[split]), side(test[split])
-    everyone = [row for both in sides.values() for one in both for _, row in one.values()]
-    kept = _kept(everyone, config.clips_per_class)
-    out_train, out_test = {}, {}
-    for split, both in sides.items():
-        training, testing = ({v: row for v, row in one.items() if v in kept} for one in both)
+        training, testing = side(train[split]), side(test[split])
         _refuse_leaks(split, classes, training, testing)
-        out_train[split] = tuple(listed for _, listed in training.values())
-        out_test[split] = tuple(listed for _, listed in testing.values())
+        out_train[split], out_test[split] = _fewer(
+            [row for _, row in training.values()],
+            [row for _, row in testing.values()],
+            config.clips_per_class,
+        )
     return SplitLists(classes=classes, train=out_train, test=out_test)
 
 
@@ -314,25 +315,31 @@ def _refuse_other_counts(
         )
 
 
-def _kept(listed: Iterable[ListedVideo], clips_per_class: int) -> set[str]:
-    """The videos of all lists that stay when a class keeps so many; 0: all."""
-    by_class: dict[int, dict[str, str]] = defaultdict(dict)
-    for video in listed:
-        by_class[video.label][video.video] = video.group
-    return {
-        video
-        for groups in by_class.values()
-        for video in _spread(groups, clips_per_class or len(groups))
-    }
+def _fewer(
+    train: Sequence[ListedVideo], test: Sequence[ListedVideo], clips_per_class: int
+) -> tuple[tuple[ListedVideo, ...], tuple[ListedVideo, ...]]:
+    """Both lists with so many clips of each class, at their shares and in their order; 0: all."""
+    if not clips_per_class:
+        return tuple(train), tuple(test)
+    kept: set[str] = set()
+    for label in {row.label for row in train}:
+        sides = [[row for row in side if row.label == label] for side in (train, test)]
+        num_clips = sum(map(len, sides))
+        num_test = max(1, round(clips_per_class * len(sides[1]) / num_clips))
+        num_train = max(1, clips_per_class - num_test)
+        for side, count in zip(sides, (num_train, num_test), strict=True):
+            groups = defaultdict(list)
+            for row in sorted(side, key=lambda row: (row.group, row.video)):
+                groups[row.group].append(row.video)
+            kept |= set(_spread(list(groups.values()), count))
+    train, test = ([row for row in side if row.video in kept] for side in (train, test))
+    return tuple(train), tuple(test)
 
 
-def _spread(groups: Mapping[str, str], count: int) -> list[str]:
-    """`count` videos of {video: group}: of as many groups as can be, evenly over their order."""
-    of_group: dict[str, list[str]] = defaultdict(list)
-    for video in sorted(groups):
-        of_group[groups[video]].append(video)
+def _spread(groups: Sequence[Sequence[str]], count: int) -> list[str]:
+    """`count` videos: one of every group in turn, of too many groups evenly over their order."""
     chosen: list[str] = []
-    for turn in zip_longest(*(of_group[group] for group in sorted(of_group))):
+    for turn in zip_longest(*groups):
         offered = [video for video in turn if video is not None]
         left = min(count - len(chosen), len(offered))
         chosen += [offered[(2 * i + 1) * len(offered) // (2 * left)] for i in range(left)]
