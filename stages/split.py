@@ -1,21 +1,48 @@
-"""split: the train and test lists of every split, checked against the videos that are there."""
+"""split: the train and test lists of every split, checked, and what their videos are like.
+
+Test videos that are trained on under another name (the same bytes, or the same scene in another
+group) are found, listed in leaks.csv and kept or dropped as the recipe says. Where they are kept,
+test videos are tagged, so that accuracy is told with and without them.
+"""
 
 import argparse
+import csv
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from stages import command, params, provenance
+from stages.machine import Machine
 from tsn.folder import folder_videos
-from tsn.lists import write_splits
+from tsn.leakage import DROP, SAME_BYTES, Leak, drop_leaks, find_leaks, tag_leaks, write_leaks
+from tsn.lists import SplitLists, write_splits
 from tsn.splits import SplitConfig, split_lists
+from tsn.survey import Facts, survey, write_facts
+from tsn.worker_pool import WorkerError
+
+CACHE = Path(".tsn/survey")  # below DVC: a video is looked at once
 
 
 def main(args: argparse.Namespace) -> None:
     section = f"recipes.{args.dataset}.split"
-    config = params.section(params.load(), section, SplitConfig)
-    with provenance.unchanged([section], [args.videos, args.lists]):
+    content = params.load()
+    config = params.section(content, section, SplitConfig)
+    workers = params.section(content, "machine", Machine).workers
+    with provenance.unchanged([section], [args.videos, args.lists, args.checksums]):
         lists = split_lists(folder_videos(args.videos), args.lists, config)
+        digests = read_digests(args.checksums, lists.videos)
+        text = f"look at {args.dataset}"
+        seen = survey(args.videos, digests, CACHE, workers)
+        try:
+            facts = dict(command.progress(seen, total=len(digests), unit="video", text=text))
+        except WorkerError as error:
+            raise OSError(f"{error}\nWhat was looked at is kept: run it again") from error
+        leaks = leaks_of(lists, digests, facts)
+        lists = without_leaks(lists, leaks) if config.leaks == DROP else with_tags(lists, leaks)
         write_splits(lists, args.out)
+        write_facts(args.out / "survey.csv", facts)
+        write_leaks(args.out / "leaks.csv", leaks)
     print(f"{args.dataset}: {len(lists.classes)} classes")
     for split, train in lists.train.items():
         sizes = Counter(video.label for video in train)
@@ -23,6 +50,47 @@ def main(args: argparse.Namespace) -> None:
             f"  split {split}: {len(train)} train, {len(lists.test[split])} test; "
             f"{min(sizes.values())} to {max(sizes.values())} training clips a class"
         )
+        if leaks[split]:
+            print(f"    {describe(leaks[split], config.leaks)}")
+    unreadable = [video for video, row in facts.items() if row.defect]
+    for video in sorted(unreadable):
+        print(f"  cannot be read: {video}: {facts[video].defect}")
+
+
+def read_digests(checksums: Path, videos: Sequence[str]) -> dict[str, str]:
+    """The SHA-256 of each of the videos, as `download` wrote them."""
+    with checksums.open(newline="", encoding="utf-8") as file:
+        digests = {row["video"]: row["sha256"] for row in csv.DictReader(file)}
+    return {video: digests[video] for video in videos}
+
+
+def leaks_of(
+    lists: SplitLists, digests: Mapping[str, str], facts: Mapping[str, Facts]
+) -> dict[int, list[Leak]]:
+    """The leaks of every split."""
+    hashes = {video: row.hashes for video, row in facts.items()}
+    return {k: find_leaks(lists.train[k], lists.test[k], digests, hashes) for k in lists.train}
+
+
+def without_leaks(lists: SplitLists, leaks: Mapping[int, Sequence[Leak]]) -> SplitLists:
+    """The lists without the training videos that are tested."""
+    return replace(lists, train={k: drop_leaks(lists.train[k], leaks[k]) for k in lists.train})
+
+
+def with_tags(lists: SplitLists, leaks: Mapping[int, Sequence[Leak]]) -> SplitLists:
+    """The lists with leaked test videos told from the others."""
+    return replace(lists, test={k: tag_leaks(lists.test[k], leaks[k]) for k in lists.test})
+
+
+def describe(leaks: Sequence[Leak], treatment: str) -> str:
+    """A line on the leaks of a split."""
+    same = sorted({(leak.test, leak.train) for leak in leaks if leak.kind == SAME_BYTES})
+    tested, trained = len({leak.test for leak in leaks}), len({leak.train for leak in leaks})
+    example = f", {len(same)} of them the same bytes ({' = '.join(same[0])})" if same else ""
+    return (
+        f"test videos that show the same scene as training videos: {tested} (as {trained}), "
+        f"{treatment}, in leaks.csv{example}"
+    )
 
 
 if __name__ == "__main__":
@@ -30,5 +98,6 @@ if __name__ == "__main__":
     parser.add_argument("--dataset", required=True, help="a recipe of params.yaml")
     parser.add_argument("--videos", required=True, type=Path, help="folder of <class>/<clip>")
     parser.add_argument("--lists", required=True, type=Path, help="folder of the dataset's lists")
-    parser.add_argument("--out", required=True, type=Path, help="out: classes.txt and <k>/*.csv")
+    parser.add_argument("--checksums", required=True, type=Path, help="video,bytes,sha256")
+    parser.add_argument("--out", required=True, type=Path, help="out: classes.txt, <k>/*.csv, ...")
     command.run(parser, main)

@@ -35,6 +35,7 @@ def config(
         classes=classes,
         clips_per_class=clips_per_class,
         counts=counts,
+        leaks="keep",
     )
 
 

@@ -13,6 +13,7 @@ from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 
+from tsn.leakage import DROP, KEEP
 from tsn.lists import ListedVideo, SplitError, SplitLists, words
 
 
@@ -37,6 +38,7 @@ class SplitConfig:
     clips_per_class: keep only so many clips of a class in every split, training and test at their
         shares, of as many groups as can be; 0 keeps all.
     counts: what the dataset must have before anything is left out; null: whatever it has.
+    leaks: keep or drop training videos that are in the test list, too, under another name.
     """
 
     format: str
@@ -45,8 +47,11 @@ class SplitConfig:
     classes: tuple[str, ...]
     clips_per_class: int
     counts: Counts | None
+    leaks: str
 
     def __post_init__(self) -> None:
+        if self.leaks not in (KEEP, DROP):
+            raise ValueError(f"leaks is {self.leaks!r}, expected {KEEP} or {DROP}")
         if self.clips_per_class < 0 or self.clips_per_class == 1:
             raise ValueError(
                 f"clips_per_class is {self.clips_per_class}, expected 2 or more, or 0 for all"

@@ -10,12 +10,13 @@ decord reads every video. Three of its habits would silently change a dataset an
 Layout: a frame is (H, W, 3) uint8, BGR.
 """
 
+import math
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -69,6 +70,31 @@ class FrameReader:
         if self.num_frames < _LEAST_DECODED_FRACTION * promised:
             raise VideoError(path, f"only {self.num_frames} of {promised} frames can be decoded")
         self.num_missing = promised - self.num_frames
+
+
+class Glance(NamedTuple):
+    """A few frames of a video in their own size, (H, W, 3) BGR, how many the file counts, and how
+    many of them it shows a second (0: unknown)."""
+
+    frames: list[Frame]
+    num_frames: int
+    frames_per_second: float
+
+
+def glance(path: Path, positions: Sequence[float]) -> Glance:
+    """Return the frames at `positions`, in [0, 1), without decoding the whole video.
+
+    Raises VideoError for one that is no video or damaged there.
+    """
+    decord = import_decord()
+    reader = _open(path)
+    try:
+        rate = float(reader.get_avg_fps())
+        frames = [reader[int(position * len(reader))].asnumpy() for position in positions]
+    except (decord.DECORDError, decord.DECORDLimitReachedError, IndexError, RuntimeError) as error:
+        raise VideoError(path, f"damaged video: {_decord_reason(error, path)}") from error
+    rate = rate if math.isfinite(rate) and rate > 0 else 0.0
+    return Glance([np.ascontiguousarray(_to_bgr(f)) for f in frames], len(reader), rate)
 
 
 def import_decord() -> Any:

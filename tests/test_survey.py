@@ -1,0 +1,99 @@
+"""The survey of real videos: facts, fingerprints, the cache, and what cannot be read."""
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from test_video import write_video
+
+from tsn.folder import checksum_rows
+from tsn.survey import Facts, difference_hash, survey, write_facts
+from tsn.video import Frame
+
+
+def digests(folder: Path) -> dict[str, str]:
+    videos = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.*"))
+    return {video: digest for video, _, digest in checksum_rows(folder, videos)}
+
+
+def vivid_frames(count: int, width: int, height: int) -> list[Frame]:
+    """Frames of large light and dark spots, none like another."""
+    rng = np.random.default_rng(5)
+    frames = []
+    for _ in range(count):
+        spots = cv2.resize(rng.random((4, 5)), (width, height), interpolation=cv2.INTER_CUBIC)
+        gray = cv2.normalize(spots, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
+        frames.append(np.asarray(cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR), dtype=np.uint8))
+    return frames
+
+
+@pytest.fixture
+def videos(tmp_path: Path) -> Path:
+    folder = tmp_path / "videos"
+    (folder / "a").mkdir(parents=True)
+    write_video(folder / "a/1.avi", vivid_frames(20, 64, 48), "MJPG")
+    (folder / "a/copy.avi").write_bytes((folder / "a/1.avi").read_bytes())
+    write_video(folder / "a/narrow.mp4", vivid_frames(10, 96, 48), "mp4v")
+    (folder / "a/broken.avi").write_bytes(b"no video")
+    return folder
+
+
+def test_facts_of_real_videos(tmp_path: Path, videos: Path) -> None:
+    facts = dict(survey(videos, digests(videos), tmp_path / "cache", workers=2))
+    seen = {
+        video: (row.width, row.height, row.frames, row.frames_per_second, bool(row.defect))
+        for video, row in facts.items()
+    }
+    assert seen == {
+        "a/1.avi": (64, 48, 20, 25.0, False),
+        "a/copy.avi": (64, 48, 20, 25.0, False),
+        "a/narrow.mp4": (96, 48, 10, 25.0, False),
+        "a/broken.avi": (0, 0, 0, 0.0, True),
+    }
+    assert facts["a/1.avi"].seconds == 0.8 and facts["a/broken.avi"].seconds == 0.0
+    assert facts["a/1.avi"].hashes == facts["a/copy.avi"].hashes
+    frames = vivid_frames(20, 64, 48)
+    for digest, index in zip(facts["a/1.avi"].hashes, (2, 7, 12), strict=True):
+        assert different_bits(digest, difference_hash(frames[index])) <= 4
+    write_facts(tmp_path / "survey.csv", facts)
+    lines = (tmp_path / "survey.csv").read_text().splitlines()
+    assert lines[0] == "video,width,height,frames_per_second,frames,seconds,defect"
+    assert lines[1] == "a/1.avi,64,48,25.0,20,0.8,"
+    assert lines[2].startswith('a/broken.avi,0,0,0.0,0,0.0,"not a video file')
+
+
+def different_bits(one: str, other: str) -> int:
+    return (int(one, 16) ^ int(other, 16)).bit_count()
+
+
+def test_a_video_is_looked_at_once_whatever_it_is_called(tmp_path: Path, videos: Path) -> None:
+    first = dict(survey(videos, digests(videos), tmp_path / "cache", workers=1))
+    known = digests(videos)
+    for path in videos.rglob("*.*"):
+        os.truncate(path, 0)
+    renamed = {f"b/{video}": digest for video, digest in known.items()}
+    again = dict(survey(videos, renamed, tmp_path / "cache", workers=1))
+    assert again == {f"b/{video}": row for video, row in first.items()}
+    for cached in (tmp_path / "cache").rglob("*.json"):  # of another version of this program
+        cached.write_text(cached.read_text().replace('"version": 1', '"version": 0'))
+    anew = dict(survey(videos, known, tmp_path / "cache", workers=1))
+    assert {row.defect for row in anew.values()} == {"the file is empty (0 bytes)"}
+
+
+def test_a_hash_bears_scaling_and_encoding_and_tells_pictures_apart() -> None:
+    one, other = vivid_frames(2, 320, 240)
+    digest = difference_hash(one)
+    assert len(digest) == 16
+    smaller = cv2.resize(one, (160, 120), interpolation=cv2.INTER_AREA)
+    encoded = cv2.imdecode(cv2.imencode(".jpg", one, [cv2.IMWRITE_JPEG_QUALITY, 30])[1], 1)
+    for copy in (smaller, encoded):
+        assert different_bits(digest, difference_hash(np.asarray(copy, np.uint8))) <= 3
+    assert different_bits(digest, difference_hash(other)) > 16
+    assert difference_hash(np.full((48, 64, 3), 77, np.uint8)) == ""
+
+
+def test_nothing_known_is_no_length() -> None:
+    none = Facts(width=4, height=4, frames_per_second=0.0, frames=9, hashes=(), defect="")
+    assert none.seconds == 0.0
