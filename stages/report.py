@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from stages import command, figures, params, provenance, results, tracking
+from stages import command, dataset_page, figures, params, provenance, results, tracking
 from stages.results import Accuracy, Figure
-from tsn.lists import read_list, read_names
 
 LOOK = "look.png"  # of the stage of that name
 Splits = Mapping[int, Mapping[str, Accuracy]]
@@ -43,7 +42,7 @@ def write(
     shown = draw(args, mean, splits, headline)
     page = results.html_page(
         dataset=args.dataset,
-        facts=facts(args.lists),
+        facts=dataset_page.facts(args.lists),
         mean=mean,
         splits=splits,
         headline=headline,
@@ -99,7 +98,13 @@ def draw(
         caption="Frame, RGB difference, flow and warped flow of a few videos.",
         path=args.plots / LOOK,
     )
-    return [*shown, look]
+    dataset = Figure(
+        title="Clips",
+        caption="Clips of each class in the first split's lists, and how long the clips are.",
+        path=args.out / "dataset.png",
+    )
+    dataset_page.draw(args.lists, dataset.path)
+    return [*shown, look, dataset]
 
 
 def draw_classes(plots: Sequence[Path], names: Sequence[str], path: Path) -> None:
@@ -113,19 +118,6 @@ def draw_classes(plots: Sequence[Path], names: Sequence[str], path: Path) -> Non
 def training_log(plots: Path, name: str) -> pd.DataFrame:
     """A modality's log: a row per iteration."""
     return pd.read_csv(plots / "training" / f"{name}.csv")
-
-
-def facts(lists: Path) -> dict[str, str]:
-    """What the lists say about the dataset."""
-    classes = read_names(lists / "classes.txt")
-    folders = sorted((p for p in lists.iterdir() if p.is_dir()), key=lambda p: int(p.name))
-    splits = [(read_list(p / "train.csv"), read_list(p / "test.csv")) for p in folders]
-    videos = {listed.video for sides in splits for side in sides for listed in side}
-    return {
-        "Classes": str(len(classes)),
-        "Videos": str(len(videos)),
-        "Train / test": ", ".join(f"{len(train)} / {len(test)}" for train, test in splits),
-    }
 
 
 def log_mean(

@@ -78,7 +78,9 @@ def without_leaks(lists: SplitLists, leaks: Mapping[int, Sequence[Leak]]) -> Spl
 
 
 def with_tags(lists: SplitLists, leaks: Mapping[int, Sequence[Leak]]) -> SplitLists:
-    """The lists with leaked test videos told from the others."""
+    """The lists with leaked test videos told from the others, if any split has one."""
+    if not any(leaks.values()):
+        return lists
     return replace(lists, test={k: tag_leaks(lists.test[k], leaks[k]) for k in lists.test})
 
 

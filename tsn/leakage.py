@@ -58,10 +58,8 @@ def find_leaks(
 
 
 def tag_leaks(test: Sequence[ListedVideo], leaks: Sequence[Leak]) -> tuple[ListedVideo, ...]:
-    """Return the test list with tags that tell leaked videos from the others, if there are any."""
+    """Return the test list with tags that tell leaked videos from the others."""
     leaked = {leak.test for leak in leaks}
-    if not leaked:
-        return tuple(test)
     return tuple(
         replace(row, tags=(*row.tags, LEAKED if row.video in leaked else CLEAN)) for row in test
     )

@@ -1,0 +1,76 @@
+"""What a dataset is like, for the report: facts in words, and clips per class and their lengths."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from stages import figures
+from tsn.lists import ListedVideo, read_list, read_names
+
+
+def facts(lists: Path) -> dict[str, str]:
+    """What the split stage wrote about the dataset, in words."""
+    classes = read_names(lists / "classes.txt")
+    survey = pd.read_csv(lists / "survey.csv")
+    leaks = pd.read_csv(lists / "leaks.csv")
+    splits = read_splits(lists)
+    known = survey[survey["defect"].isna()]
+    sizes = Counter(f"{w}x{h}" for w, h in zip(known["width"], known["height"], strict=True))
+    rates = Counter(f"{rate:g}" for rate in known["frames_per_second"].round(2))
+    leaked = leaks.groupby("split")["test"].nunique()
+    per_class = Counter(video.split("/")[0] for video in survey["video"])
+    return {
+        "Classes": str(len(classes)),
+        "Videos": str(len(survey)),
+        "Train / test": ", ".join(f"{len(train)} / {len(test)}" for train, test in splits.values()),
+        "Clips a class": _span(list(per_class.values())),
+        "Length, seconds": _span(known["seconds"].tolist()),
+        "In all": f"{known['seconds'].sum() / 60:.1f} minutes, {known['frames'].sum()} frames",
+        "Size, pixels": _most_common(sizes),
+        "Frames a second": _most_common(rates),
+        "Test videos of a training video's scene": ", ".join(
+            str(leaked.get(split, 0)) for split in splits
+        ),
+        "Cannot be read": str(len(survey) - len(known)),
+    }
+
+
+def draw(lists: Path, path: Path) -> None:
+    """Draw the clips per class of the first split, and how long clips are."""
+    classes = read_names(lists / "classes.txt")
+    survey = pd.read_csv(lists / "survey.csv")
+    train, test = next(iter(read_splits(lists).values()))
+    counts = [
+        np.bincount([v.label for v in side], minlength=len(classes)) for side in (train, test)
+    ]
+    seconds = survey.loc[survey["defect"].isna(), "seconds"].to_numpy()
+    figures.dataset_bars(classes, counts[0], counts[1], seconds, path)
+
+
+def read_splits(lists: Path) -> dict[int, tuple[list[ListedVideo], list[ListedVideo]]]:
+    """The training and test list of every split."""
+    numbers = sorted(int(path.name) for path in lists.iterdir() if path.is_dir())
+    return {
+        number: (
+            read_list(lists / str(number) / "train.csv"),
+            read_list(lists / str(number) / "test.csv"),
+        )
+        for number in numbers
+    }
+
+
+def _span(values: list[float]) -> str:
+    if not values:
+        return "none"
+    low, middle, high = min(values), float(np.median(values)), max(values)
+    return f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}, half up to {middle:.4g}"
+
+
+def _most_common(counts: Counter[str]) -> str:
+    """The three most common, with their numbers where there are several."""
+    if len(counts) < 2:
+        return "".join(counts) or "none"
+    shown = ", ".join(f"{name} ({count})" for name, count in counts.most_common(3))
+    return f"{shown}, {len(counts) - 3} more" if len(counts) > 3 else shown

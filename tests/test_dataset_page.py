@@ -1,0 +1,72 @@
+"""What the report says of a dataset: facts in words, and their picture."""
+
+from pathlib import Path
+
+import cv2
+import pytest
+
+from stages import dataset_page
+from tsn.leakage import SAME_BYTES, SAME_SCENE, Leak, write_leaks
+from tsn.lists import ListedVideo, SplitLists, write_splits
+from tsn.survey import Facts, write_facts
+
+
+def listed(*names: str) -> tuple[ListedVideo, ...]:
+    return tuple(ListedVideo(f"a/{name}", 0, name, ()) for name in names)
+
+
+def facts_of(width: int, frames: int, defect: str = "") -> Facts:
+    return Facts(
+        width=width,
+        height=240,
+        frames_per_second=0.0 if defect else 25.0,
+        frames=frames,
+        hashes=(),
+        defect=defect,
+    )
+
+
+@pytest.fixture
+def lists(tmp_path: Path) -> Path:
+    """Lists that do not name every video in every split, as HMDB51's do not."""
+    splits = SplitLists(
+        classes=("a",),
+        train={1: listed("1", "2"), 2: listed("3"), 10: listed("1")},
+        test={1: listed("3"), 2: listed("4"), 10: listed("2")},
+    )
+    write_splits(splits, tmp_path)
+    write_facts(
+        tmp_path / "survey.csv",
+        {
+            "a/1": facts_of(320, 50),
+            "a/2": facts_of(320, 100),
+            "a/3": facts_of(176, 250),
+            "a/4": facts_of(0, 0, "no video"),
+        },
+    )
+    leaks = [Leak("a/3", "a/1", SAME_BYTES, 0.0), Leak("a/3", "a/2", SAME_SCENE, 2.0)]
+    write_leaks(tmp_path / "leaks.csv", {1: leaks, 2: [], 10: []})
+    return tmp_path
+
+
+def test_facts_by_hand(lists: Path) -> None:
+    assert dataset_page.facts(lists) == {
+        "Classes": "1",
+        "Videos": "4",
+        "Train / test": "2 / 1, 1 / 1, 1 / 1",
+        "Clips a class": "4",
+        "Length, seconds": "2 to 10, half up to 4",
+        "In all": "0.3 minutes, 400 frames",
+        "Size, pixels": "320x240 (2), 176x240 (1)",
+        "Frames a second": "25",
+        "Test videos of a training video's scene": "1, 0, 0",
+        "Cannot be read": "1",
+    }
+
+
+def test_the_picture_grows_with_the_classes(lists: Path, tmp_path: Path) -> None:
+    dataset_page.draw(lists, tmp_path / "few.png")
+    (lists / "classes.txt").write_text("".join(f"class {i}\n" for i in range(60)))
+    dataset_page.draw(lists, tmp_path / "many.png")
+    few, many = (cv2.imread(str(tmp_path / f"{name}.png")) for name in ("few", "many"))
+    assert many.shape[0] > 2 * few.shape[0] and few.std() > 10
