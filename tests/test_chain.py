@@ -294,6 +294,31 @@ def test_dvc_plots_show_the_training_and_the_confusions(workspace: Path) -> None
         assert f"plots/synthetic/{name}" in done.stdout
 
 
+def test_a_second_clone_takes_everything_from_the_remote(workspace: Path, tmp_path: Path) -> None:
+    remote, second = tmp_path / "remote", tmp_path / "second"
+    second.mkdir()
+    for name in (*COPIED, "dvc.lock", "metrics", ".dvc/config.local"):  # what git would bring
+        source = workspace / name
+        if source.is_dir():
+            shutil.copytree(source, second / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            (second / name).parent.mkdir(exist_ok=True)
+            shutil.copy(source, second / name)
+    shutil.copy(workspace / "params.yaml", second / "params.yaml")
+    for folder, command in ((workspace, ["push"]), (second, ["repro", "--pull"])):
+        assert dvc(folder, "remote", "add", "--local", "-d", "shared", str(remote)).returncode == 0
+        done = dvc(folder, *command, *(["--run-cache"] if command == ["push"] else []))
+        assert done.returncode == 0, done.stderr
+        dvc(folder, "remote", "remove", "--local", "shared")
+    assert "Running stage" not in done.stdout
+    assert dvc(second, "status").stdout.strip() == "Data and pipelines are up to date."
+    for name in ("models/synthetic/2/flow", "reports/synthetic", "data/synthetic/rgb"):
+        files = [path.relative_to(workspace) for path in (workspace / name).rglob("*.*")]
+        assert files
+        for file in files:
+            assert (second / file).read_bytes() == (workspace / file).read_bytes()
+
+
 def test_scores_of_another_split_are_refused(workspace: Path, tmp_path: Path) -> None:
     foreign = tmp_path / "scores"
     shutil.copytree(workspace / "scores/synthetic/2", foreign)
