@@ -9,6 +9,8 @@ import pandas as pd
 from stages import figures
 from tsn.lists import ListedVideo, read_list, read_names
 
+CONTACT_SHEET = "classes.jpg"  # as the split stage wrote it
+
 
 def facts(lists: Path) -> dict[str, str]:
     """What the split stage wrote about the dataset, in words."""

@@ -104,7 +104,12 @@ def draw(
         path=args.out / "dataset.png",
     )
     dataset_page.draw(args.lists, dataset.path)
-    return [*shown, look, dataset]
+    one_of_each = Figure(
+        title="Classes in pictures",
+        caption="The middle frame of one training clip of each class.",
+        path=args.lists / dataset_page.CONTACT_SHEET,
+    )
+    return [*shown, look, dataset, one_of_each]
 
 
 def draw_classes(plots: Sequence[Path], names: Sequence[str], path: Path) -> None:

@@ -12,8 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
+
 from stages import command, params, provenance
 from stages.machine import Machine
+from tsn.atomic import atomic_path
+from tsn.contact_sheet import contact_sheet
 from tsn.folder import folder_videos
 from tsn.leakage import DROP, SAME_BYTES, Leak, drop_leaks, find_leaks, tag_leaks, write_leaks
 from tsn.lists import SplitLists, write_splits
@@ -21,6 +25,7 @@ from tsn.splits import SplitConfig, split_lists
 from tsn.survey import Facts, survey, write_facts
 from tsn.worker_pool import WorkerError
 
+CONTACT_SHEET = "classes.jpg"  # which the report shows
 CACHE = Path(".tsn/survey")  # below DVC: a video is looked at once
 
 
@@ -43,6 +48,7 @@ def main(args: argparse.Namespace) -> None:
         write_splits(lists, args.out)
         write_facts(args.out / "survey.csv", facts)
         write_leaks(args.out / "leaks.csv", leaks)
+        write_contact_sheet(args, lists, facts)
     print(f"{args.dataset}: {len(lists.classes)} classes")
     for split, train in lists.train.items():
         sizes = Counter(video.label for video in train)
@@ -84,14 +90,28 @@ def with_tags(lists: SplitLists, leaks: Mapping[int, Sequence[Leak]]) -> SplitLi
     return replace(lists, test={k: tag_leaks(lists.test[k], leaks[k]) for k in lists.test})
 
 
+def write_contact_sheet(
+    args: argparse.Namespace, lists: SplitLists, facts: Mapping[str, Facts]
+) -> None:
+    """One picture of every class."""
+    shown: dict[str, Path] = {}
+    for row in lists.train[min(lists.train)]:
+        if not facts[row.video].defect:
+            shown.setdefault(lists.classes[row.label], args.videos / row.video)
+    picture = cv2.imencode(".jpg", contact_sheet(dict(sorted(shown.items()))))[1]
+    with atomic_path(args.out / CONTACT_SHEET) as temporary:
+        temporary.write_bytes(picture.tobytes())
+
+
 def describe(leaks: Sequence[Leak], treatment: str) -> str:
     """A line on the leaks of a split."""
-    same = sorted({(leak.test, leak.train) for leak in leaks if leak.kind == SAME_BYTES})
-    tested, trained = len({leak.test for leak in leaks}), len({leak.train for leak in leaks})
+    tested, trained = ({getattr(leak, side) for leak in leaks} for side in ("test", "train"))
+    same = sorted((leak.test, leak.train) for leak in leaks if leak.kind == SAME_BYTES)
     example = f", {len(same)} of them the same bytes ({' = '.join(same[0])})" if same else ""
+    what = f"{len(trained)} training videos dropped" if treatment == DROP else "all kept"
     return (
-        f"test videos that show the same scene as training videos: {tested} (as {trained}), "
-        f"{treatment}, in leaks.csv{example}"
+        f"{len(tested)} test videos show the scene of a training video{example}; {what}, listed in "
+        "leaks.csv"
     )
 
 

@@ -1,0 +1,82 @@
+"""The split stage as a program, on real videos of which one is on both sides."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+from ruamel.yaml import YAML
+from test_survey import vivid_frames
+from test_video import write_video
+
+from tsn.folder import checksum_rows, folder_videos
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """Two classes of three people; of the first class, one clip is another's, too."""
+    frames = vivid_frames(54, 64, 48)
+    for index in range(6):
+        path = tmp_path / f"videos/{'ab'[index % 2]}/p{index // 2}_1.avi"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_video(path, frames[9 * index : 9 * index + 9], "MJPG")
+    shutil.copy(tmp_path / "videos/a/p0_1.avi", tmp_path / "videos/a/p1_2.avi")
+    (tmp_path / "videos/b/p2_2.avi").write_bytes(b"broken")
+    (tmp_path / "lists").mkdir()
+    lines = checksum_rows(tmp_path / "videos", folder_videos(tmp_path / "videos"))
+    text = "".join(f"{video},{size},{digest}\n" for video, size, digest in lines)
+    (tmp_path / "videos.csv").write_text("video,bytes,sha256\n" + text)
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    return tmp_path
+
+
+def split(workspace: Path, leaks: str) -> str:
+    yaml = YAML()
+    content = yaml.load(workspace / "params.yaml")
+    content["recipes"]["weizmann"]["split"].update(group_pattern=r"^(p\d)_", leaks=leaks)
+    yaml.dump(content, workspace / "params.yaml")
+    paths = {"videos": "videos", "lists": "lists", "checksums": "videos.csv", "out": "splits"}
+    words = [word for name, path in paths.items() for word in (f"--{name}", path)]
+    done = subprocess.run(
+        [sys.executable, "-m", "stages.split", "--dataset", "weizmann", *words],
+        cwd=workspace,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def rows(path: Path) -> list[str]:
+    return path.read_text().splitlines()[1:]
+
+
+def test_leaks_are_kept_and_tagged_or_dropped(workspace: Path) -> None:
+    told = split(workspace, "keep")
+    assert (
+        "1 test videos show the scene of a training video, 1 of them the same bytes "
+        "(a/p0_1.avi = a/p1_2.avi); all kept" in told
+    )
+    assert "cannot be read: b/p2_2.avi: not a video file" in told
+    assert rows(workspace / "splits/leaks.csv") == [
+        "1,a/p0_1.avi,a/p1_2.avi,same bytes,0.0",
+        "2,a/p1_2.avi,a/p0_1.avi,same bytes,0.0",
+    ]
+    assert rows(workspace / "splits/1/test.csv") == [
+        "a/p0_1.avi,0,p0,leaked",
+        "b/p0_1.avi,1,p0,clean",
+    ]
+    assert all(row.endswith(",clean") for row in rows(workspace / "splits/3/test.csv"))
+    assert len(rows(workspace / "splits/1/train.csv")) == 6
+    assert len(rows(workspace / "splits/survey.csv")) == 8
+    assert cv2.imread(str(workspace / "splits/classes.jpg")).shape[0] > 108
+
+    assert "1 training videos dropped" in split(workspace, "drop")
+    assert "a/p1_2.avi" not in (workspace / "splits/1/train.csv").read_text()
+    assert rows(workspace / "splits/1/test.csv") == ["a/p0_1.avi,0,p0,", "b/p0_1.avi,1,p0,"]
