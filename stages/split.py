@@ -80,7 +80,16 @@ def leaks_of(
 
 def without_leaks(lists: SplitLists, leaks: Mapping[int, Sequence[Leak]]) -> SplitLists:
     """The lists without the training videos that are tested."""
-    return replace(lists, train={k: drop_leaks(lists.train[k], leaks[k]) for k in lists.train})
+    train = {k: drop_leaks(lists.train[k], leaks[k]) for k in lists.train}
+    for split, rows in train.items():
+        left = {row.label for row in rows}
+        emptied = [name for label, name in enumerate(lists.classes) if label not in left]
+        if emptied:
+            raise ValueError(
+                f"leaks: drop leaves split {split} no training video of {', '.join(emptied)}; "
+                "keep them, or leave the class out (`classes`)"
+            )
+    return replace(lists, train=train)
 
 
 def with_tags(lists: SplitLists, leaks: Mapping[int, Sequence[Leak]]) -> SplitLists:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tsn.atomic import atomic_path
+from tsn.atomic import atomic_path, link_file
 
 
 def test_file_appears_when_the_block_ends(tmp_path: Path) -> None:
@@ -33,3 +33,12 @@ def test_two_writers_do_not_share_a_name(tmp_path: Path) -> None:
         first.write_text("1")
         second.write_text("2")
     assert (tmp_path / "file").read_text() == "1"
+
+
+def test_a_link_is_to_the_file_that_a_symbolic_link_means(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "file").write_bytes(b"abc")
+    (tmp_path / "in/link").symlink_to("../file")
+    link_file(tmp_path / "in/link", tmp_path / "elsewhere/deep/copy")
+    copy = tmp_path / "elsewhere/deep/copy"
+    assert not copy.is_symlink() and copy.samefile(tmp_path / "file")

@@ -142,6 +142,8 @@ def test_an_archive_put_there_by_hand_is_taken(tmp_path: Path) -> None:
 
 def test_unpacked_folders_put_there_by_hand_are_taken(tmp_path: Path) -> None:
     config = distribution(hmdb51(), "http://127.0.0.1:9", tmp_path / "inbox")
+    (tmp_path / "inbox").mkdir()
+    (tmp_path / "inbox/videos.rar.part").write_bytes(b"of a download that did not succeed")
     for part, files in (("videos", {"a/1.mp4": b"own"}), ("lists", {"l.txt": b""})):
         for name, content in files.items():
             path = tmp_path / "inbox" / part / name
@@ -240,4 +242,4 @@ def test_killed_at_any_point_it_ends_with_the_same_bytes(tmp_path: Path) -> None
     assert contents(data / "lists") == LISTS
     assert set(contents(inbox / "videos")) == set(CLIPS)
     names = sorted(path.name for path in inbox.iterdir())
-    assert names == ["lists", "lists.rar", "videos", "videos.rar"]
+    assert names == [".lock", "lists", "lists.rar", "videos", "videos.rar"]

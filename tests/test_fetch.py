@@ -79,6 +79,20 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(content[start:][: DROP_AFTER if len(server.requests) == 1 else None])
 
+        def drops_without_ranges(self, start: int) -> None:
+            self.ranges(0, DROP_AFTER * (2 + len(server.requests) % 2))
+
+        def changes_untold(self, start: int) -> None:
+            """Another file at the second request; If-Range is not looked at."""
+            content = CONTENT if len(server.requests) == 1 else CONTENT[::-1]
+            self.send_response(206 if start else 200)
+            if start:
+                self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/*")
+            self.send_header("Content-Length", str(len(content) - start))
+            self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+            self.end_headers()
+            self.wfile.write(content[start:][: DROP_AFTER if len(server.requests) == 1 else None])
+
         def other_range(self, start: int) -> None:
             if not start:
                 self.ranges(0, DROP_AFTER)
@@ -264,12 +278,29 @@ def test_with_a_checksum_any_mirror_continues_another(server: Server, tmp_path: 
     assert server.requests[-1] == ("/ranges", f"bytes={DROP_AFTER}-")
 
 
-def test_an_answer_with_another_range_is_begun_anew_then_refused(
+@pytest.mark.parametrize("path", ["other_range", "page", "missing", "promises_less"])
+def test_an_answer_that_is_not_the_file_costs_nothing_of_what_came(
+    server: Server, tmp_path: Path, path: str
+) -> None:
+    (tmp_path / "file.part").write_bytes(CONTENT[:1000])
+    with pytest.raises(FetchError):
+        download(server, tmp_path / "file", path, size=len(CONTENT))
+    assert (tmp_path / "file.part").read_bytes() == CONTENT[:1000]
+
+
+def test_a_host_without_ranges_that_drops_is_not_asked_for_ever(
     server: Server, tmp_path: Path
 ) -> None:
-    with pytest.raises(FetchError, match="another range"):
-        download(server, tmp_path / "file", "other_range")
-    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(FetchError, match="the connection ended"):
+        download(server, tmp_path / "file", "drops_without_ranges")
+    assert len(server.requests) < 12
+
+
+def test_a_file_that_changes_behind_a_server_without_if_range_is_begun_anew(
+    server: Server, tmp_path: Path
+) -> None:
+    download(server, tmp_path / "file", "changes_untold", sha256="")
+    assert (tmp_path / "file").read_bytes() == CONTENT[::-1]
 
 
 @pytest.mark.parametrize(("path", "told"), [("ranges", "has 1024000"), ("promises_less", "has 10")])

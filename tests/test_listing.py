@@ -67,7 +67,7 @@ def test_a_name_that_only_one_clip_has_stays(tmp_path: Path) -> None:
         ),
         (
             "path,label\nphone/IMG_1.MOV,a\nphone/../phone/IMG_1.MOV,a\n",
-            "line 3: .* is the clip of line 2",
+            "line 3: .* as line 2 is",
         ),
     ],
 )

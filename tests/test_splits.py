@@ -393,5 +393,11 @@ def test_ones_own_split_is_taken(tmp_path: Path) -> None:
     with pytest.raises(SplitError, match="`splits` is 1 then"):
         split_lists(videos, tmp_path, config("csv", splits=2))
     clips_csv(tmp_path, [(v, "the same", side) for v, _, side in rows])
-    with pytest.raises(SplitError, match=r"clips\.csv line 4: group the same of a is in train too"):
+    with pytest.raises(SplitError, match=r"clips\.csv line 4: group the same is in train too"):
+        split_lists(videos, tmp_path, config("csv"))
+    other_class = [
+        (v, v[0] if side == "train" else "ab"["ba".index(v[0])], side) for v, _, side in rows
+    ]
+    clips_csv(tmp_path, other_class)
+    with pytest.raises(SplitError, match=r"group . is in train too"):
         split_lists(videos, tmp_path, config("csv"))

@@ -183,3 +183,21 @@ def test_folders_are_no_files(tmp_path: Path) -> None:
         archive.writestr(info, b"")
         archive.writestr("c/x.avi", b"x")
     assert unpacked(tmp_path, file.getvalue()) == {"c/x.avi": b"x"}
+
+
+@pytest.mark.parametrize("make", [rar4, rar5])
+def test_a_rar_that_ends_with_a_zip_is_no_zip(tmp_path: Path, make: Make) -> None:
+    members = [Member("a/1.avi", b"one"), Member("b.zip", zipped([Member("a/2.avi", b"two")]))]
+    assert unpacked(tmp_path, make(members)) == {"a/1.avi": b"one", "a/2.avi": b"two"}
+
+
+def test_two_inner_archives_do_not_overwrite_each_other(tmp_path: Path) -> None:
+    inner = [Member(f"{n}.rar", rar4([Member("a/1.avi", n.encode())])) for n in ("one", "two")]
+    with pytest.raises(UnpackError, match=r"two\.rar: a/1\.avi and a/1\.avi are one a/1\.avi"):
+        unpacked(tmp_path, zipped(inner))
+    assert (tmp_path / "out/a/1.avi").read_bytes() == b"one"
+
+
+def test_a_member_without_a_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnpackError, match="leads out"):
+        unpacked(tmp_path, rar5([Member(".", b"x")]))

@@ -182,3 +182,11 @@ def test_a_hole_in_the_file_is_counted_and_a_large_one_refused(
     else:
         with pytest.raises(VideoError, match=r"only \d+ of 40 frames can be decoded"):
             list(reader)
+
+
+def test_a_box_of_an_impossible_size_at_the_end_is_borne(tmp_path: Path) -> None:
+    path = tmp_path / "odd.mp4"
+    write_video(path, smooth_frames(6, 64, 48), "mp4v")
+    with path.open("ab") as file:
+        file.write(b"\0\0\0\x01junk" + b"\xff" * 8)
+    assert len(list(read_frames(path, 64, 48))) == 6

@@ -34,6 +34,6 @@ def link_file(source: Path, target: Path) -> None:
     """Put a file at another place, too: by a hard link, or a copy where none is possible."""
     with atomic_path(target) as temporary:
         try:
-            os.link(source, temporary)
+            os.link(Path(source).resolve(), temporary)  # of the file that a symbolic link means
         except OSError:
             shutil.copyfile(source, temporary)

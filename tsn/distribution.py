@@ -5,7 +5,9 @@ Everything is kept in one folder: the archives as they were fetched, and what th
 taken as it is.
 """
 
+import fcntl
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -60,31 +62,44 @@ def fetch_distribution(
         ("lists", config.lists, _list_place),
         ("videos", config.videos, _video_place),
     ):
-        _complete(folder, part, files, place, report)
+        with _locked(folder):
+            _complete(folder, part, files, place, report)
     unpacked = FolderConfig(videos=str(folder / "videos"), lists=str(folder / "lists"))
     yield from fetch_folder(unpacked, videos, lists, put=link_file)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep others, who want the same archives for another recipe, waiting."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _complete(
     folder: Path, part: str, files: tuple[DistributedFile, ...], place: Place, report: Report
 ) -> None:
     """Leave in `folder / part` what the archives hold."""
-    into = folder / part
-    has_archive = any(list(folder.glob(f"{file.name}*")) for file in files)
-    if not has_archive and into.is_dir() and any(into.iterdir()):
-        return  # put there by hand
+    into, unfinished = folder / part, folder / f".{part}.unfinished"
+    if not unfinished.exists() and into.is_dir() and any(into.iterdir()):
+        return  # unpacked before, or put there by hand
     for leftover in into.rglob(f".*{TEMPORARY_SUFFIX}"):
         leftover.unlink()
     for file in files:
-        try:
-            archive = fetch(
-                file.urls, folder / file.name, sha256=file.sha256, size=file.size, report=report
-            )
-        except FetchError as error:
-            raise FetchError(f"{error}, or what it holds into {into}") from error
+        archive = fetch(
+            file.urls,
+            folder / file.name,
+            sha256=file.sha256,
+            size=file.size,
+            report=report,
+            by_hand=f", or what it holds into {into}",
+        )
+        unfinished.touch()
         num_files = sum(1 for _ in unpack(archive, into, place))
         if not num_files:
             raise FetchError(f"{archive}: holds no {part}; remove it to have it fetched again")
+    unfinished.unlink(missing_ok=True)
 
 
 def _video_place(member: PurePosixPath) -> str | None:

@@ -40,7 +40,11 @@ class FetchError(OSError):
 
 
 class _WrongFileError(Exception):
-    """An answer that is not the file."""
+    """What was downloaded is not the file."""
+
+
+class _RefusedError(Exception):
+    """An answer that is not the file; what came before is left as it is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +67,7 @@ def fetch(
     size: int = 0,
     attempts: int = 3,
     report: Report = no_report,
+    by_hand: str = "",
 ) -> Path:
     """Return `target`, downloaded from the first URL that gives it.
 
@@ -72,7 +77,7 @@ def fetch(
     waits. A file of another SHA-256 or size is never put in place, and one that is there is not
     replaced. `report` gets the bytes so far and in all (0: unknown) as they come.
 
-    FetchError says what every mirror answered and where to put the file by hand.
+    FetchError says what every mirror answered and where to put the file by hand, and `by_hand`.
     """
     if target.is_file():
         if _digest(target).startswith(sha256):
@@ -90,21 +95,24 @@ def fetch(
             _complete(url, partial, wanted, attempts)
         except FetchError:
             raise
-        except (OSError, http.client.HTTPException, _WrongFileError) as error:
+        except (OSError, http.client.HTTPException, _WrongFileError, _RefusedError) as error:
             failures.append(f"{url}: {error}")
             continue
         partial.replace(target)
         _origin_path(partial).unlink(missing_ok=True)
         return target
     lines = "\n  ".join(failures) or "no URL is given"
-    raise FetchError(f"{target}: could not be downloaded:\n  {lines}\nput the file there by hand")
+    raise FetchError(
+        f"{target}: could not be downloaded:\n  {lines}\nput the file there by hand{by_hand}"
+    )
 
 
 def _complete(url: str, partial: Path, wanted: _Wanted, attempts: int) -> None:
     """Download the rest of a file from one host, and check it; the host's last error otherwise."""
-    failed, began_anew = 0, False
+    failed, began_anew, most = 0, False, 0
     while True:
         had = _length(partial)
+        most = max(most, had)
         try:
             _continue(url, partial, wanted)
             _check(partial, wanted)
@@ -122,7 +130,7 @@ def _complete(url: str, partial: Path, wanted: _Wanted, attempts: int) -> None:
                 ) from error
             if isinstance(error, FetchError) or _is_final(error):
                 raise
-            failed = 0 if _length(partial) > had else failed + 1
+            failed = 0 if _length(partial) > most else failed + 1
             if failed == attempts:
                 raise
             logger.info("%s: %s; trying again", url, error)
@@ -147,23 +155,28 @@ def _continue(url: str, partial: Path, wanted: _Wanted) -> None:
     with response:
         resumed = response.status == http.HTTPStatus.PARTIAL_CONTENT
         if resumed and not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-            raise _WrongFileError("answered with another range than was asked for")
-        if not resumed:
-            have = 0
-            _remember_origin(url, response.headers, partial)
+            raise _RefusedError("answered with another range than was asked for")
+        if resumed and not wanted.is_known and _name_of_version(response.headers) != validator:
+            _drop(partial)
+            raise OSError("the file has changed since it was begun")
         length = int(response.headers.get("Content-Length") or -1)
+        have = have if resumed else 0
         total = have + length if length >= 0 else wanted.size
         if wanted.size and total != wanted.size:
-            raise _WrongFileError(f"has {total} bytes, expected {wanted.size}")
-        _refuse_full_disk(partial, total - have)
+            raise _RefusedError(f"has {total} bytes, expected {wanted.size}")
+        _refuse_full_disk(partial, total - _length(partial))
+        chunk = response.read(CHUNK)
+        if not resumed:
+            if chunk[:100].lstrip().lower().startswith(_PAGES):
+                raise _RefusedError("answered with a web page instead of the file")
+            _remember_origin(url, response.headers, partial)
         received = 0
         with partial.open("ab" if resumed else "wb") as file:
-            while chunk := response.read(CHUNK):
-                if have + received == 0 and chunk[:100].lstrip().lower().startswith(_PAGES):
-                    raise _WrongFileError("answered with a web page instead of the file")
+            while chunk:
                 file.write(chunk)
                 received += len(chunk)
                 wanted.report(partial.stem, have + received, total)
+                chunk = response.read(CHUNK)
         if length >= 0 and received != length:
             raise OSError(f"the connection ended after {received} of {length} bytes")
 
@@ -211,11 +224,15 @@ def _origin_path(partial: Path) -> Path:
 
 
 def _remember_origin(url: str, headers: http.client.HTTPMessage, partial: Path) -> None:
-    tag = headers.get("ETag", "")
-    strong = "" if tag.startswith("W/") else tag
-    origin = {"url": url, "validator": strong or headers.get("Last-Modified", "")}
+    origin = {"url": url, "validator": _name_of_version(headers)}
     with atomic_path(_origin_path(partial)) as temporary:
         temporary.write_text(json.dumps(origin), encoding="utf-8")
+
+
+def _name_of_version(headers: http.client.HTTPMessage) -> str:
+    """What a host calls the version of a file that it sends; "" where it does not say."""
+    tag = headers.get("ETag", "")
+    return headers.get("Last-Modified", "") if not tag or tag.startswith("W/") else tag
 
 
 def _validator(url: str, partial: Path) -> str:

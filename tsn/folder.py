@@ -49,9 +49,17 @@ def folder_videos(folder: Path) -> list[str]:
     misplaced = [path for path in files if len(path.parts) != 2]
     if misplaced:
         raise SourceError(f"{folder / misplaced[0]}: expected <class>/<clip> below {folder}")
+    for path in files:
+        if has_control_character(str(path)):
+            raise SourceError(f"{folder}: {str(path)!r} has a control character; rename it")
     if not files:
         raise SourceError(f"{folder}: holds no videos; expected <class>/<clip>")
     return sorted(path.as_posix() for path in files)
+
+
+def has_control_character(name: str) -> bool:
+    """Whether a name has a line break or the like, which lists of names cannot hold."""
+    return any(ord(character) < 32 for character in name)
 
 
 def checksum_rows(folder: Path, videos: list[str]) -> Iterator[tuple[str, int, str]]:

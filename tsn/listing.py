@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from tsn.atomic import atomic_path, copy_file
-from tsn.folder import SourceError
+from tsn.folder import SourceError, has_control_character
 
 REQUIRED = ("path", "label")
 OPTIONAL = ("group", "split")
@@ -52,8 +52,8 @@ def fetch_listed(config: CsvConfig, videos: Path, lists: Path) -> Iterator[str]:
         earlier = ids.get(video) or files.get(file)
         if earlier:
             raise SourceError(
-                f"{config.file} line {row.number}: {row.path} is the clip of line "
-                f"{earlier.number}; list every clip once"
+                f"{config.file} line {row.number}: {row.path} would be {video}, as "
+                f"line {earlier.number} is; list every clip once"
             )
         ids[video] = files[file] = row
     with (
@@ -103,6 +103,8 @@ def _row(path: Path, root: Path, number: int, line: dict[str, str]) -> _Row:
         raise error(f"label {label!r}, expected a name that a folder can have")
     if not values["path"] or not (root / values["path"]).is_file():
         raise error(f"no such video: {root / values['path']}")
+    if PurePath(values["path"]).name.startswith(".") or has_control_character(values["path"]):
+        raise error(f"{values['path']!r} is hidden or has a control character; rename it")
     if values["split"] not in SIDES:
         raise error(f"split {values['split']!r}, expected train, test or nothing")
     return _Row(number, PurePath(values["path"]), label, values["group"], values["split"])

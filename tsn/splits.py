@@ -185,6 +185,10 @@ def _csv(videos: Sequence[str], lists: Path, config: SplitConfig, tags: Tags) ->
         return _leave_groups_out(videos, config, tags, groups.__getitem__)
     if config.splits != 1:
         raise SplitError(f"{path} says which clips are train and test: `splits` is 1 then")
+    trained = {groups[line.video] for line in sides["train"]}
+    for tested in sides["test"]:
+        if groups[tested.video] in trained:
+            raise tested.error(f"group {groups[tested.video]} is in train too")
     names = sorted({video.split("/")[0] for video in videos})
     train, test = {1: sides["train"]}, {1: sides["test"]}
     return _assemble(videos, names, train, test, config, tags, path, groups.__getitem__)
@@ -330,8 +334,9 @@ def _fewer(
     for label in {row.label for row in train}:
         sides = [[row for row in side if row.label == label] for side in (train, test)]
         num_clips = sum(map(len, sides))
-        num_test = max(1, round(clips_per_class * len(sides[1]) / num_clips))
-        num_train = max(1, clips_per_class - num_test)
+        share = round(clips_per_class * len(sides[1]) / num_clips)
+        num_test = min(max(1, share), clips_per_class - 1)
+        num_train = clips_per_class - num_test
         for side, count in zip(sides, (num_train, num_test), strict=True):
             groups = defaultdict(list)
             for row in sorted(side, key=lambda row: (row.group, row.video)):

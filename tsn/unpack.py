@@ -4,6 +4,7 @@ Zip is read by Python, RAR by rarfile, which has unrar, unar, 7z or bsdtar decom
 merely stored. Archives within an archive are unpacked too: HMDB51 is a RAR of 51 RARs.
 """
 
+import errno
 import shutil
 import stat
 import zipfile
@@ -56,13 +57,15 @@ def unpack(archive: Path, folder: Path, place: Place) -> Iterator[Path]:
     more than fits on the disk or than an honest one does; later, for a damaged member and when no
     program decompresses it.
     """
-    yield from _unpack(Path(archive), Path(folder), place, depth=0)
+    yield from _unpack(Path(archive), Path(folder), place, {}, depth=0)
 
 
-def _unpack(archive: Path, folder: Path, place: Place, depth: int) -> Iterator[Path]:
+def _unpack(
+    archive: Path, folder: Path, place: Place, taken: dict[str, PurePosixPath], depth: int
+) -> Iterator[Path]:
     with _members(archive) as members:
         _refuse_bomb(archive, members)
-        placed = _placed(archive, members, place)
+        placed = _placed(archive, members, place, taken)
         inner = [member for member in members if member.path.suffix.lower() in _ARCHIVES]
         if inner and depth == _MAX_DEPTH:
             raise UnpackError(archive, f"archives within archives, {_MAX_DEPTH} deep; unpack it")
@@ -77,10 +80,12 @@ def _unpack(archive: Path, folder: Path, place: Place, depth: int) -> Iterator[P
                 _write(archive, member, folder / target)
             yield folder / target
         for member in inner:
-            copy = folder / f".inner{depth}{member.path.suffix.lower()}"
-            _write(archive, member, copy)
-            yield from _unpack(copy, folder, place, depth + 1)
-            copy.unlink()
+            copy = folder / f".{depth}.{member.path.name}"
+            try:
+                _write(archive, member, copy)
+                yield from _unpack(copy, folder, place, taken, depth + 1)
+            finally:
+                copy.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -88,10 +93,10 @@ def _members(archive: Path) -> Iterator[list[_Member]]:
     """The files of an archive, refused where they are no plain files within it."""
     try:
         opened: Any
-        if zipfile.is_zipfile(archive):
-            opened, member = zipfile.ZipFile(archive), _zip_member
-        elif rarfile.is_rarfile(archive):
+        if rarfile.is_rarfile(archive):  # asked first: a RAR can end like a zip that it holds
             opened, member = rarfile.RarFile(archive, errors="strict"), _rar_member
+        elif zipfile.is_zipfile(archive):
+            opened, member = zipfile.ZipFile(archive), _zip_member
         else:
             raise UnpackError(archive, "neither a zip nor a RAR archive")
     except (zipfile.BadZipFile, rarfile.Error) as error:
@@ -123,8 +128,8 @@ def _rar_member(archive: Path, opened: Any, info: Any) -> _Member:
 
 def _inside(archive: Path, name: str) -> PurePosixPath:
     path = PurePosixPath(name.replace("\\", "/"))
-    is_bad = path.is_absolute() or ".." in path.parts or ":" in path.parts[0] or "\0" in name
-    if is_bad or not path.parts:
+    is_bad = path.is_absolute() or ".." in path.parts or any(c in name for c in "\0\n\r")
+    if not path.parts or is_bad or ":" in path.parts[0]:
         raise UnpackError(archive, f"member {name!r} leads out of the archive's folder")
     return path
 
@@ -146,15 +151,17 @@ def _refuse_full_disk(archive: Path, folder: Path, members: list[_Member]) -> No
         )
 
 
-def _placed(archive: Path, members: list[_Member], place: Place) -> dict[str, _Member]:
+def _placed(
+    archive: Path, members: list[_Member], place: Place, taken: dict[str, PurePosixPath]
+) -> dict[str, _Member]:
     placed: dict[str, _Member] = {}
     for member in members:
         target = place(member.path)
         if target is None:
             continue
-        if target in placed:
-            raise UnpackError(archive, f"{member.path} and {placed[target].path} are one {target}")
-        placed[target] = member
+        if target in taken:
+            raise UnpackError(archive, f"{member.path} and {taken[target]} are one {target}")
+        placed[target], taken[target] = member, member.path
     return placed
 
 
@@ -179,6 +186,16 @@ def _write(archive: Path, member: _Member, path: Path) -> None:
             archive,
             f"compressed, and none of {_TOOLS} is installed; on Debian and Ubuntu: "
             "`apt install unrar`, or `apt install unar`",
+        ) from error
+    except NotImplementedError as error:  # a method of packing that Python does not know
+        raise UnpackError(
+            archive, f"{member.path}: {error}; unpack it by hand into {path.parent.parent}"
+        ) from error
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise UnpackError(
+            archive, f"the disk of {path.parent} is full; the next call continues"
         ) from error
     except (zipfile.BadZipFile, zlib.error, EOFError, rarfile.Error) as error:
         raise UnpackError(archive, f"damaged: {member.path}: {error}") from error

@@ -199,13 +199,13 @@ def _declared_size(path: Path) -> int:
     with path.open("rb") as file:
         head = file.read(16)
         is_avi, is_mp4 = head[:4] == b"RIFF", head[4:8] in _MP4_FIRST_BOXES
-        end = 0
-        while (is_avi or is_mp4) and len(head) >= 8:
+        end, size = 0, path.stat().st_size
+        while (is_avi or is_mp4) and len(head) >= 8 and end < size:
             length = _riff_length(head) if is_avi else _box_length(head)
             if length < 8:
                 break
             end += length
-            file.seek(end)
+            file.seek(min(end, size))
             head = file.read(16)
     return end
 
