@@ -7,16 +7,15 @@ import numpy as np
 import pandas as pd
 
 from stages import figures
-from tsn.lists import ListedVideo, read_list, read_names
-
-CONTACT_SHEET = "classes.jpg"  # as the split stage wrote it
+from stages.results import Figure
+from tsn.lists import CONTACT_SHEET, LEAKS, SURVEY, ListedVideo, read_list, read_names
 
 
 def facts(lists: Path) -> dict[str, str]:
     """What the split stage wrote about the dataset, in words."""
     classes = read_names(lists / "classes.txt")
-    survey = pd.read_csv(lists / "survey.csv")
-    leaks = pd.read_csv(lists / "leaks.csv")
+    survey = pd.read_csv(lists / SURVEY)
+    leaks = pd.read_csv(lists / LEAKS)
     splits = read_splits(lists)
     known = survey[survey["defect"].isna()]
     sizes = Counter(f"{w}x{h}" for w, h in zip(known["width"], known["height"], strict=True))
@@ -39,10 +38,26 @@ def facts(lists: Path) -> dict[str, str]:
     }
 
 
+def pictures(lists: Path, out: Path) -> list[Figure]:
+    """The dataset's figures: clips per class and their lengths, drawn into `out`; the classes."""
+    clips = Figure(
+        title="Clips",
+        caption="Clips of each class in the first split's lists, and how long the clips are.",
+        path=out / "dataset.png",
+    )
+    draw(lists, clips.path)
+    classes = Figure(
+        title="Classes in pictures",
+        caption="The middle frame of one training clip of each class.",
+        path=lists / CONTACT_SHEET,
+    )
+    return [clips, classes]
+
+
 def draw(lists: Path, path: Path) -> None:
     """Draw the clips per class of the first split, and how long clips are."""
     classes = read_names(lists / "classes.txt")
-    survey = pd.read_csv(lists / "survey.csv")
+    survey = pd.read_csv(lists / SURVEY)
     train, test = next(iter(read_splits(lists).values()))
     counts = [
         np.bincount([v.label for v in side], minlength=len(classes)) for side in (train, test)

@@ -1,10 +1,10 @@
 """download: a dataset's videos and lists, from its source to data/<dataset>, with checksums."""
 
 import argparse
-import csv
 from pathlib import Path
 
 from stages import command, params, provenance
+from tsn.atomic import write_csv
 from tsn.folder import checksum_rows
 from tsn.sources import SOURCES
 
@@ -18,10 +18,8 @@ def main(args: argparse.Namespace) -> None:
         with command.byte_bars() as report:
             fetched = SOURCES[kind].fetch(config, args.videos, args.lists, report)
             videos = list(command.progress(fetched, total=None, unit="video", text=args.dataset))
-        with args.checksums.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(("video", "bytes", "sha256"))
-            writer.writerows(checksum_rows(args.videos, sorted(videos)))
+        rows = checksum_rows(args.videos, sorted(videos))
+        write_csv(args.checksums, ("video", "bytes", "sha256"), rows)
     print(f"{args.dataset}: {len(videos)} videos from {kind}")
 
 

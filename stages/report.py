@@ -98,18 +98,7 @@ def draw(
         caption="Frame, RGB difference, flow and warped flow of a few videos.",
         path=args.plots / LOOK,
     )
-    dataset = Figure(
-        title="Clips",
-        caption="Clips of each class in the first split's lists, and how long the clips are.",
-        path=args.out / "dataset.png",
-    )
-    dataset_page.draw(args.lists, dataset.path)
-    one_of_each = Figure(
-        title="Classes in pictures",
-        caption="The middle frame of one training clip of each class.",
-        path=args.lists / dataset_page.CONTACT_SHEET,
-    )
-    return [*shown, look, dataset, one_of_each]
+    return [*shown, look, *dataset_page.pictures(args.lists, args.out)]
 
 
 def draw_classes(plots: Sequence[Path], names: Sequence[str], path: Path) -> None:

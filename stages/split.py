@@ -20,12 +20,11 @@ from tsn.atomic import atomic_path
 from tsn.contact_sheet import contact_sheet
 from tsn.folder import folder_videos
 from tsn.leakage import DROP, SAME_BYTES, Leak, drop_leaks, find_leaks, tag_leaks, write_leaks
-from tsn.lists import SplitLists, write_splits
+from tsn.lists import CONTACT_SHEET, LEAKS, SURVEY, SplitLists, write_splits
 from tsn.splits import SplitConfig, split_lists
 from tsn.survey import Facts, survey, write_facts
 from tsn.worker_pool import WorkerError
 
-CONTACT_SHEET = "classes.jpg"  # which the report shows
 CACHE = Path(".tsn/survey")  # below DVC: a video is looked at once
 
 
@@ -46,8 +45,8 @@ def main(args: argparse.Namespace) -> None:
         leaks = leaks_of(lists, digests, facts)
         lists = without_leaks(lists, leaks) if config.leaks == DROP else with_tags(lists, leaks)
         write_splits(lists, args.out)
-        write_facts(args.out / "survey.csv", facts)
-        write_leaks(args.out / "leaks.csv", leaks)
+        write_facts(args.out / SURVEY, facts)
+        write_leaks(args.out / LEAKS, leaks)
         write_contact_sheet(args, lists, facts)
     print(f"{args.dataset}: {len(lists.classes)} classes")
     for split, train in lists.train.items():
@@ -120,7 +119,7 @@ def describe(leaks: Sequence[Leak], treatment: str) -> str:
     what = f"{len(trained)} training videos dropped" if treatment == DROP else "all kept"
     return (
         f"{len(tested)} test videos show the scene of a training video{example}; {what}, listed in "
-        "leaks.csv"
+        f"{LEAKS}"
     )
 
 

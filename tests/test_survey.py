@@ -77,7 +77,7 @@ def test_a_video_is_looked_at_once_whatever_it_is_called(tmp_path: Path, videos:
     again = dict(survey(videos, renamed, tmp_path / "cache", workers=1))
     assert again == {f"b/{video}": row for video, row in first.items()}
     for cached in (tmp_path / "cache").rglob("*.json"):  # of another version of this program
-        cached.write_text(cached.read_text().replace('"version": 1', '"version": 0'))
+        cached.write_text(cached.read_text().replace('"version": "1', '"version": "0'))
     anew = dict(survey(videos, known, tmp_path / "cache", workers=1))
     assert {row.defect for row in anew.values()} == {"the file is empty (0 bytes)"}
 

@@ -1,9 +1,10 @@
 """Files that are complete or absent, whenever a process is killed."""
 
+import csv
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -37,3 +38,14 @@ def link_file(source: Path, target: Path) -> None:
             os.link(Path(source).resolve(), temporary)  # of the file that a symbolic link means
         except OSError:
             shutil.copyfile(source, temporary)
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table with its columns in the first line; equal rows give equal bytes."""
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)

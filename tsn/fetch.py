@@ -80,10 +80,11 @@ def fetch(
     FetchError says what every mirror answered and where to put the file by hand, and `by_hand`.
     """
     if target.is_file():
-        if _digest(target).startswith(sha256):
+        found = _digest(target)
+        if found.startswith(sha256):
             return target
         raise FetchError(
-            f"{target}: its SHA-256 is {_digest(target)}, expected {sha256}. Remove the file to "
+            f"{target}: its SHA-256 is {found}, expected {sha256}. Remove the file to "
             "have it downloaded, or name its own SHA-256 if it is the one you want"
         )
     target.parent.mkdir(parents=True, exist_ok=True)

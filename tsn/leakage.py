@@ -1,6 +1,5 @@
 """Test videos that were trained on under another name: the same bytes, or the same scene."""
 
-import csv
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -10,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from tsn.atomic import atomic_path
+from tsn.atomic import write_csv
 from tsn.lists import ListedVideo
 
 SAME_BYTES = "same bytes"
@@ -73,14 +72,12 @@ def drop_leaks(train: Sequence[ListedVideo], leaks: Sequence[Leak]) -> tuple[Lis
 
 def write_leaks(path: Path, leaks: Mapping[int, Sequence[Leak]]) -> None:
     """Write the leaks of every split, a line each."""
-    with (
-        atomic_path(path) as temporary,
-        temporary.open("w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("split", *Leak._fields))
-        for split, rows in leaks.items():
-            writer.writerows((split, *row[:3], f"{row.different_bits:.1f}") for row in rows)
+    lines = (
+        (split, *row[:3], f"{row.different_bits:.1f}")
+        for split, rows in leaks.items()
+        for row in rows
+    )
+    write_csv(path, ("split", *Leak._fields), lines)
 
 
 def _same_scene(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from tsn.atomic import atomic_path, copy_file
+from tsn.atomic import copy_file, write_csv
 from tsn.folder import SourceError, has_control_character
 
 REQUIRED = ("path", "label")
@@ -56,13 +56,8 @@ def fetch_listed(config: CsvConfig, videos: Path, lists: Path) -> Iterator[str]:
                 f"line {earlier.number} is; list every clip once"
             )
         ids[video] = files[file] = row
-    with (
-        atomic_path(lists / "clips.csv") as temporary,
-        temporary.open("w", newline="", encoding="utf-8") as output,
-    ):
-        writer = csv.writer(output, lineterminator="\n")
-        writer.writerow(("video", "group", "split"))
-        writer.writerows((video, ids[video].group, ids[video].split) for video in sorted(ids))
+    lines = ((video, ids[video].group, ids[video].split) for video in sorted(ids))
+    write_csv(lists / "clips.csv", ("video", "group", "split"), lines)
     for video in sorted(ids):
         copy_file(Path(config.root) / ids[video].path, videos / video)
         yield video

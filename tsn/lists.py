@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tsn.atomic import atomic_path
+from tsn.atomic import atomic_path, write_csv
 
+SURVEY, LEAKS, CONTACT_SHEET = "survey.csv", "leaks.csv", "classes.jpg"  # beside the lists
 COLUMNS = ("video", "label", "group", "tags")
 
 
@@ -48,14 +49,8 @@ def write_splits(lists: SplitLists, folder: Path) -> None:
     write_names(folder / "videos.txt", lists.videos)
     for split in lists.train:
         for side, listed in (("train", lists.train[split]), ("test", lists.test[split])):
-            with (
-                atomic_path(folder / str(split) / f"{side}.csv") as temporary,
-                temporary.open("w", newline="", encoding="utf-8") as file,
-            ):
-                writer = csv.writer(file, lineterminator="\n")
-                writer.writerow(COLUMNS)
-                for video in listed:
-                    writer.writerow((video.video, video.label, video.group, ";".join(video.tags)))
+            lines = ((row.video, row.label, row.group, ";".join(row.tags)) for row in listed)
+            write_csv(folder / str(split) / f"{side}.csv", COLUMNS, lines)
 
 
 def write_names(path: Path, names: Iterable[str]) -> None:

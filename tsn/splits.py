@@ -177,10 +177,13 @@ def _csv(videos: Sequence[str], lists: Path, config: SplitConfig, tags: Tags) ->
     path = lists / "clips.csv"
     groups: dict[str, str] = {}
     sides: dict[str, list[_Line]] = {"train": [], "test": []}
-    for line in _csv_rows(path):
-        groups[line.video] = line.row["group"] or _group(line.video, config)
-        if line.row["split"]:
-            sides[line.row["split"]].append(_Line(path, line.number, line.video))
+    if not path.is_file():
+        raise SplitError(f"{path}: no such list; a source of kind csv writes it")
+    with path.open(newline="", encoding="utf-8") as file:
+        for number, row in enumerate(csv.DictReader(file), 2):
+            groups[row["video"]] = row["group"] or _group(row["video"], config)
+            if row["split"]:
+                sides[row["split"]].append(_Line(path, number, row["video"]))
     if not any(sides.values()):
         return _leave_groups_out(videos, config, tags, groups.__getitem__)
     if config.splits != 1:
@@ -192,20 +195,6 @@ def _csv(videos: Sequence[str], lists: Path, config: SplitConfig, tags: Tags) ->
     names = sorted({video.split("/")[0] for video in videos})
     train, test = {1: sides["train"]}, {1: sides["test"]}
     return _assemble(videos, names, train, test, config, tags, path, groups.__getitem__)
-
-
-@dataclass(frozen=True)
-class _CsvRow:
-    number: int
-    video: str
-    row: Mapping[str, str]
-
-
-def _csv_rows(path: Path) -> list[_CsvRow]:
-    if not path.is_file():
-        raise SplitError(f"{path}: no such list; a source of kind csv writes it")
-    with path.open(newline="", encoding="utf-8") as file:
-        return [_CsvRow(n, row["video"], row) for n, row in enumerate(csv.DictReader(file), 2)]
 
 
 def _leave_groups_out(

@@ -3,7 +3,6 @@
 A video is looked at once: what was found lies in a cache under the hash of its bytes.
 """
 
-import csv
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -13,8 +12,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from tsn.atomic import atomic_path
-from tsn.video import Frame, VideoError, glance, quiet_decoding
+from tsn.atomic import atomic_path, write_csv
+from tsn.video import Frame, VideoError, decord_version, glance, quiet_decoding
 from tsn.watchdog import watched
 from tsn.worker_pool import Died, run_tasks
 
@@ -75,16 +74,19 @@ def survey(
 
 def write_facts(path: Path, facts: Mapping[str, Facts]) -> None:
     """Write the facts as CSV, a video a line."""
-    with (
-        atomic_path(path) as temporary,
-        temporary.open("w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for video in sorted(facts):
-            row = facts[video]
-            numbers = (row.width, row.height, round(row.frames_per_second, 3), row.frames)
-            writer.writerow((video, *numbers, round(row.seconds, 2), row.defect))
+    lines = (
+        (
+            video,
+            row.width,
+            row.height,
+            round(row.frames_per_second, 3),
+            row.frames,
+            round(row.seconds, 2),
+            row.defect,
+        )
+        for video, row in sorted(facts.items())
+    )
+    write_csv(path, COLUMNS, lines)
 
 
 def difference_hash(frame: Frame) -> str:
@@ -129,6 +131,11 @@ def _initialise_worker() -> None:
     quiet_decoding()
 
 
+def _version() -> str:
+    """What decides what is found in a video, beside its bytes."""
+    return f"{VERSION} decord {decord_version()}"
+
+
 def _cache_path(cache_dir: Path, digest: str) -> Path:
     return Path(cache_dir) / digest[:2] / f"{digest}.json"
 
@@ -136,7 +143,7 @@ def _cache_path(cache_dir: Path, digest: str) -> Path:
 def _cached(cache_dir: Path, digest: str) -> Facts | None:
     try:
         known = json.loads(_cache_path(cache_dir, digest).read_text(encoding="utf-8"))
-        if known.pop("version") != VERSION:
+        if known.pop("version") != _version():
             return None
         return Facts(**known | {"hashes": tuple(known["hashes"])})
     except (FileNotFoundError, ValueError, KeyError, TypeError):
@@ -145,4 +152,4 @@ def _cached(cache_dir: Path, digest: str) -> Facts | None:
 
 def _remember(cache_dir: Path, digest: str, facts: Facts) -> None:
     with atomic_path(_cache_path(cache_dir, digest)) as temporary:
-        temporary.write_text(json.dumps(asdict(facts) | {"version": VERSION}), encoding="utf-8")
+        temporary.write_text(json.dumps(asdict(facts) | {"version": _version()}), encoding="utf-8")
