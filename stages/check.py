@@ -4,8 +4,10 @@ import argparse
 
 from stages import command, params
 from stages.machine import Machine
+from tsn.comparison import PromotionRule
 from tsn.fusion import FusionConfig
 from tsn.initial import INITS
+from tsn.intake import IntakeConfig
 from tsn.modality import MODALITIES, modality
 from tsn.scoring import ScoringConfig
 from tsn.sources import SOURCES
@@ -14,7 +16,7 @@ from tsn.streams import STREAMS
 from tsn.training import TrainingConfig
 
 TOP_LEVEL = ("datasets", "splits", "modalities", "machine", "recipes")
-RECIPE = ("source", "split", "extract", "init", "train", "score", "fusion")
+RECIPE = ("source", "split", "extract", "init", "train", "score", "fusion", "intake", "promotion")
 
 
 def main(_: argparse.Namespace) -> None:
@@ -64,6 +66,8 @@ def check_recipe(content: params.Content, name: str) -> None:
             )
     params.section(content, f"{recipe}.score", ScoringConfig)
     fusion = params.section(content, f"{recipe}.fusion", FusionConfig)
+    params.section(content, f"{recipe}.intake", IntakeConfig)
+    params.section(content, f"{recipe}.promotion", PromotionRule)
     if name in params.find(content, "datasets"):
         check_selection(content, recipe, split, fusion)
 

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from stages import command, params, provenance
+from tsn.additions import fetch_additions
 from tsn.atomic import write_csv
 from tsn.folder import checksum_rows
 from tsn.sources import SOURCES
@@ -14,13 +15,16 @@ def main(args: argparse.Namespace) -> None:
     kind, config = params.choice(
         params.load(), section, {name: source.config for name, source in SOURCES.items()}
     )
-    with provenance.unchanged([section], []):
+    with provenance.unchanged([section], [args.additions.parent]):
         with command.byte_bars() as report:
             fetched = SOURCES[kind].fetch(config, args.videos, args.lists, report)
             videos = list(command.progress(fetched, total=None, unit="video", text=args.dataset))
+        added = list(fetch_additions(args.additions, args.videos, args.lists))
+        videos += added
         rows = checksum_rows(args.videos, sorted(videos))
         write_csv(args.checksums, ("video", "bytes", "sha256"), rows)
-    print(f"{args.dataset}: {len(videos)} videos from {kind}")
+    late = f", {len(added)} of them taken in later" if added else ""
+    print(f"{args.dataset}: {len(videos)} videos from {kind}{late}")
 
 
 if __name__ == "__main__":
@@ -29,4 +33,7 @@ if __name__ == "__main__":
     parser.add_argument("--videos", required=True, type=Path, help="out: folder of <class>/<clip>")
     parser.add_argument("--lists", required=True, type=Path, help="out: folder of list files")
     parser.add_argument("--checksums", required=True, type=Path, help="out: video,bytes,sha256")
+    parser.add_argument(
+        "--additions", required=True, type=Path, help="folder of clips that came later, if any"
+    )
     command.run(parser, main)

@@ -35,7 +35,8 @@ def main(args: argparse.Namespace) -> None:
     workers = params.section(content, "machine", Machine).workers
     with provenance.unchanged([section], [args.videos, args.lists, args.checksums]):
         lists = split_lists(folder_videos(args.videos), args.lists, config)
-        digests = read_digests(args.checksums, lists.videos)
+        known = read_digests(args.checksums)
+        digests = {video: known[video] for video in lists.videos}
         text = f"look at {args.dataset}"
         seen = survey(args.videos, digests, CACHE, workers)
         try:
@@ -62,11 +63,10 @@ def main(args: argparse.Namespace) -> None:
         print(f"  cannot be read: {video}: {facts[video].defect}")
 
 
-def read_digests(checksums: Path, videos: Sequence[str]) -> dict[str, str]:
-    """The SHA-256 of each of the videos, as `download` wrote them."""
+def read_digests(checksums: Path) -> dict[str, str]:
+    """The SHA-256 of each video, as `download` wrote them."""
     with checksums.open(newline="", encoding="utf-8") as file:
-        digests = {row["video"]: row["sha256"] for row in csv.DictReader(file)}
-    return {video: digests[video] for video in videos}
+        return {row["video"]: row["sha256"] for row in csv.DictReader(file)}
 
 
 def leaks_of(

@@ -146,7 +146,7 @@ def mcnemar(only_first: int, only_second: int) -> float:
     """The two-sided p-value of McNemar's exact test: of the videos that one alone has right."""
     total, fewer = only_first + only_second, min(only_first, only_second)
     at_most = sum(math.comb(total, count) for count in range(fewer + 1))
-    return min(1.0, 2 * at_most / 2**total)
+    return min(1.0, 2 * at_most / (1 << total))
 
 
 def objections(comparison: Comparison, rule: PromotionRule) -> list[str]:

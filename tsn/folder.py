@@ -45,7 +45,7 @@ def folder_videos(folder: Path) -> list[str]:
             f"{folder}: no such folder; put or link the videos there as <class>/<clip>, "
             "or set the path in the recipe's source section"
         )
-    files = [path.relative_to(folder) for path in _visible_files(folder)]
+    files = [path.relative_to(folder) for path in visible_files(folder)]
     misplaced = [path for path in files if len(path.parts) != 2]
     if misplaced:
         raise SourceError(f"{folder / misplaced[0]}: expected <class>/<clip> below {folder}")
@@ -79,11 +79,12 @@ def _list_files(folder: Path) -> list[Path]:
     return [path for path in files if not path.name.startswith(".")]
 
 
-def _visible_files(folder: Path) -> Iterator[Path]:
+def visible_files(folder: Path) -> Iterator[Path]:
+    """The files below a folder, sorted, but for hidden ones."""
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):
             continue
         if path.is_dir():
-            yield from _visible_files(path)
+            yield from visible_files(path)
         elif path.is_file():
             yield path

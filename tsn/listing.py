@@ -26,7 +26,9 @@ class CsvConfig:
 
 
 @dataclass(frozen=True)
-class _Row:
+class CsvRow:
+    """A line of the file: a clip, its label, and its group and split ("" where not said)."""
+
     number: int
     path: PurePath
     label: str
@@ -40,10 +42,10 @@ def fetch_listed(config: CsvConfig, videos: Path, lists: Path) -> Iterator[str]:
     A clip keeps its file name; clips of one label that share one are named by their whole path.
     SourceError names the line that cannot be used.
     """
-    rows = _read(Path(config.file), Path(config.root))
+    rows = read_rows(Path(config.file), Path(config.root))
     shared = Counter((row.label, row.path.name) for row in rows)
-    ids: dict[str, _Row] = {}
-    files: dict[Path, _Row] = {}
+    ids: dict[str, CsvRow] = {}
+    files: dict[Path, CsvRow] = {}
     for row in rows:
         whole = "_".join(part for part in row.path.parts if part not in (row.path.anchor, ".."))
         name = row.path.name if shared[row.label, row.path.name] == 1 else whole
@@ -63,7 +65,8 @@ def fetch_listed(config: CsvConfig, videos: Path, lists: Path) -> Iterator[str]:
         yield video
 
 
-def _read(path: Path, root: Path) -> list[_Row]:
+def read_rows(path: Path, root: Path) -> list[CsvRow]:
+    """The lines of a file of clips; SourceError names the line that cannot be used."""
     if not path.is_file():
         raise SourceError(f"{path}: no such file; set it in the recipe's source section")
     try:
@@ -86,7 +89,7 @@ def _read(path: Path, root: Path) -> list[_Row]:
     return rows
 
 
-def _row(path: Path, root: Path, number: int, line: dict[str, str]) -> _Row:
+def _row(path: Path, root: Path, number: int, line: dict[str, str]) -> CsvRow:
     def error(text: str) -> SourceError:
         return SourceError(f"{path} line {number}: {text}")
 
@@ -102,4 +105,4 @@ def _row(path: Path, root: Path, number: int, line: dict[str, str]) -> _Row:
         raise error(f"{values['path']!r} is hidden or has a control character; rename it")
     if values["split"] not in SIDES:
         raise error(f"split {values['split']!r}, expected train, test or nothing")
-    return _Row(number, PurePath(values["path"]), label, values["group"], values["split"])
+    return CsvRow(number, PurePath(values["path"]), label, values["group"], values["split"])

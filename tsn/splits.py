@@ -13,6 +13,7 @@ from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 
+from tsn.additions import ADDITIONS, Addition, read_additions, train_on
 from tsn.leakage import DROP, KEEP
 from tsn.lists import ListedVideo, SplitError, SplitLists, words
 
@@ -37,7 +38,8 @@ class SplitConfig:
     classes: keep only these classes, in this order of the official list; empty keeps all.
     clips_per_class: keep only so many clips of a class in every split, training and test at their
         shares, of as many groups as can be; 0 keeps all.
-    counts: what the dataset must have before anything is left out; null: whatever it has.
+    counts: what the dataset must have before anything is left out, and without what was added
+        later; null: whatever it has.
     leaks: keep or drop training videos that are in the test list, too, under another name.
     """
 
@@ -76,15 +78,32 @@ def split_lists(videos: Sequence[str], lists: Path, config: SplitConfig) -> Spli
     A list that spells a video in other capitals than the file means that file. SplitError, with
     file and line, for an unknown class, a listed video that is not there, a video listed twice or
     in both train and test, a group on both sides, a class without training clips, and for other
-    counts than `config.counts`.
+    counts than `config.counts`. What was added to the dataset later is trained on only.
     """
-    if config.counts and len(videos) != config.counts.videos:
+    additions = read_additions(lists / ADDITIONS)
+    listed = sorted(set(videos) - {row.video for row in additions})
+    if config.counts and len(listed) != config.counts.videos:
         raise SplitError(
-            f"{len(videos)} videos, the dataset has {config.counts.videos}: fetch it again, or set "
+            f"{len(listed)} videos, the dataset has {config.counts.videos}: fetch it again, or set "
             "`counts` to null if this is what you want"
         )
     tags = _read_tags(lists / "tags.csv")
-    return LIST_FORMATS[config.format](sorted(videos), lists, config, tags)
+    found = LIST_FORMATS[config.format](listed, lists, config, tags)
+    return train_on(found, _listed_additions(additions, found.classes, config))
+
+
+def _listed_additions(
+    additions: Sequence[Addition], classes: Sequence[str], config: SplitConfig
+) -> list[ListedVideo]:
+    rows = []
+    for row in additions:
+        name = row.video.split("/")[0]
+        if name in classes:
+            group = row.group or find_group(row.video, config.group_pattern)
+            rows.append(ListedVideo(row.video, classes.index(name), group or row.video, ()))
+        elif not config.classes:
+            raise SplitError(f"{ADDITIONS}: {row.video} is of no class of the dataset")
+    return rows
 
 
 # -- formats ----------------------------------------------------------------------------------
@@ -383,13 +402,19 @@ def _group(video: str, config: SplitConfig) -> str:
     name = Path(video).name
     if not config.group_pattern:
         return name
-    found = re.search(config.group_pattern, name)
-    if found is None:
+    group = find_group(video, config.group_pattern)
+    if group is None:
         raise SplitError(
             f"{video}: group_pattern {config.group_pattern!r} finds no group in {name!r}; "
             'without groups, clips of one scene leak into the test list ("" says there are none)'
         )
-    return found.group(1)
+    return group
+
+
+def find_group(video: str, pattern: str) -> str | None:
+    """The group that a pattern finds in a video's file name, None without one."""
+    found = re.search(pattern, Path(video).name) if pattern else None
+    return found.group(1) if found else None
 
 
 def _lines(path: Path) -> list[_Line]:

@@ -1,0 +1,75 @@
+"""Clips that came to a dataset after its lists were made: they are trained on, never tested on.
+
+So a recogniser with them and one without meet on the same test lists. A dataset's additions are a
+folder: `videos/<class>/<clip>`, and `clips.csv` with their groups and digests.
+"""
+
+import csv
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import astuple, dataclass, fields, replace
+from pathlib import Path
+
+from tsn.atomic import link_file, write_csv
+from tsn.lists import ListedVideo, SplitError, SplitLists
+
+CLIPS, VIDEOS = "clips.csv", "videos"
+ADDITIONS = "additions.csv"  # what `clips.csv` is called among a dataset's lists
+
+
+@dataclass(frozen=True)
+class Addition:
+    """A clip `<class>/<file name>`; `group` is who or where, "" where only its name may say."""
+
+    video: str
+    group: str
+    sha256: str
+
+
+COLUMNS = tuple(field.name for field in fields(Addition))
+
+
+def read_additions(path: Path) -> list[Addition]:
+    """What `write_additions` wrote; none where there is no such file."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        if tuple(reader.fieldnames or ()) != COLUMNS:
+            raise SplitError(
+                f"{path}: expected the columns {','.join(COLUMNS)}, got {reader.fieldnames}"
+            )
+        return [Addition(**row) for row in reader]
+
+
+def write_additions(path: Path, additions: Iterable[Addition]) -> None:
+    """A line each, sorted."""
+    write_csv(path, COLUMNS, (astuple(row) for row in sorted(additions, key=lambda a: a.video)))
+
+
+def fetch_additions(folder: Path, videos: Path, lists: Path) -> Iterator[str]:
+    """Puts a dataset's additions among its videos and lists, and yields each video id.
+
+    SplitError for one whose name another video has, FileNotFoundError for one that is not there.
+    """
+    additions = read_additions(folder / CLIPS)
+    if not additions:
+        return
+    for row in additions:
+        source = folder / VIDEOS / row.video
+        if not source.is_file():
+            raise FileNotFoundError(f"{source}: not there; fetch it with `dvc pull {folder}.dvc`")
+        if (videos / row.video).exists():
+            raise SplitError(f"{folder / CLIPS}: the dataset has another {row.video}")
+        link_file(source, videos / row.video)
+        yield row.video
+    write_additions(lists / ADDITIONS, additions)
+
+
+def train_on(lists: SplitLists, additions: Sequence[ListedVideo]) -> SplitLists:
+    """The lists with the additions in every split's training, unless its test has their group."""
+    train = {}
+    for split, listed in lists.train.items():
+        tested = {(row.label, row.group) for row in lists.test[split]}
+        new = [row for row in additions if (row.label, row.group) not in tested]
+        train[split] = (*listed, *new)
+    return replace(lists, train=train)
