@@ -22,13 +22,15 @@ from pathlib import Path
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
 from prefect.settings import PREFECT_API_URL
+from prefect.states import Completed
 
 from flows import data_commits, worktree
 from flows.programs import ProgramError, run_dvc, run_stage
 from stages import tracking
 
-STORY = Path("comparison.md")
+REPORTS = Path(".tsn/retrain")  # what the last retraining of a dataset said
 
 
 @dataclass(frozen=True)
@@ -40,12 +42,13 @@ class Occasion:
 
 
 def gather(dataset: str, root: Path, *, follow: bool) -> Occasion:
-    """Takes in new clips, here and, with `follow`, from the upstream branch, as commits."""
+    """Takes in new clips, of the inbox and, with `follow`, of the upstream branch, as commits."""
     worktree.require_repository(root)
     run_stage("check", root)
     if follow:
         data_commits.pull(root, dataset)
-    run_stage("take_in", root, ["--dataset", dataset])
+    report = root / REPORTS / dataset / "intake.txt"
+    run_stage("take_in", root, ["--dataset", dataset, "--report", str(report)])
     data_commits.commit_additions(root, dataset)
     commit = worktree.git(root, "rev-parse", "HEAD")
     return Occasion(commit, data_commits.data_state(root, dataset, commit))
@@ -54,3 +57,89 @@ def gather(dataset: str, root: Path, *, follow: bool) -> Occasion:
 def is_settled(dataset: str, occasion: Occasion) -> bool:
     """Whether a retraining with this data has come to its end before."""
     return tracking.is_logged(dataset, {"stage": "retrain", "data": occasion.data}, "retrain")
+
+
+def train_challenger(dataset: str, root: Path, occasion: Occasion) -> Path:
+    """Runs the grid in a workspace pinned to the commit; returns it."""
+    tree = worktree.pin(root, f"retrain-{dataset}", occasion.commit)
+    run_dvc(["repro", f"package@{dataset}", f"report@{dataset}"], tree)
+    run_stage("sync", tree)
+    return tree
+
+
+def judge(dataset: str, root: Path, tree: Path, occasion: Occasion) -> Path:
+    """Compares, and promotes by the recipe's rule; returns the folder that tells the story."""
+    out = root / REPORTS / dataset
+    arguments = ["--dataset", dataset, "--videos", f"data/{dataset}/videos"]
+    run_stage("compare", tree, [*arguments, "--out", str(out), "--decide-for", occasion.data])
+    return out
+
+
+def _show(key: str, dataset: str, text: str) -> None:
+    """A page in the UI, under one name for all runs."""
+    create_markdown_artifact(key=f"{key}-{dataset}".lower().replace("_", "-"), markdown=text)
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def gather_task(dataset: str, root: Path, follow: bool) -> Occasion:
+    """New clips, as commits."""
+    occasion = gather(dataset, root, follow=follow)
+    report = (root / REPORTS / dataset / "intake.txt").read_text(encoding="utf-8")
+    _show("new-clips", dataset, f"```\n{report}```")
+    get_run_logger().info("%s", report.strip())
+    return occasion
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def judge_task(dataset: str, root: Path, tree: Path, occasion: Occasion) -> str:
+    """The comparison, and what follows from it; its headline."""
+    story = (judge(dataset, root, tree, occasion) / "comparison.md").read_text(encoding="utf-8")
+    _show("retraining", dataset, story)
+    return story.splitlines()[0].lstrip("# ")
+
+
+@flow(name="retrain", flow_run_name="{dataset}")
+def retrain(
+    dataset: str, workspace: Path = Path(), follow: bool = False, force: bool = False
+) -> State[None]:
+    """Takes in new clips, trains a challenger with them, and promotes it if it is better.
+
+    dataset: a recipe of params.yaml. workspace: the checkout. follow: also take the commits of the
+    upstream branch (`git pull --ff-only`). force: retrain even if the data is what it was.
+    """
+    root = workspace.resolve()
+    os.environ["MLFLOW_TRACKING_URI"] = worktree.tracking_uri(root)
+    occasion = gather_task(dataset, root, follow)
+    if is_settled(dataset, occasion) and not force:
+        return Completed(message="nothing new: no clips since the last retraining")
+    tree = train_challenger(dataset, root, occasion)
+    return Completed(message=judge_task(dataset, root, tree, occasion))
+
+
+def main() -> None:
+    """Once, or on a schedule."""
+    parser = argparse.ArgumentParser(
+        prog="retrain", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--dataset", required=True, help="a recipe of params.yaml")
+    parser.add_argument("--follow", action="store_true", help="take the upstream branch's commits")
+    parser.add_argument("--force", action="store_true", help="also if no clips are new")
+    parser.add_argument("--cron", help='schedule, e.g. "0 3 * * *"; needs `make server`')
+    arguments = parser.parse_args()
+    values = {name: getattr(arguments, name) for name in ("dataset", "follow", "force")}
+    if arguments.cron:
+        if PREFECT_API_URL.value() is None:
+            parser.error(
+                "a schedule needs a server: start `make server` and set "
+                "PREFECT_API_URL=http://127.0.0.1:4200/api"
+            )
+        retrain.serve(name=arguments.dataset, cron=arguments.cron, limit=1, parameters=values)
+        return
+    try:
+        retrain(**values)
+    except (ProgramError, ValueError) as error:
+        sys.exit(f"retrain: {error}")
+
+
+if __name__ == "__main__":
+    main()

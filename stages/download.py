@@ -19,11 +19,12 @@ def main(args: argparse.Namespace) -> None:
         with command.byte_bars() as report:
             fetched = SOURCES[kind].fetch(config, args.videos, args.lists, report)
             videos = list(command.progress(fetched, total=None, unit="video", text=args.dataset))
-        added = list(fetch_additions(args.additions, args.videos, args.lists))
-        videos += added
-        rows = checksum_rows(args.videos, sorted(videos))
-        write_csv(args.checksums, ("video", "bytes", "sha256"), rows)
-    late = f", {len(added)} of them taken in later" if added else ""
+        rows = list(checksum_rows(args.videos, sorted(videos)))
+        digests = {digest for _, _, digest in rows}
+        added = list(fetch_additions(args.additions, args.videos, args.lists, digests))
+        rows += checksum_rows(args.videos, added)
+        write_csv(args.checksums, ("video", "bytes", "sha256"), sorted(rows))
+    late = f" and {len(added)} taken in later" if added else ""
     print(f"{args.dataset}: {len(videos)} videos from {kind}{late}")
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from stages import command, params
 from stages.machine import Machine
 from stages.split import CACHE, read_digests
-from tsn.intake import Dataset, Intake, IntakeConfig, find_clips, take_in
+from tsn.atomic import atomic_path
+from tsn.intake import Dataset, Intake, IntakeConfig, NewClip, find_clips, take_in
 from tsn.lists import read_list, read_names
 from tsn.modality import MODALITIES
 from tsn.streams import STREAMS
@@ -26,19 +27,26 @@ def main(args: argparse.Namespace) -> None:
     content = params.load()
     config = params.section(content, f"recipes.{args.dataset}.intake", IntakeConfig)
     clips, misplaced = find_clips(Path(config.inbox))
-    if not clips and not misplaced:
-        print(f"{args.dataset}: nothing in {config.inbox}")
-        return
-    intake = take_in(
+    text = f"{args.dataset}: nothing in {config.inbox}"
+    if clips or misplaced:
+        text = summary(args.dataset, look_at(args.dataset, content, clips), misplaced)
+    print(text)
+    if args.report is not None:
+        with atomic_path(args.report) as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def look_at(dataset: str, content: params.Content, clips: list[NewClip]) -> Intake:
+    """Takes in what is good of the clips."""
+    return take_in(
         clips,
-        read_dataset(Path("data") / args.dataset),
-        ADDITIONS / args.dataset,
-        least_frames(content, args.dataset),
+        read_dataset(Path("data") / dataset),
+        ADDITIONS / dataset,
+        least_frames(content, dataset),
         CACHE,
         params.section(content, "machine", Machine).workers,
         lambda paths: command.progress(paths, total=len(paths), unit="clip", text="read"),
     )
-    print(summary(args.dataset, intake, misplaced))
 
 
 def read_dataset(folder: Path) -> Dataset:
@@ -82,4 +90,5 @@ if __name__ == "__main__":
         prog="take_in", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--dataset", required=True, help="a recipe of params.yaml")
+    parser.add_argument("--report", type=Path, help="a file for what is printed, too")
     command.run(parser, main)

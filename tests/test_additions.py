@@ -1,5 +1,7 @@
 """Additions: trained on in every split that does not test their group, and nowhere tested."""
 
+import hashlib
+from collections.abc import Set
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from tsn.splits import Counts, split_lists
 
 
 def addition(video: str, group: str = "") -> Addition:
-    return Addition(video, group, "0" * 64)
+    return Addition(video, group, hashlib.sha256(video.encode()).hexdigest())
 
 
 def test_additions_are_trained_on_and_the_test_stays(tmp_path: Path) -> None:
@@ -56,11 +58,14 @@ def put(folder: Path, video: str) -> None:
     write_additions(folder / "clips.csv", [*read_additions(folder / "clips.csv"), addition(video)])
 
 
+def fetch(folder: Path, known: Set[str] = frozenset()) -> list[str]:
+    return list(fetch_additions(folder / "new", folder / "videos", folder / "lists", known))
+
+
 def test_additions_are_put_among_the_videos_and_lists(tmp_path: Path) -> None:
     put(tmp_path / "new", "b/2, 'two'.mp4")
     put(tmp_path / "new", "a/1.mp4")
-    fetched = list(fetch_additions(tmp_path / "new", tmp_path / "videos", tmp_path / "lists"))
-    assert fetched == ["a/1.mp4", "b/2, 'two'.mp4"]
+    assert fetch(tmp_path) == ["a/1.mp4", "b/2, 'two'.mp4"]
     assert (tmp_path / "videos/b/2, 'two'.mp4").read_bytes() == b"b/2, 'two'.mp4"
     assert read_additions(tmp_path / "lists" / ADDITIONS) == [
         addition("a/1.mp4"),
@@ -69,8 +74,15 @@ def test_additions_are_put_among_the_videos_and_lists(tmp_path: Path) -> None:
 
 
 def test_without_additions_nothing_is_written(tmp_path: Path) -> None:
-    assert list(fetch_additions(tmp_path / "none", tmp_path / "videos", tmp_path / "lists")) == []
+    assert fetch(tmp_path) == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_the_source_has_meanwhile_is_left_to_it(tmp_path: Path) -> None:
+    put(tmp_path / "new", "a/1.mp4")
+    put(tmp_path / "new", "a/2.mp4")
+    assert fetch(tmp_path, {addition("a/1.mp4").sha256}) == ["a/2.mp4"]
+    assert read_additions(tmp_path / "lists" / ADDITIONS) == [addition("a/2.mp4")]
 
 
 def test_a_name_that_is_taken_and_a_file_that_is_missing_are_told(tmp_path: Path) -> None:
@@ -78,7 +90,7 @@ def test_a_name_that_is_taken_and_a_file_that_is_missing_are_told(tmp_path: Path
     (tmp_path / "videos/a").mkdir(parents=True)
     (tmp_path / "videos/a/1.mp4").write_bytes(b"of the source")
     with pytest.raises(SplitError, match=r"has another a/1\.mp4"):
-        list(fetch_additions(tmp_path / "new", tmp_path / "videos", tmp_path / "lists"))
+        fetch(tmp_path)
     (tmp_path / "new/videos/a/1.mp4").unlink()
     with pytest.raises(FileNotFoundError, match="dvc pull"):
-        list(fetch_additions(tmp_path / "new", tmp_path / "videos", tmp_path / "lists"))
+        fetch(tmp_path)

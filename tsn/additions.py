@@ -5,7 +5,7 @@ folder: `videos/<class>/<clip>`, and `clips.csv` with their groups and digests.
 """
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 
@@ -46,14 +46,14 @@ def write_additions(path: Path, additions: Iterable[Addition]) -> None:
     write_csv(path, COLUMNS, (astuple(row) for row in sorted(additions, key=lambda a: a.video)))
 
 
-def fetch_additions(folder: Path, videos: Path, lists: Path) -> Iterator[str]:
+def fetch_additions(folder: Path, videos: Path, lists: Path, known: Set[str]) -> Iterator[str]:
     """Puts a dataset's additions among its videos and lists, and yields each video id.
 
-    SplitError for one whose name another video has, FileNotFoundError for one that is not there.
+    Those that have come into the dataset's source meanwhile, whose SHA-256 are `known`, are left
+    to it. SplitError for one whose name another video has, FileNotFoundError for one that is not
+    there.
     """
-    additions = read_additions(folder / CLIPS)
-    if not additions:
-        return
+    additions = [row for row in read_additions(folder / CLIPS) if row.sha256 not in known]
     for row in additions:
         source = folder / VIDEOS / row.video
         if not source.is_file():
@@ -62,7 +62,8 @@ def fetch_additions(folder: Path, videos: Path, lists: Path) -> Iterator[str]:
             raise SplitError(f"{folder / CLIPS}: the dataset has another {row.video}")
         link_file(source, videos / row.video)
         yield row.video
-    write_additions(lists / ADDITIONS, additions)
+    if additions:
+        write_additions(lists / ADDITIONS, additions)
 
 
 def train_on(lists: SplitLists, additions: Sequence[ListedVideo]) -> SplitLists:
