@@ -2,5 +2,10 @@
 
 import os
 
-# Read when prefect is imported; its own choice, 20 seconds, is too short for two cores.
+HEARTBEAT_SECONDS = 30
+
+# Read when prefect is imported. Its own choice, 20 seconds, is too short for two cores.
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "90")
+os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", str(HEARTBEAT_SECONDS))
+os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+os.environ.setdefault("DO_NOT_TRACK", "true")
