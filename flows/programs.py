@@ -4,14 +4,27 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
-GRACE_SECONDS = 10.0
+from flows import leash
+
+BINARIES = Path(sys.executable).parent
+DVC = (str(BINARIES / "dvc"), "--wait-for-lock")
+POLL_SECONDS = 0.05
+NEVER = threading.Event()
 
 
 class ProgramError(RuntimeError):
     """A program that did not end well."""
+
+
+class Stopped(RuntimeError):  # noqa: N818
+    """A program that was ended because its flow is to stop."""
 
 
 def run_dvc(arguments: Sequence[str], workspace: Path) -> None:
@@ -19,8 +32,7 @@ def run_dvc(arguments: Sequence[str], workspace: Path) -> None:
 
     However this function is left, no process of the run stays behind.
     """
-    dvc = Path(sys.executable).parent / "dvc"
-    code = _run([str(dvc), "--wait-for-lock", *arguments], workspace)
+    code = run_program([*DVC, *arguments], workspace)
     if code != 0:
         raise ProgramError(
             f"dvc {' '.join(arguments)} exited with {code}; the failed stage says why above. "
@@ -33,28 +45,73 @@ def run_stage(name: str, workspace: Path, arguments: Sequence[str] = ()) -> None
 
     However this function is left, no process of the run stays behind.
     """
-    code = _run([sys.executable, "-m", f"stages.{name}", *arguments], workspace)
+    code = run_program([sys.executable, "-m", f"stages.{name}", *arguments], workspace)
     if code != 0:
         raise ProgramError(f"stages.{name} exited with {code}; it says why above")
 
 
-def _run(command: Sequence[str], workspace: Path) -> int:
-    binaries = Path(sys.executable).parent
-    environment = {**os.environ, "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}"}
-    process = subprocess.Popen(command, cwd=workspace, env=environment, start_new_session=True)
+def ask_dvc(arguments: Sequence[str], workspace: Path) -> "subprocess.CompletedProcess[str]":
+    """What dvc answers, for commands that end by themselves within seconds."""
+    return subprocess.run(
+        [*DVC, *arguments],
+        cwd=workspace,
+        env=program_environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+
+
+def run_program(
+    command: Sequence[str],
+    workspace: Path,
+    *,
+    output: IO[bytes] | None = None,
+    stop: threading.Event = NEVER,
+) -> int:
+    """The exit code of a command, 128 + n if signal n ended it; Stopped when `stop` came first.
+
+    Its output goes to the file, or where this process's goes. However this function is left, and
+    if this process is killed, too, no process of the command stays behind.
+    """
+    process = subprocess.Popen(
+        # Isolated and without site-packages: a fifth of the start of a usual Python.
+        [sys.executable, "-I", "-S", leash.__file__, *command],
+        cwd=workspace,
+        env=program_environment(),
+        stdin=subprocess.PIPE,
+        stdout=output,
+        stderr=None if output is None else subprocess.STDOUT,
+        start_new_session=True,
+    )
     try:
-        return process.wait()
-    except BaseException:
-        _stop(process)
-        raise
+        while not _has_ended(process.pid):
+            if stop.is_set():
+                raise Stopped(f"stopped: {' '.join(command)}")
+            time.sleep(POLL_SECONDS)
+    finally:
+        code = _end(process)
+    return code if code >= 0 else 128 - code
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Ctrl-C for the whole group, as dvc releases its locks on that, then harder."""
-    for stop in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
-        if process.poll() is None:
-            os.killpg(process.pid, stop)
-            try:
-                process.wait(GRACE_SECONDS)
-            except subprocess.TimeoutExpired:
-                continue
+def program_environment() -> dict[str, str]:
+    """This process's, with the environment's programs first: a stage's `python` is found there."""
+    path = f"{BINARIES}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
+
+
+def _has_ended(pid: int) -> bool:
+    """Without reaping it, so that its number stays that of its group."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _end(process: "subprocess.Popen[bytes]") -> int:
+    """Lets the leash end its program if that still runs, then kills what is left of the group."""
+    assert process.stdin is not None
+    process.stdin.close()
+    deadline = time.monotonic() + 3 * leash.GRACE_SECONDS
+    while not _has_ended(process.pid) and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+    with suppress(ProcessLookupError, PermissionError):  # the latter is macOS's word for a zombie
+        os.killpg(process.pid, signal.SIGKILL)
+    return process.wait()
