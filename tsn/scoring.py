@@ -68,7 +68,7 @@ def score_snippets(
     snippets, per_snippet = crops.shape[:2]
     parts = [
         network.snippet_scores(normalise(part.to(device), modality))
-        for part in crops.flatten(0, 1).split(batch)
+        for part in torch.split(crops.flatten(0, 1), batch)
     ]
     scores: npt.NDArray[np.float32] = (
         torch.cat(parts).view(snippets, per_snippet, -1).mean(1).cpu().numpy()

@@ -82,7 +82,6 @@ def listed_clips(
 
 def read_snippet(clip: Clip, start: int, modality: Modality) -> Entries:
     """The entries of one snippet, stacked along the channels: (H, W, T x C)."""
-    return stack_entries(
     return stack_entries(read_entries(clip.archive, range(start, start + modality.snippet_length)))
 
 
