@@ -52,7 +52,12 @@ def fuse(scores: Mapping[str, VideoScores], weights: Mapping[str, float]) -> Sco
     first = scores[next(iter(weights))]
     for name in weights:
         refuse_other_scores(scores[name], first)
-    total = sum(np.float32(weight) * scores[name].scores for name, weight in weights.items())
+    return weighted_sum({name: scores[name].scores for name in weights}, weights)
+
+
+def weighted_sum(scores: Mapping[str, Scores], weights: Mapping[str, float]) -> Scores:
+    """The sum of the modalities' scores, added in the order of `weights`."""
+    total = sum(np.float32(weight) * scores[name] for name, weight in weights.items())
     return np.asarray(total, dtype=np.float32)
 
 

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from tsn.crops import TESTING_CROPS
 from tsn.inputs import normalise
+from tsn.modality import Modality
 from tsn.network import TemporalSegmentNetwork
 from tsn.snippets import TestingSnippets
 
@@ -48,14 +49,31 @@ def score_videos(
     network.eval()
     loader: DataLoader[Tensor] = DataLoader(dataset, batch_size=None, num_workers=workers)
     for crops in loader:
-        snippets, per_snippet = crops.shape[:2]
-        flat = crops.flatten(0, 1)
-        parts = [
-            network.snippet_scores(normalise(part.to(device), dataset.modality))
-            for part in flat.split(batch)
-        ]
-        scores = torch.cat(parts).view(snippets, per_snippet, -1).mean(1)
-        yield scores.cpu().numpy()
+        yield score_snippets(network, crops, dataset.modality, batch=batch, device=device)
+
+
+@torch.inference_mode()
+def score_snippets(
+    network: TemporalSegmentNetwork,
+    crops: Tensor,
+    modality: Modality,
+    *,
+    batch: int,
+    device: torch.device,
+) -> npt.NDArray[np.float32]:
+    """The scores (S, C) of one video's snippets (S, P, C, H, W), each the mean over its crops.
+
+    The network is in evaluation mode and on `device`.
+    """
+    snippets, per_snippet = crops.shape[:2]
+    parts = [
+        network.snippet_scores(normalise(part.to(device), modality))
+        for part in torch.split(crops.flatten(0, 1), batch)
+    ]
+    scores: npt.NDArray[np.float32] = (
+        torch.cat(parts).view(snippets, per_snippet, -1).mean(1).cpu().numpy()
+    )
+    return scores
 
 
 def video_scores(snippets: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:

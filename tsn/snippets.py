@@ -4,8 +4,9 @@ Letters: K segment or S test snippet, P crop, T entry, C channel, H, W. Snippets
 and become float on the training device (tsn.inputs), so that little is copied.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -81,7 +82,11 @@ def listed_clips(
 
 def read_snippet(clip: Clip, start: int, modality: Modality) -> Entries:
     """The entries of one snippet, stacked along the channels: (H, W, T x C)."""
-    entries = read_entries(clip.archive, range(start, start + modality.snippet_length))
+    return stack_entries(read_entries(clip.archive, range(start, start + modality.snippet_length)))
+
+
+def stack_entries(entries: Entries) -> Entries:
+    """Consecutive entries (T, H, W, C) stacked along the channels: (H, W, T x C)."""
     length, height, width, channels = entries.shape
     return entries.transpose(1, 2, 0, 3).reshape(height, width, length * channels)
 
@@ -184,17 +189,40 @@ class TestingSnippets(Dataset[Tensor]):
 
     def __getitem__(self, index: int) -> Tensor:
         clip = self.clips[index]
-        starts = testing_starts(clip.entries, self.snippets, self.modality.snippet_length)
-        cropped: dict[int, Entries] = {}
-        for start in {int(start) for start in starts}:  # a short video repeats its starts
-            cropped[start] = self._crops(read_snippet(clip, start, self.modality))
-        return torch.from_numpy(np.stack([cropped[int(start)] for start in starts]))
-
-    def _crops(self, snippet: Entries) -> Entries:
-        height, width = snippet.shape[:2]
-        return np.stack(
-            [
-                crop_snippet(snippet, box, mirrored, self.size, self.modality)
-                for box, mirrored in testing_crops(self.crops, width, height, self.size)
-            ]
+        return cut_testing_snippets(
+            lambda start: read_snippet(clip, start, self.modality),
+            clip.entries,
+            self.modality,
+            snippets=self.snippets,
+            crops=self.crops,
+            size=self.size,
         )
+
+
+def cut_testing_snippets(
+    read: Callable[[int], Entries],
+    entries: int,
+    modality: Modality,
+    *,
+    snippets: int,
+    crops: str,
+    size: int,
+) -> Tensor:
+    """The test snippets (S, P, C, H, W) uint8 of a video of that many entries.
+
+    `read` gives the snippet (H, W, C) that starts at an entry; no start is read twice.
+    """
+    starts = [int(start) for start in testing_starts(entries, snippets, modality.snippet_length)]
+    cut = partial(_testing_crops, modality=modality, crops=crops, size=size)
+    cropped = {start: cut(read(start)) for start in set(starts)}  # a short video repeats its starts
+    return torch.from_numpy(np.stack([cropped[start] for start in starts]))
+
+
+def _testing_crops(snippet: Entries, modality: Modality, crops: str, size: int) -> Entries:
+    height, width = snippet.shape[:2]
+    return np.stack(
+        [
+            crop_snippet(snippet, box, mirrored, size, modality)
+            for box, mirrored in testing_crops(crops, width, height, size)
+        ]
+    )

@@ -1,0 +1,103 @@
+"""Small videos and recognisers of untrained networks, for the tests of what is served."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from tsn.camera_motion import HomographyConfig
+from tsn.checkpoint import ModelCard, save_model
+from tsn.modality import modality
+from tsn.network import NetworkConfig, build_network
+from tsn.recogniser import RecogniserCard, TestScores, save_recogniser
+from tsn.scoring import ScoringConfig
+from tsn.store import hash_file
+from tsn.streams import FlowConfig, FramesConfig, WarpedFlowConfig
+
+WIDTH, HEIGHT, INPUT_SIZE = 48, 36, 32
+CLASSES = ("walk", "run", "wave hand")
+TESTING = ScoringConfig(snippets=4, crops="ten_crop", batch=30)
+WEIGHTS = {"rgb": 1.0, "rgb_diff": 0.7, "flow": 1.5, "warped_flow": 0.5}
+FRAMES = FramesConfig(width=WIDTH, height=HEIGHT, jpeg_quality=90, min_frames=6, max_quarantined=0)
+FLOW = FlowConfig(
+    **{**vars(FRAMES), "jpeg_quality": 95},
+    bound=8.0,
+    engine="tvl1",
+)
+WARPED = WarpedFlowConfig(
+    **vars(FLOW),
+    homography=HomographyConfig(
+        max_corners=100, reprojection_threshold=1.0, min_matches=10, min_inliers=6
+    ),
+)
+STREAM_CONFIGS = {"rgb": FRAMES, "rgb_diff": FRAMES, "flow": FLOW, "warped_flow": WARPED}
+
+
+def write_video(path: Path, num_frames: int, seed: int = 1, codec: str = "MJPG") -> Path:
+    """A camera that wanders over a blurred texture, larger than what is extracted of it."""
+    width, height = 80, 60
+    noise = np.random.default_rng(seed).integers(0, 256, (100, 140, 3), dtype=np.uint8)
+    scene = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 2.0), None, 0, 255, cv2.NORM_MINMAX)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), 25.0, (width, height))
+    for index in range(num_frames):
+        x, y = (int(20 + 20 * wave(index * 0.11 * seed)) for wave in (np.sin, np.cos))
+        writer.write(np.ascontiguousarray(scene[y : y + height, x : x + width]))
+    writer.release()
+    return path
+
+
+def write_models(folder: Path, modalities: Sequence[str], seed: int = 1) -> dict[str, Path]:
+    """A model folder per modality, of networks with random weights."""
+    config = NetworkConfig(
+        backbone="bn_inception_quarter",
+        consensus="average",
+        num_segments=3,
+        dropout=0.8,
+        partial_bn=True,
+    )
+    for index, name in enumerate(modalities):
+        network = build_network(
+            config,
+            in_channels=modality(name).channels,
+            num_classes=len(CLASSES),
+            generator=torch.Generator().manual_seed(100 * seed + index),
+        )
+        with torch.no_grad():
+            network.fc.weight.mul_(100)  # scores that differ
+        card = ModelCard(
+            dataset="toy",
+            split=2,
+            modality=name,
+            classes=CLASSES,
+            input_size=INPUT_SIZE,
+            network=config,
+            iterations=0,
+            fingerprint=f"{name} {seed}",
+        )
+        save_model(network, card, folder / name)
+    return {name: folder / name for name in modalities}
+
+
+def write_recogniser(
+    folder: Path, videos: Sequence[Path] = (), *, weights: Mapping[str, float], seed: int = 1
+) -> RecogniserCard:
+    """A recogniser in `folder` of random networks, with made-up scores of the videos."""
+    scores = np.random.default_rng(seed).normal(size=(len(videos), len(CLASSES)))
+    return save_recogniser(
+        folder,
+        models=write_models(folder.with_name(f"{folder.name}-models"), list(weights), seed),
+        weights=weights,
+        streams={name: STREAM_CONFIGS[name] for name in weights},
+        testing=TESTING,
+        tests=TestScores(
+            classes=CLASSES,
+            videos=tuple(f"{video.parent.name}/{video.name}" for video in videos),
+            sha256=tuple(hash_file(video) for video in videos),
+            labels=np.arange(len(videos)) % len(CLASSES),
+            scores=scores.astype(np.float32),
+        ),
+        trained_on=["b" * 64, "a" * 64, "b" * 64],
+    )
