@@ -1,6 +1,7 @@
 """Flow runs whose process was killed: the server marks them as crashed when they fall silent."""
 
 from datetime import timedelta
+from typing import cast
 
 from prefect.automations import Automation
 from prefect.client.schemas.objects import StateType
@@ -40,7 +41,7 @@ def mark_zombies(seconds: int = BEATS_MISSED * HEARTBEAT_SECONDS) -> None:
         ],
     )
     try:
-        known = Automation.read(name=NAME)
+        known = cast(Automation, Automation.read(name=NAME))  # a coroutine only within a loop
     except ValueError:
         wanted.create()
         return

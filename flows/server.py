@@ -1,0 +1,155 @@
+"""server: Prefect's server and a worker, and MLflow's server, on this machine, until Ctrl-C.
+
+Deploys the flows of prefect.yaml to the work pool `tsn` first, so that the Prefect UI can start
+them and their schedules, once switched on there, do. All of it listens on loopback only.
+"""
+
+import argparse
+import os
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+
+from flows.programs import BINARIES, ProgramError, Stopped, run_program
+
+HOST = "127.0.0.1"
+POOL = "tsn"
+START_SECONDS = 180.0
+LOGS = Path(".tsn/logs")
+
+
+class Services:
+    """Programs that run together: when one of them ends, all are stopped."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._stop = threading.Event()
+        self._threads = ThreadPoolExecutor(8)
+        self._running: dict[Future[int], str] = {}
+
+    def start(self, name: str, command: Sequence[str]) -> None:
+        """Starts one; what it prints goes to `.tsn/logs/<name>.log`."""
+        future = self._threads.submit(self._run, name, [str(BINARIES / command[0]), *command[1:]])
+        self._running[future] = name
+
+    def _run(self, name: str, command: Sequence[str]) -> int:
+        log = self._log(name)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("wb") as output:
+            return run_program(command, self._root, output=output, stop=self._stop)
+
+    def _log(self, name: str) -> Path:
+        return self._root / LOGS / f"{name}.log"
+
+    def wait_for(self, url: str) -> None:
+        """Returns when the address answers; ProgramError when a program ends before it does."""
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            self._refuse_ended(0.5)
+            try:
+                with urllib.request.urlopen(url, timeout=5):
+                    return
+            except OSError:
+                continue
+        raise ProgramError(f"{url} did not answer in {START_SECONDS:.0f} s")
+
+    def wait(self) -> None:
+        """Waits for the first program that ends, which none should."""
+        while True:
+            self._refuse_ended(3600.0)
+
+    def _refuse_ended(self, seconds: float) -> None:
+        for future in wait(self._running, seconds, FIRST_COMPLETED).done:
+            name = self._running[future]
+            lines = self._log(name).read_text(errors="replace").strip().splitlines()
+            raise ProgramError(
+                f"the {name} ended with {future.result()} ({self._log(name)}): {lines[-1:]}\n"
+                "Is its port taken by another one? Stop that, or choose another port"
+            )
+
+    def stop(self) -> None:
+        """Ends all of them and waits until they are gone."""
+        self._stop.set()
+        for future in self._running:
+            if not isinstance(future.exception(), Stopped | None):
+                raise ProgramError(str(future.exception()))
+        self._threads.shutdown()
+
+
+def deploy(root: Path) -> None:
+    """Makes the flows of prefect.yaml known to the server, and that killed runs are noticed."""
+    from prefect.client.orchestration import get_client  # with PREFECT_API_URL as it is by now
+    from prefect.client.schemas.actions import WorkPoolCreate
+    from prefect.exceptions import ObjectNotFound
+
+    from flows.zombies import mark_zombies
+
+    with get_client(sync_client=True) as client:
+        try:
+            client.read_work_pool(POOL)
+        except ObjectNotFound:
+            client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
+    mark_zombies()
+    command = [str(BINARIES / "prefect"), "--no-prompt", "deploy", "--all"]
+    log = root / LOGS / "deploy.log"
+    with log.open("wb") as output:
+        if run_program(command, root, output=output) != 0:
+            raise ProgramError(f"prefect deploy --all failed:\n{log.read_text(errors='replace')}")
+
+
+def serve(services: Services, root: Path, prefect_port: int, mlflow_port: int) -> None:
+    """Starts everything in its order and stays."""
+    prefect, mlflow = f"http://{HOST}:{prefect_port}", f"http://{HOST}:{mlflow_port}"
+    store, artifacts = f"sqlite:///{root / 'mlflow.db'}", root / "mlartifacts"
+    os.environ["PREFECT_API_URL"] = f"{prefect}/api"
+    os.environ["MLFLOW_TRACKING_URI"] = mlflow
+    os.environ["TSN_WORKSPACE"] = str(root)
+    services.start(
+        "prefect-server",
+        ["prefect", "server", "start", "--host", HOST, "--port", f"{prefect_port}"],
+    )
+    services.start(
+        "mlflow-server",
+        [
+            *("mlflow", "server", "--host", HOST, "--port", f"{mlflow_port}", "--workers", "1"),
+            *("--backend-store-uri", store, "--artifacts-destination", str(artifacts)),
+        ],
+    )
+    print("starting the servers ...", flush=True)
+    services.wait_for(f"{prefect}/api/health")
+    services.wait_for(f"{mlflow}/health")
+    deploy(root)
+    services.start("prefect-worker", ["prefect", "worker", "start", "--pool", POOL])
+    print(f"flows, runs, schedules   {prefect}/deployments")
+    print(f"trainings and results    {mlflow}/#/experiments?workflowType=machine_learning")
+    print(f"for other programs       export PREFECT_API_URL={prefect}/api")
+    print(f"what they say            {LOGS}/*.log\nCtrl-C stops all of it", flush=True)
+    services.wait()
+
+
+def main() -> None:
+    """Serves until Ctrl-C."""
+    parser = argparse.ArgumentParser(
+        prog="server", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--prefect-port", type=int, default=4200, help="default: 4200")
+    parser.add_argument("--mlflow-port", type=int, default=5000, help="default: 5000")
+    arguments = parser.parse_args()
+    root = Path.cwd()
+    services = Services(root)
+    try:
+        serve(services, root, arguments.prefect_port, arguments.mlflow_port)
+    except KeyboardInterrupt:
+        print("stopping")
+    except ProgramError as error:
+        sys.exit(f"server: {error}")
+    finally:
+        services.stop()
+
+
+if __name__ == "__main__":
+    main()
