@@ -62,6 +62,7 @@ def is_settled(dataset: str, occasion: Occasion) -> bool:
 def train_challenger(dataset: str, root: Path, occasion: Occasion) -> Path:
     """Runs the grid in a workspace pinned to the commit; returns it."""
     tree = worktree.pin(root, f"retrain-{dataset}", occasion.commit)
+    worktree.restore(root, tree)
     run_dvc(["repro", f"package@{dataset}", f"report@{dataset}"], tree)
     run_stage("sync", tree)
     return tree

@@ -7,11 +7,10 @@ Its results are in the shared cache, so `dvc repro` in the checkout takes them f
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from flows.programs import ProgramError
+from flows.programs import ProgramError, ask_dvc
 
 TREES = Path(".tsn/trees")
 SHARED = (Path(".tsn/store"), Path(".tsn/survey"), Path("inbox"))  # what a commit does not say
@@ -41,9 +40,10 @@ def require_repository(root: Path) -> None:
 
 
 def pin(root: Path, name: str, commit: str) -> Path:
-    """The workspace `name` of a checkout, at that commit, with everything that DVC knows of it.
+    """The workspace `name` of a checkout, at that commit and with the checkout's cache.
 
-    It is kept from one time to the next, and made anew if it was left half made.
+    It is kept from one time to the next, and made anew if it was left half made. DVC's outputs
+    are not in it yet, or those of last time are: `restore` puts in place what the cache has.
     """
     tree = root / TREES / name
     try:
@@ -56,12 +56,20 @@ def pin(root: Path, name: str, commit: str) -> Path:
     for shared in SHARED:
         _share(root / shared, tree / shared)
     _share_cache(root, tree)
+    return tree
+
+
+def restore(root: Path, tree: Path) -> None:
+    """Puts in place what the cache has of the checkout's results; the rest is computed there."""
     known = root / LOCK
     if known.is_file() and not (tree / LOCK).exists():
         shutil.copy(known, tree / LOCK)  # nobody committed it: what the checkout has computed
-    # What is not in the cache is computed, or fetched, by what runs here.
-    _dvc(tree, ["checkout", "--force", "--allow-missing", "--quiet"])
-    return tree
+    tell_dvc(["checkout", "--force", "--allow-missing", "--quiet"], tree)
+
+
+def remove(root: Path, tree: Path) -> None:
+    """Drops a workspace; what it computed is in the cache."""
+    git(root, "worktree", "remove", "--force", str(tree))
 
 
 def tracking_uri(root: Path) -> str:
@@ -81,16 +89,13 @@ def _share_cache(root: Path, tree: Path) -> None:
     local = root / ".dvc/config.local"
     if local.is_file():
         shutil.copy(local, tree / ".dvc/config.local")
-    cache = _dvc(root, ["cache", "dir"]).strip()
-    _dvc(tree, ["cache", "dir", "--local", str((root / cache).resolve())])
+    cache = tell_dvc(["cache", "dir"], root).strip()
+    tell_dvc(["cache", "dir", "--local", str((root / cache).resolve())], tree)
 
 
-def _dvc(workspace: Path, arguments: Sequence[str]) -> str:
-    """What a short dvc command prints."""
-    dvc = Path(sys.executable).parent / "dvc"
-    done = subprocess.run(
-        [str(dvc), "--wait-for-lock", *arguments], cwd=workspace, capture_output=True, text=True
-    )
+def tell_dvc(arguments: Sequence[str], workspace: Path) -> str:
+    """What a short dvc command prints; ProgramError with its words when it fails."""
+    done = ask_dvc(arguments, workspace)
     if done.returncode != 0:
         raise ProgramError(f"dvc {' '.join(arguments)}: {done.stderr.strip() or done.stdout}")
     return done.stdout

@@ -36,7 +36,10 @@ def mark_zombies(seconds: int = BEATS_MISSED * HEARTBEAT_SECONDS) -> None:
         ),
         actions=[
             ChangeFlowRunState(
-                state=StateType.CRASHED, message=f"no sign of life for {seconds} seconds"
+                state=StateType.CRASHED,
+                name="Crashed",
+                message=f"no sign of life for {seconds} seconds",
+                force=False,
             )
         ],
     )

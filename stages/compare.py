@@ -6,43 +6,22 @@ Without `--decide-for` it only shows. With it, the challenger is promoted if the
 """
 
 import argparse
-import json
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
-from tsn.recogniser import load_recogniser, read_test_scores, read_trained_on
-
-from stages import command, figures, params, registry, tracking
+from stages import command, params, registry, tracking
 from stages.machine import Machine, choose_device
 from stages.registry import Version
-from tsn.atomic import atomic_path
+from stages.story import KEPT, MARKDOWN, PROMOTED, Match, Story, write_story
 from tsn.common_test import CommonTest, common_test
-from tsn.comparison import Comparison, PromotionRule, compare, objections
+from tsn.comparison import PromotionRule, compare, objections
 from tsn.metrics import Scores
+from tsn.recogniser import load_recogniser, read_test_scores, read_trained_on
 
-PROMOTED, KEPT = "promoted", "not promoted"
-VERDICTS = {PROMOTED: "is the champion", KEPT: "is not promoted"}
 # Tags of a version: what was decided, for which data, against whom, and that it was carried out.
 VERDICT, DATA, OPPONENT, DONE = "verdict", "data", "compared_with", "carried_out"
 NOBODY = "nobody"
-MARKDOWN, NUMBERS, PICTURE = "comparison.md", "comparison.json", "comparison.png"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Story:
-    """A comparison and what follows from it.
-
-    `opponent` is the champion, with whom there is nothing to compare when it is None: the first
-    challenger has none. `reasons` are the rule's against a promotion.
-    """
-
-    challenger: Version
-    opponent: Version | None
-    test: CommonTest | None
-    comparison: Comparison | None
-    reasons: tuple[str, ...]
-    verdict: str
 
 
 def main(args: argparse.Namespace) -> None:
@@ -56,12 +35,12 @@ def main(args: argparse.Namespace) -> None:
             "and `python -m stages.sync` if MLflow was away"
         )
     story = tell(args, challenger, rule, machine)
-    if args.decide_for is not None:
-        decide(story, args.decide_for)
+    if story.decided:
+        write_down(story, args.decide_for)
         carry_out(registry.find_number(args.dataset, challenger.number))
-    write(story, rule, args.out)
-    if args.decide_for is not None:
-        log(args, story, rule)
+    write_story(story, args.out)
+    if story.decided:
+        log(args, story)
     print((args.out / MARKDOWN).read_text(encoding="utf-8"))
 
 
@@ -69,57 +48,62 @@ def tell(
     args: argparse.Namespace, challenger: Version, rule: PromotionRule, machine: Machine
 ) -> Story:
     """Compares the two, or says again what was decided for this data before."""
-    decided = is_decided(challenger, args.decide_for)
-    opponent = find_opponent(challenger, decided=decided)
-    test = comparison = None
-    if opponent is not None:
-        test = meet(opponent, challenger, args.videos, machine)
-        comparison = compare(
-            test.champion, test.challenger, test.labels, test.classes, rule.confidence
-        )
-    reasons = tuple(objections(comparison, rule)) if comparison else ()
+    known = is_written_down(challenger, args.decide_for)
+    champion = find_champion(challenger, known=known)
+    match = meet(champion, challenger, args.videos, rule, machine) if champion else None
+    reasons = tuple(objections(match.comparison, rule)) if match else ()
     return Story(
         challenger=challenger,
-        opponent=opponent,
-        test=test,
-        comparison=comparison,
+        match=match,
+        rule=rule,
         reasons=reasons,
-        verdict=challenger.tags[VERDICT] if decided else KEPT if reasons else PROMOTED,
+        verdict=challenger.tags[VERDICT] if known else KEPT if reasons else PROMOTED,
+        decided=args.decide_for is not None,
     )
 
 
-def is_decided(challenger: Version, data: str | None) -> bool:
-    """Whether a verdict for this data was written down before."""
+def is_written_down(challenger: Version, data: str | None) -> bool:
+    """Whether there is a verdict for this data."""
     return data is not None and challenger.tags.get(DATA) == data
 
 
-def find_opponent(challenger: Version, *, decided: bool) -> Version | None:
-    """Whom the challenger was compared with, or is now: the champion, if there is one."""
-    if not decided:
+def find_champion(challenger: Version, *, known: bool) -> Version | None:
+    """The champion, or the one of when the verdict was written down; None without any."""
+    if not known:
         return registry.find(challenger.model, registry.CHAMPION)
     number = challenger.tags[OPPONENT]
     return None if number == NOBODY else registry.find_number(challenger.model, number)
 
 
-def meet(champion: Version, challenger: Version, videos: Path, machine: Machine) -> CommonTest:
-    """Both recognisers' scores of the same videos."""
+def meet(
+    champion: Version, challenger: Version, videos: Path, rule: PromotionRule, machine: Machine
+) -> Match:
+    """Compares their scores of the same videos."""
     with tempfile.TemporaryDirectory() as folder:
         ours = registry.fetch(champion, Path(folder) / "champion")
         theirs = registry.fetch(challenger, Path(folder) / "challenger")
-
-        def score(video: str) -> Scores:
-            return load_recogniser(ours, choose_device(machine)).score(videos / video)
-
-        return common_test(
-            read_test_scores(ours), read_test_scores(theirs), read_trained_on(ours), score
-        )
+        test = pair(ours, theirs, videos, machine)
+    found = compare(test.champion, test.challenger, test.labels, test.classes, rule.confidence)
+    return Match(champion=champion, test=test, comparison=found)
 
 
-def decide(story: Story, data: str) -> None:
-    """Writes the verdict down, before anything follows from it."""
-    if not is_decided(story.challenger, data):
-        opponent = story.opponent.number if story.opponent else NOBODY
-        tags = {DATA: data, OPPONENT: opponent, VERDICT: story.verdict, DONE: "false"}
+def pair(champion: Path, challenger: Path, videos: Path, machine: Machine) -> CommonTest:
+    """The scores of two recognisers' folders; what the champion never saw, it scores here."""
+
+    def score(video: str) -> Scores:
+        scores: Scores = load_recogniser(champion, choose_device(machine)).score(videos / video)
+        return scores
+
+    return common_test(
+        read_test_scores(champion), read_test_scores(challenger), read_trained_on(champion), score
+    )
+
+
+def write_down(story: Story, data: str) -> None:
+    """Keeps the verdict, before anything follows from it."""
+    if not is_written_down(story.challenger, data):
+        opponent = story.match.champion.number if story.match else NOBODY
+        tags = {OPPONENT: opponent, VERDICT: story.verdict, DONE: "false", DATA: data}
         registry.set_tags(story.challenger, tags)
 
 
@@ -131,103 +115,32 @@ def carry_out(challenger: Version) -> None:
         registry.set_tags(challenger, {DONE: "true"})
 
 
-def write(story: Story, rule: PromotionRule, out: Path) -> None:
-    """The story as text for people, JSON for programs, and a picture of the classes."""
-    out.mkdir(parents=True, exist_ok=True)
-    with atomic_path(out / MARKDOWN) as temporary:
-        temporary.write_text(markdown(story, rule), encoding="utf-8")
-    with atomic_path(out / NUMBERS) as temporary:
-        temporary.write_text(json.dumps(numbers(story), indent=2) + "\n", encoding="utf-8")
-    (out / PICTURE).unlink(missing_ok=True)
-    if story.comparison:
-        rows = story.comparison.classes
-        accuracies = {
-            "champion": [row.champion for row in rows],
-            "challenger": [row.challenger for row in rows],
-        }
-        title = f"Accuracy per class, {story.comparison.videos} test videos"
-        figures.per_class_bars(accuracies, [row.name for row in rows], out / PICTURE, title)
-
-
-def markdown(story: Story, rule: PromotionRule) -> str:
-    """What happened, in a screen of text."""
-    version, opponent, found = story.challenger, story.opponent, story.comparison
-    lines = [f"## {version.model}: version {version.number} {VERDICTS[story.verdict]}", ""]
-    if opponent is None or found is None or story.test is None:
-        return "\n".join([*lines, "There was no champion to compare it with.", ""])
-    low, high = found.interval
-    lines += [
-        f"Against the champion, version {opponent.number}, on {found.videos} test videos:",
-        "",
-        "| | champion | challenger |",
-        "| --- | ---: | ---: |",
-        f"| mean class accuracy | {found.champion:.1%} | {found.challenger:.1%} |",
-        f"| right where the other is wrong | {found.only_champion} | {found.only_challenger} |",
-        "",
-        f"Gain {100 * found.gain:+.1f} points ({found.confidence:.0%} interval "
-        f"{100 * low:+.1f} to {100 * high:+.1f}, paired bootstrap); McNemar's test: "
-        f"p = {found.p_value:.2g}. The rule asks for {100 * rule.minimum_gain:+.1f} points, and no "
-        f"class may lose more than {100 * rule.maximum_class_loss:.1f}.",
-        "",
-    ]
-    if story.test.num_scored:
-        lines += [
-            f"{story.test.num_scored} videos were new to the champion and scored for this.",
-            "",
-        ]
-    if story.test.num_left_out:
-        lines += [f"{story.test.num_left_out} more it was trained on: they count for none.", ""]
-    lines += [f"- {reason}" for reason in story.reasons]
-    changed = sorted((row for row in found.classes if row.gain), key=lambda row: row.gain)
-    if changed:
-        lines += ["", "| class | videos | champion | challenger | |", "| --- |" + " ---: |" * 4]
-        lines += [
-            f"| {row.name} | {row.videos} | {row.champion:.1%} | {row.challenger:.1%} | "
-            f"{100 * row.gain:+.1f} |"
-            for row in changed
-        ]
-    return "\n".join([*lines, ""])
-
-
-def numbers(story: Story) -> dict[str, object]:
-    """The story for programs."""
-    return {
-        "dataset": story.challenger.model,
-        "challenger": story.challenger.number,
-        "champion": story.opponent.number if story.opponent else None,
-        "verdict": story.verdict,
-        "reasons": story.reasons,
-        "comparison": asdict(story.comparison) if story.comparison else None,
-    }
-
-
-def log(args: argparse.Namespace, story: Story, rule: PromotionRule) -> None:
+def log(args: argparse.Namespace, story: Story) -> None:
     """The story as a run. OSError when MLflow did not take it: then it is not at its end."""
     key = {"stage": "retrain", "data": args.decide_for}
-    found = story.comparison
     with tracking.run(
         part="retrain",
         dataset=args.dataset,
         name=f"retrain: version {story.challenger.number} {story.verdict}",
         key=key,
-        params={"promotion": asdict(rule)},
+        params={"promotion": asdict(story.rule)},
         tags={
             "dataset": args.dataset,
             "modality": "fusion",
             "verdict": story.verdict,
             "challenger": story.challenger.number,
-            "champion": story.opponent.number if story.opponent else NOBODY,
+            "champion": story.match.champion.number if story.match else NOBODY,
         },
     ) as run:
-        if found:
-            low, high = found.interval
+        if story.match:
+            found = story.match.comparison
             run.log_metrics(
                 {
                     "champion/mean_class_accuracy": found.champion,
                     "challenger/mean_class_accuracy": found.challenger,
                     "gain": found.gain,
-                    "gain_low": low,
-                    "gain_high": high,
+                    "gain_low": found.interval[0],
+                    "gain_high": found.interval[1],
                     "mcnemar_p": found.p_value,
                 }
             )
