@@ -340,7 +340,8 @@ def test_a_broken_video_is_named_and_stops_the_extraction(workspace: Path, tmp_p
     broken.unlink()  # DVC's links are read-only
     broken.write_bytes(content[: len(content) // 2])
     names = workspace / "data/synthetic/splits/videos.txt"
-    paths = ["--videos", videos, "--list", names, "--out", tmp_path / "out"]
+    writes = ["--out", tmp_path / "out", "--quarantine", tmp_path / "q.csv"]
+    paths = ["--videos", videos, "--list", names, *writes]
     done = stage(workspace, "extract", "--modality", "rgb", *paths)
     assert done.returncode == 1
     assert f"{broken.relative_to(videos)}: " in done.stderr

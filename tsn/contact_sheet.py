@@ -40,7 +40,7 @@ def _middle_frame(path: Path, _: str) -> Image | None:
 
 def _picture(path: Path) -> Iterator[Image]:
     """The frame in the middle, fitted into a cell with its sides as they are."""
-    frame = glance(path, (0.5,)).frames[0]
+    frame = glance(path, 0.5)
     width, height = _CELL
     scale = min(width / frame.shape[1], height / frame.shape[0])
     size = [max(1, round(side * scale)) for side in (frame.shape[1], frame.shape[0])]
