@@ -197,7 +197,14 @@ def _counted_frames(path: Path, num_packets: int) -> int:
             f"the file is cut off: it has {size} of {declared_size} bytes and {num_packets} of "
             f"{counted} frames",
         )
-    return counted if counted > 0 else num_packets
+    # In an MP4, fewer are those of another stream than decord's: its index is what it has.
+    can_be_fewer = counted > 0 and _is_avi(path)
+    return counted if can_be_fewer else max(counted, num_packets)
+
+
+def _is_avi(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == b"RIFF"
 
 
 def _declared_size(path: Path) -> int:
