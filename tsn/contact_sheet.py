@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from tsn.lettering import write_text
 from tsn.video import VideoError, glance, quiet_decoding
 from tsn.watchdog import watched
 from tsn.worker_pool import run_tasks
@@ -53,8 +54,7 @@ def _picture(path: Path) -> Iterator[Image]:
 
 def _named(picture: Image, name: str) -> Image:
     label = np.full((_LINE, _CELL[0], 3), 255, dtype=np.uint8)
-    place = (0, _LINE - 5)
-    cv2.putText(label, name, place, cv2.FONT_HERSHEY_SIMPLEX, 0.38, (40, 30, 20), 1, cv2.LINE_AA)
+    write_text(label, name, (0, _LINE - 5), 0.38, (40, 30, 20))
     return np.vstack([label, picture])
 
 
