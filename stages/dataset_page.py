@@ -1,14 +1,18 @@
-"""What a dataset is like, for the report: facts in words, and clips per class and their lengths."""
+"""What a dataset is like, for the report: facts in words, clips per class and their lengths, and
+the videos that something is wrong with."""
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from stages import figures
-from stages.results import Figure
+from stages.results import Figure, Listing
 from tsn.lists import CONTACT_SHEET, LEAKS, SURVEY, ListedVideo, read_list, read_names
+
+MOST_ROWS = 20  # of a listing
 
 
 def facts(lists: Path) -> dict[str, str]:
@@ -35,7 +39,56 @@ def facts(lists: Path) -> dict[str, str]:
             str(leaked.get(split, 0)) for split in splits
         ),
         "Cannot be read": str(len(survey) - len(known)),
+        "Headers that miscount": str(int((known["counted"] != known["frames"]).sum())),
     }
+
+
+def listings(lists: Path, quarantine: Path, modalities: Sequence[str]) -> list[Listing]:
+    """The videos that were set aside, and those whose headers lie about their frames, if any."""
+    survey = pd.read_csv(lists / SURVEY)
+    return [*_set_aside(survey, quarantine, modalities), *_miscounted(survey, lists)]
+
+
+def _set_aside(
+    survey: pd.DataFrame, quarantine: Path, modalities: Sequence[str]
+) -> Iterator[Listing]:
+    found = survey.loc[survey["defect"].notna(), ["video", "defect"]].assign(by="split")
+    tables = [found.rename(columns={"defect": "reason"})]
+    tables += [pd.read_csv(quarantine / f"{name}.csv").assign(by=name) for name in modalities]
+    found_by: dict[tuple[str, str], list[str]] = {}
+    for row in pd.concat(tables).itertuples():
+        found_by.setdefault((str(row.video), str(row.reason)), []).append(str(row.by))
+    rows = [(video, ", ".join(by), reason) for (video, reason), by in sorted(found_by.items())]
+    if rows:
+        yield Listing(
+            title="Set aside",
+            caption="Videos that cannot be used, and which stage found it: split, which looks at "
+            f"every video, or the extraction for a modality{_more(rows, quarantine)}.",
+            header=("Video", "Found by", "Reason"),
+            rows=rows[:MOST_ROWS],
+        )
+
+
+def _miscounted(survey: pd.DataFrame, lists: Path) -> Iterator[Listing]:
+    known = survey[survey["defect"].isna()]
+    liars = known[known["counted"] != known["frames"]]
+    order = (liars["counted"] - liars["frames"]).abs().sort_values(ascending=False, kind="stable")
+    counts = liars.loc[order.index, ["video", "counted", "frames"]].astype(str)
+    rows = list(counts.itertuples(index=False, name=None))
+    if rows:
+        yield Listing(
+            title="Headers that miscount",
+            caption="Videos of which more or fewer frames can be decoded than their header counts; "
+            f"what can be decoded is used{_more(rows, lists / SURVEY)}.",
+            header=("Video", "Counted", "Decoded"),
+            rows=rows[:MOST_ROWS],
+        )
+
+
+def _more(rows: Sequence[object], path: Path) -> str:
+    """How the caption ends when not all is shown."""
+    more = len(rows) - MOST_ROWS
+    return f"; {more} more are in {path}" if more > 0 else ""
 
 
 def pictures(lists: Path, out: Path) -> list[Figure]:

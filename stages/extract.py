@@ -5,12 +5,13 @@ can have filled it before (`stages/fill.py`); then the files are only put in pla
 """
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from stages import command, params, provenance
 from stages.machine import Machine, count_cores, count_gpus
 from tsn.archives import OK, write_manifest
+from tsn.atomic import write_csv
 from tsn.extraction import Extracted, extract_stream
 from tsn.lists import read_names
 from tsn.modality import modality
@@ -33,6 +34,7 @@ def main(args: argparse.Namespace) -> None:
         extraction = extract_stream(stream, config, args.videos, videos, args.out, STORE, seats)
         records = follow(extraction, len(videos), text)
         write_manifest([record.row for record in records], args.out)
+        write_quarantine(args.quarantine, records)
     print(summary(text, records))
 
 
@@ -51,6 +53,12 @@ def follow(extraction: Iterator[Extracted], num_videos: int, text: str) -> list[
         return list(command.progress(extraction, total=num_videos, unit="video", text=text))
     except WorkerError as error:
         raise OSError(f"{error}\nWhat was finished is in the store: run it again") from error
+
+
+def write_quarantine(path: Path, records: Iterable[Extracted]) -> None:
+    """The videos that were set aside, and why: what the report wants to know of a stream."""
+    rows = sorted((r.row.video, r.row.reason) for r in records if r.row.status != OK)
+    write_csv(path, ("video", "reason"), rows)
 
 
 def summary(text: str, records: list[Extracted]) -> str:
@@ -83,4 +91,5 @@ if __name__ == "__main__":
     parser.add_argument("--videos", required=True, type=Path, help="folder of <class>/<clip>")
     parser.add_argument("--list", required=True, type=Path, help="the videos to take, one a line")
     parser.add_argument("--out", required=True, type=Path, help="out: archives and manifest.csv")
+    parser.add_argument("--quarantine", required=True, type=Path, help="out: video,reason")
     command.run(parser, main)

@@ -52,6 +52,7 @@ STYLE: dict[Any, Any] = {
     "grid.color": "#E6E9ED",
     "legend.frameon": False,
     "svg.hashsalt": "tsn",
+    "text.parse_math": False,  # a class may have a $ in its name
     "xtick.color": MUTED,
     "xtick.labelcolor": "#1D2430",
     "ytick.color": MUTED,

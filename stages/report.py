@@ -18,7 +18,8 @@ def main(args: argparse.Namespace) -> None:
     content = params.load()
     section = f"recipes.{args.dataset}.fusion.headline"
     headline = params.section(content, section, str)
-    inputs = [args.lists, args.plots, results.TEMPLATE, *args.metrics.glob("split*.json")]
+    tables = [args.lists, args.quarantine, *args.metrics.glob("split*.json")]
+    inputs = [args.plots, results.TEMPLATE, *tables]
     with provenance.unchanged([section, "splits"], inputs):
         splits = load_splits(args.metrics)
         mean = results.mean_over_splits(list(splits.values()))
@@ -43,6 +44,7 @@ def write(
     page = results.html_page(
         dataset=args.dataset,
         facts=dataset_page.facts(args.lists),
+        listings=dataset_page.listings(args.lists, args.quarantine, modalities_of(mean)),
         mean=mean,
         splits=splits,
         headline=headline,
@@ -61,7 +63,7 @@ def draw(
     args: argparse.Namespace, mean: Mapping[str, Accuracy], splits: Splits, headline: str
 ) -> list[Figure]:
     """The figures of the page, drawn into the report's folder."""
-    modalities = [name for name in mean if not results.is_combination(name)]
+    modalities = modalities_of(mean)
     first = min(splits)
     shown = [
         Figure(
@@ -99,6 +101,11 @@ def draw(
         path=args.plots / LOOK,
     )
     return [*shown, look, *dataset_page.pictures(args.lists, args.out)]
+
+
+def modalities_of(mean: Mapping[str, Accuracy]) -> list[str]:
+    """The rows of single modalities."""
+    return [name for name in mean if not results.is_combination(name)]
 
 
 def draw_classes(plots: Sequence[Path], names: Sequence[str], path: Path) -> None:
@@ -177,6 +184,9 @@ def arguments() -> argparse.ArgumentParser:
         "--plots", required=True, type=Path, help="folder of the plots of train, fuse and look"
     )
     parser.add_argument("--lists", required=True, type=Path, help="folder of the split lists")
+    parser.add_argument(
+        "--quarantine", required=True, type=Path, help="folder of what extract set aside"
+    )
     parser.add_argument("--mean", required=True, type=Path, help="out: mean.json")
     parser.add_argument("--out", required=True, type=Path, help="out: tables, figures, page")
     return parser

@@ -45,6 +45,16 @@ class Figure:
     path: Path
 
 
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """A table of texts on the page."""
+
+    title: str
+    caption: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
 # Wang et al., Temporal Segment Networks, ECCV 2016, section 4 and the authors' project page: means
 # over the three official splits, and single splits where they were published (RGB and
 # flow fused 1 : 1.5, with warped flow 1 : 1 : 0.5).
@@ -298,13 +308,15 @@ def html_page(
     *,
     dataset: str,
     facts: Mapping[str, str],
+    listings: Sequence[Listing],
     mean: Mapping[str, Accuracy],
     splits: Mapping[int, Mapping[str, Accuracy]],
     headline: str,
     paper: Mapping[str, Published] | None,
     figures: Sequence[Figure],
 ) -> str:
-    """One HTML document with everything in it: tables, `facts` about the dataset, the figures.
+    """One HTML document with everything in it: tables, `facts` and `listings` about the dataset,
+    the figures.
 
     It needs no other file and no network, so it can be mailed. Raises FileNotFoundError for a
     figure that is not there.
@@ -317,6 +329,7 @@ def html_page(
     return environment.from_string(TEMPLATE.read_text()).render(
         dataset=dataset,
         facts=facts,
+        listings=listings,
         headline=headline,
         headline_percent=_mean_cell(mean[headline], len(splits)),
         headline_published=_percent(find_published(paper or {}, headline, list(splits))),

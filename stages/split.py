@@ -25,6 +25,7 @@ from tsn.splits import SplitConfig, split_lists
 from tsn.survey import Facts, survey, write_facts
 from tsn.worker_pool import WorkerError
 
+MOST_LINES = 10  # of a kind that are printed
 CACHE = Path(".tsn/survey")  # below DVC: a video is looked at once
 
 
@@ -58,9 +59,8 @@ def main(args: argparse.Namespace) -> None:
         )
         if leaks[split]:
             print(f"    {describe(leaks[split], config.leaks)}")
-    unreadable = [video for video, row in facts.items() if row.defect]
-    for video in sorted(unreadable):
-        print(f"  cannot be read: {video}: {facts[video].defect}")
+    for line in (*describe_unreadable(facts), *describe_counts(facts)):
+        print(f"  {line}")
 
 
 def read_digests(checksums: Path) -> dict[str, str]:
@@ -121,6 +121,29 @@ def describe(leaks: Sequence[Leak], treatment: str) -> str:
         f"{len(tested)} test videos show the scene of a training video{example}; {what}, listed in "
         f"{LEAKS}"
     )
+
+
+def describe_unreadable(facts: Mapping[str, Facts]) -> list[str]:
+    """A line for each of the first videos that cannot be read."""
+    lines = [f"cannot be read: {v}: {row.defect}" for v, row in sorted(facts.items()) if row.defect]
+    return _first(lines)
+
+
+def describe_counts(facts: Mapping[str, Facts]) -> list[str]:
+    """Lines on the videos whose header lies about their frames, the worst first."""
+    liars = {video: row for video, row in facts.items() if row.counted != row.frames}
+    if not liars:
+        return []
+    worst = sorted(
+        liars.items(), key=lambda item: (-abs(item[1].counted - item[1].frames), item[0])
+    )
+    lines = [f"  {video}: counted {row.counted}, decoded {row.frames}" for video, row in worst]
+    return [f"{len(liars)} videos have other frames than their header counts:", *_first(lines)]
+
+
+def _first(lines: list[str]) -> list[str]:
+    more = len(lines) - MOST_LINES
+    return lines if more <= 0 else [*lines[:MOST_LINES], f"and {more} more, in {SURVEY}"]
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ class Member:
     size: int | None = None
     crc: int | None = None
     encrypted: bool = False
+    packed: bool = False  # says that it is compressed, in a way that no program knows
 
     @property
     def told_size(self) -> int:
@@ -45,7 +46,7 @@ def rar4(members: Iterable[Member]) -> bytes:
             member.told_crc,
             0x5A210000,  # a time
             20,
-            0x30,  # stored
+            0x33 if member.packed else 0x30,  # stored
             len(name),
             member.mode,
         )
@@ -74,7 +75,7 @@ def rar5(members: Iterable[Member]) -> bytes:
                 _vint(0 if is_link else member.told_size),
                 _vint(member.mode),
                 struct.pack("<L", zlib.crc32(b"") if is_link else member.told_crc),
-                _vint(0),  # stored
+                _vint(3 << 7 if member.packed else 0),  # stored
                 _vint(1),  # unix
                 _vint(len(name)),
                 name,

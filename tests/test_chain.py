@@ -1,24 +1,27 @@
 """The chain end to end: `dvc repro` in a copy of the project without .git, on tiny trainings."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
-
-BINARIES = Path(sys.executable).parent
-ROOT = Path(__file__).parents[1]
-COPIED = (
-    *("tsn", "stages", "flows", "params.yaml", "dvc.yaml", "pyproject.toml", "requirements.lock"),
-    *("Makefile", ".dvcignore", ".dvc/config"),
+from workspace import (
+    BINARIES,
+    COPIED,
+    ROOT,
+    copy_project,
+    dvc,
+    edit,
+    environment,
+    run_stage,
+    runs_of,
+    shrink_recipe,
 )
+
 MODALITIES = ["rgb", "rgb_diff", "flow"]
 pytestmark = pytest.mark.slow
 
@@ -31,52 +34,8 @@ def shrink(path: Path) -> None:
     params["machine"].update(device="cpu", workers=0, threads=1)
     recipe = params["recipes"]["synthetic"]
     recipe["source"]["synthetic"].update(groups=3, clips_per_group=1, frames=8)
-    for row in MODALITIES:
-        recipe["extract"][row].update(width=64, height=48)
-        recipe["train"][row]["input_size"] = 32
-        recipe["train"][row]["solver"].update(
-            iterations=2, batch_size=4, micro_batch=2, lr_steps=[1]
-        )
-    recipe["init"]["pretext"]["input_size"] = 32
-    recipe["init"]["pretext"]["solver"].update(
-        iterations=2, batch_size=4, micro_batch=4, lr_steps=[1]
-    )
-    recipe["score"].update(snippets=2)
-    recipe["fusion"] = {
-        "headline": "rgb+flow",
-        "combinations": {"rgb+flow": {"rgb": 1.0, "flow": 1.5}},
-    }
+    shrink_recipe(recipe, MODALITIES)
     yaml.dump(params, path)
-
-
-def edit(workspace: Path, *keys: str, value: object) -> None:
-    yaml = YAML()
-    path = workspace / "params.yaml"
-    params = yaml.load(path)
-    section = params
-    for key in keys[:-1]:
-        section = section[key]
-    section[keys[-1]] = value
-    yaml.dump(params, path)
-
-
-def environment(workspace: Path) -> Mapping[str, str]:
-    return {
-        **os.environ,
-        "PATH": f"{BINARIES}{os.pathsep}{os.environ['PATH']}",
-        "MLFLOW_TRACKING_URI": f"sqlite:///{workspace / 'mlflow.db'}",
-        "DVC_NO_ANALYTICS": "true",
-    }
-
-
-def dvc(workspace: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [BINARIES / "dvc", *arguments],
-        cwd=workspace,
-        env=environment(workspace),
-        capture_output=True,
-        text=True,
-    )
 
 
 def stage(
@@ -94,29 +53,11 @@ def fuse_split2(
     return stage(workspace, "fuse", *reads, *writes, **variables)
 
 
-def run_stage(
-    workspace: Path, name: str, *arguments: str | Path, **variables: str
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", f"stages.{name}", *arguments],
-        cwd=workspace,
-        env={**environment(workspace), **variables},
-        capture_output=True,
-        text=True,
-    )
-
-
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project, as a zip download gives it, after `make repro`."""
     folder = tmp_path_factory.mktemp("chain")
-    for name in COPIED:
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            (folder / name).parent.mkdir(exist_ok=True)
-            shutil.copy(source, folder / name)
+    copy_project(ROOT, folder)
     shrink(folder / "params.yaml")
     (folder / ".venv").symlink_to(sys.prefix)
     done = subprocess.run(
@@ -159,7 +100,7 @@ def test_mlflow_holds_a_run_for_every_cell_split_and_the_mean(workspace: Path) -
     from mlflow import MlflowClient
 
     store = f"sqlite:///{workspace / 'mlflow.db'}"
-    found = runs_of(store)
+    found = runs_of(store, "synthetic")
     counts = {stage: len(runs) for stage, runs in found.items()}
     assert counts == {"pretrain": 1, "cell": 9, "fuse": 3, "report": 1}
     assert {run.info.status for runs in found.values() for run in runs} == {"FINISHED"}
@@ -170,19 +111,6 @@ def test_mlflow_holds_a_run_for_every_cell_split_and_the_mean(workspace: Path) -
         files = {file.path for file in MlflowClient(store).list_artifacts(run.info.run_id)}
         assert files >= {"inputs.png", "weights.json"}
         assert any(file.endswith(".npz") for file in files)
-
-
-def runs_of(store: str) -> dict[str, list[Any]]:
-    """The runs of experiment `synthetic` by their tag `stage`."""
-    from mlflow import MlflowClient
-
-    client = MlflowClient(store)
-    experiment = client.get_experiment_by_name("synthetic")
-    assert experiment is not None
-    found: dict[str, list[Any]] = {}
-    for run in client.search_runs([experiment.experiment_id]):
-        found.setdefault(run.data.tags["stage"], []).append(run)
-    return found
 
 
 def history(store: str, run_id: str) -> list[tuple[int, float]]:
@@ -207,7 +135,10 @@ def test_restored_cells_get_the_runs_they_had(workspace: Path, tmp_path: Path) -
 
     told = sync()
     assert told.count("logged to MLflow") == 9 + 8 + 3 + 1
-    before, after = runs_of(f"sqlite:///{workspace / 'mlflow.db'}"), runs_of(store)
+    before, after = (
+        runs_of(f"sqlite:///{workspace / 'mlflow.db'}", "synthetic"),
+        runs_of(store, "synthetic"),
+    )
     assert {k: len(v) for k, v in after.items()} == {"cell": 9, "fuse": 3, "report": 1}
     for stage_name, restored in after.items():
         original = {run.data.tags["fingerprint"]: run.data for run in before[stage_name]}
@@ -297,14 +228,8 @@ def test_dvc_plots_show_the_training_and_the_confusions(workspace: Path) -> None
 def test_a_second_clone_takes_everything_from_the_remote(workspace: Path, tmp_path: Path) -> None:
     remote, second = tmp_path / "remote", tmp_path / "second"
     second.mkdir()
-    for name in (*COPIED, "dvc.lock", "metrics", ".dvc/config.local"):  # what git would bring
-        source = workspace / name
-        if source.is_dir():
-            shutil.copytree(source, second / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            (second / name).parent.mkdir(exist_ok=True)
-            shutil.copy(source, second / name)
-    shutil.copy(workspace / "params.yaml", second / "params.yaml")
+    brought = (*COPIED, "dvc.lock", "metrics", ".dvc/config.local")
+    copy_project(workspace, second, brought)
     for folder, command in ((workspace, ["push"]), (second, ["repro", "--pull"])):
         assert dvc(folder, "remote", "add", "--local", "-d", "shared", str(remote)).returncode == 0
         done = dvc(folder, *command, *(["--run-cache"] if command == ["push"] else []))
@@ -340,7 +265,8 @@ def test_a_broken_video_is_named_and_stops_the_extraction(workspace: Path, tmp_p
     broken.unlink()  # DVC's links are read-only
     broken.write_bytes(content[: len(content) // 2])
     names = workspace / "data/synthetic/splits/videos.txt"
-    paths = ["--videos", videos, "--list", names, "--out", tmp_path / "out"]
+    writes = ["--out", tmp_path / "out", "--quarantine", tmp_path / "q.csv"]
+    paths = ["--videos", videos, "--list", names, *writes]
     done = stage(workspace, "extract", "--modality", "rgb", *paths)
     assert done.returncode == 1
     assert f"{broken.relative_to(videos)}: " in done.stderr

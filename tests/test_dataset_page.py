@@ -6,6 +6,7 @@ import cv2
 import pytest
 
 from stages import dataset_page
+from tsn.atomic import write_csv
 from tsn.leakage import SAME_BYTES, SAME_SCENE, Leak, write_leaks
 from tsn.lists import ListedVideo, SplitLists, write_splits
 from tsn.survey import Facts, write_facts
@@ -15,11 +16,12 @@ def listed(*names: str) -> tuple[ListedVideo, ...]:
     return tuple(ListedVideo(f"a/{name}", 0, name, ()) for name in names)
 
 
-def facts_of(width: int, frames: int, defect: str = "") -> Facts:
+def facts_of(width: int, frames: int, defect: str = "", *, more: int = 0) -> Facts:
     return Facts(
         width=width,
         height=240,
         frames_per_second=0.0 if defect else 25.0,
+        counted=frames + more,
         frames=frames,
         hashes=(),
         defect=defect,
@@ -39,8 +41,8 @@ def lists(tmp_path: Path) -> Path:
         tmp_path / "survey.csv",
         {
             "a/1": facts_of(320, 50),
-            "a/2": facts_of(320, 100),
-            "a/3": facts_of(176, 250),
+            "a/2": facts_of(320, 100, more=-1),
+            "a/3": facts_of(176, 250, more=46),
             "a/4": facts_of(0, 0, "no video"),
         },
     )
@@ -61,7 +63,30 @@ def test_facts_by_hand(lists: Path) -> None:
         "Frames a second": "25",
         "Test videos of a training video's scene": "1, 0, 0",
         "Cannot be read": "1",
+        "Headers that miscount": "2",
     }
+
+
+def test_what_is_wrong_is_listed_with_who_found_it(lists: Path, tmp_path: Path) -> None:
+    both, short = ("a/4", "no video"), ("a/<1>", "3 frames, expected at least 6")
+    write_csv(tmp_path / "q/rgb.csv", ("video", "reason"), [both])
+    write_csv(tmp_path / "q/flow.csv", ("video", "reason"), [short, both])
+    set_aside, miscounted = dataset_page.listings(lists, tmp_path / "q", ["rgb", "flow"])
+    assert set_aside.rows == [("a/4", "split, rgb, flow", "no video"), (short[0], "flow", short[1])]
+    assert miscounted.rows == [("a/3", "296", "250"), ("a/2", "99", "100")]
+    assert set_aside.caption.endswith("modality.")
+
+
+def test_listings_are_bounded_and_empty_ones_left_out(lists: Path, tmp_path: Path) -> None:
+    sound = {f"a/{number}": facts_of(320, 50) for number in range(3)}
+    write_facts(lists / "survey.csv", sound)
+    write_csv(tmp_path / "q/rgb.csv", ("video", "reason"), [])
+    assert dataset_page.listings(lists, tmp_path / "q", ["rgb"]) == []
+    lies = {f"a/{number}": facts_of(320, 50, more=1) for number in range(23)}
+    write_facts(lists / "survey.csv", lies)
+    (listing,) = dataset_page.listings(lists, tmp_path / "q", ["rgb"])
+    assert len(listing.rows) == 20
+    assert listing.caption.endswith(f"; 3 more are in {lists / 'survey.csv'}.")
 
 
 def test_the_picture_grows_with_the_classes(lists: Path, tmp_path: Path) -> None:

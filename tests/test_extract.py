@@ -1,6 +1,8 @@
 """What the extract stage says of its work."""
 
-from stages.extract import summary
+from pathlib import Path
+
+from stages.extract import summary, write_quarantine
 from tsn.archives import OK, QUARANTINED, ManifestRow
 from tsn.extraction import Extracted
 
@@ -39,3 +41,14 @@ def test_short_and_set_aside_videos_and_kept_camera_motion_are_told() -> None:
         "  2 videos have fewer frames than their files count, most of all short: 2 are missing",
         "  quarantined bad: damaged video",
     ]
+
+
+def test_the_quarantine_is_sorted_and_holds_no_other_video(tmp_path: Path) -> None:
+    records = [
+        record("b, 2", 0, reason='not "a" video'),
+        record("c", 9),
+        record("a", 0, reason="x"),
+    ]
+    write_quarantine(tmp_path / "q/flow.csv", records)
+    text = (tmp_path / "q/flow.csv").read_text()
+    assert text.splitlines() == ["video,reason", "a,x", '"b, 2","not ""a"" video"']

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tsn.leakage import SAME_BYTES, SAME_SCENE, Leak, drop_leaks, find_leaks, tag_leaks, write_leaks
 from tsn.lists import ListedVideo
 
@@ -31,6 +33,32 @@ def test_the_same_scene_is_a_matter_of_four_bits_in_the_mean() -> None:
     }
     leaks = find_leaks(listed("b", "c", "d"), listed("a"), digests, hashes)
     assert leaks == [Leak("a", "b", SAME_SCENE, 4.0), Leak("a", "c", SAME_SCENE, 4.0)]
+
+
+@pytest.mark.parametrize(("groups", "found"), [(2, True), (3, False)])
+def test_a_scene_of_more_groups_than_two_is_the_datasets_stage(groups: int, found: bool) -> None:
+    """Before one wall: the twin, and others of whom each has moved 16 bits away."""
+    twin, other = "f" + "0" * 15, "f" * 4 + "0" * 12
+    hashes = {"test": (ZEROS,), "twin": (twin,)} | {f"o{i}": (other,) for i in range(1, groups)}
+    hashes["elsewhere"] = ("1" + "f" * 4 + "0" * 11,)
+    train = [ListedVideo(name, 0, name, ()) for name in hashes if name != "test"]
+    train.append(ListedVideo("again", 0, "twin", ()))
+    hashes["again"] = (other,)  # of a group that is counted
+    leaks = find_leaks(train, listed("test"), {name: name for name in hashes}, hashes)
+    assert leaks == ([Leak("test", "twin", SAME_SCENE, 4.0)] if found else [])
+
+
+def test_in_a_large_list_a_tenth_of_the_groups_may_show_a_scene() -> None:
+    away = {f"w{i}": ("f" * 16,) for i in range(26)}
+    for alike in (3, 4):  # of 29 and 30 groups
+        hashes = {"test": (ZEROS,)} | away | {f"o{i}": (ZEROS,) for i in range(alike)}
+        train = [ListedVideo(name, 0, name, ()) for name in hashes if name != "test"]
+        leaks = find_leaks(train, listed("test"), {name: name for name in hashes}, hashes)
+        assert len(leaks) == 0
+    train = [*train[:-1], ListedVideo("w26", 0, "w26", ())]
+    hashes["w26"] = ("f" * 16,)
+    leaks = find_leaks(train, listed("test"), {name: name for name in hashes}, hashes)
+    assert [leak.train for leak in leaks] == ["o0", "o1", "o2"]
 
 
 def test_flat_frames_and_unreadable_videos_are_like_nothing() -> None:

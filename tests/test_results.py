@@ -138,6 +138,9 @@ def test_html_page_is_complete_and_needs_no_other_file(tmp_path):
     page = results.html_page(
         dataset="my <data>",
         facts={"videos": "192"},
+        listings=[
+            results.Listing(title="Bad", caption="c", header=("Video",), rows=[("<i>.avi",)])
+        ],
         mean=results.mean_over_splits(list(SPLITS.values())),
         splits=SPLITS,
         headline="rgb+flow",
@@ -146,6 +149,7 @@ def test_html_page_is_complete_and_needs_no_other_file(tmp_path):
     )
     assert "<h1>my &lt;data&gt;</h1>" in page
     assert "<dt>videos</dt><dd>192</dd>" in page
+    assert "<h3>Bad</h3>" in page and "<td>&lt;i&gt;.avi</td>" in page
     assert "60.0 ± 10.0" in page
     assert page.count('class="headline first-combination"') == 1
     assert "a &amp; b" in page
@@ -160,6 +164,7 @@ def test_html_page_refuses_a_figure_that_is_not_there(tmp_path):
         results.html_page(
             dataset="d",
             facts={},
+            listings=[],
             mean=SPLITS[1],
             splits={1: SPLITS[1]},
             headline="rgb+flow",

@@ -12,7 +12,9 @@ from ruamel.yaml import YAML
 from test_survey import vivid_frames
 from test_video import write_video
 
+from stages.split import describe_counts, describe_unreadable
 from tsn.folder import checksum_rows, folder_videos
+from tsn.survey import Facts
 
 ROOT = Path(__file__).parents[1]
 
@@ -80,3 +82,29 @@ def test_leaks_are_kept_and_tagged_or_dropped(workspace: Path) -> None:
     assert "1 training videos dropped" in split(workspace, "drop")
     assert "a/p1_2.avi" not in (workspace / "splits/1/train.csv").read_text()
     assert rows(workspace / "splits/1/test.csv") == ["a/p0_1.avi,0,p0,", "b/p0_1.avi,1,p0,"]
+
+
+def facts_of(counted: int, frames: int, defect: str = "") -> Facts:
+    return Facts(
+        width=4,
+        height=4,
+        frames_per_second=25.0,
+        counted=counted,
+        frames=frames,
+        hashes=(),
+        defect=defect,
+    )
+
+
+def test_lying_headers_and_defects_are_told_the_worst_first_and_a_few_of_them() -> None:
+    facts = {"a/sound": facts_of(9, 9), "a/fewer": facts_of(9, 12), "a/more": facts_of(50, 9)}
+    assert describe_counts(facts) == [
+        "2 videos have other frames than their header counts:",
+        "  a/more: counted 50, decoded 9",
+        "  a/fewer: counted 9, decoded 12",
+    ]
+    assert describe_counts({"a/sound": facts_of(9, 9)}) == []
+    bad = {f"a/{number:02}": facts_of(0, 0, "no video") for number in range(12)}
+    told = describe_unreadable(bad)
+    assert told[0] == "cannot be read: a/00: no video"
+    assert told[10:] == ["and 2 more, in survey.csv"]

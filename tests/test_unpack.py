@@ -164,15 +164,26 @@ def test_a_page_instead_of_an_archive_is_refused(tmp_path: Path) -> None:
         unpacked(tmp_path, b"<html>not found</html>")
 
 
+@pytest.mark.parametrize("make", [rar4, rar5])
+@pytest.mark.parametrize(
+    ("program", "told"),
+    [
+        ("bsdtar", "compressed, and none of unrar, unar or 7z is installed; .*apt install unar"),
+        ("7z", "damaged: a.avi: .*; or 7z cannot decompress it: try another of unrar, unar"),
+    ],
+)
 def test_compressed_members_without_a_program_for_them_say_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Make, program: str, told: str
 ) -> None:
-    def cannot(*_: object) -> None:
-        raise tsn.unpack.rarfile.RarCannotExec("none")
-
-    monkeypatch.setattr(tsn.unpack.rarfile.RarFile, "open", cannot)
-    with pytest.raises(UnpackError, match="apt install unrar"):
-        unpacked(tmp_path, rar5([Member("a.avi", CONTENT)]))
+    path = tmp_path / "bin" / program
+    path.parent.mkdir()
+    path.write_text("#!/bin/sh\necho cannot\n")
+    path.chmod(0o755)
+    monkeypatch.setenv("PATH", str(path.parent))
+    monkeypatch.setattr(tsn.unpack.rarfile, "CURRENT_SETUP", None)
+    assert unpacked(tmp_path, make([Member("stored", b"x")])) == {"stored": b"x"}
+    with pytest.raises(UnpackError, match=told):
+        unpacked(tmp_path, make([Member("a.avi", CONTENT, packed=True)]))
 
 
 def test_folders_are_no_files(tmp_path: Path) -> None:

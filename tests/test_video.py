@@ -100,7 +100,7 @@ def test_frames_that_the_header_claims_and_nobody_can_decode_are_not_repeated(
     path.write_bytes(data)
     expected = opencv_frames(path)
     assert 0 < len(expected) < 20
-    reader = FrameReader(path, 64, 48)
+    reader = FrameReader(path)
     np.testing.assert_array_equal(list(reader), expected)
     assert (reader.num_frames, reader.num_missing) == (len(expected), 20 - len(expected))
 
@@ -175,7 +175,7 @@ def test_a_hole_in_the_file_is_counted_and_a_large_one_refused(
     hole = int(share * len(data))
     data[len(data) // 3 : len(data) // 3 + hole] = bytes(hole)
     path.write_bytes(data)
-    reader = FrameReader(path, 64, 48)
+    reader = FrameReader(path)
     if share < 0.25:
         assert len(list(reader)) == reader.num_frames < 40
         assert reader.num_frames + reader.num_missing == 40

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from tsn.lettering import write_text
 from tsn.video import VideoError, glance, quiet_decoding
 from tsn.watchdog import watched
 from tsn.worker_pool import run_tasks
@@ -40,7 +41,7 @@ def _middle_frame(path: Path, _: str) -> Image | None:
 
 def _picture(path: Path) -> Iterator[Image]:
     """The frame in the middle, fitted into a cell with its sides as they are."""
-    frame = glance(path, (0.5,)).frames[0]
+    frame = glance(path, 0.5)
     width, height = _CELL
     scale = min(width / frame.shape[1], height / frame.shape[0])
     size = [max(1, round(side * scale)) for side in (frame.shape[1], frame.shape[0])]
@@ -53,8 +54,7 @@ def _picture(path: Path) -> Iterator[Image]:
 
 def _named(picture: Image, name: str) -> Image:
     label = np.full((_LINE, _CELL[0], 3), 255, dtype=np.uint8)
-    place = (0, _LINE - 5)
-    cv2.putText(label, name, place, cv2.FONT_HERSHEY_SIMPLEX, 0.38, (40, 30, 20), 1, cv2.LINE_AA)
+    write_text(label, name, (0, _LINE - 5), 0.38, (40, 30, 20))
     return np.vstack([label, picture])
 
 

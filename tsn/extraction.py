@@ -36,7 +36,14 @@ from tsn.store import (
     sweep_store,
 )
 from tsn.streams import FramesConfig, Seat, Stream
-from tsn.video import Frame, FrameReader, VideoError, decord_version, quiet_decoding
+from tsn.video import (
+    Frame,
+    FrameReader,
+    VideoError,
+    decord_version,
+    quiet_decoding,
+    resize_frames,
+)
 from tsn.watchdog import watched
 from tsn.worker_pool import Died, run_tasks
 
@@ -294,11 +301,11 @@ def _extract_video(task: _Task, seat: Seat) -> StoredResult:
 def _write_entries(task: _Task, seat: Seat) -> StoredResult:
     stream, config = task.stream, task.config
     archive = stored_archive_path(task.store_dir, task.key)
-    reader = FrameReader(task.video_path, config.width, config.height)
+    reader = FrameReader(task.video_path)
     num_unsupported = num_written = 0
 
     def frames() -> Iterator[Frame]:
-        for frame in watched(iter(reader)):
+        for frame in watched(resize_frames(reader, config.width, config.height)):
             if stream.num_entries(reader.num_frames) > MAX_ENTRIES:
                 raise VideoError(task.video_path, f"more than {MAX_ENTRIES} entries; cut it up")
             yield frame

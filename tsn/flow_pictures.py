@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from tsn.lettering import write_text
 from tsn.optical_flow import Flow, flow_to_uint8
 
 Image = npt.NDArray[np.uint8]
@@ -126,7 +127,5 @@ def _key(width: int, bound: float) -> Image:
 
 
 def _write(image: Image, text: str, place: tuple[int, int]) -> Image:
-    written = cv2.putText(
-        image, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 1, cv2.LINE_AA
-    )
-    return np.asarray(written, dtype=np.uint8)
+    write_text(image, text, place, 0.4, (0, 0, 0))
+    return image

@@ -1,6 +1,7 @@
 """What the videos of a dataset are like: size, rate, length, and a fingerprint of what they show.
 
-A video is looked at once: what was found lies in a cache under the hash of its bytes.
+Every video is decoded as a whole, as only that tells how many frames it has. It is looked at once:
+what was found lies in a cache under the hash of its bytes.
 """
 
 import json
@@ -13,12 +14,15 @@ import numpy as np
 import numpy.typing as npt
 
 from tsn.atomic import atomic_path, write_csv
-from tsn.video import Frame, VideoError, decord_version, glance, quiet_decoding
+from tsn.video import Frame, FrameReader, VideoError, decord_version, quiet_decoding
 from tsn.watchdog import watched
 from tsn.worker_pool import Died, run_tasks
 
-COLUMNS = ("video", "width", "height", "frames_per_second", "frames", "seconds", "defect")
-VERSION = 1  # raise with every change of what is found
+COLUMNS = (
+    *("video", "width", "height", "frames_per_second"),
+    *("counted", "frames", "seconds", "defect"),
+)
+VERSION = 2  # raise with every change of what is found
 _POSITIONS = (0.125, 0.375, 0.625)  # of the frames that are fingerprinted
 _HASH_SIZE = 8  # a difference hash has 8 x 8 bits
 _LEAST_CONTRAST = 4.0  # gray levels; a flat frame looks like any other
@@ -28,20 +32,22 @@ _LEAST_CONTRAST = 4.0  # gray levels; a flat frame looks like any other
 class Facts:
     """What is known of a video.
 
-    `hashes` are 64-bit difference hashes of three of its frames, "" for a flat one. `frames` is
-    what the file counts. `defect` says why nothing is known, and is empty otherwise.
+    `hashes` are 64-bit difference hashes of three of its frames, "" for a flat one. `counted` is
+    how many frames its header says it has, `frames` how many can be decoded. `defect` says why
+    nothing is known, and is empty otherwise.
     """
 
     width: int
     height: int
     frames_per_second: float
+    counted: int
     frames: int
     hashes: tuple[str, ...]
     defect: str
 
     @property
     def seconds(self) -> float:
-        """The length; 0 where the rate is unknown."""
+        """How long the frames that can be decoded last; 0 where the rate is unknown."""
         return self.frames / self.frames_per_second if self.frames_per_second > 0 else 0.0
 
 
@@ -80,6 +86,7 @@ def write_facts(path: Path, facts: Mapping[str, Facts]) -> None:
             row.width,
             row.height,
             round(row.frames_per_second, 3),
+            row.counted,
             row.frames,
             round(row.seconds, 2),
             row.defect,
@@ -103,27 +110,45 @@ def difference_hash(frame: Frame) -> str:
 
 
 def _look(path: Path, _: str) -> Facts:
+    reader = FrameReader(path)
+    shown: list[Frame] = []
+    width = height = 0
     try:
-        return next(watched(_facts(path)))
+        for frame in watched(iter(reader)):
+            height, width = frame.shape[:2]
+            while _is_shown(reader, len(shown)):
+                shown.append(frame)
     except VideoError as error:
         return _defective(error.reason)
-
-
-def _facts(path: Path) -> Iterator[Facts]:
-    seen = glance(path, _POSITIONS)
-    height, width = seen.frames[0].shape[:2]
-    yield Facts(
+    return Facts(
         width=width,
         height=height,
-        frames_per_second=seen.frames_per_second,
-        frames=seen.num_frames,
-        hashes=tuple(map(difference_hash, seen.frames)),
+        frames_per_second=reader.frames_per_second,
+        counted=reader.num_counted,
+        frames=reader.num_frames,
+        hashes=tuple(map(difference_hash, shown)),
         defect="",
     )
 
 
+def _is_shown(reader: FrameReader, num_shown: int) -> bool:
+    """Whether the frame that just came is the next of the fingerprint (of a short video, twice)."""
+    return (
+        num_shown < len(_POSITIONS)
+        and reader.num_frames > _POSITIONS[num_shown] * reader.num_counted
+    )
+
+
 def _defective(defect: str) -> Facts:
-    return Facts(width=0, height=0, frames_per_second=0.0, frames=0, hashes=(), defect=defect)
+    return Facts(
+        width=0,
+        height=0,
+        frames_per_second=0.0,
+        counted=0,
+        frames=0,
+        hashes=(),
+        defect=defect,
+    )
 
 
 def _initialise_worker() -> None:

@@ -1,7 +1,7 @@
 """Archives of videos and lists, unpacked member by member: safely, checked, and in several goes.
 
-Zip is read by Python, RAR by rarfile, which has unrar, unar, 7z or bsdtar decompress what is not
-merely stored. Archives within an archive are unpacked too: HMDB51 is a RAR of 51 RARs.
+Zip is read by Python, RAR by rarfile, which has unrar, unar or 7z decompress what is not merely
+stored. Archives within an archive are unpacked too: HMDB51 is a RAR of 51 RARs.
 """
 
 import errno
@@ -27,7 +27,8 @@ _MAX_RATIO = 50  # of what an archive unpacks to, to its own size; videos hardly
 _MAX_MEMBERS = 1_000_000
 _ALWAYS_ALLOWED = 100 << 20  # bytes: lists of text do compress
 _ARCHIVES = (".rar", ".zip")
-_TOOLS = "unrar, unar, 7z or bsdtar"
+_TOOLS = "unrar, unar or 7z"
+_INSTALL = "on Debian and Ubuntu: `apt install unar`, or `unrar` from non-free"
 
 
 class UnpackError(ValueError):
@@ -99,6 +100,8 @@ def _members(archive: Path) -> Iterator[list[_Member]]:
             opened, member = zipfile.ZipFile(archive), _zip_member
         else:
             raise UnpackError(archive, "neither a zip nor a RAR archive")
+    except rarfile.RarCannotExec as error:  # for a comment that is compressed
+        raise UnpackError(archive, _no_tool()) from error
     except (zipfile.BadZipFile, rarfile.Error) as error:
         raise UnpackError(archive, f"damaged archive: {error}") from error
     with opened:
@@ -123,7 +126,16 @@ def _rar_member(archive: Path, opened: Any, info: Any) -> _Member:
         raise UnpackError(archive, f"{path} is a link")
     if info.needs_password():
         raise UnpackError(archive, f"{path} is encrypted")
-    return _Member(path=path, size=info.file_size, crc=info.CRC, open=lambda: opened.open(info))
+    return _Member(
+        path=path, size=info.file_size, crc=info.CRC, open=lambda: _open_in_rar(opened, info)
+    )
+
+
+def _open_in_rar(opened: Any, info: Any) -> IO[bytes]:
+    if info.compress_type != rarfile.RAR_M0:
+        rarfile.tool_setup(bsdtar=False)  # rarfile calls bsdtar in a way that it does not take
+    member: IO[bytes] = opened.open(info)
+    return member
 
 
 def _inside(archive: Path, name: str) -> PurePosixPath:
@@ -182,11 +194,7 @@ def _write(archive: Path, member: _Member, path: Path) -> None:
             if file.tell() != member.size:
                 raise UnpackError(archive, f"damaged: {member.path} ends early")
     except rarfile.RarCannotExec as error:
-        raise UnpackError(
-            archive,
-            f"compressed, and none of {_TOOLS} is installed; on Debian and Ubuntu: "
-            "`apt install unrar`, or `apt install unar`",
-        ) from error
+        raise UnpackError(archive, _no_tool()) from error
     except NotImplementedError as error:  # a method of packing that Python does not know
         raise UnpackError(
             archive, f"{member.path}: {error}; unpack it by hand into {path.parent.parent}"
@@ -198,4 +206,16 @@ def _write(archive: Path, member: _Member, path: Path) -> None:
             archive, f"the disk of {path.parent} is full; the next call continues"
         ) from error
     except (zipfile.BadZipFile, zlib.error, EOFError, rarfile.Error) as error:
-        raise UnpackError(archive, f"damaged: {member.path}: {error}") from error
+        raise UnpackError(archive, f"damaged: {member.path}: {error}{_other_tool()}") from error
+
+
+def _no_tool() -> str:
+    return f"compressed, and none of {_TOOLS} is installed; {_INSTALL}"
+
+
+def _other_tool() -> str:
+    """Doubt in the program that was used: Debian's 7z knows no RAR, unar not every solid one."""
+    if rarfile.CURRENT_SETUP is None:
+        return ""
+    tool = Path(rarfile.CURRENT_SETUP.get_cmdline("check_cmd", None)[0]).name
+    return f"; or {tool} cannot decompress it: try another of {_TOOLS} ({_INSTALL})"

@@ -13,10 +13,10 @@ Layout: a frame is (H, W, 3) uint8, BGR.
 import math
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
@@ -42,59 +42,59 @@ class VideoError(ValueError):
 
 
 def read_frames(path: Path, width: int, height: int) -> Iterator[Frame]:
-    """Return the frames of a video, as `FrameReader` yields them."""
-    return iter(FrameReader(path, width, height))
+    """Return the frames of a video, as `FrameReader` yields them, resized to (height, width, 3)."""
+    return resize_frames(FrameReader(path), width, height)
+
+
+def resize_frames(frames: Iterable[Frame], width: int, height: int) -> Iterator[Frame]:
+    """Yield every frame as (height, width, 3)."""
+    return (_resize(frame, width, height) for frame in frames)
 
 
 class FrameReader:
-    """Yields the frames of a video in order, each resized to (height, width, 3), BGR.
+    """Yields the frames of a video in order, in their own size, BGR.
 
     Raises FileNotFoundError for a missing file and VideoError for one that is no video, is
     damaged, is cut off, or of which less than three quarters can be decoded. The error can come
     after the first frames: they are a whole video only when the iterator ends by itself. Then
     `num_frames` were decoded, and the file promised `num_missing` more.
+
+    From the first frame on, `num_counted` is how many its header counts, rightly or not (its
+    packets where it has no count), and `frames_per_second` how many it shows (0: unknown).
     """
 
-    def __init__(self, path: Path, width: int, height: int) -> None:
-        self._path, self._width, self._height = Path(path), width, height
-        self.num_frames = self.num_missing = 0
+    def __init__(self, path: Path) -> None:
+        self._path = Path(path)
+        self.num_frames = self.num_missing = self.num_counted = 0
+        self.frames_per_second = 0.0
 
     def __iter__(self) -> Iterator[Frame]:
         path = self._path
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no such video file")
         reader = _open(path)
-        promised = _promised_frames(path, len(reader))
+        self.num_counted = _counted_frames(path, len(reader))
+        self.frames_per_second = _frames_per_second(path, reader)
+        promised = max(self.num_counted, len(reader))
         for self.num_frames, frame in enumerate(_decode(path, reader), start=1):
-            yield _resize(_to_bgr(frame), self._width, self._height)
+            yield _to_bgr(frame)
         if self.num_frames < _LEAST_DECODED_FRACTION * promised:
             raise VideoError(path, f"only {self.num_frames} of {promised} frames can be decoded")
         self.num_missing = promised - self.num_frames
 
 
-class Glance(NamedTuple):
-    """A few frames of a video in their own size, (H, W, 3) BGR, how many the file counts, and how
-    many of them it shows a second (0: unknown)."""
-
-    frames: list[Frame]
-    num_frames: int
-    frames_per_second: float
-
-
-def glance(path: Path, positions: Sequence[float]) -> Glance:
-    """Return the frames at `positions`, in [0, 1), without decoding the whole video.
+def glance(path: Path, position: float) -> Frame:
+    """Return the frame at `position`, in [0, 1), without decoding the whole video.
 
     Raises VideoError for one that is no video or damaged there.
     """
     decord = import_decord()
     reader = _open(path)
     try:
-        rate = float(reader.get_avg_fps())
-        frames = [reader[int(position * len(reader))].asnumpy() for position in positions]
+        frame = reader[int(position * len(reader))].asnumpy()
     except (decord.DECORDError, decord.DECORDLimitReachedError, IndexError, RuntimeError) as error:
         raise VideoError(path, f"damaged video: {_decord_reason(error, path)}") from error
-    rate = rate if math.isfinite(rate) and rate > 0 else 0.0
-    return Glance([np.ascontiguousarray(_to_bgr(f)) for f in frames], len(reader), rate)
+    return _to_bgr(frame)
 
 
 def import_decord() -> Any:
@@ -156,25 +156,31 @@ def _decord_reason(error: Exception, path: Path) -> str:
     return " ".join(text.split()).rstrip(".")[:200]
 
 
+def _frames_per_second(path: Path, reader: Any) -> float:
+    try:
+        rate = float(reader.get_avg_fps())
+    except import_decord().DECORDError as error:
+        raise VideoError(path, f"damaged video: {_decord_reason(error, path)}") from error
+    return rate if math.isfinite(rate) and rate > 0 else 0.0
+
+
 def _to_bgr(frame: Frame) -> Frame:
     height, width, channels = frame.shape
     if channels != 3:
         # decord takes the width of a row in memory for a multiple of the frame's width.
         frame = frame.reshape(height, -1)[:, : 3 * width].reshape(height, width, 3)
-    return frame[:, :, ::-1]
+    return np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), dtype=np.uint8)
 
 
 def _resize(frame: Frame, width: int, height: int) -> Frame:
     if frame.shape[:2] == (height, width):
-        return np.ascontiguousarray(frame)
-    resized = cv2.resize(
-        np.ascontiguousarray(frame), (width, height), interpolation=cv2.INTER_LINEAR
-    )
+        return frame
+    resized = cv2.resize(frame, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(resized, dtype=np.uint8)
 
 
-def _promised_frames(path: Path, num_packets: int) -> int:
-    """Return how many frames the file says it has: its packets, or more if its header says so.
+def _counted_frames(path: Path, num_packets: int) -> int:
+    """Return how many frames the header of an AVI or MP4 counts, or the packets of the file.
 
     Raises VideoError if it ends before its container does and frames went with the rest.
     """
@@ -182,16 +188,23 @@ def _promised_frames(path: Path, num_packets: int) -> int:
     if not declared_size:
         return num_packets  # other containers do not say; OpenCV would guess
     capture = cv2.VideoCapture(str(path))
-    promised = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    counted = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     capture.release()
     size = path.stat().st_size
-    if declared_size > size and promised > num_packets:
+    if declared_size > size and counted > num_packets:
         raise VideoError(
             path,
             f"the file is cut off: it has {size} of {declared_size} bytes and {num_packets} of "
-            f"{promised} frames",
+            f"{counted} frames",
         )
-    return max(promised, num_packets)
+    # In an MP4, fewer are those of another stream than decord's: its index is what it has.
+    can_be_fewer = counted > 0 and _is_avi(path)
+    return counted if can_be_fewer else max(counted, num_packets)
+
+
+def _is_avi(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == b"RIFF"
 
 
 def _declared_size(path: Path) -> int:

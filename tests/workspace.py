@@ -1,0 +1,103 @@
+"""A copy of the project to run the chain in, its recipes shrunk, and what came of it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+BINARIES = Path(sys.executable).parent
+ROOT = Path(__file__).parents[1]
+COPIED = (
+    *("tsn", "stages", "flows", "params.yaml", "dvc.yaml", "pyproject.toml", "requirements.lock"),
+    *("Makefile", ".dvcignore", ".dvc/config"),
+)
+
+
+def copy_project(source: Path, target: Path, names: tuple[str, ...] = COPIED) -> None:
+    """What git or a zip download brings: `names` of the project."""
+    for name in names:
+        if (source / name).is_dir():
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(source / name, target / name, ignore=ignored)
+        else:
+            (target / name).parent.mkdir(exist_ok=True)
+            shutil.copy(source / name, target / name)
+
+
+def shrink_recipe(recipe: Any, modalities: list[str]) -> None:
+    """The smallest size that still runs every stage."""
+    for row in modalities:
+        recipe["extract"][row].update(width=64, height=48)
+        recipe["train"][row]["input_size"] = 32
+        recipe["train"][row]["solver"].update(
+            iterations=2, batch_size=4, micro_batch=2, lr_steps=[1]
+        )
+    recipe["init"]["pretext"]["input_size"] = 32
+    recipe["init"]["pretext"]["solver"].update(
+        iterations=2, batch_size=4, micro_batch=4, lr_steps=[1]
+    )
+    recipe["score"].update(snippets=2)
+    recipe["fusion"] = {
+        "headline": "rgb+flow",
+        "combinations": {"rgb+flow": {"rgb": 1.0, "flow": 1.5}},
+    }
+
+
+def edit(workspace: Path, *keys: str, value: object) -> None:
+    yaml = YAML()
+    path = workspace / "params.yaml"
+    params = yaml.load(path)
+    section = params
+    for key in keys[:-1]:
+        section = section[key]
+    section[keys[-1]] = value
+    yaml.dump(params, path)
+
+
+def environment(workspace: Path) -> Mapping[str, str]:
+    return {
+        **os.environ,
+        "PATH": f"{BINARIES}{os.pathsep}{os.environ['PATH']}",
+        "MLFLOW_TRACKING_URI": f"sqlite:///{workspace / 'mlflow.db'}",
+        "DVC_NO_ANALYTICS": "true",
+    }
+
+
+def dvc(workspace: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [BINARIES / "dvc", *arguments],
+        cwd=workspace,
+        env=environment(workspace),
+        capture_output=True,
+        text=True,
+    )
+
+
+def run_stage(
+    workspace: Path, name: str, *arguments: str | Path, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", f"stages.{name}", *arguments],
+        cwd=workspace,
+        env={**environment(workspace), **variables},
+        capture_output=True,
+        text=True,
+    )
+
+
+def runs_of(store: str, dataset: str) -> dict[str, list[Any]]:
+    """The runs of experiment `dataset` by their tag `stage`."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(store)
+    experiment = client.get_experiment_by_name(dataset)
+    assert experiment is not None
+    found: dict[str, list[Any]] = {}
+    for run in client.search_runs([experiment.experiment_id]):
+        found.setdefault(run.data.tags["stage"], []).append(run)
+    return found
