@@ -1,9 +1,10 @@
 """One training in several processes: starts them under torchrun, and joins them in each.
 
 `python -m stages.train` with `machine.processes` above 1 becomes torchrun's agent, of processes
-with the same command line; torchrun called by hand does just that. They end together: one that
-fails ends the others, and all end with the agent, however that dies. Nothing is restarted: a
-training goes on from what it saved when its stage is run again.
+with the same command line. By hand: `torchrun --nproc-per-node 2 -m -- stages.train ...`, with the
+`--` because torchrun would take `--log` for an option of its own. They end together: one that fails
+ends the others, and all end with the agent, however that dies. Nothing is restarted: a training
+goes on from what it saved when its stage is run again.
 """
 
 import logging
@@ -25,7 +26,7 @@ from tsn.solver import SolverConfig
 
 PATIENCE = timedelta(minutes=10)  # for another process, which may read from a slow disk meanwhile
 SECONDS_TO_CLEAN_UP = 10.0
-SECONDS_TO_LISTEN = 3.0
+SECONDS_TO_LISTEN = 10.0
 
 
 def processes_of(machine: Machine, solver: SolverConfig, text: str) -> int:
@@ -63,8 +64,9 @@ def launch(module: str, processes: int, threads: int) -> None:
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # nobody else has to reach them
     local = ["--standalone", "--local-addr", "127.0.0.1", "--nproc-per-node", str(processes)]
     try:
-        words = parse_args([*local, "-m", module, *sys.argv[1:]])  # type: ignore[no-untyped-call]
-        run(words)  # type: ignore[no-untyped-call]
+        options = parse_args([*local, "-m", module])  # type: ignore[no-untyped-call]
+        options.training_script_args = sys.argv[1:]  # parsed, `--log` would be one of torchrun's
+        run(options)  # type: ignore[no-untyped-call]
     except SignalException as stopped:
         sys.exit(128 + stopped.sigval)
     except ChildFailedError as error:
