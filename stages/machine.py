@@ -11,18 +11,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """What this machine lends to a stage. `threads` and `device` change the order of float sums;
-    TV-L1 on a GPU is that of the CPU to some millionths of a pixel in the mean. Nothing else
-    changes a result.
+    """What this machine lends to a stage. `threads`, `device` and `processes` change the order of
+    float sums; TV-L1 on a GPU is that of the CPU to some millionths of a pixel in the mean. Nothing
+    else changes a result.
 
     device: cpu, cuda or auto (cuda when there is one).
-    threads: CPU threads of one training; fixed, so that results do not depend on the machine.
+    processes: how many processes one training of a cell takes, each with a GPU of its own, its own
+        `threads` and its own `workers`; a training with fewer micro-batches takes fewer.
+    threads: CPU threads of one training process; fixed, so that results do not depend on the
+        machine.
     workers: processes that read data, or extract videos (on GPUs: one each); 0 reads in the
         training process.
     checkpoint_seconds: an interrupted training loses at most this much.
     """
 
     device: str
+    processes: int
     threads: int
     workers: int
     checkpoint_seconds: float
@@ -30,12 +34,17 @@ class Machine:
     def __post_init__(self) -> None:
         if self.device not in ("auto", "cpu", "cuda"):
             raise ValueError(f"device is auto, cpu or cuda, got {self.device!r}")
+        if self.processes < 1:
+            raise ValueError(f"processes is at least 1, got {self.processes}")
         if self.threads < 1 or self.workers < 0:
             raise ValueError(f"threads >= 1 and workers >= 0, got {self.threads}, {self.workers}")
 
 
 def choose_device(machine: Machine) -> "torch.device":
-    """The device of the machine section, with torch made deterministic there."""
+    """The device of the machine section, with torch made deterministic there.
+
+    Each process that torchrun started on a machine has the GPU of its number.
+    """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS is not deterministic
     import torch
 
@@ -45,8 +54,21 @@ def choose_device(machine: Machine) -> "torch.device":
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     if machine.device == "cuda" and not torch.cuda.is_available():
         raise ValueError("machine.device is cuda, but torch sees none; set it to auto or cpu")
-    cuda = machine.device != "cpu" and torch.cuda.is_available()
-    return torch.device("cuda" if cuda else "cpu")
+    if machine.device == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    number = int(os.environ.get("LOCAL_RANK", "0"))
+    if number > 0 and number >= (num_gpus := torch.cuda.device_count()):
+        raise ValueError(f"process {number} has no GPU: torch sees {num_gpus}; start fewer")
+    return torch.device("cuda", number)
+
+
+def require_gpus(machine: Machine, processes: int) -> None:
+    """ValueError unless every process of a training can have a GPU, or they run on the CPU."""
+    if processes > 1 and 0 < (num_gpus := count_gpus(machine)) < processes:
+        raise ValueError(
+            f"machine.processes: {processes} of one training take a GPU each, but torch sees "
+            f"{num_gpus}; lower it, or set machine.device to cpu"
+        )
 
 
 def count_gpus(machine: Machine) -> int:

@@ -24,6 +24,7 @@ NEUTRAL_MODULES = frozenset(
         "stages.command",
         "stages.params",
         "stages.provenance",
+        "stages.torchrun",
         "stages.tracking",
         "tsn.atomic",
         "tsn.lookahead",

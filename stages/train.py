@@ -1,17 +1,18 @@
 """train: one network, for one split and modality of a dataset. Resumes where it was killed."""
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import pandas as pd
 import torch
 
-from stages import command, params, provenance, tracking
+from stages import command, params, provenance, torchrun, tracking
 from stages.machine import Machine, choose_device
-from stages.training_run import LOG_COLUMNS, Training, complete, curves
+from stages.training_run import LOG_COLUMNS, Training, accompany, complete, curves
 from tsn.archives import MANIFEST
 from tsn.checkpoint import (
     INIT_SIDECAR,
@@ -22,12 +23,13 @@ from tsn.checkpoint import (
     load_initial,
     save_model,
 )
+from tsn.data_parallel import Share
 from tsn.lists import read_list, read_names
 from tsn.modality import Modality, modality
 from tsn.network import TemporalSegmentNetwork, build_network, load_initial_weights
 from tsn.pictures import input_sheet
 from tsn.snippets import Clip, TrainingSnippets, listed_clips
-from tsn.solver import micro_batches
+from tsn.solver import Iteration, micro_batches
 from tsn.training import TrainingConfig, network_optimizer, train
 
 PICTURED_VIDEOS = 6
@@ -38,37 +40,102 @@ def main(args: argparse.Namespace) -> None:
     content = params.load()
     config = params.section(content, section, TrainingConfig)
     machine = params.section(content, "machine", Machine)
-    inputs = [args.classes, args.list, args.stream, args.init]
-    with provenance.unchanged([section], inputs):
-        row = modality(args.modality)
-        classes = read_names(args.classes)
-        clips, dropped = listed_clips(read_list(args.list), args.stream, row)
-        for video, reason in dropped.items():
-            print(f"left out {video}: {reason}")
-        snippets = TrainingSnippets(
-            clips,
-            row,
-            num_segments=config.network.num_segments,
-            input_size=config.input_size,
-            augmentation=config.augmentation,
-            seed=config.seed,
+    text = f"train {args.dataset} split {args.split} {args.modality}"
+    if not torchrun.is_under_torchrun():
+        processes = torchrun.processes_of(machine, config.solver, text)
+        if processes > 1:
+            torchrun.launch("stages.train", processes, machine.threads)
+            return
+    device = choose_device(machine)
+    with torchrun.joined(device) as share:
+        if share.rank:
+            cell = prepare(args, config, machine, device, share)
+            accompany(cell.training, cell.iterations)
+            return
+        with provenance.unchanged([section], [args.classes, args.list, args.stream, args.init]):
+            cell = prepare(args, config, machine, device, share)
+            recipe = recipe_params(content, args.dataset, args.modality)
+            train_cell(cell, args.out, args.log, recipe, text)
+        cell.training.forget()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """A training that is ready to begin or to go on. dropped: quarantined videos and why."""
+
+    card: ModelCard
+    config: TrainingConfig
+    snippets: TrainingSnippets
+    dropped: Mapping[str, str]
+    training: Training
+    iterations: Callable[[int], Iterator[Iteration]]
+
+
+def prepare(
+    args: argparse.Namespace,
+    config: TrainingConfig,
+    machine: Machine,
+    device: torch.device,
+    share: Share,
+) -> Cell:
+    """The cell of the command line, its network on the device; the same in every process."""
+    row = modality(args.modality)
+    classes = read_names(args.classes)
+    clips, dropped = listed_clips(read_list(args.list), args.stream, row)
+    snippets = TrainingSnippets(
+        clips,
+        row,
+        num_segments=config.network.num_segments,
+        input_size=config.input_size,
+        augmentation=config.augmentation,
+        seed=config.seed,
+    )
+    network = initial_network(config, row, len(classes), args.init)
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = network_optimizer(network, row, config)
+    card = model_card(args, config, classes)
+    name = f"{card.dataset}-{card.split}-{card.modality}"
+
+    def iterations(start: int) -> Iterator[Iteration]:
+        return train(
+            network,
+            optimizer,
+            snippets,
+            config,
+            device=device,
+            workers=machine.workers,
+            start=start,
+            share=share,
         )
-        network = initial_network(config, row, len(classes), args.init)
-        files = [args.classes, args.list, args.stream / MANIFEST]
-        initial = (args.init / INIT_SIDECAR, args.init / INIT_WEIGHTS)
-        files += [path for path in initial if path.is_file()]
-        cell = {"dataset": args.dataset, "split": args.split, "modality": args.modality}
-        card = ModelCard(
-            **cell,
-            classes=classes,
-            input_size=config.input_size,
-            network=config.network,
-            iterations=config.solver.iterations,
-            fingerprint=provenance.fingerprint(cell, config, files),
-        )
-        recipe = recipe_params(content, args.dataset, args.modality)
-        training = train_cell(args.out, args.log, network, snippets, config, card, machine, recipe)
-    training.forget()
+
+    return Cell(
+        card=card,
+        config=config,
+        snippets=snippets,
+        dropped=dropped,
+        training=Training(
+            network, optimizer, name, card.fingerprint, config.solver.iterations, machine
+        ),
+        iterations=iterations,
+    )
+
+
+def model_card(
+    args: argparse.Namespace, config: TrainingConfig, classes: tuple[str, ...]
+) -> ModelCard:
+    """The card of the model to be, with the fingerprint of all that it will be made of."""
+    files = [args.classes, args.list, args.stream / MANIFEST]
+    initial = (args.init / INIT_SIDECAR, args.init / INIT_WEIGHTS)
+    files += [path for path in initial if path.is_file()]
+    cell = {"dataset": args.dataset, "split": args.split, "modality": args.modality}
+    return ModelCard(
+        **cell,
+        classes=classes,
+        input_size=config.input_size,
+        network=config.network,
+        iterations=config.solver.iterations,
+        fingerprint=provenance.fingerprint(cell, config, files),
+    )
 
 
 def initial_network(
@@ -88,44 +155,19 @@ def initial_network(
 
 
 def train_cell(
-    out: Path,
-    log_path: Path,
-    network: TemporalSegmentNetwork,
-    snippets: TrainingSnippets,
-    config: TrainingConfig,
-    card: ModelCard,
-    machine: Machine,
-    recipe: Mapping[str, object],
-) -> Training:
+    cell: Cell, out: Path, log_path: Path, recipe: Mapping[str, object], text: str
+) -> None:
     """Trains to the end, logs the run, and writes the model folder and the log."""
-    device = choose_device(machine)
-    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = network_optimizer(network, snippets.modality, config)
-    cell = f"{card.dataset}-{card.split}-{card.modality}"
-    iterations = config.solver.iterations
-    training = Training(network, optimizer, cell, card.fingerprint, iterations, machine)
-    with open_run(card, recipe, snippets.clips) as run:
-        log = complete(
-            training,
-            lambda start: train(
-                network,
-                optimizer,
-                snippets,
-                config,
-                device=device,
-                workers=machine.workers,
-                start=start,
-            ),
-            run,
-            text=f"train {card.dataset} split {card.split} {card.modality}",
-        )
-        save_model(network, card, out)
+    for video, reason in cell.dropped.items():
+        print(f"left out {video}: {reason}")
+    with open_run(cell.card, recipe, cell.snippets.clips) as run:
+        log = complete(cell.training, cell.iterations, run, text=text)
+        save_model(cell.training.network, cell.card, out)
         write_log(log, log_path)
-        picture(snippets, config, out / "inputs.png")
+        picture(cell.snippets, cell.config, out / "inputs.png")
         log_files(run, out, log_path)
         if link := run.link():
             print(f"MLflow: {link}")
-    return training
 
 
 @contextmanager
@@ -157,6 +199,7 @@ def recipe_params(content: params.Content, dataset: str, modality: str) -> dict[
         "init": f"{recipe}.init",
         "train": f"{recipe}.train.{modality}",
         "machine.device": "machine.device",
+        "machine.processes": "machine.processes",
         "machine.threads": "machine.threads",
     }
     return {name: params.find(content, dotted) for name, dotted in sections.items()}

@@ -98,6 +98,12 @@ def complete(
     return log
 
 
+def accompany(training: Training, iterations: Callable[[int], Iterator[Iteration]]) -> None:
+    """The part in `complete` of a training's other processes: they compute, and leave no trace."""
+    for _ in iterations(len(training.resume())):
+        pass
+
+
 def curves(log: Sequence[Mapping[str, float]]) -> dict[str, list[tuple[int, float]]]:
     """A log's rows as (iteration, value) points of MLflow's metrics."""
     return {

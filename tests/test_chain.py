@@ -31,7 +31,7 @@ def shrink(path: Path) -> None:
     yaml = YAML()
     params = yaml.load(path)
     params["modalities"] = MODALITIES
-    params["machine"].update(device="cpu", workers=0, threads=1)
+    params["machine"].update(device="cpu", processes=1, workers=0, threads=1)
     recipe = params["recipes"]["synthetic"]
     recipe["source"]["synthetic"].update(groups=3, clips_per_group=1, frames=8)
     shrink_recipe(recipe, MODALITIES)

@@ -11,7 +11,7 @@ from stages.extract import choose_seats
 from stages.machine import Machine, choose_device, count_gpus
 from tsn.streams import FlowConfig, FramesConfig, Seat
 
-MACHINE = Machine(device="cpu", threads=1, workers=0, checkpoint_seconds=60.0)
+MACHINE = Machine(device="cpu", processes=1, threads=1, workers=0, checkpoint_seconds=60.0)
 
 
 @pytest.fixture

@@ -16,7 +16,9 @@ from tsn.snippets import TrainingSnippets
 from tsn.solver import Iteration
 from tsn.training import TrainingConfig, network_optimizer, train
 
-MACHINE = Machine(device="cpu", threads=1, workers=0, checkpoint_seconds=-1.0)  # save every step
+MACHINE = Machine(
+    device="cpu", processes=1, threads=1, workers=0, checkpoint_seconds=-1.0
+)  # save every step
 
 
 @dataclass

@@ -1,8 +1,9 @@
 """Stochastic gradient descent as the released solvers do it (PAPER.md section 2), for any network.
 
 The loop is a generator of iterations: whoever runs it decides what to log and when to save.
-Every draw (inputs, dropout) is a function of (seed, iteration) alone, so that a resumed training
-is the uninterrupted one, bit for bit on the same kind of machine.
+Every draw (inputs, dropout) is a function of the seed and the number of the micro-batch alone. So a
+resumed training is the uninterrupted one, bit for bit on the same kind of machine, and one in
+several processes differs in the order of float sums only (tsn.data_parallel).
 """
 
 import math
@@ -14,13 +15,15 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from tsn.data_parallel import ALONE, Share, agree_on_start, summed
+
 
 @dataclass(frozen=True, kw_only=True)
 class SolverConfig:
     """SGD with a step schedule, counted in iterations of `batch_size` videos.
 
     A batch is accumulated from parts of `micro_batch` videos, so that one small device gives the
-    same effective batch as many big ones.
+    same effective batch as many big ones. Several processes deal these parts out among them.
     """
 
     iterations: int
@@ -53,6 +56,11 @@ class SolverConfig:
             raise ValueError(f"weight_decay is 0 or more, got {self.weight_decay}")
         if not 0 <= self.momentum < 1:
             raise ValueError(f"momentum is in [0, 1), got {self.momentum}")
+
+    @property
+    def parts(self) -> int:
+        """Micro-batches of an iteration."""
+        return self.batch_size // self.micro_batch
 
 
 @dataclass(frozen=True)
@@ -87,12 +95,17 @@ def micro_batches(
     device: torch.device,
     workers: int,
     start: int,
+    share: Share = ALONE,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The micro-batches of iterations start.. of an endless stream, on the device."""
+    """This process's micro-batches of iterations start.. of an endless stream, on the device."""
+    size, parts = solver.micro_batch, solver.parts
     loader: DataLoader[tuple[Tensor, int]] = DataLoader(
         stream,
-        batch_size=solver.micro_batch,
-        sampler=range(start * solver.batch_size, solver.iterations * solver.batch_size),
+        batch_sampler=(
+            list(range(number * size, (number + 1) * size))
+            for iteration in range(start, solver.iterations)
+            for number in (iteration * parts + part for part in share.micro_batches(parts))
+        ),
         num_workers=workers,
         pin_memory=device.type == "cuda",
         generator=torch.Generator(),
@@ -109,24 +122,26 @@ def solve(
     *,
     seed: int,
     start: int,
+    share: Share = ALONE,
 ) -> Iterator[Iteration]:
-    """Minimises the cross-entropy of network(x) over micro-batches (x, labels)."""
-    parts = solver.batch_size // solver.micro_batch
+    """Minimises the cross-entropy of network(x) over this process's micro-batches (x, labels).
+
+    Every process yields what all of them saw and did.
+    """
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    device = parameters[0].device
+    agree_on_start(start, share, device)
     for iteration in range(start, solver.iterations):
-        torch.manual_seed(_mix(seed, iteration))  # dropout: no generator can be handed to it
         lr = learning_rate(iteration, solver)
         for group in optimizer.param_groups:
             group["lr"] = lr * group["lr_mult"]
         optimizer.zero_grad(set_to_none=True)
-        loss = accuracy = 0.0
-        for _ in range(parts):
-            x, labels = next(inputs)
-            scores = network(x)
-            part = nn.functional.cross_entropy(scores, labels) / parts
-            part.backward()  # type: ignore[no-untyped-call]
-            loss += part.item()
-            accuracy += (scores.argmax(1) == labels).float().mean().item() / parts
+        outcome = torch.zeros(solver.parts, 2, device=device)
+        with summed(network, parameters, outcome, share) as mine:
+            for part in mine:
+                torch.manual_seed(_mix(seed, iteration * solver.parts + part))  # for dropout
+                outcome[part] = _accumulate(network, *next(inputs), solver.parts)
+        loss, accuracy = (math.fsum(column) / solver.parts for column in outcome.T.tolist())
         norm = nn.utils.clip_grad_norm_(parameters, solver.clip_norm).item()
         if not norm < float("inf"):
             raise FloatingPointError(
@@ -136,8 +151,16 @@ def solve(
         yield Iteration(iteration, loss, accuracy, lr, norm)
 
 
-def _mix(seed: int, iteration: int) -> int:
-    return (seed * 1_000_003 + iteration) % 2**63
+def _accumulate(network: nn.Module, x: Tensor, labels: Tensor, parts: int) -> Tensor:
+    """Adds a micro-batch's share of the gradient; returns its (loss, accuracy), on the device."""
+    scores = network(x)
+    loss = nn.functional.cross_entropy(scores, labels)
+    (loss / parts).backward()  # type: ignore[no-untyped-call]
+    return torch.stack([loss.detach(), (scores.argmax(1) == labels).float().mean()])
+
+
+def _mix(seed: int, number: int) -> int:
+    return (seed * 1_000_003 + number) % 2**63
 
 
 def momentum_state(optimizer: torch.optim.Optimizer, network: nn.Module) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from tsn.bn_inception import check_input_size
+from tsn.data_parallel import ALONE, Share
 from tsn.inputs import normalise
 from tsn.modality import Modality
 from tsn.network import (
@@ -54,12 +55,18 @@ def train(
     device: torch.device,
     workers: int,
     start: int,
+    share: Share = ALONE,
 ) -> Iterator[Iteration]:
     """Runs the iterations start, start + 1, ... of the schedule and yields each when it is done.
 
-    Between two yields the network and the optimizer hold the state after the yielded iteration.
+    Between two yields the network and the optimizer hold the state after the yielded iteration, in
+    every process of the training.
     """
-    batches = micro_batches(snippets, config.solver, device=device, workers=workers, start=start)
+    batches = micro_batches(
+        snippets, config.solver, device=device, workers=workers, start=start, share=share
+    )
     inputs = ((normalise(videos, snippets.modality), labels) for videos, labels in batches)
     network.train()
-    yield from solve(network, optimizer, inputs, config.solver, seed=config.seed, start=start)
+    yield from solve(
+        network, optimizer, inputs, config.solver, seed=config.seed, start=start, share=share
+    )
