@@ -48,8 +48,12 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Cells to run, every one after its upstreams; `up_to_date` counts those that need not."""
+    """Cells to run, every one after its upstreams; `up_to_date` counts those that need not.
 
+    targets: the cells that were asked for; none means all.
+    """
+
+    targets: tuple[str, ...]
     cells: tuple[Cell, ...]
     up_to_date: int
 
@@ -69,7 +73,8 @@ def make_plan(workspace: Path, targets: Sequence[str] = ()) -> Plan:
 
 def plan_of(graph: Graph, changed: Iterable[str], targets: Sequence[str] = ()) -> Plan:
     """The plan for a graph (cell -> its upstreams) and the cells of it that have changed."""
-    wanted = _with_ancestors(graph, select(graph, targets)) if targets else set(graph)
+    chosen = select(graph, targets)
+    wanted = _with_ancestors(graph, chosen) if targets else set(graph)
     order = [name for name in TopologicalSorter(graph).static_order() if name in wanted]
     todo = set(changed) & wanted
     for name in order:
@@ -80,7 +85,7 @@ def plan_of(graph: Graph, changed: Iterable[str], targets: Sequence[str] = ()) -
         for name in order
         if name in todo
     )
-    return Plan(cells=cells, up_to_date=len(order) - len(cells))
+    return Plan(targets=tuple(chosen), cells=cells, up_to_date=len(order) - len(cells))
 
 
 def select(graph: Graph, targets: Sequence[str]) -> list[str]:

@@ -5,6 +5,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from stages import gpu_slots
+
 if TYPE_CHECKING:
     import torch
 
@@ -35,7 +37,12 @@ class Machine:
 
 
 def choose_device(machine: Machine) -> "torch.device":
-    """The device of the machine section, with torch made deterministic there."""
+    """The device of the machine section, with torch made deterministic there.
+
+    A GPU is leased for this process (`stages/gpu_slots.py`), after a wait if all are taken.
+    """
+    if machine.device != "cpu" and _has_nvidia_driver():
+        gpu_slots.lease(1, 1)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS is not deterministic
     import torch
 
@@ -49,16 +56,27 @@ def choose_device(machine: Machine) -> "torch.device":
     return torch.device("cuda" if cuda else "cpu")
 
 
-def count_gpus(machine: Machine) -> int:
-    """How many GPUs the machine section lends; 0 means that the CPU is used."""
+def lease_gpus(machine: Machine) -> int:
+    """Leases all free GPUs that the machine section lends, and counts them; 0: the CPU is used.
+
+    They are cuda:0 to cuda:n-1 of this process and those it starts.
+    """
     if machine.device == "cpu" or (machine.device == "auto" and not _has_nvidia_driver()):
         return 0
+    gpu_slots.lease(1, gpu_slots.ALL)
     import torch
 
     num_gpus = torch.cuda.device_count()
     if machine.device == "cuda" and not num_gpus:
         raise ValueError("machine.device is cuda, but torch sees none; set it to auto or cpu")
     return num_gpus
+
+
+def count_jobs(machine: Machine) -> int:
+    """How many trainings this machine takes at once: one per GPU slot, or as its cores allow."""
+    if machine.device != "cpu" and _has_nvidia_driver():
+        return max(1, len(gpu_slots.find_slots()))
+    return max(1, count_cores() // machine.threads)
 
 
 def count_cores() -> int:

@@ -8,7 +8,7 @@ import torch
 
 from stages import machine
 from stages.extract import choose_seats
-from stages.machine import Machine, choose_device, count_gpus
+from stages.machine import Machine, choose_device, lease_gpus
 from tsn.streams import FlowConfig, FramesConfig, Seat
 
 MACHINE = Machine(device="cpu", threads=1, workers=0, checkpoint_seconds=60.0)
@@ -51,11 +51,11 @@ def test_gpus_of_the_machine(
 ) -> None:
     monkeypatch.setattr(machine, "_has_nvidia_driver", lambda: driver)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
-    assert count_gpus(replace(MACHINE, device=device)) == expected
+    assert lease_gpus(replace(MACHINE, device=device)) == expected
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     if device == "cuda":
         with pytest.raises(ValueError, match=r"machine.device is cuda, but torch sees none"):
-            count_gpus(replace(MACHINE, device=device))
+            lease_gpus(replace(MACHINE, device=device))
 
 
 def test_seats_are_gpus_for_what_can_use_them_and_cores_for_the_rest(
