@@ -8,7 +8,7 @@ import difflib
 import json
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -18,7 +18,7 @@ from pathlib import Path
 from flows.programs import ProgramError, ask_dvc
 
 # A reader can meet dvc.lock while it is rewritten, and find it empty or cut.
-ATTEMPTS = 8
+ATTEMPTS = 5
 RETRY_SECONDS = 0.4
 # How long another run, or what a killed one left, may take to end before it is an error.
 BUSY_SECONDS = 20.0
@@ -134,9 +134,7 @@ def changed_cells(workspace: Path) -> tuple[str, ...]:
     return tuple(answer)
 
 
-def _ask(
-    arguments: Sequence[str], workspace: Path, sleep: Callable[[float], None] = time.sleep
-) -> str:
+def _ask(arguments: Sequence[str], workspace: Path) -> str:
     """What dvc prints; asked again while dvc.lock is being written or another run ends."""
     busy_since = time.monotonic()
     attempt = 0
@@ -153,4 +151,4 @@ def _ask(
         attempt += not busy
         if attempt >= ATTEMPTS or not (busy or "dvc.lock" in answer.stderr):
             raise ProgramError(f"dvc {' '.join(arguments)}: {answer.stderr.strip()}")
-        sleep(RETRY_SECONDS)
+        time.sleep(RETRY_SECONDS)

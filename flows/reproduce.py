@@ -35,7 +35,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL
-from prefect.states import Cancelled
+from prefect.states import Cancelled, Failed
 
 from flows.board import TerminalBoard, read_progress
 from flows.cells import Outcome, run_cell
@@ -49,10 +49,6 @@ SECONDS_BETWEEN_LOOKS = 3.0
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 ON_A_LEASH = "TSN_FLOW_ON_A_LEASH"
-
-
-class CellFailedError(ProgramError):
-    """Fails a cell's task, for Prefect's UI; the flow goes on."""
 
 
 class CancelledError(ProgramError):
@@ -84,10 +80,12 @@ def reproduce(
             watch=watch,
             stop=stop,
         )
+        prefect.tabulate(outcomes)
+        require_good(outcomes)
     except CancelledError as error:
         return Cancelled(message=str(error))
-    prefect.tabulate(outcomes)
-    require_good(outcomes)
+    except (ProgramError, ValueError) as error:  # it says all, without a traceback
+        return Failed(message=str(error))
     return None
 
 
@@ -108,17 +106,16 @@ def as_task(run: RunCell) -> RunCell:
         errors: list[Exception] = []
 
         @task(name="cell", task_run_name=cell.name, cache_policy=NO_CACHE, persist_result=False)
-        def repro() -> None:
+        def repro() -> State | None:
             try:
                 outcomes.append(run(cell))
             except Exception as error:
                 errors.append(error)
                 raise
-            if not outcomes[0].good:
-                raise CellFailedError(outcomes[0].reason)
+            return None if outcomes[0].good else Failed(message=outcomes[0].reason)
 
         with suppress(Exception):
-            repro()
+            repro(return_state=True)
         for error in errors:
             raise error
         return outcomes[0] if outcomes else run(cell)  # Prefect failed before it began
@@ -227,10 +224,9 @@ def main() -> None:
             )
         reproduce.serve(name="scheduled", cron=arguments.cron, limit=1, parameters=values)
     elif has_server or os.environ.get(ON_A_LEASH):
-        try:
-            reproduce(**values)
-        except (ProgramError, ValueError) as error:
-            sys.exit(f"reproduce: {error}")
+        state: State = reproduce(**values, return_state=True)
+        if not state.is_completed():
+            sys.exit(f"reproduce: {state.message}")
     else:
         sys.exit(on_a_leash())
 
