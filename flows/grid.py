@@ -1,77 +1,28 @@
 """The grid in parallel: the cells of a plan, each as soon as what it needs is done.
 
 `execute` knows no DVC: it runs a function for every cell, on threads of its own, so that the
-function may be `run_cell` here, a Prefect task around it, or one that sends the cell elsewhere.
-`run_cell` is `dvc --wait-for-lock repro --single-item <cell>`: DVC stays the only record of what
-is done, and the next plan holds what is left.
+function may be `run_cell` of `flows/cells.py`, a Prefect task around it, or one that sends the cell
+elsewhere. `run_grid` is all that `make grid` does, without Prefect.
 """
 
 import contextvars
 import fcntl
 import os
-import random
-import re
 import threading
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import IO
 
-from flows.plan import Cell, Plan
-from flows.programs import DVC, ProgramError, Stopped, run_program
-from stages.status import file_name, read_status, status_path
+from flows.cells import Outcome, State
+from flows.lock_order import forget_order, keep_order, remember_order
+from flows.plan import Cell, Plan, make_plan
+from flows.programs import ProgramError, run_stage
 
-LOGS = Path(".tsn/logs")
 LOCK = Path(".dvc/tmp/grid.lock")
 HEAVY_STAGES = frozenset({"extract", "pretrain", "train", "score"})  # a GPU each, or many threads
 WATCH_SECONDS = 1.0
-REASON_LINES = 8
-LOG_BYTES = 100_000  # of an attempt's end, to look for the reason in
-
-# The pauses before the second and the third attempt of a cell, give or take a half.
-RETRY_SECONDS = (2.0, 15.0)
-# What dvc itself says of troubles that pass.
-PASSING = re.compile(
-    r"is busy|[Uu]nable to acquire lock|dvc\.lock' validation failed|database is locked"
-    r"|Resource temporarily unavailable|Connection (?:reset|refused)"
-)
-EXIT_CODE = re.compile(r", exited with (-?\d+)$", re.MULTILINE)
-SIGNALS = range(129, 193)  # what 128 + n means
-NOT_THE_REASON = re.compile(r"^(Running stage|> |ERROR: failed to reproduce|Updating lock file)")
-
-
-class State(StrEnum):
-    """How a cell ended. Restored: its result was taken from DVC's run-cache."""
-
-    RAN = "ran"
-    RESTORED = "restored"
-    UNCHANGED = "unchanged"
-    FAILED = "failed"
-    SKIPPED = "skipped"
-
-
-# What dvc prints of a cell that it has not run.
-NOT_RUN = {"is cached - skipping run": State.RESTORED, "didn't change, skipping": State.UNCHANGED}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """How one cell went: for how long, in how many attempts, why not, and its MLflow run."""
-
-    cell: str
-    state: State
-    seconds: float
-    attempts: int
-    reason: str
-    link: str
-
-    @property
-    def good(self) -> bool:
-        return self.state not in (State.FAILED, State.SKIPPED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,85 +129,54 @@ def stage_of(cell: str) -> str:
     return cell.rpartition(":")[2].partition("@")[0]
 
 
-def run_cell(
-    cell: Cell,
+def run_grid(
     workspace: Path,
+    targets: Sequence[str],
+    jobs: Jobs,
+    run_cell: RunCell,
     *,
+    watch: Watch,
     stop: threading.Event,
-    retry_seconds: Sequence[float] = RETRY_SECONDS,
-) -> Outcome:
-    """Runs one cell through dvc, again after a pause if it failed by what may pass.
+) -> tuple[Outcome, ...]:
+    """Brings the targets, or everything, up to date; the outcomes of the cells that were not.
 
-    What it prints goes to `.tsn/logs/<cell>.log`. Raises Stopped as soon as `stop` is set, with no
-    process left behind.
+    Refuses bad parameters before anything runs, and a workspace where another grid runs. Leaves the
+    dvc.lock that `dvc repro` leaves, and gives MLflow the runs of restored cells. Whether all is
+    well is for `require_good` to say.
     """
-    start = time.monotonic()
-    log = log_path(workspace, cell.name)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    status_path(workspace, cell.name).unlink(missing_ok=True)
-    with log.open("wb") as output:
-        for attempt, pause in enumerate((*retry_seconds, None), start=1):
-            begin = output.tell()
-            command = [*DVC, "repro", "--single-item", cell.name]
-            code = run_program(command, workspace, output=output, stop=stop)
-            end = output.seek(0, os.SEEK_END)  # written to by the program, behind our back
-            text = _read_end(log, end - begin)
-            if code == 0 or pause is None or not may_pass(code, text):
-                break
-            seconds = pause * random.uniform(0.5, 1.5)  # cells that failed together come apart
-            _tell(output, f"attempt {attempt} failed; the next one in {seconds:.0f} s")
-            if stop.wait(seconds):
-                raise Stopped(f"stopped: {cell.name}")
-    return Outcome(
-        cell=cell.name,
-        state=_state(text) if code == 0 else State.FAILED,
-        seconds=time.monotonic() - start,
-        attempts=attempt,
-        reason="" if code == 0 else f"{reason(text) or f'dvc exited with {code}'}\n({log})",
-        link=str(read_status(workspace, cell.name).get("link", "")),
-    )
+    with only_grid(workspace):
+        run_stage("check", workspace)
+        plan = make_plan(workspace, targets)
+        remember_order(workspace)
+        outcomes = execute(plan, run_cell, jobs, watch=watch, stop=stop)
+        if outcomes:
+            keep_order(workspace, plan.targets)
+        run_stage("sync", workspace)
+        if all(outcome.good for outcome in outcomes):
+            require_clean(workspace, plan.targets)
+            forget_order(workspace)
+    return outcomes
 
 
-def log_path(workspace: Path, cell: str) -> Path:
-    """Where the output of a cell's last run is."""
-    return workspace / LOGS / f"{file_name(cell)}.log"
+def require_clean(workspace: Path, targets: Sequence[str]) -> None:
+    """ProgramError if something is not up to date although all cells ended well."""
+    left = make_plan(workspace, targets).cells
+    if left:
+        names = ", ".join(cell.name for cell in left[:5])
+        raise ProgramError(
+            f"{len(left)} cells have changed while the grid ran: {names}; run it again"
+        )
 
 
-def _read_end(log: Path, length: int) -> str:
-    with log.open("rb") as file:
-        file.seek(-min(length, LOG_BYTES), os.SEEK_END)
-        return file.read().decode(errors="replace")
-
-
-def _tell(output: IO[bytes], line: str) -> None:
-    output.write(f"\n[{line}]\n".encode())
-    output.flush()
-
-
-def may_pass(code: int, text: str) -> bool:
-    """Whether another attempt may succeed where dvc ended with this code, saying this.
-
-    It may after a death by signal, of dvc or of the stage, after a stage that says so itself by
-    EX_TEMPFAIL (`stages/command.py`), and when dvc lost a lock. Never because of bad parameters.
-    """
-    if code in SIGNALS:
-        return True
-    if found := EXIT_CODE.findall(text):
-        exit_code = int(found[-1])
-        return exit_code == os.EX_TEMPFAIL or exit_code < 0 or exit_code in SIGNALS
-    return PASSING.search(text) is not None
-
-
-def _state(text: str) -> State:
-    return next((state for words, state in NOT_RUN.items() if words in text), State.RAN)
-
-
-def reason(text: str) -> str:
-    """The last lines of a failed cell's output, without what dvc says of every cell."""
-    lines = [line.rstrip() for line in text.splitlines()]
-    told = [line for line in lines if line and not NOT_THE_REASON.match(line)]
-    failure = [line for line in lines if line.startswith("ERROR: failed to reproduce")]
-    return "\n".join(told[-REASON_LINES:] or failure[-1:])
+def require_good(outcomes: Sequence[Outcome]) -> None:
+    """ProgramError with the reason of every failed cell, and the cells skipped for it."""
+    failed = [f"{row.cell} failed:\n{row.reason}" for row in outcomes if row.state is State.FAILED]
+    skipped = [row.cell for row in outcomes if row.state is State.SKIPPED]
+    if skipped:
+        failed.append(f"skipped, as they need what failed: {', '.join(skipped)}")
+    if failed:
+        failed.append("What finished is kept: the next run does the rest")
+        raise ProgramError("\n\n".join(failed))
 
 
 @contextmanager
@@ -280,15 +200,6 @@ def only_grid(workspace: Path) -> Iterator[None]:
         lock.write(f"{os.getpid()}\n")
         lock.flush()
         yield
-
-
-def failures(outcomes: Sequence[Outcome]) -> str:
-    """A paragraph for each failed cell and a line on the skipped ones; empty when all is well."""
-    failed = [f"{row.cell} failed:\n{row.reason}" for row in outcomes if row.state is State.FAILED]
-    skipped = [row.cell for row in outcomes if row.state is State.SKIPPED]
-    if skipped:
-        failed.append(f"skipped, as they need what failed: {', '.join(skipped)}")
-    return "\n\n".join(failed)
 
 
 def counts(outcomes: Sequence[Outcome]) -> Mapping[str, int]:

@@ -8,7 +8,7 @@ import difflib
 import json
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -18,7 +18,7 @@ from pathlib import Path
 from flows.programs import ProgramError, ask_dvc
 
 # A reader can meet dvc.lock while it is rewritten, and find it empty or cut.
-ATTEMPTS = 8
+ATTEMPTS = 5
 RETRY_SECONDS = 0.4
 # How long another run, or what a killed one left, may take to end before it is an error.
 BUSY_SECONDS = 20.0
@@ -48,8 +48,12 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Cells to run, every one after its upstreams; `up_to_date` counts those that need not."""
+    """Cells to run, every one after its upstreams; `up_to_date` counts those that need not.
 
+    targets: the cells that were asked for; none means all.
+    """
+
+    targets: tuple[str, ...]
     cells: tuple[Cell, ...]
     up_to_date: int
 
@@ -69,7 +73,8 @@ def make_plan(workspace: Path, targets: Sequence[str] = ()) -> Plan:
 
 def plan_of(graph: Graph, changed: Iterable[str], targets: Sequence[str] = ()) -> Plan:
     """The plan for a graph (cell -> its upstreams) and the cells of it that have changed."""
-    wanted = _with_ancestors(graph, select(graph, targets)) if targets else set(graph)
+    chosen = select(graph, targets)
+    wanted = _with_ancestors(graph, chosen) if targets else set(graph)
     order = [name for name in TopologicalSorter(graph).static_order() if name in wanted]
     todo = set(changed) & wanted
     for name in order:
@@ -80,7 +85,7 @@ def plan_of(graph: Graph, changed: Iterable[str], targets: Sequence[str] = ()) -
         for name in order
         if name in todo
     )
-    return Plan(cells=cells, up_to_date=len(order) - len(cells))
+    return Plan(targets=tuple(chosen), cells=cells, up_to_date=len(order) - len(cells))
 
 
 def select(graph: Graph, targets: Sequence[str]) -> list[str]:
@@ -129,9 +134,7 @@ def changed_cells(workspace: Path) -> tuple[str, ...]:
     return tuple(answer)
 
 
-def _ask(
-    arguments: Sequence[str], workspace: Path, sleep: Callable[[float], None] = time.sleep
-) -> str:
+def _ask(arguments: Sequence[str], workspace: Path) -> str:
     """What dvc prints; asked again while dvc.lock is being written or another run ends."""
     busy_since = time.monotonic()
     attempt = 0
@@ -148,4 +151,4 @@ def _ask(
         attempt += not busy
         if attempt >= ATTEMPTS or not (busy or "dvc.lock" in answer.stderr):
             raise ProgramError(f"dvc {' '.join(arguments)}: {answer.stderr.strip()}")
-        sleep(RETRY_SECONDS)
+        time.sleep(RETRY_SECONDS)

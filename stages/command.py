@@ -2,9 +2,12 @@
 
 import argparse
 import ctypes
+import errno
 import logging
+import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -13,10 +16,17 @@ from tqdm import tqdm
 
 T = TypeVar("T")
 PR_SET_PDEATHSIG = 1
+PASSING_ERRNOS = {errno.EAGAIN, errno.EIO, errno.ENOMEM, errno.ESTALE}
+# PyTorch's words, as its errors have no common class: for a GPU, a loader that was killed.
+PASSING_WORDS = ("CUDA", "cuDNN", "CUBLAS", "NCCL", "DataLoader worker", "can't allocate memory")
 
 
 def run(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], None]) -> None:
-    """Parses, runs `main`, and turns an expected error into one readable line and exit code 1."""
+    """Parses, runs `main`, and turns an expected error into one readable line and exit code 1.
+
+    What may pass by itself (a GPU out of memory, a lost connection) has exit code EX_TEMPFAIL, 75:
+    whoever started the stage may try again. Nothing else is worth it.
+    """
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     _end_with_parent()
@@ -27,7 +37,22 @@ def run(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], No
         sys.exit(130)
     except (ValueError, OSError, ArithmeticError) as error:
         print(f"\n{parser.prog}: {_plain(error)}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(os.EX_TEMPFAIL if may_pass(error) else 1)
+    except Exception as error:
+        if not may_pass(error):
+            raise
+        traceback.print_exc()
+        sys.exit(os.EX_TEMPFAIL)
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether the same work may succeed at another moment: nothing is wrong with what it is."""
+    if isinstance(error, OSError):
+        return isinstance(error, (ConnectionError, TimeoutError)) or error.errno in PASSING_ERRNOS
+    text = str(error)
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(words in text for words in PASSING_WORDS)
+    )
 
 
 def _plain(error: Exception) -> str:

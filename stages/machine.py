@@ -5,6 +5,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from stages import gpu_slots
+
 if TYPE_CHECKING:
     import torch
 
@@ -43,8 +45,11 @@ class Machine:
 def choose_device(machine: Machine) -> "torch.device":
     """The device of the machine section, with torch made deterministic there.
 
-    Each process that torchrun started on a machine has the GPU of its number.
+    A GPU is leased for this process (`stages/gpu_slots.py`), after a wait if all are taken; of the
+    GPUs that were leased for all processes of a training, each has the one of its number.
     """
+    if machine.device != "cpu" and _has_nvidia_driver():
+        gpu_slots.lease(1, 1)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS is not deterministic
     import torch
 
@@ -56,31 +61,47 @@ def choose_device(machine: Machine) -> "torch.device":
         raise ValueError("machine.device is cuda, but torch sees none; set it to auto or cpu")
     if machine.device == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
-    number = int(os.environ.get("LOCAL_RANK", "0"))
-    if number > 0 and number >= (num_gpus := torch.cuda.device_count()):
-        raise ValueError(f"process {number} has no GPU: torch sees {num_gpus}; start fewer")
-    return torch.device("cuda", number)
+    several = torch.cuda.device_count() > 1
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) if several else 0)
 
 
-def require_gpus(machine: Machine, processes: int) -> None:
-    """ValueError unless every process of a training can have a GPU, or they run on the CPU."""
-    if processes > 1 and 0 < (num_gpus := count_gpus(machine)) < processes:
+def lease_gpu_each(machine: Machine, processes: int) -> None:
+    """Leases a GPU for every process of a training, or none where they run on the CPU.
+
+    ValueError on a machine that has fewer.
+    """
+    if machine.device == "cpu" or not _has_nvidia_driver():
+        return
+    num_gpus = len({slot.gpu for slot in gpu_slots.find_slots()})
+    if 0 < num_gpus < processes:
         raise ValueError(
-            f"machine.processes: {processes} of one training take a GPU each, but torch sees "
+            f"machine.processes: {processes} of one training take a GPU each, but there are "
             f"{num_gpus}; lower it, or set machine.device to cpu"
         )
+    gpu_slots.lease(processes, processes)
 
 
-def count_gpus(machine: Machine) -> int:
-    """How many GPUs the machine section lends; 0 means that the CPU is used."""
+def lease_gpus(machine: Machine) -> int:
+    """Leases all free GPUs that the machine section lends, and counts them; 0: the CPU is used.
+
+    They are cuda:0 to cuda:n-1 of this process and those it starts.
+    """
     if machine.device == "cpu" or (machine.device == "auto" and not _has_nvidia_driver()):
         return 0
+    gpu_slots.lease(1, gpu_slots.ALL)
     import torch
 
     num_gpus = torch.cuda.device_count()
     if machine.device == "cuda" and not num_gpus:
         raise ValueError("machine.device is cuda, but torch sees none; set it to auto or cpu")
     return num_gpus
+
+
+def count_jobs(machine: Machine) -> int:
+    """How many trainings this machine takes at once: one per GPU slot, or as its cores allow."""
+    if machine.device != "cpu" and _has_nvidia_driver():
+        return max(1, len(gpu_slots.find_slots()))
+    return max(1, count_cores() // machine.threads)
 
 
 def count_cores() -> int:

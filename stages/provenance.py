@@ -22,8 +22,10 @@ PROJECT_ROOT = Path(__file__).resolve().parents[1]
 NEUTRAL_MODULES = frozenset(
     {
         "stages.command",
+        "stages.gpu_slots",
         "stages.params",
         "stages.provenance",
+        "stages.status",
         "stages.torchrun",
         "stages.tracking",
         "tsn.atomic",

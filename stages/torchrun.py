@@ -20,7 +20,7 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 
-from stages.machine import Machine, require_gpus
+from stages.machine import Machine, lease_gpu_each
 from tsn.data_parallel import ALONE, Share
 from tsn.solver import SolverConfig
 
@@ -30,17 +30,13 @@ SECONDS_TO_LISTEN = 10.0
 
 
 def processes_of(machine: Machine, solver: SolverConfig, text: str) -> int:
-    """How many processes a training takes: `machine.processes`, or fewer if it has fewer parts.
-
-    ValueError where that machine has fewer GPUs.
-    """
+    """How many processes a training takes: `machine.processes`, or fewer if it has fewer parts."""
     processes = min(machine.processes, solver.parts)
     if processes < machine.processes:
         print(
             f"{text}: {processes} of {machine.processes} processes, since a batch of "
             f"{solver.batch_size} has {solver.parts} parts of micro_batch {solver.micro_batch}"
         )
-    require_gpus(machine, processes)
     return processes
 
 
@@ -49,8 +45,8 @@ def is_under_torchrun() -> bool:
     return dist.is_available() and dist.is_torchelastic_launched()
 
 
-def launch(module: str, processes: int, threads: int) -> None:
-    """Runs this program's command line in so many processes, to their end.
+def launch(module: str, processes: int, machine: Machine) -> None:
+    """Runs this program's command line in so many processes, to their end, each on a GPU if any.
 
     SystemExit when one has failed and said why, ChildProcessError when one was killed.
     """
@@ -58,8 +54,9 @@ def launch(module: str, processes: int, threads: int) -> None:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import parse_args, run
 
+    lease_gpu_each(machine, processes)
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
-    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    os.environ.setdefault("OMP_NUM_THREADS", str(machine.threads))
     if sys.platform == "linux":
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # nobody else has to reach them
     local = ["--standalone", "--local-addr", "127.0.0.1", "--nproc-per-node", str(processes)]

@@ -23,6 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stages import status as stage_status
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric
@@ -218,6 +220,8 @@ def run(
         tags = {**tags, "restored": "true"}
     opened = _open_run(dataset, name, key, tags, results, restored=restored)
     opened.log_params(params)
+    if link := opened.link():
+        stage_status.report(link=link)
     try:
         yield opened
     except (KeyboardInterrupt, SystemExit):

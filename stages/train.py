@@ -44,7 +44,7 @@ def main(args: argparse.Namespace) -> None:
     if not torchrun.is_under_torchrun():
         processes = torchrun.processes_of(machine, config.solver, text)
         if processes > 1:
-            torchrun.launch("stages.train", processes, machine.threads)
+            torchrun.launch("stages.train", processes, machine)
             return
     device = choose_device(machine)
     with torchrun.joined(device) as share:

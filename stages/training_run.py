@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from stages import command, tracking
+from stages import command, status, tracking
 from stages.machine import Machine
 from tsn.checkpoint import load_progress, save_progress
 from tsn.solver import Iteration, momentum_state, restore_momentum
@@ -21,6 +21,7 @@ METRICS = {  # column of the log -> metric in MLflow
     "lr": "train/lr",
     "gradient_norm": "train/gradient_norm",
 }
+STATUS_SECONDS = 1.0
 PROGRESS = Path(".tsn/progress")  # outside DVC's outputs, which it deletes before every attempt
 
 
@@ -79,7 +80,8 @@ def complete(
     if log:
         run.log_series(curves(log))  # what a kill kept from being written
         print(f"{text}: going on after iteration {len(log)} of {training.iterations}")
-    saved = time.monotonic()
+    began = saved = told = time.monotonic()
+    resumed_at = len(log)
     steps = command.progress(
         iterations(len(log)), total=training.iterations, initial=len(log), unit="it", text=text
     )
@@ -90,6 +92,10 @@ def complete(
         if time.monotonic() - saved > training.machine.checkpoint_seconds:
             training.save(log)
             saved = time.monotonic()
+        if time.monotonic() - told > STATUS_SECONDS:
+            told = time.monotonic()
+            rate = (len(log) - resumed_at) / (told - began)
+            status.report(done=len(log), total=training.iterations, loss=row["loss"], rate=rate)
     training.save(log)  # until the stage has ended well, it can still be refused
     tail = log[-10:]
     loss = sum(row["loss"] for row in tail) / len(tail)

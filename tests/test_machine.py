@@ -8,7 +8,7 @@ import torch
 
 from stages import machine
 from stages.extract import choose_seats
-from stages.machine import Machine, choose_device, count_gpus
+from stages.machine import Machine, choose_device, lease_gpu_each, lease_gpus
 from tsn.streams import FlowConfig, FramesConfig, Seat
 
 MACHINE = Machine(device="cpu", processes=1, threads=1, workers=0, checkpoint_seconds=60.0)
@@ -51,11 +51,19 @@ def test_gpus_of_the_machine(
 ) -> None:
     monkeypatch.setattr(machine, "_has_nvidia_driver", lambda: driver)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
-    assert count_gpus(replace(MACHINE, device=device)) == expected
+    assert lease_gpus(replace(MACHINE, device=device)) == expected
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     if device == "cuda":
         with pytest.raises(ValueError, match=r"machine.device is cuda, but torch sees none"):
-            count_gpus(replace(MACHINE, device=device))
+            lease_gpus(replace(MACHINE, device=device))
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "_has_nvidia_driver", lambda: True)
+    monkeypatch.setenv("TSN_GPU_SLOTS", "a,b,b")
+    with pytest.raises(ValueError, match=r"machine\.processes: 3 .* but there are 2; lower it"):
+        lease_gpu_each(MACHINE, 3)
+    lease_gpu_each(replace(MACHINE, device="cpu"), 3)
 
 
 def test_seats_are_gpus_for_what_can_use_them_and_cores_for_the_rest(

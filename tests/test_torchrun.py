@@ -55,14 +55,6 @@ def test_training_takes_no_more_processes_than_it_has_parts(
     assert said.startswith(f"train it: {told} processes, since a batch of 6 has 3") == bool(told)
 
 
-def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    machine = replace(MACHINE, device="cuda")
-    with pytest.raises(ValueError, match=r"machine\.processes: 3 .* but torch sees 2; lower it"):
-        torchrun.processes_of(machine, SOLVER, "train it")
-    assert torchrun.processes_of(replace(machine, processes=2), SOLVER, "train it") == 2
-
-
 # -- the stage ----------------------------------------------------------------------------------
 
 

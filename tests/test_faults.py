@@ -1,0 +1,101 @@
+"""Kill -9 of whatever is found, at random moments: the next run ends with the same files."""
+
+import fcntl
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from toy_grid import (
+    cells,
+    cleaned,
+    dvc,
+    lock_file,
+    make_workspace,
+    processes,
+    require_nobody,
+    results,
+    start_grid,
+)
+
+KILLS = 24
+CELLS = 5
+SECONDS = 0.6
+VICTIMS = {  # what is killed, by words of its command line
+    "flow": "from flows.grid import",
+    "leash": "leash.py",
+    "dvc": "bin/dvc --wait-for-lock repro",
+    "stage": "cell.py --seconds",
+}
+
+
+def kill_one(workspace: Path, kind: str, chance: random.Random) -> bool:
+    """Kills a process of that kind, if there is one."""
+    words = VICTIMS[kind]
+    others = [VICTIMS["leash"]] if kind == "dvc" else []  # a leash names the dvc that it holds
+    found = [
+        pid
+        for pid, line in processes(workspace).items()
+        if words in line and not any(other in line for other in others)
+    ]
+    if found:
+        with suppress(ProcessLookupError):
+            os.kill(chance.choice(sorted(found)), signal.SIGKILL)
+            return True
+    return False
+
+
+@pytest.mark.slow
+def test_random_kills_lose_nothing_and_leave_nothing(tmp_path: Path) -> None:
+    chance = random.Random(20161008)
+    locks = tmp_path / "locks"
+    slots = {"TSN_GPU_SLOTS": "0,1", "TSN_RUNTIME_DIR": str(locks)}
+    undisturbed = make_workspace(tmp_path / "undisturbed", cells(CELLS, SECONDS))
+    dvc(undisturbed, "repro", "-q")
+    workspace = make_workspace(tmp_path / "grid", cells(CELLS, SECONDS))
+    kills = dict.fromkeys(VICTIMS, 0)
+    with cleaned(workspace):
+        while sum(kills.values()) < KILLS:
+            forget_results(workspace)
+            finish(workspace, slots, kills, chance)
+            assert results(workspace) == results(undisturbed)
+            assert dvc(workspace, "status", "--json").strip() == "{}"
+            require_nobody(workspace)
+    assert min(kills.values()) > 0, kills
+    for lock in locks.iterdir():  # every slot can be leased
+        with lock.open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    assert sorted(path.name for path in locks.iterdir()) == ["gpu-0.0", "gpu-1.0"]
+
+
+def forget_results(workspace: Path) -> None:
+    """The workspace as before its first run."""
+    for path in (*workspace.glob("*.txt"), lock_file(workspace)):
+        path.unlink(missing_ok=True)
+    shutil.rmtree(workspace / ".dvc/cache", ignore_errors=True)
+
+
+def finish(
+    workspace: Path, slots: dict[str, str], kills: dict[str, int], chance: random.Random
+) -> None:
+    """Starts the grid until it comes to its end, and kills while there are kills left."""
+    deadline = time.monotonic() + 300
+    while True:
+        assert time.monotonic() < deadline, f"never finished; killed so far: {kills}"
+        process = start_grid(workspace, **slots)
+        while process.poll() is None and sum(kills.values()) < KILLS:
+            try:
+                process.wait(chance.uniform(0.3, 2.0))
+            except subprocess.TimeoutExpired:
+                kind = chance.choice(sorted(VICTIMS))
+                kills[kind] += kill_one(workspace, kind, chance)
+        _, errors = process.communicate(timeout=200)
+        if process.returncode == 0:
+            return
+        # Killed itself, or a cell was more often than it is tried; nothing else may go wrong.
+        assert process.returncode == -signal.SIGKILL or " failed:" in errors, errors

@@ -1,0 +1,177 @@
+"""Leases of GPUs by processes that have none: what is locked are slots that the test names."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from stages import gpu_slots
+from stages.gpu_slots import LEASED, MASK, SLOTS, NoGpuError, Slot, find_slots, lease
+
+ROOT = Path(__file__).parents[1]
+# Leases one slot and keeps it until its input ends.
+HOLDER = """
+import logging, sys
+from stages.gpu_slots import lease
+logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stdout)
+print(*lease(1, 1, probe=lambda gpu: gpu != "broken"), flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture(autouse=True)
+def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Locks in a folder of the test's, no GPU of this machine, and all leases given back."""
+    for variable in (MASK, SLOTS, LEASED):
+        monkeypatch.setenv(variable, "")  # so that what `lease` sets is undone, too
+        monkeypatch.delenv(variable)
+    monkeypatch.setenv("TSN_RUNTIME_DIR", str(tmp_path))
+    yield tmp_path
+    while gpu_slots._held:
+        gpu_slots._held.pop().close()
+
+
+def holder(slots: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(HOLDER)],
+        cwd=ROOT,
+        env={**os.environ, SLOTS: slots},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def line(process: "subprocess.Popen[str]") -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def works(gpu: str) -> bool:
+    return gpu != "broken"
+
+
+def test_machine_without_gpus_leases_none_and_shows_what_it_did() -> None:
+    assert lease(1, 1, slots=[]) == []
+    assert MASK not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("mask", "slots", "expected"),
+    [
+        (None, "0,1", [Slot("0", 0), Slot("1", 0)]),
+        (None, "0, 0,1", [Slot("0", 0), Slot("0", 1), Slot("1", 0)]),
+        ("3", "", []),
+        ("", None, []),
+        ("-1", None, []),
+        ("MIG-a,MIG-b", None, [Slot("MIG-a", 0), Slot("MIG-b", 0)]),
+    ],
+)
+def test_slots_are_those_listed_or_those_of_the_inherited_mask(
+    monkeypatch: pytest.MonkeyPatch, mask: str | None, slots: str | None, expected: list[Slot]
+) -> None:
+    for variable, value in ((MASK, mask), (SLOTS, slots)):
+        if value is not None:
+            monkeypatch.setenv(variable, value)
+    assert find_slots() == expected
+
+
+def test_mask_is_what_cuda_makes_of_it_and_its_words_where_cuda_says_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(MASK, "2,3")
+    asked = []
+
+    def cuda(program: str, mask: str | None) -> list[str]:
+        asked.append(mask)
+        return ["GPU-x", "GPU-y"]
+
+    monkeypatch.setattr(gpu_slots, "_ask_cuda", cuda)
+    assert find_slots() == [Slot("GPU-x", 0), Slot("GPU-y", 0)]
+    assert asked == ["2,3"]
+    monkeypatch.setattr(gpu_slots, "_ask_cuda", lambda program, mask: [])
+    assert find_slots() == [Slot("2", 0), Slot("3", 0)]
+
+
+def test_two_processes_have_two_gpus_and_a_third_waits_for_the_first_to_die() -> None:
+    with holder("0,1") as first, holder("0,1") as second:
+        assert {line(first), line(second)} == {"0", "1"}
+        with holder("0,1") as third:
+            waiting = line(third)
+            assert waiting.startswith("waiting for a GPU: 0 is leased by pid ")
+            assert f"pid {first.pid}" in waiting and f"pid {second.pid}" in waiting
+            first.kill()  # by signal 9: nothing of its own gives the lock back
+            assert line(third) in ("0", "1")
+            third.kill()
+        second.kill()
+
+
+def test_gpu_that_fails_its_probe_is_passed_over(caplog: pytest.LogCaptureFixture) -> None:
+    slots = [Slot("broken", 0), Slot("1", 0)]
+    assert lease(1, 1, slots=slots, probe=works) == ["1"]
+    assert os.environ[MASK] == "1"
+    assert "GPU broken fails its probe: it is passed over" in caplog.text
+
+
+def test_machine_whose_gpus_all_fail_is_an_error_that_names_them() -> None:
+    with pytest.raises(NoGpuError, match=r"1 working .* there are 0; failing .*: broken\. "):
+        lease(1, 1, slots=[Slot("broken", 0)], probe=works)
+    with pytest.raises(NoGpuError, match=r"3 working GPU\(s\) needed, there are 2; .*: none"):
+        lease(3, 3, slots=[Slot("a", 0), Slot("b", 0)], probe=works)
+
+
+def test_broken_gpu_is_not_waited_for_while_the_others_are_taken() -> None:
+    with holder("1") as first:
+        assert line(first) == "1"
+        with holder("broken,1") as second:
+            assert "fails its probe" in line(second)
+            assert line(second).startswith("waiting for a GPU: 1 is leased")
+            first.kill()
+            assert line(second) == "1"
+            second.kill()
+
+
+def test_all_free_gpus_are_leased_once_each() -> None:
+    with holder("b") as other:
+        assert line(other) == "b"
+        slots = [Slot("a", 0), Slot("a", 1), Slot("b", 0), Slot("c", 0)]
+        assert lease(1, gpu_slots.ALL, slots=slots, probe=works) == ["a", "c"]
+        assert os.environ[MASK] == "a,c"
+        other.kill()
+
+
+def test_lease_holds_for_the_processes_that_its_holder_starts() -> None:
+    assert lease(2, 2, slots=[Slot("a", 0), Slot("b", 0)], probe=works) == ["a", "b"]
+    assert lease(1, 1, slots=[Slot("a", 0)], probe=works) == ["a", "b"]
+    with holder("a,b") as child:
+        assert line(child) == "a b"
+        child.kill()
+
+
+def test_cuda_that_is_not_there_says_nothing() -> None:
+    assert gpu_slots._ask_cuda("raise SystemExit(3)", "0") == []
+
+
+def test_folder_of_another_user_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TSN_RUNTIME_DIR")
+    monkeypatch.setattr(os, "getuid", lambda: 0 if Path("/tmp").stat().st_uid else 12345)
+    Path("/tmp/tsn-12345").mkdir(exist_ok=True)
+    try:
+        with pytest.raises(OSError, match=r"belongs to another user; set TSN_RUNTIME_DIR"):
+            lease(1, 1, slots=[Slot("0", 0)], probe=works)
+    finally:
+        Path("/tmp/tsn-12345").rmdir()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_real_gpus_are_found_and_work() -> None:
+    slots = find_slots()
+    assert all(slot.gpu.startswith(("GPU-", "MIG-")) for slot in slots)
+    assert gpu_slots.works(slots[0].gpu)
+    assert not gpu_slots.works("GPU-00000000-0000-0000-0000-000000000000")

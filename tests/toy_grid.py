@@ -1,0 +1,208 @@
+"""Toy pipelines of real DVC stages, and the processes that run in their workspace."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+BINARIES = Path(sys.executable).parent
+
+# A stage as the project's are: it ends with its parent, leases a slot, reads params.yaml, refuses
+# to finish if that changes, has a process of its own beside it, and writes its output atomically.
+CELL = """
+import argparse, os, subprocess, sys, time
+from pathlib import Path
+from stages import command, gpu_slots, provenance, status
+from tsn.atomic import atomic_path
+
+def main(args):
+    gpus = gpu_slots.lease(1, 1, probe=lambda gpu: gpu != "broken")
+    with provenance.unchanged(["machine"], args.inputs):
+        steps = max(1, int(args.seconds / 0.05))
+        for step in range(steps):
+            time.sleep(args.seconds / steps)
+            status.report(done=step + 1, total=steps, loss=1 / (step + 1), rate=20.0)
+    with Path("leases").open("a") as file:
+        file.write(f"{args.out} {gpus}\\n")
+    text = "".join(path.read_text() for path in args.inputs)
+    with atomic_path(args.out) as temporary:
+        temporary.write_text(f"{args.out}({text})")
+
+parser = argparse.ArgumentParser(prog="cell")
+parser.add_argument("--seconds", type=float)
+parser.add_argument("--out", type=Path)
+parser.add_argument("inputs", type=Path, nargs="*")
+command.run(parser, main)
+"""
+
+
+def make_workspace(folder: Path, dvc_yaml: str) -> Path:
+    """A DVC project without git, with the project's params.yaml and `cell.py`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "dvc.yaml").write_text(textwrap.dedent(dvc_yaml))
+    (folder / "cell.py").write_text(CELL)
+    shutil.copy(ROOT / "params.yaml", folder)
+    dvc(folder, "init", "--no-scm", "-q")
+    return folder
+
+
+def cells(number: int, seconds: float, fuse: bool = True) -> str:
+    """A dvc.yaml: prep, then `number` cells of the stage train that need it, then their fusion."""
+    names = [str(index) for index in range(1, number + 1)]
+    text = f"""
+    stages:
+      prep:
+        cmd: python cell.py --seconds 0.1 --out prep.txt
+        deps: [cell.py]
+        outs: [prep.txt]
+      train:
+        matrix: {{index: [{", ".join(reversed(names))}]}}
+        cmd: python cell.py --seconds {seconds} --out ${{item.index}}.txt prep.txt
+        deps: [cell.py, prep.txt]
+        outs: ["${{item.index}}.txt"]
+    """
+    if fuse:
+        inputs = [f"{name}.txt" for name in names]
+        text += f"""
+      fuse:
+        cmd: python cell.py --seconds 0.1 --out fuse.txt {" ".join(inputs)}
+        deps: [cell.py, {", ".join(inputs)}]
+        outs: [fuse.txt]
+    """
+    return text
+
+
+def environment(**more: str) -> dict[str, str]:
+    """With the project's modules and the environment's programs, and nothing that calls home."""
+    return {
+        **os.environ,
+        "PATH": f"{BINARIES}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "DVC_NO_ANALYTICS": "true",
+        "DO_NOT_TRACK": "true",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "TSN_TRACKING": "off",
+        **more,
+    }
+
+
+def dvc(workspace: Path, *arguments: str) -> str:
+    """What a dvc command prints; it has to succeed."""
+    done = subprocess.run(
+        [BINARIES / "dvc", *arguments],
+        cwd=workspace,
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def results(workspace: Path) -> dict[str, bytes]:
+    """The files that have to be the same however a pipeline was run."""
+    return {
+        path.name: path.read_bytes() for path in [*workspace.glob("*.txt"), lock_file(workspace)]
+    }
+
+
+def lock_file(workspace: Path) -> Path:
+    return workspace / "dvc.lock"
+
+
+# The grid without Prefect and without the stages check and sync, which load PyTorch.
+GRID = """
+import signal, sys, threading
+from functools import partial
+from pathlib import Path
+from flows.cells import run_cell
+from flows.grid import Jobs, execute, only_grid, require_good
+from flows.lock_order import forget_order, keep_order, remember_order
+from flows.plan import make_plan
+from flows.programs import ProgramError
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+workspace, stop = Path.cwd(), threading.Event()
+run = partial(run_cell, workspace=workspace, stop=stop, retry_seconds=(0.2, 0.4, 0.8))
+try:
+    with only_grid(workspace):
+        plan = make_plan(workspace)
+        print("planned", len(plan.cells), flush=True)
+        remember_order(workspace)
+        jobs = Jobs(heavy=2, light=1)
+        outcomes = execute(plan, run, jobs, watch=lambda board: None, stop=stop)
+        keep_order(workspace)
+        require_good(outcomes)
+        forget_order(workspace)
+except ProgramError as error:
+    sys.exit(f"grid: {error}")
+"""
+
+
+def start_grid(workspace: Path, **more: str) -> "subprocess.Popen[str]":
+    """The grid as a process of its own, in its workspace."""
+    return subprocess.Popen(
+        [sys.executable, "-c", GRID],
+        cwd=workspace,
+        env=environment(**more),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run_grid(workspace: Path, **more: str) -> "subprocess.CompletedProcess[str]":
+    """The grid from beginning to end."""
+    process = start_grid(workspace, **more)
+    out, err = process.communicate(timeout=300)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def processes(workspace: Path) -> dict[int, str]:
+    """The command lines of all living processes that work in the workspace."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError):
+            if entry.name.isdigit() and (entry / "cwd").readlink().is_relative_to(workspace):
+                found[int(entry.name)] = (entry / "cmdline").read_text().replace("\0", " ").strip()
+    return found
+
+
+def wait_until(condition: Callable[[], object], what: str, seconds: float = 120.0) -> None:
+    """Waits for a condition, or fails."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"never came: {what}"
+        time.sleep(0.05)
+
+
+def require_nobody(workspace: Path, seconds: float = 15.0) -> None:
+    """Fails if a process stays in the workspace."""
+    deadline = time.monotonic() + seconds
+    while left := processes(workspace):
+        assert time.monotonic() < deadline, f"left behind: {left}"
+        time.sleep(0.1)
+
+
+@contextmanager
+def cleaned(workspace: Path) -> Iterator[None]:
+    """Ends what a failed test leaves running."""
+    try:
+        yield
+    finally:
+        for pid in processes(workspace):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def running(workspace: Path, words: str) -> Sequence[int]:
+    """The processes of the workspace whose command line has these words."""
+    return [pid for pid, line in processes(workspace).items() if words in line]
