@@ -22,8 +22,10 @@ PROJECT_ROOT = Path(__file__).resolve().parents[1]
 NEUTRAL_MODULES = frozenset(
     {
         "stages.command",
+        "stages.mlflow_store",
         "stages.params",
         "stages.provenance",
+        "stages.registry",
         "stages.tracking",
         "tsn.atomic",
         "tsn.lookahead",
