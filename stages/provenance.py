@@ -23,8 +23,10 @@ NEUTRAL_MODULES = frozenset(
     {
         "stages.command",
         "stages.gpu_slots",
+        "stages.mlflow_store",
         "stages.params",
         "stages.provenance",
+        "stages.registry",
         "stages.status",
         "stages.torchrun",
         "stages.tracking",

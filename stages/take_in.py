@@ -54,12 +54,16 @@ def read_dataset(folder: Path) -> Dataset:
     splits, checksums = folder / "splits", folder / "videos.csv"
     if not (splits / "classes.txt").is_file() or not checksums.is_file():
         raise FileNotFoundError(f"{splits}: no lists yet; run `make repro` once, or `dvc pull`")
-    tests = [read_list(path) for path in sorted(splits.glob("*/test.csv"))]
+    train, test = (
+        {row.video: row for path in sorted(splits.glob(f"*/{side}.csv")) for row in read_list(path)}
+        for side in ("train", "test")
+    )
     return Dataset(
         videos=folder / "videos",
         classes=read_names(splits / "classes.txt"),
         digests=read_digests(checksums),
-        test=list({row.video: row for rows in tests for row in rows}.values()),
+        train=list(train.values()),
+        test=list(test.values()),
     )
 
 

@@ -1,15 +1,13 @@
-"""MLflow, and the only place that knows it: one flat run per cell, an experiment per dataset.
+"""MLflow's runs: one flat run per cell, an experiment per dataset.
 
 Tracking never decides whether a stage succeeds. Whatever MLflow raises is logged once as a warning,
 the rest of that run's logging is skipped, and the stage's own files stay the record.
 
-`MLFLOW_TRACKING_URI` chooses the store (by default `mlflow.db` in the project root, its artifacts
-in `mlartifacts/` beside it) and `TSN_TRACKING=off` turns tracking off.
+`stages/mlflow_store.py` knows where the store is.
 """
 
 import contextlib
 import dataclasses
-import fcntl
 import hashlib
 import json
 import logging
@@ -23,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stages import mlflow_store
 from stages import status as stage_status
 
 if TYPE_CHECKING:
@@ -32,15 +31,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PROJECT_ROOT = Path(__file__).resolve().parents[1]
 CODE_PATHS = ("tsn", "stages", "flows", "dvc.yaml", "params.yaml")
 
 FLUSH_POINTS = 200
 FLUSH_SECONDS = 5.0
-LOCK_SECONDS = 60.0
 
-# The UI otherwise takes the experiment for one of language models and hides its runs.
-EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 LINK_QUERY = "workflowType=machine_learning"
 
 # A tag of a split's fusion: the digest of its metrics, by which the mean finds its splits.
@@ -54,16 +49,6 @@ TAG_LENGTH = 5000
 # The UI's Dataset column shows a name and as much of the digest as MLflow's own have.
 DIGEST_LENGTH = 8
 FORBIDDEN_IN_NAMES = re.compile(r"[^/\w.\- :]")
-
-# A server that is down must cost seconds: MLflow's own defaults wait four minutes per call.
-ENVIRONMENT = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
-    "DO_NOT_TRACK": "true",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # it leads to the wrong half of the UI
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,10 +226,10 @@ def find_runs(dataset: str, key: Mapping[str, str]) -> list[RunRecord]:
     Empty when nothing was tracked yet, tracking is off or the store cannot be reached.
     """
     try:
-        database = _sqlite_file(_tracking_uri())
-        if not _tracking_is_on() or (database is not None and not database.is_file()):
+        database = mlflow_store.sqlite_file(mlflow_store.tracking_uri())
+        if not mlflow_store.tracking_is_on() or (database is not None and not database.is_file()):
             return []
-        client = _connect()
+        client = mlflow_store.connect()
         experiment = client.get_experiment_by_name(dataset)
         if experiment is None:
             return []
@@ -262,7 +247,7 @@ def is_logged(dataset: str, key: Mapping[str, str], part: str) -> bool:
 def require_logged(dataset: str, key: Mapping[str, str], part: str) -> None:
     """OSError unless the store has taken all of `part`."""
     if not is_logged(dataset, key, part):
-        raise OSError(f"{_tracking_uri()} did not take it")
+        raise OSError(f"{mlflow_store.tracking_uri()} did not take it")
 
 
 def _logged(part: str) -> str:
@@ -272,10 +257,10 @@ def _logged(part: str) -> str:
 def is_reachable() -> bool:
     """Whether tracking is on and the store answers; a local file always does."""
     try:
-        if not _tracking_is_on():
+        if not mlflow_store.tracking_is_on():
             return False
-        if _sqlite_file(_tracking_uri()) is None:
-            _connect().search_experiments(max_results=1)
+        if mlflow_store.sqlite_file(mlflow_store.tracking_uri()) is None:
+            mlflow_store.connect().search_experiments(max_results=1)
     except Exception as error:  # whatever it is, the caller goes on
         _warn(error, "the files of the stages")
         return False
@@ -316,7 +301,7 @@ def _warn(error: Exception, results: str) -> None:
     lines = str(error).strip().splitlines() or [type(error).__name__]
     logger.warning(
         "MLflow is not reachable (%s: %s): the stage goes on without it; the results are in %s",
-        _tracking_uri(),
+        mlflow_store.tracking_uri(),
         lines[0][:200],
         results,
     )
@@ -340,12 +325,12 @@ def _open_run(
         ended_at=None,
         results=results,
     )
-    if not _tracking_is_on():
+    if not mlflow_store.tracking_is_on():
         return closed
     try:
-        with _creation_lock(_sqlite_file(_tracking_uri())):
-            client = _connect()
-            experiment_id = _ensure_experiment(client, dataset)
+        with mlflow_store.creation_lock(mlflow_store.sqlite_file(mlflow_store.tracking_uri())):
+            client = mlflow_store.connect()
+            experiment_id = mlflow_store.ensure_experiment(client, dataset)
         found = _search(client, experiment_id, key)
         if found:
             run_id = _reopen(client, found[0], {**tags, **key})
@@ -385,75 +370,6 @@ def _reopen(client: "MlflowClient", stored: "StoredRun", tags: Mapping[str, str]
     _log_tags(client, stored.info.run_id, {**grown, **tags})
     client.update_run(stored.info.run_id, status="RUNNING")
     return str(stored.info.run_id)
-
-
-def _tracking_is_on() -> bool:
-    switch = os.environ.get("TSN_TRACKING", "on")
-    if switch not in ("on", "off"):
-        raise ValueError(f"TSN_TRACKING is 'on' or 'off', not {switch!r}")
-    return switch == "on"
-
-
-def _tracking_uri() -> str:
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{PROJECT_ROOT / 'mlflow.db'}"
-
-
-def _sqlite_file(uri: str) -> Path | None:
-    if not uri.startswith("sqlite:///"):
-        return None
-    return Path(uri.removeprefix("sqlite:///").partition("?")[0]).absolute()
-
-
-def _connect() -> "MlflowClient":
-    for variable, value in ENVIRONMENT.items():
-        os.environ.setdefault(variable, value)
-    from mlflow import MlflowClient
-
-    for chatty in ("alembic", "mlflow.store.db.utils", "urllib3.connectionpool"):
-        logging.getLogger(chatty).setLevel(logging.ERROR)
-    return MlflowClient(tracking_uri=_tracking_uri())
-
-
-@contextlib.contextmanager
-def _creation_lock(database: Path | None) -> Iterator[None]:
-    """Hold the lock beside a SQLite file: two processes creating its tables at once destroy it."""
-    if database is None:
-        yield
-        return
-    database.parent.mkdir(parents=True, exist_ok=True)
-    with Path(f"{database}.lock").open("w") as lock:
-        deadline = time.monotonic() + LOCK_SECONDS
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise TimeoutError(
-                        f"{lock.name} was not free within {LOCK_SECONDS:.0f} s"
-                    ) from None
-                time.sleep(0.05)
-        yield
-
-
-def _ensure_experiment(client: "MlflowClient", name: str) -> str:
-    from mlflow.exceptions import MlflowException
-
-    experiment = client.get_experiment_by_name(name)
-    if experiment is None:
-        database = _sqlite_file(client.tracking_uri)
-        artifacts = None if database is None else (database.parent / "mlartifacts" / name).as_uri()
-        try:
-            return str(client.create_experiment(name, artifacts, tags=EXPERIMENT_TAGS))
-        except MlflowException:
-            # Another process was first: a server has no lock of ours.
-            experiment = client.get_experiment_by_name(name)
-            if experiment is None:
-                raise
-    if experiment.lifecycle_stage == "deleted":
-        logger.info("the MLflow experiment %s was deleted: it is restored", name)
-        client.restore_experiment(experiment.experiment_id)
-    return str(experiment.experiment_id)
 
 
 def _search(
@@ -543,14 +459,14 @@ def _provenance_tags(*, commit: bool = True) -> dict[str, str]:
 def _is_repository() -> bool:
     """Not when a zip was unpacked inside somebody's other repository."""
     top = _git("rev-parse", "--show-toplevel")
-    return top is not None and Path(top).resolve() == PROJECT_ROOT
+    return top is not None and Path(top).resolve() == mlflow_store.PROJECT_ROOT
 
 
 def _git(*arguments: str) -> str | None:
     try:
         done = subprocess.run(
             ["git", *arguments],
-            cwd=PROJECT_ROOT,
+            cwd=mlflow_store.PROJECT_ROOT,
             capture_output=True,
             text=True,
             timeout=10,

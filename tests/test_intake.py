@@ -37,6 +37,7 @@ def dataset(tmp_path: Path) -> Dataset:
         videos=tmp_path / "videos",
         classes=("a", "b"),
         digests=digests(tmp_path / "videos"),
+        train=[ListedVideo("a/train.avi", 0, "h", ())],
         test=test,
     )
 

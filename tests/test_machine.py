@@ -62,8 +62,8 @@ def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(machine, "_has_nvidia_driver", lambda: True)
     monkeypatch.setenv("TSN_GPU_SLOTS", "a,b,b")
     with pytest.raises(ValueError, match=r"machine\.processes: 3 .* but there are 2; lower it"):
-        lease_gpu_each(MACHINE, 3)
-    lease_gpu_each(replace(MACHINE, device="cpu"), 3)
+        lease_gpu_each(replace(MACHINE, device="auto"), 3)
+    lease_gpu_each(MACHINE, 3)
 
 
 def test_seats_are_gpus_for_what_can_use_them_and_cores_for_the_rest(

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from stages import tracking
+from stages import mlflow_store, tracking
 
 # MLflow 3.17 maps its tables with an option that SQLAlchemy 2.1 calls deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
@@ -19,7 +19,7 @@ KEY = {"dataset": "synthetic", "split": "1", "modality": "rgb", "model": "abc"}
 
 @pytest.fixture(autouse=True)
 def _no_tracking_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in ("TSN_TRACKING", "DVC_STAGE", *tracking.ENVIRONMENT):
+    for variable in ("TSN_TRACKING", "DVC_STAGE", *mlflow_store.ENVIRONMENT):
         monkeypatch.delenv(variable, raising=False)
 
 
@@ -29,7 +29,7 @@ def created_database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("fresh") / "mlflow.db"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
-        tracking._connect().search_experiments()
+        mlflow_store.connect().search_experiments()
     return path.read_bytes()
 
 
@@ -53,7 +53,7 @@ def only_run(key=KEY):
 
 
 def history(run_id, metric):
-    points = tracking._connect().get_metric_history(run_id, metric)
+    points = mlflow_store.connect().get_metric_history(run_id, metric)
     return sorted((point.step, point.value) for point in points)
 
 
@@ -83,7 +83,7 @@ def test_a_run_is_complete_in_the_store(store, tmp_path, monkeypatch):
     assert history(record.run_id, "train/loss") == [(i, 1 / (1 + i)) for i in range(250)]
     assert record.tags.items() >= {**KEY, "stage": "train", "model.md5": "1234"}.items()
     assert record.tags["dvc.stage"] == "train@synthetic-1-rgb"
-    client = tracking._connect()
+    client = mlflow_store.connect()
     assert [f.path for f in client.list_artifacts(record.run_id, "tables")] == ["tables/notes.txt"]
     assert list((tmp_path / "mlartifacts" / "synthetic").rglob("notes.txt"))
     dataset = client.get_run(record.run_id).inputs.dataset_inputs[0]
@@ -144,7 +144,7 @@ def test_a_stopped_run_is_killed_and_keeps_what_it_logged(store, stop):
 def test_a_deleted_experiment_is_restored(store):
     with open_run():
         pass
-    client = tracking._connect()
+    client = mlflow_store.connect()
     client.delete_experiment(client.get_experiment_by_name("synthetic").experiment_id)
     with open_run() as run:
         assert run.existed
@@ -186,14 +186,14 @@ def test_a_part_is_logged_when_all_of_it_is(store):
 def test_the_duration_stays_that_of_the_first_part(store):
     with open_run():
         pass
-    first = tracking._connect().get_run(only_run().run_id).info
+    first = mlflow_store.connect().get_run(only_run().run_id).info
     time.sleep(0.01)
     score = {"part": "score", "dataset": "synthetic", "name": "n", "key": KEY}
     with pytest.raises(KeyboardInterrupt), tracking.run(**score, params={}, tags={}):
         raise KeyboardInterrupt
     with tracking.run(**score, params={}, tags={}):
         pass
-    second = tracking._connect().get_run(only_run().run_id).info
+    second = mlflow_store.connect().get_run(only_run().run_id).info
     assert (second.status, second.end_time) == ("FINISHED", first.end_time)
 
 
@@ -205,7 +205,7 @@ def test_a_restored_result_claims_no_commit(store):
     record = only_run()
     assert record.tags["restored"] == "true"
     assert not any("commit" in tag for tag in record.tags)
-    (read,) = tracking._connect().get_run(record.run_id).inputs.dataset_inputs
+    (read,) = mlflow_store.connect().get_run(record.run_id).inputs.dataset_inputs
     assert "commit" not in read.dataset.source
 
 

@@ -20,7 +20,7 @@ from tsn.modality import Modality
 from tsn.sampling import testing_starts
 from tsn.snippets import stack_entries
 from tsn.streams import FramesConfig, Seat, Stream
-from tsn.video import Frame, FrameReader, VideoError, glance
+from tsn.video import Frame, FrameReader, VideoError, count_packets, resize_frame
 
 # Entries computed by one thread in a row. Fewer would share the work better, but every run of flow
 # looks at one frame more than it has entries.
@@ -72,7 +72,7 @@ def read_excerpt(path: Path, views: Sequence[View]) -> Excerpt:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such video file")
-    claimed = glance(path, ()).num_frames
+    claimed = count_packets(path)
     excerpt = _collect(path, views, claimed)
     if excerpt.num_frames != claimed:
         excerpt = _collect(path, views, excerpt.num_frames)
@@ -88,8 +88,13 @@ def read_excerpt(path: Path, views: Sequence[View]) -> Excerpt:
 
 def _collect(path: Path, views: Sequence[View], num_frames: int) -> Excerpt:
     needed = set().union(*(view.frames(num_frames) for view in views))
-    reader = FrameReader(path, views[0].config.width, views[0].config.height)
-    frames = {number: frame for number, frame in enumerate(reader) if number in needed}
+    reader = FrameReader(path)
+    width, height = views[0].config.width, views[0].config.height
+    frames = {
+        number: resize_frame(frame, width, height)
+        for number, frame in enumerate(reader)
+        if number in needed
+    }
     return Excerpt(num_frames=reader.num_frames, frames=frames)
 
 

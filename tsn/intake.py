@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import cv2
-
 from tsn.additions import CLIPS, VIDEOS, Addition, read_additions, write_additions
 from tsn.atomic import copy_file
 from tsn.folder import has_control_character, visible_files
@@ -19,13 +17,9 @@ from tsn.leakage import find_leaks
 from tsn.listing import read_rows
 from tsn.lists import ListedVideo
 from tsn.store import hash_file
-from tsn.survey import survey
-from tsn.video import FrameReader, VideoError, quiet_decoding
-from tsn.watchdog import watched
-from tsn.worker_pool import Died, run_tasks
+from tsn.survey import Facts, survey
 
 SETTLED_SECONDS = 10.0  # a file changed since then may still be being written
-_LOOKED_AT = (64, 48)  # pixels; frames are only counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,13 +43,14 @@ class NewClip:
 class Dataset:
     """What a dataset is before clips are taken in.
 
-    digests: SHA-256 of every video it has. test: its test videos of all splits, whose files lie
-    below `videos`.
+    digests: SHA-256 of every video it has. train, test: its training and test videos of all
+    splits, each once, whose files lie below `videos`.
     """
 
     videos: Path
     classes: tuple[str, ...]
     digests: Mapping[str, str]
+    train: Sequence[ListedVideo]
     test: Sequence[ListedVideo]
 
 
@@ -134,15 +129,28 @@ def take_in(
 def _refusals(
     new: Mapping[str, NewClip], dataset: Dataset, min_frames: int, cache: Path, workers: int
 ) -> dict[Path, str]:
-    """The clips (by digest) that cannot be taken in, with the reason; cheap checks first."""
+    """The clips (by digest) that cannot be taken in, with the reason."""
+    facts = _look_at(new, dataset, cache, workers)
     refused: dict[Path, str] = {}
     for check in (
         partial(_of_no_class, dataset=dataset),
-        partial(_defective, min_frames=min_frames, workers=workers),
-        partial(_tested, dataset=dataset, cache=cache, workers=workers),
+        partial(_defective, facts=facts, min_frames=min_frames),
+        partial(_tested, facts=facts, dataset=dataset),
     ):
         refused |= dict(check({k: clip for k, clip in new.items() if clip.path not in refused}))
     return refused
+
+
+def _look_at(
+    new: Mapping[str, NewClip], dataset: Dataset, cache: Path, workers: int
+) -> dict[str, Facts]:
+    """What is known of new clips and of the listed videos, by digest; none without new clips."""
+    if not new:
+        return {}
+    listed = {row.video: dataset.digests[row.video] for row in (*dataset.train, *dataset.test)}
+    paths = {str(clip.path.resolve()): digest for digest, clip in new.items()}
+    known = {listed[video]: row for video, row in survey(dataset.videos, listed, cache, workers)}
+    return known | {paths[path]: row for path, row in survey(Path("/"), paths, cache, workers)}
 
 
 def _changed(path: Path) -> float:
@@ -165,45 +173,28 @@ def _of_no_class(clips: Mapping[str, NewClip], dataset: Dataset) -> Iterator[tup
 
 
 def _defective(
-    clips: Mapping[str, NewClip], min_frames: int, workers: int
+    clips: Mapping[str, NewClip], facts: Mapping[str, Facts], min_frames: int
 ) -> Iterator[tuple[Path, str]]:
     """The clips that extraction could not use, with the reason."""
-    paths = [clip.path for clip in clips.values()]
-    check = partial(_defect, min_frames=min_frames)
-    for path, answer in run_tasks(check, paths, ["cpu"] * max(workers, 1), _initialise_worker):
-        defect = f"the process that looked at it {answer}" if isinstance(answer, Died) else answer
-        if defect:
-            yield path, defect
-
-
-def _defect(path: Path, _: str, *, min_frames: int) -> str:
-    reader = FrameReader(path, *_LOOKED_AT)
-    try:
-        for _frame in watched(iter(reader)):
-            pass
-    except VideoError as error:
-        return error.reason
-    if reader.num_frames < min_frames:
-        return f"{reader.num_frames} frames, expected at least {min_frames}"
-    return ""
-
-
-def _initialise_worker() -> None:
-    cv2.setNumThreads(1)
-    quiet_decoding()
+    for digest, clip in clips.items():
+        seen = facts[digest]
+        if seen.defect:
+            yield clip.path, seen.defect
+        elif seen.frames < min_frames:
+            yield clip.path, f"{seen.frames} frames, expected at least {min_frames}"
 
 
 def _tested(
-    clips: Mapping[str, NewClip], dataset: Dataset, cache: Path, workers: int
+    clips: Mapping[str, NewClip], facts: Mapping[str, Facts], dataset: Dataset
 ) -> Iterator[tuple[Path, str]]:
     """The clips that show the scene of a test video, with the reason."""
-    if not clips:
-        return
-    tested = {row.video: dataset.digests[row.video] for row in dataset.test}
-    facts = dict(survey(dataset.videos, tested, cache, workers))
-    ours = {str(clip.path.resolve()): digest for digest, clip in clips.items()}
-    facts |= dict(survey(Path("/"), ours, cache, workers))
-    rows = [ListedVideo(path, 0, "", ()) for path in ours]
-    hashes = {video: row.hashes for video, row in facts.items()}
-    for leak in find_leaks(rows, dataset.test, {**tested, **ours}, hashes):
-        yield clips[ours[leak.train]].path, f"shows the scene of the test video {leak.test}"
+    ours = {str(clip.path): digest for digest, clip in clips.items()}
+    new = [
+        ListedVideo(path, dataset.classes.index(clips[digest].label), path, ())
+        for path, digest in ours.items()
+    ]
+    digests = {**dataset.digests, **ours}
+    hashes = {video: facts[digest].hashes for video, digest in digests.items() if digest in facts}
+    for leak in find_leaks([*dataset.train, *new], dataset.test, digests, hashes):
+        if leak.train in ours:
+            yield clips[ours[leak.train]].path, f"shows the scene of the test video {leak.test}"

@@ -48,7 +48,7 @@ def read_frames(path: Path, width: int, height: int) -> Iterator[Frame]:
 
 def resize_frames(frames: Iterable[Frame], width: int, height: int) -> Iterator[Frame]:
     """Yield every frame as (height, width, 3)."""
-    return (_resize(frame, width, height) for frame in frames)
+    return (resize_frame(frame, width, height) for frame in frames)
 
 
 class FrameReader:
@@ -95,6 +95,11 @@ def glance(path: Path, position: float) -> Frame:
     except (decord.DECORDError, decord.DECORDLimitReachedError, IndexError, RuntimeError) as error:
         raise VideoError(path, f"damaged video: {_decord_reason(error, path)}") from error
     return _to_bgr(frame)
+
+
+def count_packets(path: Path) -> int:
+    """Return how many frames there are if every packet of the video gives one, without decoding."""
+    return len(_open(path))
 
 
 def import_decord() -> Any:
@@ -172,7 +177,8 @@ def _to_bgr(frame: Frame) -> Frame:
     return np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), dtype=np.uint8)
 
 
-def _resize(frame: Frame, width: int, height: int) -> Frame:
+def resize_frame(frame: Frame, width: int, height: int) -> Frame:
+    """Return the frame as (height, width, 3)."""
     if frame.shape[:2] == (height, width):
         return frame
     resized = cv2.resize(frame, (width, height), interpolation=cv2.INTER_LINEAR)

@@ -1,0 +1,382 @@
+"""MLflow's model registry: a dataset's recognisers as versions of the model of its name.
+
+The alias `challenger` is the newest that the pipeline made, `champion` the one in use, `previous`
+the champion before it. Every function can be killed between any two calls to the store and be
+called again: a recogniser, known by its fingerprint, is never registered twice, and a move of
+aliases is finished by the next one. Unlike tracking, what goes wrong here is raised.
+"""
+
+import contextlib
+import json
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stages import mlflow_store
+from tsn.metrics import accuracy
+from tsn.recogniser import CARD, RecogniserCard, load_recogniser_card, read_test_scores
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+
+FINGERPRINT = "fingerprint"  # a tag of versions and of logged models
+MOVE = "alias_move"  # a tag of the registered model, while its aliases change
+PROMOTION, ROLL_BACK = "promotion", "roll back"
+
+LOCK = mlflow_store.PROJECT_ROOT / "requirements.lock"
+LIBRARY = mlflow_store.PROJECT_ROOT / "tsn"
+SERVED_MODEL = Path(__file__).with_name("served_model.py")
+BUNDLE = "recogniser"  # as SERVED_MODEL calls it
+# What `tsn.recogniser` and SERVED_MODEL import; torch brings what flow on a GPU needs.
+SERVED_WITH = (
+    *("decord2", "mlflow", "numba", "numpy", "opencv-contrib-python-headless", "pandas"),
+    *("safetensors", "torch"),
+)
+
+
+class RegistryError(OSError):
+    """MLflow is away, or did not do what it was asked."""
+
+
+class NotRegisteredError(ValueError):
+    """A version or alias that the registry does not have."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """A registered recogniser: version `number` of the model `model`, made by the run `run_id`."""
+
+    model: str
+    number: str
+    run_id: str
+    fingerprint: str
+    tags: Mapping[str, str]
+
+    def __str__(self) -> str:
+        return f"models:/{self.model}/{self.number}"
+
+
+def register(dataset: str, bundle: Path, run_id: str) -> Version:
+    """The version of the recogniser in `bundle`, made if need be; it becomes the challenger.
+
+    A new one is logged under the run `run_id`. RecogniserError for a folder that is not whole.
+    """
+    card = load_recogniser_card(bundle)
+    with _speaking(), _locked():
+        client = _connect()
+        version = _find_fingerprint(client, dataset, card.fingerprint)
+        if version is None:
+            model_id = _logged_model(client, dataset, bundle, card, run_id)
+            version = _create_version(client, dataset, bundle, card, model_id)
+        client.set_registered_model_alias(dataset, CHALLENGER, version.number)
+    return version
+
+
+def find(dataset: str, alias: str) -> Version | None:
+    """The version under an alias, or None. Creates nothing."""
+    with _speaking():
+        if not _store_exists():
+            return None
+        client = _connect()
+        number = _aliases(client, dataset).get(alias)
+        return None if number is None else _version(client.get_model_version(dataset, number))
+
+
+def find_number(dataset: str, number: str) -> Version:
+    """The version of that number; NotRegisteredError without it."""
+    from mlflow.exceptions import MlflowException
+
+    with _speaking():
+        if _store_exists():
+            client = _connect()
+            try:
+                return _version(client.get_model_version(dataset, number))
+            except MlflowException as error:
+                if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                    raise
+    raise NotRegisteredError(f"{dataset} has no version {number}; register one with `make repro`")
+
+
+def fetch(version: Version, folder: Path) -> Path:
+    """Copy what was logged into `folder`, and return where in it the recogniser's folder is."""
+    from mlflow.artifacts import download_artifacts
+
+    with _speaking():
+        client = _connect()
+        uri = client.get_model_version_download_uri(version.model, version.number)
+        logged = Path(download_artifacts(artifact_uri=uri, dst_path=str(folder)))
+    found = sorted(logged.glob(f"artifacts/*/{CARD}"))
+    if not found:
+        raise RegistryError(f"{version} holds no {CARD}; was it registered by other code?")
+    return found[0].parent
+
+
+def promote(version: Version) -> Version | None:
+    """Make it the champion, and the champion so far the previous one, which is returned.
+
+    Promoting the champion changes nothing.
+    """
+    with _speaking(), _locked():
+        client = _connect()
+        _finish_move(client, version.model)
+        champion = _aliases(client, version.model).get(CHAMPION)
+        if champion != version.number:
+            _move(client, version.model, PROMOTION, version.number, champion)
+    return find(version.model, PREVIOUS)
+
+
+def roll_back(dataset: str) -> Version:
+    """Make the previous version the champion again, and the champion the previous one.
+
+    Returns the new champion; NotRegisteredError when there is no previous one. A call that was
+    killed is finished by the next, which then does no more than that.
+    """
+    with _speaking(), _locked():
+        client = _connect()
+        if _finish_move(client, dataset) != ROLL_BACK:
+            aliases = _aliases(client, dataset)
+            if aliases.get(PREVIOUS) is None:
+                raise NotRegisteredError(
+                    f"{dataset} has no version under the alias {PREVIOUS}: none was promoted over "
+                    "another yet, so there is nothing to go back to"
+                )
+            _move(client, dataset, ROLL_BACK, aliases[PREVIOUS], aliases.get(CHAMPION))
+        return _version(client.get_model_version_by_alias(dataset, CHAMPION))
+
+
+def set_tags(version: Version, tags: Mapping[str, str]) -> None:
+    """Set tags of a version, over older values."""
+    with _speaking():
+        client = _connect()
+        for key, value in tags.items():
+            client.set_model_version_tag(version.model, version.number, key, value)
+
+
+def pinned_requirements(lock: Path = LOCK) -> list[str]:
+    """The lines of the lock file that a served recogniser needs."""
+    lines = lock.read_text(encoding="utf-8").split()
+    pins = {line.partition("==")[0].lower(): line for line in lines}
+    missing = [name for name in SERVED_WITH if name not in pins]
+    if missing:
+        raise ValueError(f"{lock}: pins no {', '.join(missing)}, which a recogniser needs")
+    return [pins[name] for name in SERVED_WITH]
+
+
+def _logged_model(
+    client: "MlflowClient", dataset: str, bundle: Path, card: RecogniserCard, run_id: str
+) -> str:
+    """The id of the logged model of that recogniser, made unless a killed call got this far."""
+    experiment = mlflow_store.ensure_experiment(client, dataset)
+    equal = f"tags.`{FINGERPRINT}` = '{card.fingerprint}'"
+    for model in client.search_logged_models([experiment], equal):
+        if str(model.status) == "READY":
+            return str(model.model_id)
+        client.delete_logged_model(model.model_id)  # the upload of a killed call
+    return _log_model(client, experiment, bundle, card, run_id)
+
+
+def _log_model(
+    client: "MlflowClient", experiment: str, bundle: Path, card: RecogniserCard, run_id: str
+) -> str:
+    from mlflow.entities import LoggedModelOutput
+
+    model = client.create_logged_model(
+        experiment,
+        name=f"recogniser-split{card.split}",
+        source_run_id=run_id,
+        tags={FINGERPRINT: card.fingerprint},
+        params={"combination": card.combination, "split": str(card.split)},
+        model_type="recogniser",
+    )
+    with tempfile.TemporaryDirectory(prefix="tsn-") as folder:
+        saved = Path(folder) / "model"
+        _save_model(saved, bundle, card, run_id, model.model_id, model.artifact_location)
+        client.log_model_artifacts(model.model_id, str(saved))
+    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+    client.finalize_logged_model(model.model_id, "READY")
+    return str(model.model_id)
+
+
+def _save_model(
+    folder: Path, bundle: Path, card: RecogniserCard, run_id: str, model_id: str, location: str
+) -> None:
+    import mlflow
+    from mlflow.models import Model
+
+    model = Model(
+        artifact_path=location,
+        model_uuid=model_id,
+        run_id=run_id,
+        model_id=model_id,
+        metadata={FINGERPRINT: card.fingerprint, "classes": list(card.classes)},
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # no input example: it would be a whole video
+        mlflow.pyfunc.save_model(
+            path=str(folder),
+            python_model=str(SERVED_MODEL),
+            artifacts={BUNDLE: str(bundle.resolve())},
+            code_paths=[str(LIBRARY)],
+            pip_requirements=pinned_requirements(),
+            signature=_signature(),
+            mlflow_model=model,
+        )
+
+
+def _signature() -> Any:
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
+    from mlflow.types.schema import Array
+
+    return ModelSignature(
+        inputs=Schema(
+            [
+                ColSpec(DataType.string, "video", required=False),
+                ColSpec(DataType.binary, "content", required=False),
+            ]
+        ),
+        outputs=Schema(
+            [
+                ColSpec(DataType.string, "label"),
+                ColSpec(DataType.double, "probability"),
+                ColSpec(Array(DataType.double), "scores"),
+            ]
+        ),
+    )
+
+
+def _create_version(
+    client: "MlflowClient", dataset: str, bundle: Path, card: RecogniserCard, model_id: str
+) -> Version:
+    _ensure_registered_model(client, dataset)
+    model = client.get_logged_model(model_id)
+    return _version(
+        client.create_model_version(
+            dataset,
+            source=f"models:/{model_id}",
+            run_id=model.source_run_id,
+            tags=_tags(bundle, card),
+            model_id=model_id,
+        )
+    )
+
+
+def _tags(bundle: Path, card: RecogniserCard) -> dict[str, str]:
+    tests = read_test_scores(bundle)
+    result = accuracy(tests.scores, tests.labels)
+    return {
+        FINGERPRINT: card.fingerprint,
+        "split": str(card.split),
+        "combination": card.combination,
+        "test.mean_class_accuracy": f"{result.mean_class_accuracy:.4f}",
+        "test.top1": f"{result.top1:.4f}",
+        "test.videos": str(len(tests.videos)),
+    }
+
+
+def _ensure_registered_model(client: "MlflowClient", name: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def _find_fingerprint(client: "MlflowClient", name: str, fingerprint: str) -> Version | None:
+    equal = f"name = '{name}' and tags.`{FINGERPRINT}` = '{fingerprint}'"
+    found = client.search_model_versions(equal)
+    return _version(found[0]) if found else None
+
+
+def _aliases(client: "MlflowClient", name: str) -> dict[str, str]:
+    """Version numbers by alias; empty when no such model is registered."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return dict(client.get_registered_model(name).aliases)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return {}
+
+
+def _move(
+    client: "MlflowClient", name: str, kind: str, champion: str, previous: str | None
+) -> None:
+    """Change both aliases. What is to be is written down first, as two calls do it."""
+    move = {"kind": kind, CHAMPION: champion, PREVIOUS: previous}
+    client.set_registered_model_tag(name, MOVE, json.dumps(move))
+    client.set_registered_model_alias(name, CHAMPION, champion)
+    _finish_move(client, name)
+
+
+def _finish_move(client: "MlflowClient", name: str) -> str | None:
+    """Finish a move that has begun, and return its kind; forget one that has not."""
+    if not _aliases(client, name):
+        return None
+    text = client.get_registered_model(name).tags.get(MOVE)
+    if text is None:
+        return None
+    move = json.loads(text)
+    begun = _aliases(client, name).get(CHAMPION) == move[CHAMPION]
+    if begun and move[PREVIOUS] is not None:
+        client.set_registered_model_alias(name, PREVIOUS, move[PREVIOUS])
+    client.delete_registered_model_tag(name, MOVE)
+    return str(move["kind"]) if begun else None
+
+
+def _version(found: "ModelVersion") -> Version:
+    return Version(
+        model=found.name,
+        number=str(found.version),
+        run_id=found.run_id or "",
+        fingerprint=found.tags.get(FINGERPRINT, ""),
+        tags=dict(found.tags),
+    )
+
+
+def _connect() -> "MlflowClient":
+    import mlflow
+
+    client = mlflow_store.connect()
+    # MLflow looks logged models and artifacts up in the process's own store, whatever the client's.
+    mlflow.set_tracking_uri(client.tracking_uri)
+    return client
+
+
+def _store_exists() -> bool:
+    database = mlflow_store.sqlite_file(mlflow_store.tracking_uri())
+    return database is None or database.is_file()
+
+
+@contextlib.contextmanager
+def _locked() -> Iterator[None]:
+    """Alone in a local store, which is made if it is not there; a server has no lock of ours."""
+    database = mlflow_store.sqlite_file(mlflow_store.tracking_uri())
+    with mlflow_store.lock_beside(database, "registry.lock"):
+        with mlflow_store.creation_lock(database):
+            _connect().search_registered_models(max_results=1)
+        yield
+
+
+@contextlib.contextmanager
+def _speaking() -> Iterator[None]:
+    """What MLflow raises, as one line that names the store."""
+    if not mlflow_store.tracking_is_on():
+        raise RegistryError("TSN_TRACKING is off, and with it the model registry")
+    mlflow_store.set_environment()
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise RegistryError(f"MLflow ({mlflow_store.tracking_uri()}): {lines[0][:300]}") from error

@@ -1,0 +1,90 @@
+"""What MLflow serves: the recogniser of its folder, as a model from code.
+
+A row of the input names a video file on the server's machine in `video`, or brings the file's bytes
+in `content` (base64 in JSON); the other column is left out or empty. A row of the answer has the
+best class in `label`, its softmax in `probability`, and in `scores` the fused scores before
+softmax, in the order of `classes` in recogniser.json. MLflow runs this file by itself, beside a
+copy of `tsn`.
+"""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+import torch
+from mlflow.exceptions import MlflowException
+from mlflow.models import set_model
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+
+from tsn.metrics import Scores
+from tsn.recogniser import load_recogniser, softmax
+from tsn.video import VideoError, quiet_decoding
+
+BUNDLE = "recogniser"  # the artifact's name
+EXPECTED = "a file's path in `video`, or its bytes in `content`"
+
+
+class ServedRecogniser(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+    """A recogniser as MLflow calls it; a row that cannot be answered is an error of the request."""
+
+    def load_context(self, context: Any) -> None:
+        """Load the networks, once: on a GPU if there is one."""
+        quiet_decoding()
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.recogniser = load_recogniser(Path(context.artifacts[BUNDLE]), device)
+
+    def predict(
+        self,
+        context: Any,  # noqa: ARG002  MLflow asks for these names
+        model_input: pd.DataFrame,
+        params: Mapping[str, Any] | None = None,  # noqa: ARG002
+    ) -> pd.DataFrame:
+        """A row with `label`, `probability` and `scores` for every row of the input."""
+        rows = model_input.to_dict(orient="records")
+        return pd.DataFrame([self.answer(number, row) for number, row in enumerate(rows)])
+
+    def answer(self, number: int, row: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer to one row; MlflowException (400) naming the row if there is none."""
+        video, content = (_given(row, column) for column in ("video", "content"))
+        try:
+            if (video is None) == (content is None):
+                both = "both" if video is not None else "neither"
+                raise ValueError(f"expected {EXPECTED}; {both} came")
+            scores = self._score(Path(video)) if content is None else self._score_bytes(content)
+        except (ValueError, OSError) as error:
+            raise MlflowException(f"row {number}: {error}", INVALID_PARAMETER_VALUE) from error
+        best = int(scores.argmax())
+        return {
+            "label": self.recogniser.classes[best],
+            "probability": float(softmax(scores)[best]),
+            "scores": [float(score) for score in scores],
+        }
+
+    def _score(self, video: Path, name: str = "") -> Scores:
+        """The scores of a file, which an error calls by that name or its path."""
+        try:
+            return self.recogniser.score(video)
+        except VideoError as error:
+            raise ValueError(f"{name or video}: {error.reason}") from error
+
+    def _score_bytes(self, content: bytes) -> Scores:
+        descriptor, name = tempfile.mkstemp(prefix="tsn-")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+            return self._score(Path(name), "content")
+        finally:
+            Path(name).unlink()
+
+
+def _given(row: Mapping[str, Any], column: str) -> Any:
+    """The value, or None where the column is missing or empty."""
+    value = row.get(column)
+    return value if isinstance(value, str | bytes) and value else None
+
+
+set_model(ServedRecogniser())
