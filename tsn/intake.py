@@ -130,6 +130,8 @@ def _refusals(
     new: Mapping[str, NewClip], dataset: Dataset, min_frames: int, cache: Path, workers: int
 ) -> dict[Path, str]:
     """The clips (by digest) that cannot be taken in, with the reason."""
+    if not new:
+        return {}
     facts = _look_at(new, dataset, cache, workers)
     refused: dict[Path, str] = {}
     for check in (
@@ -144,9 +146,7 @@ def _refusals(
 def _look_at(
     new: Mapping[str, NewClip], dataset: Dataset, cache: Path, workers: int
 ) -> dict[str, Facts]:
-    """What is known of new clips and of the listed videos, by digest; none without new clips."""
-    if not new:
-        return {}
+    """What is known of new clips and of the listed videos, by digest."""
     listed = {row.video: dataset.digests[row.video] for row in (*dataset.train, *dataset.test)}
     paths = {str(clip.path.resolve()): digest for digest, clip in new.items()}
     known = {listed[video]: row for video, row in survey(dataset.videos, listed, cache, workers)}
