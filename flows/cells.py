@@ -70,12 +70,14 @@ def run_cell(
     workspace: Path,
     *,
     stop: threading.Event,
+    pull: bool = False,
     retry_seconds: Sequence[float] = RETRY_SECONDS,
 ) -> Outcome:
     """Runs one cell through dvc, again after a pause if it failed by what may pass.
 
-    What it prints goes to `.tsn/logs/<cell>.log`. Raises Stopped as soon as `stop` is set, with no
-    process left behind.
+    With `pull`, what the DVC remote has of it and of its inputs is taken from there. What it prints
+    goes to `.tsn/logs/<cell>.log`. Raises Stopped as soon as `stop` is set, with no process left
+    behind.
     """
     start = time.monotonic()
     log = log_path(workspace, cell.name)
@@ -84,7 +86,8 @@ def run_cell(
     with log.open("wb") as output:
         for attempt, pause in enumerate((*retry_seconds, None), start=1):
             begin = output.tell()
-            command = [*DVC, "repro", "--single-item", cell.name]
+            options = ["--pull"] if pull else []
+            command = [*DVC, "repro", *options, "--single-item", cell.name]
             code = run_program(command, workspace, output=output, stop=stop)
             end = output.seek(0, os.SEEK_END)  # written to by the program, behind our back
             text = _read_end(log, end - begin)

@@ -9,7 +9,8 @@ the same versions (`make setup`).
 
 import os
 import threading
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import UUID
 
@@ -19,6 +20,8 @@ from prefect.deployments import run_deployment
 from prefect.states import Cancelling
 
 from flows import worktree
+from flows.cells import Outcome, State, run_cell
+from flows.grid import is_heavy
 from flows.plan import Cell, Graph
 from flows.programs import ProgramError, Stopped, run_dvc
 from stages.status import file_name
@@ -59,16 +62,37 @@ def known_commit(root: Path, commit: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """Where cells are sent from: the workspace, its graph, and the deployment of `remote_cell`."""
+    """Where cells are sent from: the workspace, its graph and commit, and the pool of the others.
+
+    `stop` ends what it has sent.
+    """
 
     workspace: Path
     graph: Graph
-    deployment: str
     commit: str
+    pool: str
     stop: threading.Event
 
+    def run_cell(self, cell: Cell) -> Outcome:
+        """Runs a light cell here, and a heavy one elsewhere, its result taken from the remote."""
+        start = time.monotonic()
+        if is_heavy(cell):
+            try:
+                self.send(cell)
+            except ProgramError as error:
+                return Outcome(
+                    cell=cell.name,
+                    state=State.FAILED,
+                    seconds=time.monotonic() - start,
+                    attempts=1,
+                    reason=str(error),
+                    link="",
+                )
+        done = run_cell(cell, self.workspace, stop=self.stop, pull=is_heavy(cell))
+        return replace(done, seconds=time.monotonic() - start)
+
     def send(self, cell: Cell) -> None:
-        """Runs a cell on another machine; its result is in the DVC remote when this returns."""
+        """Has a worker run a cell; its result is in the DVC remote when this returns."""
         if upstreams := self.graph[cell.name]:
             run_dvc(["push", "--quiet", "--run-cache", *upstreams], self.workspace)
         lock = self.workspace / LOCK
@@ -77,7 +101,7 @@ class Head:
             "commit": self.commit,
             "lock": lock.read_text(encoding="utf-8") if lock.is_file() else "",
         }
-        run = run_deployment(self.deployment, parameters=parameters, timeout=0)
+        run = run_deployment(f"cell/{self.pool}", parameters=parameters, timeout=0)
         self._wait_for(run.id, cell)  # type: ignore[union-attr]
 
     def _wait_for(self, run: UUID, cell: Cell) -> None:

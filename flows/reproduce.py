@@ -37,11 +37,13 @@ from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelled, Failed
 
+from flows import NEEDS_A_SERVER
 from flows.board import TerminalBoard, read_progress
 from flows.cells import Outcome, run_cell
 from flows.grid import Board, Jobs, RunCell, require_good, run_grid
-from flows.plan import Cell
+from flows.plan import Cell, read_graph
 from flows.programs import ProgramError, run_program
+from flows.remote import Head, committed
 from stages import machine, params
 from stages.status import read_status
 
@@ -61,8 +63,12 @@ def reproduce(
     workspace: Path = Path(),
     jobs: int | None = None,
     cpu_jobs: int | None = None,
+    pool: str | None = None,
 ) -> State | None:
-    """Brings the workspace's results up to date, with so many cells at once (`choose_jobs`)."""
+    """Brings the workspace's results up to date, with so many cells at once (`choose_jobs`).
+
+    With `pool`, the workers of that work pool run the heavy cells (`flows/remote.py`).
+    """
     workspace = workspace.resolve()
     stop = threading.Event()
     terminal, prefect = TerminalBoard(workspace), PrefectBoard(workspace)
@@ -76,7 +82,7 @@ def reproduce(
             workspace,
             targets,
             choose_jobs(workspace, jobs, cpu_jobs),
-            as_task(partial(run_cell, workspace=workspace, stop=stop)),
+            as_task(choose_place(workspace, pool, stop)),
             watch=watch,
             stop=stop,
         )
@@ -96,6 +102,14 @@ def choose_jobs(workspace: Path, jobs: int | None, cpu_jobs: int | None) -> Jobs
         heavy=machine.count_jobs(section) if jobs is None else jobs,
         light=machine.count_cores() if cpu_jobs is None else cpu_jobs,
     )
+
+
+def choose_place(workspace: Path, pool: str | None, stop: threading.Event) -> RunCell:
+    """What runs a cell: dvc in this workspace, or a worker of the pool."""
+    if pool is None:
+        return partial(run_cell, workspace=workspace, stop=stop)
+    commit, graph = committed(workspace), read_graph(workspace)
+    return Head(workspace=workspace, graph=graph, commit=commit, pool=pool, stop=stop).run_cell
 
 
 def as_task(run: RunCell) -> RunCell:
@@ -208,20 +222,21 @@ def main() -> None:
         "cores / machine.threads)",
     )
     parser.add_argument("--cpu-jobs", type=int, help="other stages at once (default: cores)")
-    parser.add_argument("--cron", help='schedule, e.g. "0 3 * * *"; needs `prefect server start`')
+    parser.add_argument(
+        "--pool", help="a work pool whose workers run trainings, scorings and extractions"
+    )
+    parser.add_argument("--cron", help='schedule, e.g. "0 3 * * *"; needs a server')
     arguments = parser.parse_args()
     values = {
         "targets": arguments.targets,
         "jobs": arguments.jobs,
         "cpu_jobs": arguments.cpu_jobs,
+        "pool": arguments.pool,
     }
     has_server = PREFECT_API_URL.value() is not None
+    if (arguments.cron or arguments.pool) and not has_server:
+        parser.error(NEEDS_A_SERVER)
     if arguments.cron:
-        if not has_server:
-            parser.error(
-                "a schedule needs a server: start `prefect server start` and set "
-                "PREFECT_API_URL=http://127.0.0.1:4200/api"
-            )
         reproduce.serve(name="scheduled", cron=arguments.cron, limit=1, parameters=values)
     elif has_server or os.environ.get(ON_A_LEASH):
         state: State = reproduce(**values, return_state=True)

@@ -26,8 +26,9 @@ from prefect.client.schemas.objects import State
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Completed
 
-from flows import data_commits, worktree
-from flows.programs import ProgramError, run_dvc, run_stage
+from flows import NEEDS_A_SERVER, data_commits, worktree
+from flows.programs import ProgramError, run_stage
+from flows.reproduce import reproduce
 from stages import tracking
 
 REPORTS = Path(".tsn/retrain")  # what the last retraining of a dataset said
@@ -59,12 +60,10 @@ def is_settled(dataset: str, occasion: Occasion) -> bool:
     return tracking.is_logged(dataset, {"stage": "retrain", "data": occasion.data}, "retrain")
 
 
-def train_challenger(dataset: str, root: Path, occasion: Occasion) -> Path:
-    """Runs the grid in a workspace pinned to the commit; returns it."""
+def prepare(dataset: str, root: Path, occasion: Occasion) -> Path:
+    """A workspace pinned to the commit, with what the cache has of its results."""
     tree = worktree.pin(root, f"retrain-{dataset}", occasion.commit)
     worktree.restore(root, tree)
-    run_dvc(["repro", f"package@{dataset}", f"report@{dataset}"], tree)
-    run_stage("sync", tree)
     return tree
 
 
@@ -101,19 +100,28 @@ def judge_task(dataset: str, root: Path, tree: Path, occasion: Occasion) -> str:
 
 @flow(name="retrain", flow_run_name="{dataset}")
 def retrain(
-    dataset: str, workspace: Path = Path(), follow: bool = False, force: bool = False
-) -> State[None]:
+    dataset: str,
+    workspace: Path = Path(),
+    follow: bool = False,
+    force: bool = False,
+    pool: str | None = None,
+) -> State:
     """Takes in new clips, trains a challenger with them, and promotes it if it is better.
 
     dataset: a recipe of params.yaml. workspace: the checkout. follow: also take the commits of the
-    upstream branch (`git pull --ff-only`). force: retrain even if the data is what it was.
+    upstream branch (`git pull --ff-only`). force: retrain even if the data is what it was. pool:
+    a work pool whose workers run the trainings.
     """
     root = workspace.resolve()
     os.environ["MLFLOW_TRACKING_URI"] = worktree.tracking_uri(root)
     occasion = gather_task(dataset, root, follow)
     if is_settled(dataset, occasion) and not force:
         return Completed(message="nothing new: no clips since the last retraining")
-    tree = train_challenger(dataset, root, occasion)
+    tree = prepare(dataset, root, occasion)
+    targets = [f"package@{dataset}", f"report@{dataset}"]
+    grid = reproduce(targets, workspace=tree, pool=pool, return_state=True)
+    if not grid.is_completed():
+        return grid
     return Completed(message=judge_task(dataset, root, tree, occasion))
 
 
@@ -125,15 +133,14 @@ def main() -> None:
     parser.add_argument("--dataset", required=True, help="a recipe of params.yaml")
     parser.add_argument("--follow", action="store_true", help="take the upstream branch's commits")
     parser.add_argument("--force", action="store_true", help="also if no clips are new")
-    parser.add_argument("--cron", help='schedule, e.g. "0 3 * * *"; needs `make server`')
+    parser.add_argument("--pool", help="a work pool whose workers run the trainings")
+    parser.add_argument("--cron", help='schedule, e.g. "0 3 * * *"; needs a server')
     arguments = parser.parse_args()
-    values = {name: getattr(arguments, name) for name in ("dataset", "follow", "force")}
+    names = ("dataset", "follow", "force", "pool")
+    values = {name: getattr(arguments, name) for name in names}
+    if (arguments.cron or arguments.pool) and PREFECT_API_URL.value() is None:
+        parser.error(NEEDS_A_SERVER)
     if arguments.cron:
-        if PREFECT_API_URL.value() is None:
-            parser.error(
-                "a schedule needs a server: start `make server` and set "
-                "PREFECT_API_URL=http://127.0.0.1:4200/api"
-            )
         retrain.serve(name=arguments.dataset, cron=arguments.cron, limit=1, parameters=values)
         return
     try:

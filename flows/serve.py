@@ -13,6 +13,7 @@ from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLi
 from prefect.deployments.runner import RunnerDeployment
 from prefect.settings import PREFECT_API_URL
 
+from flows import NEEDS_A_SERVER
 from flows.reproduce import reproduce
 from flows.retrain import retrain
 from flows.zombies import mark_zombies
@@ -20,10 +21,6 @@ from stages import params
 
 ONE_AT_A_TIME = ConcurrencyLimitConfig(
     limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW
-)
-NEEDS_A_SERVER = (
-    "a schedule needs a server: start `make server`, or `prefect server start`, and set "
-    "PREFECT_API_URL=http://127.0.0.1:4200/api"
 )
 
 

@@ -14,7 +14,7 @@ BINARIES = Path(sys.executable).parent
 ROOT = Path(__file__).parents[1]
 COPIED = (
     *("tsn", "stages", "flows", "params.yaml", "dvc.yaml", "pyproject.toml", "requirements.lock"),
-    *("Makefile", ".dvcignore", ".dvc/config"),
+    *("additions", "Makefile", ".dvcignore", ".dvc/config"),
 )
 
 
