@@ -139,15 +139,18 @@ def roll_back(dataset: str) -> Version:
     """
     with _speaking(), _locked():
         client = _connect()
-        if _finish_move(client, dataset) != ROLL_BACK:
-            aliases = _aliases(client, dataset)
-            if aliases.get(PREVIOUS) is None:
-                raise NotRegisteredError(
-                    f"{dataset} has no version under the alias {PREVIOUS}: none was promoted over "
-                    "another yet, so there is nothing to go back to"
-                )
-            _move(client, dataset, ROLL_BACK, aliases[PREVIOUS], aliases.get(CHAMPION))
-        return _version(client.get_model_version_by_alias(dataset, CHAMPION))
+        done = _finish_move(client, dataset) == ROLL_BACK
+        aliases = _aliases(client, dataset)
+        target = aliases.get(CHAMPION if done else PREVIOUS)
+        if target is None:
+            raise NotRegisteredError(
+                f"{dataset} has no version under the alias {PREVIOUS}: none was promoted over "
+                "another yet, so there is nothing to go back to"
+            )
+        version = _version(client.get_model_version(dataset, target))
+        if not done:
+            _move(client, dataset, ROLL_BACK, target, aliases.get(CHAMPION))
+        return version
 
 
 def set_tags(version: Version, tags: Mapping[str, str]) -> None:
@@ -296,16 +299,38 @@ def _find_fingerprint(client: "MlflowClient", name: str, fingerprint: str) -> Ve
     return _version(found[0]) if found else None
 
 
-def _aliases(client: "MlflowClient", name: str) -> dict[str, str]:
-    """Version numbers by alias; empty when no such model is registered."""
+@dataclass(frozen=True)
+class _Aliases:
+    """Version numbers by alias, as they are to be once `move`, if any, is finished."""
+
+    numbers: Mapping[str, str]
+    move: Mapping[str, Any] | None
+
+
+def _aliases(client: "MlflowClient", name: str) -> Mapping[str, str]:
+    return _read_aliases(client, name).numbers
+
+
+def _read_aliases(client: "MlflowClient", name: str) -> _Aliases:
+    """The aliases; none when no such model is registered."""
     from mlflow.exceptions import MlflowException
 
     try:
-        return dict(client.get_registered_model(name).aliases)
+        model = client.get_registered_model(name)
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
-        return {}
+        return _Aliases({}, None)
+    # A SQLite store has whole numbers.
+    numbers = {alias: str(number) for alias, number in model.aliases.items()}
+    move = json.loads(model.tags[MOVE]) if MOVE in model.tags else None
+    if move and _has_begun(move, numbers) and move[PREVIOUS] is not None:
+        numbers[PREVIOUS] = move[PREVIOUS]
+    return _Aliases(numbers, move)
+
+
+def _has_begun(move: Mapping[str, Any], numbers: Mapping[str, str]) -> bool:
+    return numbers.get(CHAMPION) == move[CHAMPION]
 
 
 def _move(
@@ -320,17 +345,14 @@ def _move(
 
 def _finish_move(client: "MlflowClient", name: str) -> str | None:
     """Finish a move that has begun, and return its kind; forget one that has not."""
-    if not _aliases(client, name):
+    found = _read_aliases(client, name)
+    if found.move is None:
         return None
-    text = client.get_registered_model(name).tags.get(MOVE)
-    if text is None:
-        return None
-    move = json.loads(text)
-    begun = _aliases(client, name).get(CHAMPION) == move[CHAMPION]
-    if begun and move[PREVIOUS] is not None:
-        client.set_registered_model_alias(name, PREVIOUS, move[PREVIOUS])
+    begun = _has_begun(found.move, found.numbers)
+    if begun and found.move[PREVIOUS] is not None:
+        client.set_registered_model_alias(name, PREVIOUS, found.move[PREVIOUS])
     client.delete_registered_model_tag(name, MOVE)
-    return str(move["kind"]) if begun else None
+    return str(found.move["kind"]) if begun else None
 
 
 def _version(found: "ModelVersion") -> Version:
