@@ -22,6 +22,7 @@ PROJECT_ROOT = Path(__file__).resolve().parents[1]
 NEUTRAL_MODULES = frozenset(
     {
         "stages.command",
+        "stages.logged_model",
         "stages.mlflow_store",
         "stages.params",
         "stages.provenance",

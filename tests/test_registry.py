@@ -11,7 +11,7 @@ import grimp
 import pytest
 from recognisers import write_recogniser, write_video
 
-from stages import mlflow_store, registry, tracking
+from stages import logged_model, mlflow_store, registry, tracking
 from stages.registry import CHALLENGER, CHAMPION, PREVIOUS, NotRegisteredError, RegistryError
 from tsn.recogniser import CARD, RecogniserError, load_recogniser_card
 
@@ -85,7 +85,7 @@ def test_the_logged_model_holds_the_recogniser_once_and_no_pickle(
     assert not any(path.read_bytes()[:2] in (b"\x80\x04", b"\x80\x05") for path in files)
     assert [path.name for path in (logged / "artifacts/code").iterdir()] == ["tsn"]
     pins = (logged / "artifacts/requirements.txt").read_text().split()
-    assert [pin.partition("==")[0] for pin in pins] == list(registry.SERVED_WITH)
+    assert [pin.partition("==")[0] for pin in pins] == list(logged_model.SERVED_WITH)
     assert all("==" in pin for pin in pins)
 
 
@@ -97,13 +97,13 @@ def test_what_is_pinned_is_what_is_imported() -> None:
     distributions = {"cv2": "opencv-contrib-python-headless", "decord": "decord2"}
     found = {distributions.get(name, name) for name in external - standard}
     # Triton comes with torch; scikit-learn draws confusion matrices, which nothing served does.
-    assert found - {"triton", "sklearn"} == set(registry.SERVED_WITH)
+    assert found - {"triton", "sklearn"} == set(logged_model.SERVED_WITH)
 
 
 def test_a_lock_without_a_pin_is_refused(tmp_path: Path) -> None:
     (tmp_path / "lock").write_text("numpy==1\ntorch==2\n")
     with pytest.raises(ValueError, match="lock: pins no decord2, mlflow, numba, opencv"):
-        registry.pinned_requirements(tmp_path / "lock")
+        logged_model.pinned_requirements(tmp_path / "lock")
 
 
 def test_a_tampered_bundle_is_not_registered(
