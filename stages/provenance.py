@@ -23,6 +23,7 @@ NEUTRAL_MODULES = frozenset(
     {
         "stages.command",
         "stages.gpu_slots",
+        "stages.logged_model",
         "stages.mlflow_store",
         "stages.params",
         "stages.provenance",

@@ -8,14 +8,13 @@ aliases is finished by the next one. Unlike tracking, what goes wrong here is ra
 
 import contextlib
 import json
-import tempfile
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stages import mlflow_store
+from stages.logged_model import FINGERPRINT, logged_model
 from tsn.metrics import accuracy
 from tsn.recogniser import CARD, RecogniserCard, load_recogniser_card, read_test_scores
 
@@ -25,19 +24,8 @@ if TYPE_CHECKING:
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 
-FINGERPRINT = "fingerprint"  # a tag of versions and of logged models
 MOVE = "alias_move"  # a tag of the registered model, while its aliases change
 PROMOTION, ROLL_BACK = "promotion", "roll back"
-
-LOCK = mlflow_store.PROJECT_ROOT / "requirements.lock"
-LIBRARY = mlflow_store.PROJECT_ROOT / "tsn"
-SERVED_MODEL = Path(__file__).with_name("served_model.py")
-BUNDLE = "recogniser"  # as SERVED_MODEL calls it
-# What `tsn.recogniser` and SERVED_MODEL import; torch brings what flow on a GPU needs.
-SERVED_WITH = (
-    *("decord2", "mlflow", "numba", "numpy", "opencv-contrib-python-headless", "pandas"),
-    *("safetensors", "torch"),
-)
 
 
 class RegistryError(OSError):
@@ -72,7 +60,7 @@ def register(dataset: str, bundle: Path, run_id: str) -> Version:
         client = _connect()
         version = _find_fingerprint(client, dataset, card.fingerprint)
         if version is None:
-            model_id = _logged_model(client, dataset, bundle, card, run_id)
+            model_id = logged_model(client, dataset, bundle, card, run_id)
             version = _create_version(client, dataset, bundle, card, model_id)
         client.set_registered_model_alias(dataset, CHALLENGER, version.number)
     return version
@@ -139,15 +127,18 @@ def roll_back(dataset: str) -> Version:
     """
     with _speaking(), _locked():
         client = _connect()
-        if _finish_move(client, dataset) != ROLL_BACK:
-            aliases = _aliases(client, dataset)
-            if aliases.get(PREVIOUS) is None:
-                raise NotRegisteredError(
-                    f"{dataset} has no version under the alias {PREVIOUS}: none was promoted over "
-                    "another yet, so there is nothing to go back to"
-                )
-            _move(client, dataset, ROLL_BACK, aliases[PREVIOUS], aliases.get(CHAMPION))
-        return _version(client.get_model_version_by_alias(dataset, CHAMPION))
+        done = _finish_move(client, dataset) == ROLL_BACK
+        aliases = _aliases(client, dataset)
+        target = aliases.get(CHAMPION if done else PREVIOUS)
+        if target is None:
+            raise NotRegisteredError(
+                f"{dataset} has no version under the alias {PREVIOUS}: none was promoted over "
+                "another yet, so there is nothing to go back to"
+            )
+        version = _version(client.get_model_version(dataset, target))
+        if not done:
+            _move(client, dataset, ROLL_BACK, target, aliases.get(CHAMPION))
+        return version
 
 
 def set_tags(version: Version, tags: Mapping[str, str]) -> None:
@@ -156,99 +147,6 @@ def set_tags(version: Version, tags: Mapping[str, str]) -> None:
         client = _connect()
         for key, value in tags.items():
             client.set_model_version_tag(version.model, version.number, key, value)
-
-
-def pinned_requirements(lock: Path = LOCK) -> list[str]:
-    """The lines of the lock file that a served recogniser needs."""
-    lines = lock.read_text(encoding="utf-8").split()
-    pins = {line.partition("==")[0].lower(): line for line in lines}
-    missing = [name for name in SERVED_WITH if name not in pins]
-    if missing:
-        raise ValueError(f"{lock}: pins no {', '.join(missing)}, which a recogniser needs")
-    return [pins[name] for name in SERVED_WITH]
-
-
-def _logged_model(
-    client: "MlflowClient", dataset: str, bundle: Path, card: RecogniserCard, run_id: str
-) -> str:
-    """The id of the logged model of that recogniser, made unless a killed call got this far."""
-    experiment = mlflow_store.ensure_experiment(client, dataset)
-    equal = f"tags.`{FINGERPRINT}` = '{card.fingerprint}'"
-    for model in client.search_logged_models([experiment], equal):
-        if str(model.status) == "READY":
-            return str(model.model_id)
-        client.delete_logged_model(model.model_id)  # the upload of a killed call
-    return _log_model(client, experiment, bundle, card, run_id)
-
-
-def _log_model(
-    client: "MlflowClient", experiment: str, bundle: Path, card: RecogniserCard, run_id: str
-) -> str:
-    from mlflow.entities import LoggedModelOutput
-
-    model = client.create_logged_model(
-        experiment,
-        name=f"recogniser-split{card.split}",
-        source_run_id=run_id,
-        tags={FINGERPRINT: card.fingerprint},
-        params={"combination": card.combination, "split": str(card.split)},
-        model_type="recogniser",
-    )
-    with tempfile.TemporaryDirectory(prefix="tsn-") as folder:
-        saved = Path(folder) / "model"
-        _save_model(saved, bundle, card, run_id, model.model_id, model.artifact_location)
-        client.log_model_artifacts(model.model_id, str(saved))
-    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
-    client.finalize_logged_model(model.model_id, "READY")
-    return str(model.model_id)
-
-
-def _save_model(
-    folder: Path, bundle: Path, card: RecogniserCard, run_id: str, model_id: str, location: str
-) -> None:
-    import mlflow
-    from mlflow.models import Model
-
-    model = Model(
-        artifact_path=location,
-        model_uuid=model_id,
-        run_id=run_id,
-        model_id=model_id,
-        metadata={FINGERPRINT: card.fingerprint, "classes": list(card.classes)},
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # no input example: it would be a whole video
-        mlflow.pyfunc.save_model(
-            path=str(folder),
-            python_model=str(SERVED_MODEL),
-            artifacts={BUNDLE: str(bundle.resolve())},
-            code_paths=[str(LIBRARY)],
-            pip_requirements=pinned_requirements(),
-            signature=_signature(),
-            mlflow_model=model,
-        )
-
-
-def _signature() -> Any:
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, DataType, Schema
-    from mlflow.types.schema import Array
-
-    return ModelSignature(
-        inputs=Schema(
-            [
-                ColSpec(DataType.string, "video", required=False),
-                ColSpec(DataType.binary, "content", required=False),
-            ]
-        ),
-        outputs=Schema(
-            [
-                ColSpec(DataType.string, "label"),
-                ColSpec(DataType.double, "probability"),
-                ColSpec(Array(DataType.double), "scores"),
-            ]
-        ),
-    )
 
 
 def _create_version(
@@ -296,16 +194,38 @@ def _find_fingerprint(client: "MlflowClient", name: str, fingerprint: str) -> Ve
     return _version(found[0]) if found else None
 
 
-def _aliases(client: "MlflowClient", name: str) -> dict[str, str]:
-    """Version numbers by alias; empty when no such model is registered."""
+@dataclass(frozen=True)
+class _Aliases:
+    """Version numbers by alias, as they are to be once `move`, if any, is finished."""
+
+    numbers: Mapping[str, str]
+    move: Mapping[str, Any] | None
+
+
+def _aliases(client: "MlflowClient", name: str) -> Mapping[str, str]:
+    return _read_aliases(client, name).numbers
+
+
+def _read_aliases(client: "MlflowClient", name: str) -> _Aliases:
+    """The aliases; none when no such model is registered."""
     from mlflow.exceptions import MlflowException
 
     try:
-        return dict(client.get_registered_model(name).aliases)
+        model = client.get_registered_model(name)
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
-        return {}
+        return _Aliases({}, None)
+    # A SQLite store has whole numbers.
+    numbers = {alias: str(number) for alias, number in model.aliases.items()}
+    move = json.loads(model.tags[MOVE]) if MOVE in model.tags else None
+    if move and _has_begun(move, numbers) and move[PREVIOUS] is not None:
+        numbers[PREVIOUS] = move[PREVIOUS]
+    return _Aliases(numbers, move)
+
+
+def _has_begun(move: Mapping[str, Any], numbers: Mapping[str, str]) -> bool:
+    return bool(numbers.get(CHAMPION) == move[CHAMPION])
 
 
 def _move(
@@ -320,17 +240,14 @@ def _move(
 
 def _finish_move(client: "MlflowClient", name: str) -> str | None:
     """Finish a move that has begun, and return its kind; forget one that has not."""
-    if not _aliases(client, name):
+    found = _read_aliases(client, name)
+    if found.move is None:
         return None
-    text = client.get_registered_model(name).tags.get(MOVE)
-    if text is None:
-        return None
-    move = json.loads(text)
-    begun = _aliases(client, name).get(CHAMPION) == move[CHAMPION]
-    if begun and move[PREVIOUS] is not None:
-        client.set_registered_model_alias(name, PREVIOUS, move[PREVIOUS])
+    begun = _has_begun(found.move, found.numbers)
+    if begun and found.move[PREVIOUS] is not None:
+        client.set_registered_model_alias(name, PREVIOUS, found.move[PREVIOUS])
     client.delete_registered_model_tag(name, MOVE)
-    return str(move["kind"]) if begun else None
+    return str(found.move["kind"]) if begun else None
 
 
 def _version(found: "ModelVersion") -> Version:

@@ -47,7 +47,7 @@ class ServedRecogniser(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         rows = model_input.to_dict(orient="records")
         return pd.DataFrame([self.answer(number, row) for number, row in enumerate(rows)])
 
-    def answer(self, number: int, row: Mapping[str, Any]) -> dict[str, Any]:
+    def answer(self, number: int, row: Mapping[Any, Any]) -> dict[str, Any]:
         """The answer to one row; MlflowException (400) naming the row if there is none."""
         video, content = (_given(row, column) for column in ("video", "content"))
         try:
@@ -81,7 +81,7 @@ class ServedRecogniser(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
             Path(name).unlink()
 
 
-def _given(row: Mapping[str, Any], column: str) -> Any:
+def _given(row: Mapping[Any, Any], column: str) -> Any:
     """The value, or None where the column is missing or empty."""
     value = row.get(column)
     return value if isinstance(value, str | bytes) and value else None

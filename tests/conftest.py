@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from stages import mlflow_store
 from tsn.archives import OK, ManifestRow, archive_path, write_archive, write_manifest
 from tsn.lists import ListedVideo
 from tsn.modality import modality
@@ -107,3 +108,23 @@ def tiny_snippets(
         augmentation=tiny_training.augmentation,
         seed=tiny_training.seed,
     )
+
+
+@pytest.fixture(scope="session")
+def created_database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The bytes of a fresh MLflow database, whose tables take seconds to create."""
+    path = tmp_path_factory.mktemp("fresh") / "mlflow.db"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
+        mlflow_store.connect().search_experiments()
+    return path.read_bytes()
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, created_database: bytes) -> Path:
+    """The folder of an empty MLflow store, which is the one in use."""
+    for variable in ("TSN_TRACKING", "DVC_STAGE", *mlflow_store.ENVIRONMENT):
+        monkeypatch.delenv(variable, raising=False)
+    (tmp_path / "mlflow.db").write_bytes(created_database)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    return tmp_path

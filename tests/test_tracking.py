@@ -4,7 +4,6 @@ import logging
 import multiprocessing
 import socket
 import time
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -21,23 +20,6 @@ KEY = {"dataset": "synthetic", "split": "1", "modality": "rgb", "model": "abc"}
 def _no_tracking_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("TSN_TRACKING", "DVC_STAGE", *mlflow_store.ENVIRONMENT):
         monkeypatch.delenv(variable, raising=False)
-
-
-@pytest.fixture(scope="session")
-def created_database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The bytes of a fresh MLflow database, whose tables take seconds to create."""
-    path = tmp_path_factory.mktemp("fresh") / "mlflow.db"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
-        mlflow_store.connect().search_experiments()
-    return path.read_bytes()
-
-
-@pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, created_database: bytes) -> Path:
-    (tmp_path / "mlflow.db").write_bytes(created_database)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
-    return tmp_path
 
 
 def open_run(key=KEY, params=None, tags=None, name="split1 · rgb"):
