@@ -82,10 +82,20 @@ def write_models(folder: Path, modalities: Sequence[str], seed: int = 1) -> dict
 
 
 def write_recogniser(
-    folder: Path, videos: Sequence[Path] = (), *, weights: Mapping[str, float], seed: int = 1
+    folder: Path,
+    videos: Sequence[Path] = (),
+    *,
+    weights: Mapping[str, float],
+    seed: int = 1,
+    predicted: Sequence[int] | None = None,
 ) -> RecogniserCard:
-    """A recogniser in `folder` of random networks, with made-up scores of the videos."""
+    """A recogniser in `folder` of random networks, with made-up scores of the videos.
+
+    Their labels are 0, 1, 2, 0, 1, ...; `predicted` are the labels that score highest.
+    """
     scores = np.random.default_rng(seed).normal(size=(len(videos), len(CLASSES)))
+    if predicted is not None:
+        scores = np.eye(len(CLASSES))[list(predicted)]
     return save_recogniser(
         folder,
         models=write_models(folder.with_name(f"{folder.name}-models"), list(weights), seed),
