@@ -8,7 +8,7 @@ export DVC_NO_ANALYTICS := true
 export DO_NOT_TRACK := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test check fast-test format ui clean
+.PHONY: help setup repro grid test check fast-test format ui clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,6 +32,10 @@ repro: setup ## the whole chain, then the fused three-split table
 	python -m stages.check
 	dvc --wait-for-lock repro
 	-@python -m stages.sync
+	@python -m stages.show
+
+grid: setup ## the same, cells in parallel, as a Prefect flow (JOBS=2: so many trainings at once)
+	python -m flows.reproduce $(if $(JOBS),--jobs $(JOBS))
 	@python -m stages.show
 
 test: setup ## every test

@@ -2,23 +2,18 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from prefect_server import PREFECT, background, prefect_server
 from test_extraction import write_pan
 
 ROOT = Path(__file__).parents[1]
-PYTHON = Path(sys.executable)
 VIDEOS = [f"{name}/{index}.avi" for name in "ab" for index in range(2)]
 LIST = "data/synthetic/splits/videos.txt"
-START_SECONDS = 120
 
 
 @pytest.fixture
@@ -67,48 +62,8 @@ def test_shards_are_what_the_stage_then_finds(workspace: Path) -> None:
 
 @pytest.fixture
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """A Prefect server of its own; yields the environment that leads to it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    home = tmp_path_factory.mktemp("prefect")
-    environment = {
-        "PREFECT_HOME": str(home),
-        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "true",
-    }
-    with background(home, environment, "server", "start", "--port", str(port)):
-        deadline = time.monotonic() + START_SECONDS
-        while not answers(f"{environment['PREFECT_API_URL']}/health"):
-            assert time.monotonic() < deadline, (home / "server.log").read_text()
-            time.sleep(0.5)
+    with prefect_server(tmp_path_factory.mktemp("prefect")) as environment:
         yield environment
-
-
-def answers(url: str) -> bool:
-    with suppress(OSError):
-        return bool(urllib.request.urlopen(url, timeout=5).status == 200)
-    return False
-
-
-@contextmanager
-def background(folder: Path, environment: dict[str, str], *arguments: str) -> Iterator[None]:
-    """A prefect command that runs until the block ends; its output is in <command>.log."""
-    with (folder / f"{arguments[0]}.log").open("w") as log:
-        command = [PYTHON.parent / "prefect", *arguments]
-        process = subprocess.Popen(
-            command, cwd=folder, env=os.environ | environment, stdout=log, stderr=subprocess.STDOUT
-        )
-        try:
-            yield
-        finally:
-            process.terminate()
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:  # a worker can wait for what it will never get
-                process.kill()
-                process.wait()
 
 
 @pytest.mark.slow
@@ -116,7 +71,7 @@ def test_a_pools_worker_takes_the_shards_and_a_failed_one_fails_the_flow(
     workspace: Path, server: dict[str, str]
 ) -> None:
     pool = ["work-pool", "create", "gpus", "--type", "process"]
-    subprocess.run([PYTHON.parent / "prefect", *pool], env=os.environ | server, check=True)
+    subprocess.run([PREFECT, *pool], env=os.environ | server, check=True)
     environment = server | {"PYTHONPATH": str(workspace)}
     fill = ["flows.fill", "--dataset", "synthetic", "--modality", "rgb", "--pool", "gpus"]
     with background(workspace, environment, "worker", "start", "--pool", "gpus"):

@@ -1,85 +1,254 @@
-"""A real Prefect flow, on its temporary server, that starts a real `dvc repro`."""
+"""The chain as a Prefect flow: on its temporary server, and on one that stays, with real DVC."""
 
+import json
 import os
-import shutil
+import signal
 import subprocess
 import sys
-import textwrap
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from prefect_server import prefect_server
+from toy_grid import (
+    cells,
+    cleaned,
+    dvc,
+    environment,
+    make_workspace,
+    processes,
+    require_nobody,
+    results,
+    running,
+    wait_until,
+)
 
-BINARIES = Path(sys.executable).parent
 ROOT = Path(__file__).parents[1]
-DVC_YAML = """
-stages:
-  good: {cmd: echo done > good.txt, outs: [good.txt]}
-  bad: {cmd: exit 3, outs: [bad.txt]}
+BAD = """
+      bad: {cmd: echo because && exit 3, outs: [bad.txt]}
+      below: {cmd: touch below.txt, deps: [bad.txt], outs: [below.txt]}
 """
+FLOW = [sys.executable, "-m", "flows.reproduce"]
 
 
-@pytest.fixture
-def workspace(tmp_path: Path) -> Path:
-    (tmp_path / "dvc.yaml").write_text(DVC_YAML)
-    shutil.copy(ROOT / "params.yaml", tmp_path)
-    subprocess.run([BINARIES / "dvc", "init", "--no-scm", "-q"], cwd=tmp_path, check=True)
-    return tmp_path
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where temporary servers keep their database: making one takes longer than a flow."""
+    return tmp_path_factory.mktemp("home")
 
 
-def run_flow(workspace: Path, target: str) -> subprocess.CompletedProcess[str]:
-    program = f"""
-        from pathlib import Path
-        from flows.reproduce import reproduce
-        reproduce([{target!r}], Path({str(workspace)!r}))
-    """
-    environment = {
-        **os.environ,
-        "PREFECT_HOME": str(workspace / "prefect"),
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "true",
-    }
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    with prefect_server(tmp_path_factory.mktemp("prefect")) as environment:
+        yield environment
+
+
+def run_flow(workspace: Path, *arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)],
-        cwd=ROOT,
-        env=environment,
+        [*FLOW, *arguments],
+        cwd=workspace,
+        env=flow_environment(**more),
         capture_output=True,
         text=True,
         timeout=300,
     )
 
 
+@contextmanager
+def started_flow(
+    workspace: Path, *arguments: str, **more: str
+) -> Iterator["subprocess.Popen[str]"]:
+    """The flow as a process, once two cells run."""
+    with cleaned(workspace):
+        process = subprocess.Popen(
+            [*FLOW, "--jobs", "2", *arguments],
+            cwd=workspace,
+            env=flow_environment(**more),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        wait_until(lambda: len(running(workspace, "cell.py --seconds 60")) == 2, "two cells")
+        yield process
+        process.communicate(timeout=60)
+
+
+def flow_environment(**more: str) -> dict[str, str]:
+    return environment(PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS="120", **more)
+
+
 @pytest.mark.slow
-def test_flow_runs_dvc_and_completes(workspace: Path) -> None:
+def test_flow_on_its_temporary_server_is_dvc_repro_and_leaves_nobody(
+    tmp_path: Path, home: Path
+) -> None:
     """Also the guard of the fastapi pin: with a newer one, every flow run dies."""
-    done = run_flow(workspace, "good")
+    sequential = make_workspace(tmp_path / "sequential", cells(3, 0.0))
+    dvc(sequential, "repro", "-q")
+    workspace = make_workspace(tmp_path / "flow", cells(3, 0.0))
+    done = run_flow(workspace, PREFECT_HOME=str(home))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert (workspace / "good.txt").read_text() == "done\n"
     assert "Completed()" in done.stderr
+    assert "grid: 5 ran" in done.stderr
+    assert results(workspace) == results(sequential)
+    assert processes(workspace) == {}
 
 
 @pytest.mark.slow
-def test_failed_stage_fails_the_flow_and_names_it(workspace: Path) -> None:
-    done = run_flow(workspace, "bad")
-    assert done.returncode != 0
-    assert "dvc repro bad exited with" in done.stderr
-    assert "failed to reproduce 'bad'" in done.stderr
-
-
-@pytest.mark.slow
-def test_bad_params_fail_the_flow_before_dvc_starts(workspace: Path) -> None:
-    (workspace / "params.yaml").write_text("datasets: [synthetic]\n")
-    done = run_flow(workspace, "good")
-    assert done.returncode != 0
+def test_bad_params_fail_the_flow_before_dvc_starts(tmp_path: Path, server: dict[str, str]) -> None:
+    make_workspace(tmp_path, cells(1, 0.0))
+    params = tmp_path / "params.yaml"
+    params.write_text(params.read_text().replace("datasets: [synthetic]", "datasets: [synthetik]"))
+    done = run_flow(tmp_path, **server)
+    assert done.returncode == 1
+    assert "synthetik: missing" in done.stderr
     assert "stages.check exited with 1" in done.stderr
-    assert not (workspace / "good.txt").exists()
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "dvc.lock").exists()
 
 
-def test_no_process_stays_behind_when_the_flow_is_stopped(workspace: Path) -> None:
-    (workspace / "dvc.yaml").write_text(
-        "stages: {long: {cmd: echo $$ > pid && sleep 600, outs: [never]}}"
+@pytest.mark.slow
+@pytest.mark.parametrize("whom", ["front", "flow"])
+def test_killed_flow_leaves_neither_cells_nor_its_temporary_server(
+    tmp_path: Path, whom: str, home: Path
+) -> None:
+    """The front is the process that a user started; the flow runs in one that it holds."""
+    make_workspace(tmp_path, cells(2, 60.0, fuse=False))
+    with started_flow(tmp_path, PREFECT_HOME=str(home)) as process:
+        assert running(tmp_path, "uvicorn")
+        lines = processes(tmp_path)
+        (flow,) = [
+            pid
+            for pid in running(tmp_path, "-m flows.reproduce")
+            if pid != process.pid and "leash.py" not in lines[pid]
+        ]
+        os.kill(process.pid if whom == "front" else flow, signal.SIGKILL)
+        require_nobody(tmp_path, seconds=30.0)
+        assert process.wait(5) != 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("with_server", [False, True])
+def test_stopped_flow_leaves_nobody(
+    tmp_path: Path, name: str, with_server: bool, home: Path, server: dict[str, str]
+) -> None:
+    make_workspace(tmp_path, cells(2, 60.0, fuse=False))
+    where = server if with_server else {"PREFECT_HOME": str(home)}
+    with started_flow(tmp_path, **where) as process:
+        process.send_signal(getattr(signal, name))
+        require_nobody(tmp_path, seconds=30.0)
+        assert process.wait(5) != 0
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What Prefect's UI shows of the latest flow run."""
+
+    state: str
+    tasks: dict[str, str]
+    artifacts: dict[str, Any]
+
+
+LOOK = """
+import json, sys
+from prefect import get_client
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.states import Cancelling
+
+with get_client(sync_client=True) as client:
+    run = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC)[0]
+    if sys.argv[1:] == ["cancel"]:
+        client.set_flow_run_state(run.id, Cancelling())
+    tasks = {t.name: t.state.name for t in client.read_task_runs() if t.flow_run_id == run.id}
+    kept = {a.key: a.data for a in client.read_artifacts() if a.flow_run_id == run.id}
+    print(json.dumps([run.state.name, tasks, kept]))
+"""
+
+
+def look(server: dict[str, str], *arguments: str) -> Seen:
+    done = subprocess.run(
+        [sys.executable, "-c", LOOK, *arguments],
+        env=os.environ | server,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
     )
+    return Seen(*json.loads(done.stdout))
+
+
+@pytest.mark.slow
+def test_server_shows_cells_progress_links_and_a_table(
+    tmp_path: Path, server: dict[str, str]
+) -> None:
+    make_workspace(tmp_path, cells(1, 8.0) + BAD)
+    done = run_flow(tmp_path, **server)
+    assert done.returncode == 1
+    assert "bad failed:\nbecause" in done.stderr
+    assert "skipped, as they need what failed: below" in done.stderr
+    assert "Traceback" not in done.stderr
+    seen = look(server)
+    assert seen.state == "Failed"
+    expected = {"prep": "Completed", "train@1": "Completed", "fuse": "Completed", "bad": "Failed"}
+    assert seen.tasks == expected
+    rows = json.loads(seen.artifacts["grid"])
+    outcomes = {row["cell"]: (row["outcome"], row["MLflow"]) for row in rows}
+    assert outcomes == {
+        "prep": ("ran", "[run](http://mlflow/prep)"),
+        "train@1": ("ran", "[run](http://mlflow/1)"),
+        "fuse": ("ran", "[run](http://mlflow/fuse)"),
+        "bad": ("failed", ""),
+        "below": ("skipped", ""),
+    }
+    assert "http://mlflow/1" in seen.artifacts["mlflow-train-1"]
+    assert seen.artifacts["progress-train-1"] == 100.0
+    again = run_flow(tmp_path, "fuse", **server)
+    assert again.returncode == 0
+    assert "grid: everything is up to date" in again.stderr
+
+
+@pytest.mark.slow
+def test_cancelled_in_the_ui_ends_the_cells_and_is_cancelled(
+    tmp_path: Path, server: dict[str, str]
+) -> None:
+    make_workspace(tmp_path, cells(2, 60.0, fuse=False))
+    with started_flow(tmp_path, **server) as process:
+        look(server, "cancel")
+        require_nobody(tmp_path, seconds=20.0)
+        assert process.wait(5) == 1
+    assert look(server).state == "Cancelled"
+
+
+@pytest.mark.slow
+def test_server_that_is_killed_does_not_stop_the_cells(tmp_path: Path) -> None:
+    home, workspace = tmp_path / "prefect", make_workspace(tmp_path / "flow", cells(4, 6.0))
+    home.mkdir()
+    with prefect_server(home) as server, cleaned(workspace):
+        process = subprocess.Popen(
+            [*FLOW, "--jobs", "2"],
+            cwd=workspace,
+            env=flow_environment(**server),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        wait_until(lambda: len(running(workspace, "cell.py --seconds 6")) == 2, "two cells")
+        for pid in running(home, "prefect"):
+            os.kill(pid, signal.SIGKILL)
+        _, errors = process.communicate(timeout=120)
+    assert "grid: 6 ran" in errors
+    assert (workspace / "fuse.txt").is_file()
+    assert dvc(workspace, "status", "--json").strip() == "{}"
+    require_nobody(workspace)
+
+
+def test_no_process_stays_behind_when_dvc_is_stopped(tmp_path: Path) -> None:
+    pipeline = "stages: {long: {cmd: echo $$ > pid && sleep 600, outs: [never]}}"
+    workspace = make_workspace(tmp_path, pipeline)
     program = f"""
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it

@@ -29,6 +29,7 @@ def main(args):
         for step in range(steps):
             time.sleep(args.seconds / steps)
             status.report(done=step + 1, total=steps, loss=1 / (step + 1), rate=20.0)
+    status.report(link=f"http://mlflow/{args.out.stem}")
     with Path("leases").open("a") as file:
         file.write(f"{args.out} {gpus}\\n")
     text = "".join(path.read_text() for path in args.inputs)

@@ -1,0 +1,62 @@
+"""A Prefect server of a test's own, and other commands that run beside it."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+PREFECT = Path(sys.executable).parent / "prefect"
+START_SECONDS = 120
+
+
+@contextmanager
+def prefect_server(home: Path) -> Iterator[dict[str, str]]:
+    """Yields the environment that leads to a new server, whose database is in `home`."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {
+        "PREFECT_HOME": str(home),
+        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "true",
+    }
+    with background(home, environment, "server", "start", "--port", str(port)):
+        deadline = time.monotonic() + START_SECONDS
+        while not answers(f"{environment['PREFECT_API_URL']}/health"):
+            assert time.monotonic() < deadline, (home / "server.log").read_text()
+            time.sleep(0.5)
+        yield environment
+
+
+def answers(url: str) -> bool:
+    with suppress(OSError):
+        return bool(urllib.request.urlopen(url, timeout=5).status == 200)
+    return False
+
+
+@contextmanager
+def background(folder: Path, environment: dict[str, str], *arguments: str) -> Iterator[None]:
+    """A prefect command that runs until the block ends; its output is in <command>.log."""
+    with (folder / f"{arguments[0]}.log").open("w") as log:
+        process = subprocess.Popen(
+            [PREFECT, *arguments],
+            cwd=folder,
+            env=os.environ | environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            yield
+        finally:
+            process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:  # a worker can wait for what it will never get
+                process.kill()
+                process.wait()
