@@ -1,0 +1,129 @@
+"""Cells on other machines: a real server, two workers in clones of their own, one DVC remote."""
+
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from prefect_server import PREFECT, background, prefect_server
+from toy_grid import cells, cleaned, dvc, environment, lock_file, make_workspace, results
+
+from flows.programs import ProgramError
+from flows.remote import committed
+
+ROOT = Path(__file__).parents[1]
+DEPLOYMENTS = """
+pull:
+  - prefect.deployments.steps.set_working_directory: {directory: "{{ $TSN_WORKSPACE }}"}
+deployments:
+  - {name: far, entrypoint: "flows/remote.py:remote_cell", work_pool: {name: far}}
+"""
+# Who ran a cell is told beside the workspace: a checkout's name.
+SIGNED = '(Path(os.environ["TSN_WORKSPACE"]).parent / "ran").open("a").write(f"{args.out}\\n")\n'
+
+
+def git(folder: Path, *arguments: str) -> None:
+    author = ["-c", "user.name=t", "-c", "user.email=t@localhost"]
+    subprocess.run(["git", *author, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def make_project(folder: Path, remote: Path) -> Path:
+    """A toy pipeline in git, with the project's code, whose cells say who ran them."""
+    head = make_workspace(folder / "head/project", cells(4, 1.0))
+    shutil.rmtree(head / ".dvc")
+    for name in ("flows", "stages", "tsn"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, head / name, ignore=ignored)
+    cell = (head / "cell.py").read_text()
+    signed = cell.replace("    gpus = ", f"    {SIGNED}    gpus = ").replace(
+        '"leases"', '"/dev/null"'
+    )
+    (head / "cell.py").write_text(signed)
+    (head / "prefect.yaml").write_text(DEPLOYMENTS)
+    (head / ".gitignore").write_text("/*.txt\n/inbox\n/.tsn\n__pycache__\n/mlflow.db*\n")
+    git(head, "init", "-q", "-b", "main")
+    dvc(head, "init", "-q")
+    dvc(head, "remote", "add", "-q", "-d", "shared", str(remote))
+    dvc(head, "config", "core.autostage", "false")
+    git(head, "add", "-A")
+    git(head, "commit", "-q", "-m", "toy")
+    return head
+
+
+def clone(head: Path, folder: Path) -> Path:
+    folder.mkdir()
+    git(folder, "clone", "-q", str(head), "project")
+    return folder / "project"
+
+
+def ran(checkout: Path) -> list[str]:
+    path = checkout.parent / "ran"
+    return path.read_text().split() if path.is_file() else []
+
+
+@pytest.mark.slow
+def test_workers_run_the_trainings_and_the_head_takes_the_results(tmp_path: Path) -> None:
+    head = make_project(tmp_path, tmp_path / "remote")
+    workers = [clone(head, tmp_path / name) for name in ("one", "two")]
+    with ExitStack() as stack:
+        (tmp_path / "prefect").mkdir()
+        server = stack.enter_context(prefect_server(tmp_path / "prefect"))
+        stack.enter_context(cleaned(tmp_path))
+        subprocess.run(
+            [PREFECT, "work-pool", "create", "far", "--type", "process"],
+            env=os.environ | server,
+            check=True,
+        )
+        subprocess.run(
+            [PREFECT, "--no-prompt", "deploy", "--all"],
+            cwd=head,
+            env=os.environ | server,
+            check=True,
+            capture_output=True,
+        )
+        for worker in workers:
+            more = environment(**server, TSN_WORKSPACE=str(worker), PYTHONPATH=str(worker))
+            options = ["worker", "start", "--pool", "far", "--limit", "1"]
+            stack.enter_context(background(worker.parent, more, *options))
+        done = subprocess.run(
+            [sys.executable, "-m", "flows.reproduce", "--pool", "far", "--jobs", "2"],
+            cwd=head,
+            env=environment(**server, TSN_WORKSPACE=str(head), PYTHONPATH=str(head)),
+            capture_output=True,
+            text=True,
+            timeout=400,
+        )
+        logs = [(worker.parent / "worker.log").read_text()[-3000:] for worker in workers]
+        assert done.returncode == 0, done.stderr[-3000:] + "\n".join(logs)
+    assert sorted(ran(head)) == ["fuse.txt", "prep.txt"]
+    assert all(ran(worker) for worker in workers)
+    assert sorted(name for worker in workers for name in ran(worker)) == [
+        f"{index}.txt" for index in (1, 2, 3, 4)
+    ]
+    assert dvc(head, "status", "--json").strip() == "{}"
+    assert [path.name for path in workers[0].glob(".tsn/trees/*")] == []
+    alone = clone(head, tmp_path / "alone")
+    subprocess.run(
+        [PREFECT.with_name("dvc"), "repro", "-q"],
+        cwd=alone,
+        env=environment(TSN_WORKSPACE=str(alone)),
+        check=True,
+    )
+    assert results(alone) == results(head)
+    assert lock_file(head).is_file()
+
+
+def test_what_is_not_committed_is_no_commit_for_others(tmp_path: Path) -> None:
+    head = make_project(tmp_path, tmp_path / "remote")
+    assert len(committed(head)) == 40
+    (head / "params.yaml").write_text("machine: {}\n")
+    with pytest.raises(ProgramError, match=r"commit these first:\n.*params\.yaml"):
+        committed(head)
+    git(head, "checkout", "-q", "params.yaml")
+    dvc(head, "remote", "remove", "shared")
+    git(head, "commit", "-q", "-a", "-m", "no remote")
+    with pytest.raises(ProgramError, match="no DVC remote"):
+        committed(head)
