@@ -138,7 +138,7 @@ def describe_counts(facts: Mapping[str, Facts]) -> list[str]:
         liars.items(), key=lambda item: (-abs(item[1].counted - item[1].frames), item[0])
     )
     lines = [f"  {video}: counted {row.counted}, decoded {row.frames}" for video, row in worst]
-    return [f"{len(liars)} videos have other frames than their header counts:", *_first(lines)]
+    return [f"{len(liars)} videos do not have the frames that their headers count:", *_first(lines)]
 
 
 def _first(lines: list[str]) -> list[str]:

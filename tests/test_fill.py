@@ -44,7 +44,8 @@ def run(workspace: Path, *arguments: str, **environment: str) -> subprocess.Comp
 def extract(workspace: Path) -> subprocess.CompletedProcess[str]:
     videos, out = "data/synthetic/videos", "data/synthetic/rgb"
     stage = ["stages.extract", "--dataset", "synthetic", "--modality", "rgb"]
-    return run(workspace, *stage, "--videos", videos, "--list", LIST, "--out", out)
+    writes = ["--out", out, "--quarantine", "data/synthetic/quarantine/rgb.csv"]
+    return run(workspace, *stage, "--videos", videos, "--list", LIST, *writes)
 
 
 @pytest.mark.slow

@@ -99,7 +99,7 @@ def facts_of(counted: int, frames: int, defect: str = "") -> Facts:
 def test_lying_headers_and_defects_are_told_the_worst_first_and_a_few_of_them() -> None:
     facts = {"a/sound": facts_of(9, 9), "a/fewer": facts_of(9, 12), "a/more": facts_of(50, 9)}
     assert describe_counts(facts) == [
-        "2 videos have other frames than their header counts:",
+        "2 videos do not have the frames that their headers count:",
         "  a/more: counted 50, decoded 9",
         "  a/fewer: counted 9, decoded 12",
     ]
