@@ -55,7 +55,7 @@ def launch(module: str, processes: int, machine: Machine) -> None:
     from torch.distributed.run import parse_args, run
 
     lease_gpu_each(machine, processes)
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    logging.disable(logging.ERROR)  # the agent's own: the processes speak for themselves
     os.environ.setdefault("OMP_NUM_THREADS", str(machine.threads))
     if sys.platform == "linux":
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # nobody else has to reach them

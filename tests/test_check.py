@@ -68,6 +68,7 @@ def test_whole_file_is_valid(
             r"recipes\.kinetics: missing; .* has: hmdb51",
         ),
         (("modalities",), ["depth"], "unknown modality 'depth'; one of: rgb"),
+        (("machine", "processes"), 0, "machine: processes is at least 1, got 0"),
         (("machine", "device"), "tpu", "machine: device is auto, cpu or cuda, got 'tpu'"),
         (("recipes", "hmdb51", "scores"), {}, r"recipes\.hmdb51\.scores: unknown key; valid: so"),
         (("recipes", "ucf101", "train", "depth"), {}, r"ucf101\.train\.depth: unknown key"),

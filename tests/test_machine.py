@@ -42,6 +42,19 @@ def test_machine_without_the_device_it_names_is_refused(
         choose_device(replace(MACHINE, device="cuda"))
 
 
+def test_processes_of_a_training_have_a_gpu_each(
+    torch_settings: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert choose_device(replace(MACHINE, device="cuda")) == torch.device("cuda", 1)
+    assert choose_device(MACHINE) == torch.device("cpu")
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(ValueError, match="process 2 has no GPU: torch sees 2; start fewer"):
+        choose_device(replace(MACHINE, device="cuda"))
+
+
 @pytest.mark.parametrize(
     ("device", "driver", "gpus", "expected"),
     [("auto", True, 2, 2), ("auto", False, 2, 0), ("cpu", True, 2, 0), ("cuda", False, 3, 3)],
@@ -88,6 +101,7 @@ def test_seats_are_gpus_for_what_can_use_them_and_cores_for_the_rest(
     ("change", "message"),
     [
         ({"device": "gpu"}, "device is auto, cpu or cuda, got 'gpu'"),
+        ({"processes": 0}, "processes is at least 1, got 0"),
         ({"threads": 0}, "threads >= 1 and workers >= 0, got 0, 0"),
         ({"workers": -1}, "got 1, -1"),
     ],

@@ -185,6 +185,17 @@ def test_micro_batches_go_on_at_an_iteration() -> None:
     assert labels(4) == []
 
 
+def test_every_micro_batch_drops_features_of_its_own() -> None:
+    solver = replace(SOLVER, batch_size=4, micro_batch=2)
+    network = nn.Sequential(nn.Dropout(0.5), small_network())
+    kept: list[tuple[bool, ...]] = []
+    network[0].register_forward_hook(
+        lambda _layer, _inputs, output: kept.append(tuple((output != 0).flatten().tolist()))
+    )
+    run(network, micro_batches(Points(), solver, device=CPU, workers=0, start=0), solver)
+    assert len(kept) == len(set(kept)) == 4  # two iterations of two
+
+
 # -- resuming -----------------------------------------------------------------------------------
 
 
