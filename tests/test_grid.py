@@ -30,7 +30,7 @@ from flows.board import TerminalBoard, read_progress
 from flows.cells import Outcome, State, may_pass, reason, run_cell
 from flows.grid import Board, Jobs, execute, require_good, stage_of
 from flows.plan import Cell, Plan
-from flows.programs import ProgramError, Stopped
+from flows.programs import ProgramError, StoppedError
 
 TWO = Jobs(heavy=2, light=1)
 
@@ -108,7 +108,7 @@ def test_error_sets_stop_and_comes_out_when_all_threads_have_ended(culprit: str)
             raise KeyError("a bug")
         stop.wait(30)
         ended.append(cell.name)
-        raise Stopped(cell.name)
+        raise StoppedError(cell.name)
 
     def watch(board: Board) -> None:
         if culprit == "watch" and len(board.running) == 2:
@@ -241,7 +241,7 @@ def test_stop_ends_a_cell_and_all_its_processes_at_once(tmp_path: Path) -> None:
     def run() -> None:
         try:
             run_one(tmp_path, "train@1", (30.0,), stop)
-        except Stopped as error:
+        except StoppedError as error:
             raised.append(error)
 
     with cleaned(tmp_path):
