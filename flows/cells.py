@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from flows.plan import Cell
-from flows.programs import DVC, Stopped, run_program
+from flows.programs import DVC, StoppedError, run_program
 from stages.status import file_name, read_status, status_path
 
 LOGS = Path(".tsn/logs")
@@ -76,7 +76,7 @@ def run_cell(
     """Runs one cell through dvc, again after a pause if it failed by what may pass.
 
     With `pull`, what the DVC remote has of it and of its inputs is taken from there. What it prints
-    goes to `.tsn/logs/<cell>.log`. Raises Stopped as soon as `stop` is set, with no process left
+    goes to `.tsn/logs/<cell>.log`. Raises StoppedError as soon as `stop` is set, with no process left
     behind.
     """
     start = time.monotonic()
@@ -96,7 +96,7 @@ def run_cell(
             seconds = pause * random.uniform(0.5, 1.5)  # cells that failed together come apart
             _tell(output, f"attempt {attempt} failed; the next one in {seconds:.0f} s")
             if stop.wait(seconds):
-                raise Stopped(f"stopped: {cell.name}")
+                raise StoppedError(f"stopped: {cell.name}")
     return Outcome(
         cell=cell.name,
         state=_state(text) if code == 0 else State.FAILED,

@@ -7,6 +7,7 @@ elsewhere. `run_grid` is all that `make grid` does, without Prefect.
 
 import contextvars
 import fcntl
+import logging
 import os
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -19,6 +20,8 @@ from flows.cells import Outcome, State
 from flows.lock_order import forget_order, keep_order, remember_order
 from flows.plan import Cell, Plan, make_plan
 from flows.programs import ProgramError, run_stage
+
+logger = logging.getLogger(__name__)
 
 LOCK = Path(".dvc/tmp/grid.lock")
 HEAVY_STAGES = frozenset({"extract", "pretrain", "train", "score"})  # a GPU each, or many threads
@@ -151,9 +154,13 @@ def run_grid(
         outcomes = execute(plan, run_cell, jobs, watch=watch, stop=stop)
         if outcomes:
             keep_order(workspace, plan.targets)
-        run_stage("sync", workspace)
+        try:
+            run_stage("sync", workspace)
+        except ProgramError as error:  # as everything about MLflow, it does not decide
+            logger.warning("%s", error)
         if all(outcome.good for outcome in outcomes):
-            require_clean(workspace, plan.targets)
+            if outcomes:
+                require_clean(workspace, plan.targets)
             forget_order(workspace)
     return outcomes
 

@@ -23,7 +23,7 @@ class ProgramError(RuntimeError):
     """A program that did not end well."""
 
 
-class Stopped(RuntimeError):  # noqa: N818
+class StoppedError(RuntimeError):
     """A program that was ended because its flow is to stop."""
 
 
@@ -69,7 +69,7 @@ def run_program(
     output: IO[bytes] | None = None,
     stop: threading.Event = NEVER,
 ) -> int:
-    """The exit code of a command, 128 + n if signal n ended it; Stopped when `stop` came first.
+    """The exit code of a command, 128 + n if signal n ended it; StoppedError once `stop` is set.
 
     Its output goes to the file, or where this process's goes. However this function is left, and
     if this process is killed, too, no process of the command stays behind.
@@ -85,9 +85,9 @@ def run_program(
         start_new_session=True,
     )
     try:
-        while not _has_ended(process.pid):
+        while not _has_ended(process):
             if stop.is_set():
-                raise Stopped(f"stopped: {' '.join(command)}")
+                raise StoppedError(f"stopped: {' '.join(command)}")
             time.sleep(POLL_SECONDS)
     finally:
         code = _end(process)
@@ -100,9 +100,11 @@ def program_environment() -> dict[str, str]:
     return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
 
 
-def _has_ended(pid: int) -> bool:
-    """Without reaping it, so that its number stays that of its group."""
-    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+def _has_ended(process: "subprocess.Popen[bytes]") -> bool:
+    """Without reaping it, so that its number stays that of its group; macOS knows no such way."""
+    if sys.platform == "darwin":
+        return process.poll() is not None
+    return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def _end(process: "subprocess.Popen[bytes]") -> int:
@@ -110,7 +112,7 @@ def _end(process: "subprocess.Popen[bytes]") -> int:
     assert process.stdin is not None
     process.stdin.close()
     deadline = time.monotonic() + 3 * leash.GRACE_SECONDS
-    while not _has_ended(process.pid) and time.monotonic() < deadline:
+    while not _has_ended(process) and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
     with suppress(ProcessLookupError, PermissionError):  # the latter is macOS's word for a zombie
         os.killpg(process.pid, signal.SIGKILL)

@@ -23,7 +23,7 @@ from flows import worktree
 from flows.cells import Outcome, State, run_cell
 from flows.grid import is_heavy
 from flows.plan import Cell, Graph
-from flows.programs import ProgramError, Stopped, run_dvc
+from flows.programs import ProgramError, StoppedError, run_dvc
 from stages.status import file_name
 
 LOCK = Path("dvc.lock")
@@ -112,7 +112,7 @@ class Head:
                     break
                 if self.stop.wait(POLL_SECONDS):
                     client.set_flow_run_state(run, Cancelling())
-                    raise Stopped(f"stopped: {cell.name}")
+                    raise StoppedError(f"stopped: {cell.name}")
         if not state.is_completed():
             raise ProgramError(f"{cell.name} on another machine: {state.name}: {state.message}")
 

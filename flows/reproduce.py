@@ -145,6 +145,7 @@ class PrefectBoard:
         self._flow_run = UUID(flow_run.id)
         self._bars: dict[str, UUID] = {}
         self._linked: set[str] = set()
+        self._ended = 0
         self._looked = time.monotonic()
         self._reachable = True
 
@@ -154,7 +155,9 @@ class PrefectBoard:
         self._looked = time.monotonic()
         if self._attempt(self._is_cancelled):
             raise CancelledError("cancelled in the UI; no process of it is left")
-        for cell in (*board.running, *(outcome.cell for outcome in board.outcomes)):
+        ended = [outcome.cell for outcome in board.outcomes[self._ended :]]
+        self._ended = len(board.outcomes)
+        for cell in (*board.running, *ended):
             self._attempt(partial(self._show, cell))
 
     def tabulate(self, outcomes: Sequence[Outcome]) -> None:

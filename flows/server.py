@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
-from flows.programs import BINARIES, ProgramError, Stopped, run_program
+from flows.programs import BINARIES, ProgramError, StoppedError, run_program
 
 HOST = "127.0.0.1"
 POOL = "tsn"
@@ -75,7 +75,7 @@ class Services:
         """Ends all of them and waits until they are gone."""
         self._stop.set()
         for future in self._running:
-            if not isinstance(future.exception(), Stopped | None):
+            if not isinstance(future.exception(), StoppedError | None):
                 raise ProgramError(str(future.exception()))
         self._threads.shutdown()
 

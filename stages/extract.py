@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from stages import command, params, provenance
+from stages.gpu_slots import ALL
 from stages.machine import Machine, count_cores, lease_gpus
 from tsn.archives import OK, write_manifest
 from tsn.atomic import write_csv
@@ -40,7 +41,7 @@ def main(args: argparse.Namespace) -> None:
 
 def choose_seats(config: FramesConfig, machine: Machine) -> list[Seat]:
     """A worker per GPU that is free, where the stream can use one, or `workers` cores."""
-    num_gpus = lease_gpus(machine) if uses_gpu(config) else 0
+    num_gpus = lease_gpus(machine, 1, ALL) if uses_gpu(config) else 0
     if num_gpus:
         threads = max(1, count_cores() // num_gpus)
         return [Seat(device=f"cuda:{index}", threads=threads) for index in range(num_gpus)]

@@ -54,7 +54,7 @@ class Slot:
 def find_slots() -> list[Slot]:
     """The slots that this process may lease; none on a machine without GPUs."""
     listed = os.environ.get(SLOTS)
-    gpus = _words(listed) if listed is not None else visible_gpus()
+    gpus = visible_gpus() if listed is None else _named(_words(listed))
     seen: Counter[str] = Counter()
     slots = []
     for gpu in gpus:
@@ -69,6 +69,15 @@ def visible_gpus() -> list[str]:
     if mask is not None and (not _words(mask) or "MIG-" in mask):
         return _words(mask)
     return _ask_cuda(LIST_PROGRAM, mask) or _words(mask or "")
+
+
+def _named(words: list[str]) -> list[str]:
+    """The UUID of each word, so that all ways to name a GPU meet at one lock."""
+    different = list(dict.fromkeys(words))
+    uuids = _ask_cuda(LIST_PROGRAM, ",".join(different)) if different else []
+    if len(uuids) != len(different):
+        return words  # of no GPU that CUDA knows
+    return [dict(zip(different, uuids, strict=True))[word] for word in words]
 
 
 def works(gpu: str) -> bool:

@@ -81,14 +81,14 @@ def lease_gpu_each(machine: Machine, processes: int) -> None:
     gpu_slots.lease(processes, processes)
 
 
-def lease_gpus(machine: Machine) -> int:
-    """Leases all free GPUs that the machine section lends, and counts them; 0: the CPU is used.
+def lease_gpus(machine: Machine, at_least: int, at_most: int) -> int:
+    """Leases free GPUs if the machine section lends any, and counts them; 0: the CPU is used.
 
     They are cuda:0 to cuda:n-1 of this process and those it starts.
     """
     if machine.device == "cpu" or (machine.device == "auto" and not _has_nvidia_driver()):
         return 0
-    gpu_slots.lease(1, gpu_slots.ALL)
+    gpu_slots.lease(at_least, at_most)
     import torch
 
     num_gpus = torch.cuda.device_count()

@@ -62,6 +62,25 @@ def test_expected_error_is_one_readable_line(error: str) -> None:
     assert err == "\nstage: a.csv line 3: unknown class Foo\n"
 
 
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        ("RuntimeError('CUDA error: unspecified launch failure')", 75),
+        ("RuntimeError('DataLoader worker (pid 7) is killed by signal: Killed.')", 75),
+        ("MemoryError()", 75),
+        ("ConnectionResetError('gone')", 75),
+        ("OSError(5, 'Input/output error')", 75),
+        ("OSError(28, 'No space left on device')", 1),
+        ("RuntimeError('shapes differ')", 1),
+        ("ValueError('CUDA is no dataset')", 1),
+    ],
+)
+def test_what_may_pass_by_itself_has_an_exit_code_of_its_own(error: str, expected: int) -> None:
+    code, _, err = run(f"raise {error}")
+    assert code == expected
+    assert err
+
+
 def test_unexpected_error_shows_where_it_was() -> None:
     code, _, err = run("raise KeyError('bug')")
     assert code == 1

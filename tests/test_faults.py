@@ -54,7 +54,7 @@ def kill_one(workspace: Path, kind: str, chance: random.Random) -> bool:
 def test_random_kills_lose_nothing_and_leave_nothing(tmp_path: Path) -> None:
     chance = random.Random(20161008)
     locks = tmp_path / "locks"
-    slots = {"TSN_GPU_SLOTS": "0,1", "TSN_RUNTIME_DIR": str(locks)}
+    slots = {"TSN_GPU_SLOTS": "a,b", "TSN_RUNTIME_DIR": str(locks)}
     undisturbed = make_workspace(tmp_path / "undisturbed", cells(CELLS, SECONDS))
     dvc(undisturbed, "repro", "-q")
     workspace = make_workspace(tmp_path / "grid", cells(CELLS, SECONDS))
@@ -70,7 +70,7 @@ def test_random_kills_lose_nothing_and_leave_nothing(tmp_path: Path) -> None:
     for lock in locks.iterdir():  # every slot can be leased
         with lock.open() as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    assert sorted(path.name for path in locks.iterdir()) == ["gpu-0.0", "gpu-1.0"]
+    assert sorted(path.name for path in locks.iterdir()) == ["gpu-a.0", "gpu-b.0"]
 
 
 def forget_results(workspace: Path) -> None:

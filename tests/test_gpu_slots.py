@@ -64,8 +64,8 @@ def test_machine_without_gpus_leases_none_and_shows_what_it_did() -> None:
 @pytest.mark.parametrize(
     ("mask", "slots", "expected"),
     [
-        (None, "0,1", [Slot("0", 0), Slot("1", 0)]),
-        (None, "0, 0,1", [Slot("0", 0), Slot("0", 1), Slot("1", 0)]),
+        (None, "a,b", [Slot("a", 0), Slot("b", 0)]),
+        (None, "a, a,b", [Slot("a", 0), Slot("a", 1), Slot("b", 0)]),
         ("3", "", []),
         ("", None, []),
         ("-1", None, []),
@@ -98,15 +98,23 @@ def test_mask_is_what_cuda_makes_of_it_and_its_words_where_cuda_says_nothing(
     assert find_slots() == [Slot("2", 0), Slot("3", 0)]
 
 
+def test_listed_slots_have_the_names_that_a_mask_gives_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(SLOTS, "1,0,1")
+    monkeypatch.setattr(gpu_slots, "_ask_cuda", lambda program, mask: [f"G{m}" for m in mask[::2]])
+    assert find_slots() == [Slot("G1", 0), Slot("G0", 0), Slot("G1", 1)]
+
+
 def test_two_processes_have_two_gpus_and_a_third_waits_for_the_first_to_die() -> None:
-    with holder("0,1") as first, holder("0,1") as second:
-        assert {line(first), line(second)} == {"0", "1"}
-        with holder("0,1") as third:
+    with holder("a,b") as first, holder("a,b") as second:
+        assert {line(first), line(second)} == {"a", "b"}
+        with holder("a,b") as third:
             waiting = line(third)
-            assert waiting.startswith("waiting for a GPU: 0 is leased by pid ")
+            assert waiting.startswith("waiting for a GPU: a is leased by pid ")
             assert f"pid {first.pid}" in waiting and f"pid {second.pid}" in waiting
             first.kill()  # by signal 9: nothing of its own gives the lock back
-            assert line(third) in ("0", "1")
+            assert line(third) in ("a", "b")
             third.kill()
         second.kill()
 

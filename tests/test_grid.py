@@ -1,6 +1,5 @@
 """The grid: its queue with cells that are functions, then with real DVC stages."""
 
-import json
 import re
 import signal
 import subprocess
@@ -26,11 +25,10 @@ from toy_grid import (
     wait_until,
 )
 
-from flows.board import TerminalBoard, read_progress
-from flows.cells import Outcome, State, may_pass, reason, run_cell
+from flows.cells import Outcome, State
 from flows.grid import Board, Jobs, execute, require_good, stage_of
 from flows.plan import Cell, Plan
-from flows.programs import ProgramError, Stopped
+from flows.programs import ProgramError, StoppedError
 
 TWO = Jobs(heavy=2, light=1)
 
@@ -108,7 +106,7 @@ def test_error_sets_stop_and_comes_out_when_all_threads_have_ended(culprit: str)
             raise KeyError("a bug")
         stop.wait(30)
         ended.append(cell.name)
-        raise Stopped(cell.name)
+        raise StoppedError(cell.name)
 
     def watch(board: Board) -> None:
         if culprit == "watch" and len(board.running) == 2:
@@ -145,153 +143,6 @@ def test_stage_of_a_cell_wherever_its_dvc_yaml_lies() -> None:
         "train",
         "train",
     ]
-
-
-DVC_SAYS = "ERROR: failed to reproduce 'x': failed to run: python -m stages.x, exited with {}"
-
-
-@pytest.mark.parametrize(
-    ("code", "text", "again"),
-    [
-        (255, DVC_SAYS.format(1), False),  # bad parameters, a bug
-        (255, DVC_SAYS.format(2), False),  # bad arguments
-        (255, DVC_SAYS.format(75), True),  # the stage says so
-        (255, DVC_SAYS.format(-9), True),  # killed, perhaps for memory
-        (255, DVC_SAYS.format(137), True),  # killed, as a shell tells it
-        (255, DVC_SAYS.format(255), False),
-        (137, "", True),  # dvc itself was killed
-        (255, "ERROR: Unable to acquire lock. ...", True),
-        (255, "ERROR: 'a.txt' is busy, it is being blocked by:\n  (PID 1): dvc", True),
-        (255, "ERROR: failed to reproduce 'x': output 'a.txt' does not exist", False),
-        (254, "usage: dvc", False),
-    ],
-)
-def test_what_is_tried_again(code: int, text: str, again: bool) -> None:
-    assert may_pass(code, text) is again
-
-
-def test_reason_is_the_end_of_the_output_without_what_dvc_always_says() -> None:
-    text = f"Running stage 'x':\n> python\nstep 1\n\nx: lr: expected a number\n{DVC_SAYS.format(1)}"
-    assert reason(text) == "step 1\nx: lr: expected a number"
-    assert reason(DVC_SAYS.format(-9)) == DVC_SAYS.format(-9)
-
-
-def test_board_tells_what_starts_and_ends_and_how_far_a_training_is(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("flows.board.SECONDS_BETWEEN_LINES", -1.0)
-    status = {"done": 30, "total": 90, "loss": 0.5, "rate": 2.0, "link": "http://x"}
-    (tmp_path / ".tsn/status").mkdir(parents=True)
-    (tmp_path / ".tsn/status/train@a.json").write_text(json.dumps(status))
-    show = TerminalBoard(tmp_path)
-    show(Board(running=("train@a", "fuse"), outcomes=(), waiting=1))
-    ended = outcome(Cell(name="fuse", upstreams=()))
-    show(Board(running=(), outcomes=(ended,), waiting=0))
-    assert capsys.readouterr().err.splitlines() == [
-        "train@a: started, 1 wait",
-        "fuse: started, 1 wait",
-        "train@a: 30 of 90, loss 0.500, 2.0 a second, 0.5 min left",
-        "fuse: ran in 0.0 s",
-        "grid: 1 ran",
-    ]
-    assert read_progress({"done": 1}) is None
-
-
-# With real DVC from here on.
-
-
-def run_one(
-    workspace: Path, cell: str, retries: tuple[float, ...] = (), stop: threading.Event | None = None
-) -> Outcome:
-    event = stop or threading.Event()
-    return run_cell(Cell(name=cell, upstreams=()), workspace, stop=event, retry_seconds=retries)
-
-
-def test_outcomes_of_real_cells(tmp_path: Path) -> None:
-    make_workspace(
-        tmp_path,
-        """
-        stages:
-          good: {cmd: echo fine > good.txt, deps: [params.yaml], outs: [good.txt]}
-          bad: {cmd: echo because; exit 1, outs: [bad.txt]}
-          flaky:
-            cmd: echo x >> attempts; test $(wc -l < attempts) -gt 2 || exit 75; touch flaky.txt
-            outs: [flaky.txt]
-        """,
-    )
-    assert run_one(tmp_path, "good").state is State.RAN
-    assert run_one(tmp_path, "good").state is State.UNCHANGED
-    (tmp_path / "good.txt").unlink()
-    lock_file(tmp_path).unlink()
-    assert run_one(tmp_path, "good").state is State.RESTORED
-    bad = run_one(tmp_path, "bad", (0.1, 0.1))
-    log = tmp_path / ".tsn/logs/bad.log"
-    assert (bad.state, bad.attempts) == (State.FAILED, 1)
-    assert bad.reason == f"because\n({log})"
-    assert "failed to reproduce 'bad'" in log.read_text()
-    flaky = run_one(tmp_path, "flaky", (0.1, 0.1))
-    assert (flaky.state, flaky.attempts) == (State.RAN, 3)
-
-
-def test_stop_ends_a_cell_and_all_its_processes_at_once(tmp_path: Path) -> None:
-    make_workspace(tmp_path, cells(1, 60.0))
-    dvc(tmp_path, "repro", "-q", "prep")
-    stop, raised = threading.Event(), []
-
-    def run() -> None:
-        try:
-            run_one(tmp_path, "train@1", (30.0,), stop)
-        except Stopped as error:
-            raised.append(error)
-
-    with cleaned(tmp_path):
-        thread = threading.Thread(target=run)
-        thread.start()
-        wait_until(lambda: running(tmp_path, "cell.py --seconds 60"), "the cell")
-        stop.set()
-        thread.join(30)
-        assert raised
-        require_nobody(tmp_path, seconds=1.0)
-
-
-def test_cell_that_params_were_edited_under_fails_and_says_why(tmp_path: Path) -> None:
-    make_workspace(tmp_path, cells(1, 3.0))
-    dvc(tmp_path, "repro", "-q", "prep")
-    before = lock_file(tmp_path).read_bytes()
-
-    def edit() -> None:
-        wait_until(lambda: (tmp_path / ".tsn/status/train@1.json").is_file(), "the cell's start")
-        params = tmp_path / "params.yaml"
-        params.write_text(
-            params.read_text().replace("checkpoint_seconds: 60", "checkpoint_seconds: 6")
-        )
-
-    thread = threading.Thread(target=edit)
-    thread.start()
-    failed = run_one(tmp_path, "train@1", (0.1,))
-    thread.join()
-    assert (failed.state, failed.attempts) == (State.FAILED, 1)
-    assert "changed while this stage ran: params.yaml machine" in failed.reason
-    assert lock_file(tmp_path).read_bytes() == before
-
-
-@pytest.mark.slow
-def test_disk_that_is_full_is_said_and_costs_nothing_else(tmp_path: Path) -> None:
-    """A limit on the size of files stands for it: the same error from the kernel, EFBIG."""
-    make_workspace(tmp_path, cells(1, 0.0, fuse=False))
-    text = (tmp_path / "cell.py").read_text()
-    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\\n"
-    big = text.replace("def main", f"{limit}def main".replace("\\n", "\n"))
-    big = big.replace('f"{args.out}({text})"', '"x" * 2000')
-    (tmp_path / "cell.py").write_text(
-        f"import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n{big}"
-    )
-    failed = run_one(tmp_path, "prep", (0.1,))
-    assert (failed.state, failed.attempts) == (State.FAILED, 1)
-    assert "cell: [Errno 27] File too large" in failed.reason
-    assert list(tmp_path.glob("*prep.txt*")) == []
-    (tmp_path / "cell.py").write_text(text)
-    assert run_grid(tmp_path).returncode == 0
 
 
 @pytest.mark.slow
@@ -375,6 +226,6 @@ def test_broken_gpu_is_passed_over_and_a_machine_with_no_other_fails_its_cells(
     failed = run_grid(tmp_path, TSN_GPU_SLOTS="broken", **locks)
     assert failed.returncode == 1
     assert "1 working GPU(s) needed, there are 0; failing their probe: broken" in failed.stderr
-    assert run_grid(tmp_path, TSN_GPU_SLOTS="broken,1", **locks).returncode == 0
+    assert run_grid(tmp_path, TSN_GPU_SLOTS="broken,a", **locks).returncode == 0
     leases = (tmp_path / "leases").read_text().splitlines()
-    assert {row.split()[1] for row in leases} == {"['1']"}
+    assert {row.split()[1] for row in leases} == {"['a']"}

@@ -64,11 +64,11 @@ def test_gpus_of_the_machine(
 ) -> None:
     monkeypatch.setattr(machine, "_has_nvidia_driver", lambda: driver)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
-    assert lease_gpus(replace(MACHINE, device=device)) == expected
+    assert lease_gpus(replace(MACHINE, device=device), 1, 2) == expected
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     if device == "cuda":
         with pytest.raises(ValueError, match=r"machine.device is cuda, but torch sees none"):
-            lease_gpus(replace(MACHINE, device=device))
+            lease_gpus(replace(MACHINE, device=device), 1, 2)
 
 
 def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

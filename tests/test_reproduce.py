@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -244,27 +243,3 @@ def test_server_that_is_killed_does_not_stop_the_cells(tmp_path: Path) -> None:
     assert (workspace / "fuse.txt").is_file()
     assert dvc(workspace, "status", "--json").strip() == "{}"
     require_nobody(workspace)
-
-
-def test_no_process_stays_behind_when_dvc_is_stopped(tmp_path: Path) -> None:
-    pipeline = "stages: {long: {cmd: echo $$ > pid && sleep 600, outs: [never]}}"
-    workspace = make_workspace(tmp_path, pipeline)
-    program = f"""
-import signal
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
-from pathlib import Path
-from flows.programs import run_dvc
-run_dvc(["repro"], Path({str(workspace)!r}))
-"""
-    process = subprocess.Popen(
-        [sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
-    pid_file = workspace / "pid"
-    deadline = time.monotonic() + 60
-    while not (pid_file.is_file() and pid_file.read_text().strip()):
-        assert time.monotonic() < deadline, "the stage never started"
-        time.sleep(0.1)
-    process.send_signal(2)  # Ctrl-C
-    process.communicate(timeout=60)
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(pid_file.read_text()), 0)

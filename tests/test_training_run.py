@@ -151,6 +151,15 @@ def test_finished_training_is_not_trained_further_until_it_is_forgotten(
     assert kept_files() == []
 
 
+def test_training_tells_how_far_it_is(attempt: Attempt, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = []
+    monkeypatch.setattr(training_run, "STATUS_SECONDS", -1.0)
+    monkeypatch.setattr(training_run.status, "report", lambda **values: told.append(values))
+    log = attempt(FakeRun()).log
+    assert [(row["done"], row["total"]) for row in told] == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert [row["loss"] for row in told] == [row["loss"] for row in log]
+
+
 def test_other_fingerprint_starts_at_the_beginning(attempt: Attempt) -> None:
     for fingerprint in ("f00d", "beef"):
         run = FakeRun(killed_at=1)

@@ -1,0 +1,33 @@
+"""What the terminal shows of a grid."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from flows.board import TerminalBoard, read_progress
+from flows.cells import Outcome, State
+from flows.grid import Board
+
+
+def test_board_tells_what_starts_and_ends_and_how_far_a_training_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.board.SECONDS_BETWEEN_LINES", -1.0)
+    status = {"done": 30, "total": 90, "loss": 0.5, "rate": 2.0, "link": "http://x"}
+    (tmp_path / ".tsn/status").mkdir(parents=True)
+    (tmp_path / ".tsn/status/train@a.json").write_text(json.dumps(status))
+    show = TerminalBoard(tmp_path)
+    show(Board(running=("train@a", "fuse"), outcomes=(), waiting=1))
+    ended = Outcome(
+        cell="fuse", state=State.RAN, seconds=0.0, attempts=2, reason="", link="http://x"
+    )
+    show(Board(running=(), outcomes=(ended,), waiting=0))
+    assert capsys.readouterr().err.splitlines() == [
+        "train@a: started, 1 wait",
+        "fuse: started, 1 wait",
+        "train@a: 30 of 90, loss 0.500, 2.0 a second, 0.5 min left",
+        "fuse: ran in 0.0 s, 2 attempts",
+        "grid: 1 ran",
+    ]
+    assert read_progress({"done": 1}) is None
