@@ -6,7 +6,6 @@ test videos are tagged, so that accuracy is told with and without them.
 """
 
 import argparse
-import csv
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,6 +14,7 @@ from pathlib import Path
 import cv2
 
 from stages import command, params, provenance
+from stages.checksums import read_digests
 from stages.machine import Machine
 from tsn.atomic import atomic_path
 from tsn.contact_sheet import contact_sheet
@@ -60,13 +60,6 @@ def main(args: argparse.Namespace) -> None:
     unreadable = [video for video, row in facts.items() if row.defect]
     for video in sorted(unreadable):
         print(f"  cannot be read: {video}: {facts[video].defect}")
-
-
-def read_digests(checksums: Path, videos: Sequence[str]) -> dict[str, str]:
-    """The SHA-256 of each of the videos, as `download` wrote them."""
-    with checksums.open(newline="", encoding="utf-8") as file:
-        digests = {row["video"]: row["sha256"] for row in csv.DictReader(file)}
-    return {video: digests[video] for video in videos}
 
 
 def leaks_of(
