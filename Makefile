@@ -60,4 +60,4 @@ ui: setup ## the MLflow UI, on http://127.0.0.1:5000
 	mlflow server --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --host 127.0.0.1 --port 5000 --workers 1
 
 clean: ## remove data, models and results; DVC's cache, the flow store and MLflow stay
-	rm -rf data models scores plots reports metrics .tsn/progress
+	rm -rf data models scores plots reports recognisers metrics .tsn/progress

@@ -76,7 +76,7 @@ def run_cell(
     """Runs one cell through dvc, again after a pause if it failed by what may pass.
 
     With `pull`, what the DVC remote has of it and of its inputs is taken from there. What it prints
-    goes to `.tsn/logs/<cell>.log`. Raises StoppedError as soon as `stop` is set, with no process left
+    goes to `.tsn/logs/<cell>.log`. Raises StoppedError once `stop` is set, with no process left
     behind.
     """
     start = time.monotonic()

@@ -9,6 +9,7 @@ from tsn.fusion import FusionConfig
 from tsn.initial import INITS
 from tsn.intake import IntakeConfig
 from tsn.modality import MODALITIES, modality
+from tsn.recogniser import PackageConfig
 from tsn.scoring import ScoringConfig
 from tsn.sources import SOURCES
 from tsn.splits import SplitConfig
@@ -16,7 +17,10 @@ from tsn.streams import STREAMS
 from tsn.training import TrainingConfig
 
 TOP_LEVEL = ("datasets", "splits", "modalities", "machine", "recipes")
-RECIPE = ("source", "split", "extract", "init", "train", "score", "fusion", "intake", "promotion")
+RECIPE = (
+    *("source", "split", "extract", "init", "train", "score", "fusion"),
+    *("package", "intake", "promotion"),
+)
 
 
 def main(_: argparse.Namespace) -> None:
@@ -66,10 +70,12 @@ def check_recipe(content: params.Content, name: str) -> None:
             )
     params.section(content, f"{recipe}.score", ScoringConfig)
     fusion = params.section(content, f"{recipe}.fusion", FusionConfig)
+    package = params.section(content, f"{recipe}.package", PackageConfig)
     params.section(content, f"{recipe}.intake", IntakeConfig)
     params.section(content, f"{recipe}.promotion", PromotionRule)
     if name in params.find(content, "datasets"):
         check_selection(content, recipe, split, fusion)
+        check_package(content, recipe, package)
 
 
 def check_selection(
@@ -87,6 +93,16 @@ def check_selection(
                     f"{recipe}.fusion.combinations.{combination}: {member} is not among "
                     f"modalities ({', '.join(modalities)}); add it there or drop the combination"
                 )
+
+
+def check_package(content: params.Content, recipe: str, package: PackageConfig) -> None:
+    """That the split to be packaged is one that an active recipe trains."""
+    splits = params.section(content, "splits", tuple[int, ...])
+    if package.split not in splits:
+        raise params.ParamsError(
+            f"{recipe}.package.split: {package.split} is not among splits "
+            f"({', '.join(map(str, splits))}); add it there or package another"
+        )
 
 
 if __name__ == "__main__":

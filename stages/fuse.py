@@ -142,7 +142,7 @@ def log_fusion(
 ) -> None:
     """The split's run, tagged with the runs of the cells it fuses."""
     metrics = load_split(args.metrics)
-    sources = {name: source_run(args.dataset, cell) for name, cell in cells.items()}
+    sources = {name: (cell.fingerprint, cell.model) for name, cell in cells.items()}
     with tracking.run(
         part="fuse",
         dataset=args.dataset,
@@ -153,7 +153,7 @@ def log_fusion(
             "dataset": args.dataset,
             "modality": "fusion",
             tracking.METRICS_TAG: provenance.digest(metrics),
-            **{f"source.{name}": run_id for name, run_id in sources.items() if run_id},
+            **tracking.source_tags(args.dataset, sources),
         },
         restored=restored,
     ) as run:
@@ -162,15 +162,6 @@ def log_fusion(
             run.log_metrics({f"{name}/{metric}": value for metric, value in numbers.items()})
         run.log_artifact(args.metrics)
         run.log_artifact(args.plots)
-
-
-def source_run(dataset: str, cell: VideoScores) -> str | None:
-    """The run that holds a cell's scores: that of this scoring, or the training's."""
-    for fingerprint in (cell.fingerprint, cell.model):
-        key = {"stage": "cell", "fingerprint": fingerprint}
-        for run in tracking.find_runs(dataset, key)[:1]:
-            return run.run_id
-    return None
 
 
 def run_key(split: int, config: FusionConfig, cells: Mapping[str, VideoScores]) -> dict[str, str]:

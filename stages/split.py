@@ -6,7 +6,6 @@ test videos are tagged, so that accuracy is told with and without them.
 """
 
 import argparse
-import csv
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,6 +14,7 @@ from pathlib import Path
 import cv2
 
 from stages import command, params, provenance
+from stages.checksums import read_digests
 from stages.machine import Machine
 from tsn.atomic import atomic_path
 from tsn.contact_sheet import contact_sheet
@@ -61,12 +61,6 @@ def main(args: argparse.Namespace) -> None:
             print(f"    {describe(leaks[split], config.leaks)}")
     for line in (*describe_unreadable(facts), *describe_counts(facts)):
         print(f"  {line}")
-
-
-def read_digests(checksums: Path) -> dict[str, str]:
-    """The SHA-256 of each video, as `download` wrote them."""
-    with checksums.open(newline="", encoding="utf-8") as file:
-        return {row["video"]: row["sha256"] for row in csv.DictReader(file)}
 
 
 def leaks_of(

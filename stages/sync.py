@@ -16,10 +16,10 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from stages import command, fuse, params, report, score, tracking, train
+from stages import command, fuse, package, params, report, score, tracking, train
 
 LOCK = Path("dvc.lock")
-TRACKED = (train, score, fuse, report)
+TRACKED = (train, score, fuse, report, package)
 logger = logging.getLogger(__name__)
 
 

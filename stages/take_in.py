@@ -11,8 +11,9 @@ import argparse
 from pathlib import Path
 
 from stages import command, params
+from stages.checksums import read_digests
 from stages.machine import Machine
-from stages.split import CACHE, read_digests
+from stages.split import CACHE
 from tsn.atomic import atomic_path
 from tsn.intake import Dataset, Intake, IntakeConfig, NewClip, find_clips, take_in
 from tsn.lists import read_list, read_names

@@ -250,6 +250,21 @@ def require_logged(dataset: str, key: Mapping[str, str], part: str) -> None:
         raise OSError(f"{mlflow_store.tracking_uri()} did not take it")
 
 
+def source_tags(dataset: str, cells: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Tags that lead to the runs of cells: `source.<name>` is the run's id, where there is one.
+
+    A cell comes with its fingerprints, the first that a run has counts: that of this scoring, then
+    that of the training.
+    """
+    tags = {}
+    for name, fingerprints in cells.items():
+        keys = ({"stage": "cell", "fingerprint": fingerprint} for fingerprint in fingerprints)
+        runs = (run for key in keys for run in find_runs(dataset, key)[:1])
+        if (run := next(runs, None)) is not None:
+            tags[f"source.{name}"] = run.run_id
+    return tags
+
+
 def _logged(part: str) -> str:
     return f"logged.{part}"
 

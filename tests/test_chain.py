@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from ruamel.yaml import YAML
 from workspace import (
@@ -21,6 +22,8 @@ from workspace import (
     runs_of,
     shrink_recipe,
 )
+
+from tsn.recogniser import read_test_scores
 
 MODALITIES = ["rgb", "rgb_diff", "flow"]
 pytestmark = pytest.mark.slow
@@ -102,7 +105,7 @@ def test_mlflow_holds_a_run_for_every_cell_split_and_the_mean(workspace: Path) -
     store = f"sqlite:///{workspace / 'mlflow.db'}"
     found = runs_of(store, "synthetic")
     counts = {stage: len(runs) for stage, runs in found.items()}
-    assert counts == {"pretrain": 1, "cell": 9, "fuse": 3, "report": 1}
+    assert counts == {"pretrain": 1, "cell": 9, "fuse": 3, "report": 1, "package": 1}
     assert {run.info.status for runs in found.values() for run in runs} == {"FINISHED"}
     for run in found["cell"]:
         assert run.data.metrics.keys() >= {"train/loss", "train/lr", "test/top1"}
@@ -134,12 +137,14 @@ def test_restored_cells_get_the_runs_they_had(workspace: Path, tmp_path: Path) -
         return done.stdout
 
     told = sync()
-    assert told.count("logged to MLflow") == 9 + 8 + 3 + 1
+    assert told.count("logged to MLflow") == 9 + 8 + 3 + 1 + 1
+    assert "models:/synthetic/1 is the challenger" in told
     before, after = (
         runs_of(f"sqlite:///{workspace / 'mlflow.db'}", "synthetic"),
         runs_of(store, "synthetic"),
     )
-    assert {k: len(v) for k, v in after.items()} == {"cell": 9, "fuse": 3, "report": 1}
+    counts = {k: len(v) for k, v in after.items()}
+    assert counts == {"cell": 9, "fuse": 3, "report": 1, "package": 1}
     for stage_name, restored in after.items():
         original = {run.data.tags["fingerprint"]: run.data for run in before[stage_name]}
         for run in restored:
@@ -216,6 +221,19 @@ def test_a_changed_flow_parameter_leaves_the_rgb_cells_alone(workspace: Path) ->
         }
     finally:
         (workspace / "params.yaml").write_text(before)
+
+
+def test_the_recogniser_gives_the_scores_of_the_pipeline(workspace: Path) -> None:
+    """For a test video that the stage itself did not look at."""
+    tests = read_test_scores(workspace / "recognisers/synthetic")
+    video = workspace / "data/synthetic/videos" / tests.videos[-1]
+    done = run_stage(
+        *(workspace, "recognise", video, "--json", "--model", "models:/synthetic@challenger")
+    )
+    assert done.returncode == 0, done.stderr
+    scores = json.loads(done.stdout)["scores"]
+    assert tuple(scores) == tests.classes
+    np.testing.assert_allclose(list(scores.values()), tests.scores[-1], atol=1e-4)
 
 
 def test_dvc_plots_show_the_training_and_the_confusions(workspace: Path) -> None:

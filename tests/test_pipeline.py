@@ -21,7 +21,7 @@ HELD_ELSEWHERE = {
     ("report", "metrics/${item.dataset}"),
 }
 LIGHT = ["download", "split", "extract", "look"]
-PROGRAMS = ["check", "fill", "show", "sync"]  # run by people, not by DVC
+PROGRAMS = ["check", "fill", "promote", "recognise", "show", "sync"]  # run by people, not by DVC
 
 
 def load_stages() -> dict[str, dict[str, Any]]:

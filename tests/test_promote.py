@@ -1,0 +1,44 @@
+"""The promote program, on a real store."""
+
+import argparse
+from pathlib import Path
+
+import pytest
+from test_registry import aliases, make_versions
+
+from stages import mlflow_store, promote, registry
+from stages.registry import CHALLENGER, CHAMPION, PREVIOUS, NotRegisteredError
+
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
+
+
+def run(version: str | None = None, *, roll_back: bool = False) -> None:
+    promote.main(argparse.Namespace(dataset="toy", version=version, roll_back=roll_back))
+
+
+def test_the_challenger_then_a_number_then_back(
+    store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, two, _ = make_versions(3)
+    registry.set_tags(two, {"test.mean_class_accuracy": "0.9125"})
+    mlflow_store.connect().set_registered_model_alias("toy", CHALLENGER, "3")
+    run()
+    assert aliases() == {CHAMPION: "3", CHALLENGER: "3"}
+    run("2")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-5:-2] == [
+        "  champion    models:/toy/3 -> models:/toy/2 (91.2%)",
+        "  previous    none -> models:/toy/3",
+        "  challenger  models:/toy/3",
+    ]
+    run(roll_back=True)
+    assert aliases() == {CHAMPION: "3", PREVIOUS: "2", CHALLENGER: "3"}
+    assert "--model models:/toy@champion" in capsys.readouterr().out
+
+
+def test_what_is_not_there_is_refused(store: Path) -> None:
+    with pytest.raises(NotRegisteredError, match="toy has no challenger; `make repro` packages"):
+        run()
+    make_versions(1)
+    with pytest.raises(NotRegisteredError, match="toy has no version 2"):
+        run("2")
