@@ -53,6 +53,12 @@ def test_other_parameters_are_not_current(
     assert not sync.is_current(entry, {"recipes": recipe})
 
 
+@pytest.fixture(autouse=True)
+def stage_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Restores the variable by which a stage knows its name, which `sync` sets."""
+    monkeypatch.setenv("DVC_STAGE", "sync")
+
+
 def stage(tracked: list[str]) -> SimpleNamespace:
     def track(args: SimpleNamespace) -> bool:
         tracked.append(args.dataset)
