@@ -4,3 +4,5 @@ import os
 
 # Read when prefect is imported; its own choice, 20 seconds, is too short for two cores.
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "90")
+# A server that is gone costs 14 seconds of waiting per question, not a minute.
+os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "3")
