@@ -6,18 +6,16 @@ elsewhere. `run_grid` is all that `make grid` does, without Prefect.
 """
 
 import contextvars
-import fcntl
 import logging
-import os
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from flows.cells import Outcome, State
 from flows.lock_order import forget_order, keep_order, remember_order
+from flows.only_one import only_one
 from flows.plan import Cell, Plan, make_plan
 from flows.programs import ProgramError, run_stage
 
@@ -147,7 +145,7 @@ def run_grid(
     dvc.lock that `dvc repro` leaves, and gives MLflow the runs of restored cells. Whether all is
     well is for `require_good` to say.
     """
-    with only_grid(workspace):
+    with only_one(workspace / LOCK, f"another grid runs in {workspace.resolve()}"):
         run_stage("check", workspace)
         plan = make_plan(workspace, targets)
         remember_order(workspace)
@@ -184,29 +182,6 @@ def require_good(outcomes: Sequence[Outcome]) -> None:
     if failed:
         failed.append("What finished is kept: the next run does the rest")
         raise ProgramError("\n\n".join(failed))
-
-
-@contextmanager
-def only_grid(workspace: Path) -> Iterator[None]:
-    """Holds the workspace for one grid; ProgramError if another process has it.
-
-    The kernel gives the lock back when this process ends, however it does.
-    """
-    path = workspace / LOCK
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            raise ProgramError(
-                f"another grid runs in {workspace.resolve()}: pid {lock.read().strip() or '?'}. "
-                "Wait for it, or stop it; a second one would run the same cells"
-            ) from None
-        lock.truncate(0)
-        lock.write(f"{os.getpid()}\n")
-        lock.flush()
-        yield
 
 
 def counts(outcomes: Sequence[Outcome]) -> Mapping[str, int]:

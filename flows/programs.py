@@ -68,15 +68,17 @@ def run_program(
     *,
     output: IO[bytes] | None = None,
     stop: threading.Event = NEVER,
+    ask_first: str = "group",
 ) -> int:
     """The exit code of a command, 128 + n if signal n ended it; StoppedError once `stop` is set.
 
     Its output goes to the file, or where this process's goes. However this function is left, and
-    if this process is killed, too, no process of the command stays behind.
+    if this process is killed, too, no process of the command stays behind; `ask_first` is what
+    `flows/leash.py` says about how it is ended.
     """
     process = subprocess.Popen(
         # Isolated and without site-packages: a fifth of the start of a usual Python.
-        [sys.executable, "-I", "-S", leash.__file__, *command],
+        [sys.executable, "-I", "-S", leash.__file__, ask_first, *command],
         cwd=workspace,
         env=program_environment(),
         stdin=subprocess.PIPE,

@@ -10,18 +10,15 @@ Prefect never decides whether a cell succeeded, and a server that goes away does
 """
 
 import argparse
+import contextvars
 import logging
-import os
 import re
-import signal
-import sys
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import cast
 from uuid import UUID
 
 from prefect import State, flow, task
@@ -34,23 +31,21 @@ from prefect.artifacts import (
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
-from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelled, Failed
 
-from flows import NEEDS_A_SERVER
 from flows.board import TerminalBoard, read_progress
 from flows.cells import Outcome, run_cell
 from flows.grid import Board, Jobs, RunCell, require_good, run_grid
 from flows.plan import Cell, read_graph
-from flows.programs import ProgramError, run_program
+from flows.programs import ProgramError
 from flows.remote import Head, committed
+from flows.start import start
 from stages import machine, params
 from stages.status import read_status
 
-SECONDS_BETWEEN_LOOKS = 3.0
-T = TypeVar("T")
+SECONDS_BETWEEN_LOOKS = 2.0
+CLOSING_SECONDS = 20.0
 logger = logging.getLogger(__name__)
-ON_A_LEASH = "TSN_FLOW_ON_A_LEASH"
 
 
 class CancelledError(ProgramError):
@@ -72,6 +67,7 @@ def reproduce(
     workspace = workspace.resolve()
     stop = threading.Event()
     terminal, prefect = TerminalBoard(workspace), PrefectBoard(workspace)
+    outcomes: tuple[Outcome, ...] = ()
 
     def watch(board: Board) -> None:
         terminal(board)
@@ -86,12 +82,13 @@ def reproduce(
             watch=watch,
             stop=stop,
         )
-        prefect.tabulate(outcomes)
         require_good(outcomes)
     except CancelledError as error:
         return Cancelled(message=str(error))
     except (ProgramError, ValueError) as error:  # it says all, without a traceback
         return Failed(message=str(error))
+    finally:
+        prefect.close(outcomes)
     return None
 
 
@@ -138,48 +135,56 @@ def as_task(run: RunCell) -> RunCell:
 
 
 class PrefectBoard:
-    """Shows the grid in Prefect's UI, and raises CancelledError when it was cancelled there."""
+    """Shows the grid in Prefect's UI, and raises CancelledError when it was cancelled there.
+
+    On a thread of its own: a server that does not answer must not keep a cell waiting.
+    """
 
     def __init__(self, workspace: Path) -> None:
         self._workspace = workspace
         self._flow_run = UUID(flow_run.id)
+        self._board = Board(running=(), outcomes=(), waiting=0)
         self._bars: dict[str, UUID] = {}
         self._linked: set[str] = set()
         self._ended = 0
-        self._looked = time.monotonic()
-        self._reachable = True
+        self._outcomes: tuple[Outcome, ...] = ()
+        self._cancelled = threading.Event()
+        self._closed = threading.Event()
+        context = contextvars.copy_context()  # by which artifacts know their flow run
+        self._thread = threading.Thread(target=context.run, args=(self._follow,), daemon=True)
+        self._thread.start()
 
     def __call__(self, board: Board) -> None:
-        if time.monotonic() - self._looked < SECONDS_BETWEEN_LOOKS and board.running:
-            return
-        self._looked = time.monotonic()
-        if self._attempt(self._is_cancelled):
+        self._board = board
+        if self._cancelled.is_set():
             raise CancelledError("cancelled in the UI; no process of it is left")
+
+    def close(self, outcomes: Sequence[Outcome] = ()) -> None:
+        """Shows how everything ended, with a table; waits for the server, but not for long."""
+        self._outcomes = tuple(outcomes)
+        self._closed.set()
+        self._thread.join(CLOSING_SECONDS)
+
+    def _follow(self) -> None:
+        try:
+            while not self._closed.wait(SECONDS_BETWEEN_LOOKS):
+                self._look()
+            self._look()
+            if self._outcomes:
+                self._tabulate(self._outcomes)
+        except Exception as error:  # whatever it is, the cells go on
+            logger.warning("Prefect is not reachable: the grid goes on without (%s)", error)
+
+    def _look(self) -> None:
+        with get_client(sync_client=True) as client:
+            state = client.read_flow_run(self._flow_run).state
+        if state is not None and (state.is_cancelling() or state.is_cancelled()):
+            self._cancelled.set()
+        board = self._board
         ended = [outcome.cell for outcome in board.outcomes[self._ended :]]
         self._ended = len(board.outcomes)
         for cell in (*board.running, *ended):
-            self._attempt(partial(self._show, cell))
-
-    def tabulate(self, outcomes: Sequence[Outcome]) -> None:
-        """The table of all cells that were not up to date."""
-        rows = [
-            {
-                "cell": row.cell,
-                "outcome": str(row.state),
-                "seconds": round(row.seconds, 1),
-                "attempts": row.attempts,
-                "why": row.reason,
-                "MLflow": f"[run]({row.link})" if row.link else "",
-            }
-            for row in outcomes
-        ]
-        text = "The cells that were not up to date"
-        self._attempt(partial(create_table_artifact, rows, key="grid", description=text))
-
-    def _is_cancelled(self) -> bool:
-        with get_client(sync_client=True) as client:
-            state = client.read_flow_run(self._flow_run).state
-        return state is not None and (state.is_cancelling() or state.is_cancelled())
+            self._show(cell)
 
     def _show(self, cell: str) -> None:
         status = read_status(self._workspace, cell)
@@ -196,15 +201,19 @@ class PrefectBoard:
             else:
                 update_progress_artifact(self._bars[cell], percent, description=text)
 
-    def _attempt(self, show: Callable[[], T]) -> T | None:
-        """Prefect's answer; None for ever once it gave none: showing the grid never ends it."""
-        if self._reachable:
-            try:
-                return show()
-            except Exception as error:  # whatever it is, the cells go on
-                self._reachable = False
-                logger.warning("Prefect is not reachable: the grid goes on without (%s)", error)
-        return None
+    def _tabulate(self, outcomes: Sequence[Outcome]) -> None:
+        rows = [
+            {
+                "cell": row.cell,
+                "outcome": str(row.state),
+                "seconds": round(row.seconds, 1),
+                "attempts": row.attempts,
+                "why": row.reason,
+                "MLflow": f"[run]({row.link})" if row.link else "",
+            }
+            for row in outcomes
+        ]
+        create_table_artifact(rows, key="grid", description="The cells that were not up to date")
 
 
 def key_of(kind: str, cell: str) -> str:
@@ -236,24 +245,7 @@ def main() -> None:
         "cpu_jobs": arguments.cpu_jobs,
         "pool": arguments.pool,
     }
-    has_server = PREFECT_API_URL.value() is not None
-    if (arguments.cron or arguments.pool) and not has_server:
-        parser.error(NEEDS_A_SERVER)
-    if arguments.cron:
-        reproduce.serve(name="scheduled", cron=arguments.cron, limit=1, parameters=values)
-    elif has_server or os.environ.get(ON_A_LEASH):
-        state: State = reproduce(**values, return_state=True)
-        if not state.is_completed():
-            sys.exit(f"reproduce: {state.message}")
-    else:
-        sys.exit(on_a_leash())
-
-
-def on_a_leash() -> int:
-    """Runs this very command so that the temporary server ends with it, even by kill -9."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that it is ended before we are
-    os.environ[ON_A_LEASH] = "yes"
-    return run_program(sys.orig_argv, Path.cwd())
+    start(parser, reproduce, values, name="scheduled", cron=arguments.cron)
 
 
 if __name__ == "__main__":

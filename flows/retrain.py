@@ -15,7 +15,6 @@ nothing is decided twice.
 
 import argparse
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,12 +22,13 @@ from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
-from prefect.settings import PREFECT_API_URL
-from prefect.states import Completed
+from prefect.states import Completed, Failed
 
-from flows import NEEDS_A_SERVER, data_commits, worktree
+from flows import data_commits, worktree
+from flows.only_one import only_one
 from flows.programs import ProgramError, run_stage
-from flows.reproduce import reproduce
+from flows.reproduce import key_of, reproduce
+from flows.start import start
 from stages import tracking
 
 REPORTS = Path(".tsn/retrain")  # what the last retraining of a dataset said
@@ -75,17 +75,12 @@ def judge(dataset: str, root: Path, tree: Path, occasion: Occasion) -> Path:
     return out
 
 
-def _show(key: str, dataset: str, text: str) -> None:
-    """A page in the UI, under one name for all runs."""
-    create_markdown_artifact(key=f"{key}-{dataset}".lower().replace("_", "-"), markdown=text)
-
-
 @task(cache_policy=NO_CACHE, persist_result=False)
 def gather_task(dataset: str, root: Path, follow: bool) -> Occasion:
     """New clips, as commits."""
     occasion = gather(dataset, root, follow=follow)
     report = (root / REPORTS / dataset / "intake.txt").read_text(encoding="utf-8")
-    _show("new-clips", dataset, f"```\n{report}```")
+    create_markdown_artifact(f"```\n{report}```", key=key_of("new-clips", dataset))
     get_run_logger().info("%s", report.strip())
     return occasion
 
@@ -94,7 +89,7 @@ def gather_task(dataset: str, root: Path, follow: bool) -> Occasion:
 def judge_task(dataset: str, root: Path, tree: Path, occasion: Occasion) -> str:
     """The comparison, and what follows from it; its headline."""
     story = (judge(dataset, root, tree, occasion) / "comparison.md").read_text(encoding="utf-8")
-    _show("retraining", dataset, story)
+    create_markdown_artifact(story, key=key_of("retraining", dataset))
     return story.splitlines()[0].lstrip("# ")
 
 
@@ -114,15 +109,20 @@ def retrain(
     """
     root = workspace.resolve()
     os.environ["MLFLOW_TRACKING_URI"] = worktree.tracking_uri(root)
-    occasion = gather_task(dataset, root, follow)
-    if is_settled(dataset, occasion) and not force:
-        return Completed(message="nothing new: no clips since the last retraining")
-    tree = prepare(dataset, root, occasion)
-    targets = [f"package@{dataset}", f"report@{dataset}"]
-    grid = reproduce(targets, workspace=tree, pool=pool, return_state=True)
-    if not grid.is_completed():
-        return grid
-    return Completed(message=judge_task(dataset, root, tree, occasion))
+    lock = root / REPORTS / dataset / "lock"
+    try:
+        with only_one(lock, f"{dataset} is being retrained in {root}"):
+            occasion = gather_task(dataset, root, follow)
+            if is_settled(dataset, occasion) and not force:
+                return Completed(message="nothing new: no clips since the last retraining")
+            tree = prepare(dataset, root, occasion)
+            targets = [f"package@{dataset}", f"report@{dataset}"]
+            grid = reproduce(targets, workspace=tree, pool=pool, return_state=True)
+            if not grid.is_completed():
+                return grid
+            return Completed(message=judge_task(dataset, root, tree, occasion))
+    except (ProgramError, ValueError) as error:  # it says all, without a traceback
+        return Failed(message=str(error))
 
 
 def main() -> None:
@@ -138,15 +138,7 @@ def main() -> None:
     arguments = parser.parse_args()
     names = ("dataset", "follow", "force", "pool")
     values = {name: getattr(arguments, name) for name in names}
-    if (arguments.cron or arguments.pool) and PREFECT_API_URL.value() is None:
-        parser.error(NEEDS_A_SERVER)
-    if arguments.cron:
-        retrain.serve(name=arguments.dataset, cron=arguments.cron, limit=1, parameters=values)
-        return
-    try:
-        retrain(**values)
-    except (ProgramError, ValueError) as error:
-        sys.exit(f"retrain: {error}")
+    start(parser, retrain, values, name=arguments.dataset, cron=arguments.cron)
 
 
 if __name__ == "__main__":

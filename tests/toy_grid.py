@@ -124,8 +124,9 @@ import signal, sys, threading
 from functools import partial
 from pathlib import Path
 from flows.cells import run_cell
-from flows.grid import Jobs, execute, only_grid, require_good
+from flows.grid import LOCK, Jobs, execute, require_good
 from flows.lock_order import forget_order, keep_order, remember_order
+from flows.only_one import only_one
 from flows.plan import make_plan
 from flows.programs import ProgramError
 
@@ -134,7 +135,7 @@ signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 workspace, stop = Path.cwd(), threading.Event()
 run = partial(run_cell, workspace=workspace, stop=stop, retry_seconds=(0.2, 0.4, 0.8))
 try:
-    with only_grid(workspace):
+    with only_one(workspace / LOCK, f"another grid runs in {workspace}"):
         plan = make_plan(workspace)
         print("planned", len(plan.cells), flush=True)
         remember_order(workspace)
