@@ -119,7 +119,7 @@ def retrain(
             targets = [f"package@{dataset}", f"report@{dataset}"]
             grid = reproduce(targets, workspace=tree, pool=pool, return_state=True)
             if not grid.is_completed():
-                return grid
+                return Failed(message=grid.message)
             return Completed(message=judge_task(dataset, root, tree, occasion))
     except (ProgramError, ValueError) as error:  # it says all, without a traceback
         return Failed(message=str(error))
