@@ -60,7 +60,8 @@ def main(args: argparse.Namespace) -> None:
         f"recipes.{args.dataset}.package",
         f"recipes.{args.dataset}.score",
     ]
-    with provenance.unchanged(sections, [*folders, args.checksums]):
+    flow_code = Path("tsn").glob("tvl1*.py")  # imported by the first flow
+    with provenance.unchanged(sections, [*folders, args.checksums, *flow_code]):
         cells = load_cells(args, recipe)
         tests = fused_scores(cells, recipe, args.checksums)
         card = save_recogniser(

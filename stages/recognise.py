@@ -76,7 +76,7 @@ def find_version(name: str) -> registry.Version:
     if version is None:
         raise registry.NotRegisteredError(
             f"{match['name']} has no version under the alias {match['alias']}; "
-            f"`python -m stages.promote --dataset {match['name']}` makes a champion"
+            f"`python -m stages.promote --dataset {match['name']}` sets champion and previous"
         )
     return version
 
