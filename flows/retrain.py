@@ -17,26 +17,30 @@ import argparse
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
-from prefect import flow, get_run_logger, task
+from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
+from prefect.exceptions import FailedRun
 from prefect.states import Completed, Failed
 
 from flows import data_commits, worktree
 from flows.only_one import only_one
-from flows.programs import ProgramError, run_stage
+from flows.programs import ProgramError, run_dvc, run_stage
 from flows.reproduce import key_of, reproduce
 from flows.start import start
 from stages import tracking
 
 REPORTS = Path(".tsn/retrain")  # what the last retraining of a dataset said
+INTAKE = "intake.txt"
+EXPECTED = (ProgramError, ValueError, OSError)
 
 
 @dataclass(frozen=True)
 class Occasion:
-    """Why to retrain: the commit whose data is new, and the digest of that data."""
+    """What to retrain with: a commit, and what stands for the clips it has (`data_state`)."""
 
     commit: str
     data: str
@@ -45,26 +49,29 @@ class Occasion:
 def gather(dataset: str, root: Path, *, follow: bool) -> Occasion:
     """Takes in new clips, of the inbox and, with `follow`, of the upstream branch, as commits."""
     worktree.require_repository(root)
-    run_stage("check", root)
     if follow:
         data_commits.pull(root, dataset)
-    report = root / REPORTS / dataset / "intake.txt"
-    run_stage("take_in", root, ["--dataset", dataset, "--report", str(report)])
+    tree = prepare(dataset, root, worktree.git(root, "rev-parse", "HEAD"))
+    run_stage("check", tree)
+    run_dvc(["repro", "--quiet", f"split@{dataset}"], tree)  # what the dataset is so far
+    additions, report = root / data_commits.ADDITIONS / dataset, root / REPORTS / dataset / INTAKE
+    paths = ["--additions", str(additions), "--report", str(report)]
+    run_stage("take_in", tree, ["--dataset", dataset, *paths])
     data_commits.commit_additions(root, dataset)
     commit = worktree.git(root, "rev-parse", "HEAD")
     return Occasion(commit, data_commits.data_state(root, dataset, commit))
 
 
+def prepare(dataset: str, root: Path, commit: str) -> Path:
+    """A workspace pinned to the commit, with what the cache has of its results."""
+    tree = worktree.pin(root, f"retrain-{dataset}", commit)
+    worktree.restore(root, tree)
+    return tree
+
+
 def is_settled(dataset: str, occasion: Occasion) -> bool:
     """Whether a retraining with this data has come to its end before."""
     return tracking.is_logged(dataset, {"stage": "retrain", "data": occasion.data}, "retrain")
-
-
-def prepare(dataset: str, root: Path, occasion: Occasion) -> Path:
-    """A workspace pinned to the commit, with what the cache has of its results."""
-    tree = worktree.pin(root, f"retrain-{dataset}", occasion.commit)
-    worktree.restore(root, tree)
-    return tree
 
 
 def judge(dataset: str, root: Path, tree: Path, occasion: Occasion) -> Path:
@@ -75,22 +82,28 @@ def judge(dataset: str, root: Path, tree: Path, occasion: Occasion) -> Path:
     return out
 
 
-@task(cache_policy=NO_CACHE, persist_result=False)
-def gather_task(dataset: str, root: Path, follow: bool) -> Occasion:
+@task(cache_policy=NO_CACHE, persist_result=False, task_run_name="take in new clips")
+def gather_task(dataset: str, root: Path, follow: bool) -> Occasion | State:
     """New clips, as commits."""
-    occasion = gather(dataset, root, follow=follow)
-    report = (root / REPORTS / dataset / "intake.txt").read_text(encoding="utf-8")
+    try:
+        occasion = gather(dataset, root, follow=follow)
+    except EXPECTED as error:
+        return Failed(message=str(error))
+    report = (root / REPORTS / dataset / INTAKE).read_text(encoding="utf-8")
     create_markdown_artifact(f"```\n{report}```", key=key_of("new-clips", dataset))
-    get_run_logger().info("%s", report.strip())
     return occasion
 
 
-@task(cache_policy=NO_CACHE, persist_result=False)
-def judge_task(dataset: str, root: Path, tree: Path, occasion: Occasion) -> str:
+@task(cache_policy=NO_CACHE, persist_result=False, task_run_name="compare with the champion")
+def judge_task(dataset: str, root: Path, tree: Path, occasion: Occasion) -> str | State:
     """The comparison, and what follows from it; its headline."""
-    story = (judge(dataset, root, tree, occasion) / "comparison.md").read_text(encoding="utf-8")
-    create_markdown_artifact(story, key=key_of("retraining", dataset))
-    return story.splitlines()[0].lstrip("# ")
+    try:
+        story = judge(dataset, root, tree, occasion) / "comparison.md"
+    except EXPECTED as error:
+        return Failed(message=str(error))
+    text = story.read_text(encoding="utf-8")
+    create_markdown_artifact(text, key=key_of("retraining", dataset))
+    return text.splitlines()[0].lstrip("# ")
 
 
 @flow(name="retrain", flow_run_name="{dataset}")
@@ -112,16 +125,16 @@ def retrain(
     lock = root / REPORTS / dataset / "lock"
     try:
         with only_one(lock, f"{dataset} is being retrained in {root}"):
-            occasion = gather_task(dataset, root, follow)
+            occasion = cast(Occasion, gather_task(dataset, root, follow))
             if is_settled(dataset, occasion) and not force:
                 return Completed(message="nothing new: no clips since the last retraining")
-            tree = prepare(dataset, root, occasion)
+            tree = prepare(dataset, root, occasion.commit)
             targets = [f"package@{dataset}", f"report@{dataset}"]
             grid = reproduce(targets, workspace=tree, pool=pool, return_state=True)
             if not grid.is_completed():
                 return Failed(message=grid.message)
-            return Completed(message=judge_task(dataset, root, tree, occasion))
-    except (ProgramError, ValueError) as error:  # it says all, without a traceback
+            return Completed(message=cast(str, judge_task(dataset, root, tree, occasion)))
+    except (*EXPECTED, FailedRun) as error:  # it says all, without a traceback
         return Failed(message=str(error))
 
 

@@ -30,20 +30,20 @@ def main(args: argparse.Namespace) -> None:
     clips, misplaced = find_clips(Path(config.inbox))
     text = f"{args.dataset}: nothing in {config.inbox}"
     if clips or misplaced:
-        text = summary(args.dataset, look_at(args.dataset, content, clips), misplaced)
+        text = summary(args.dataset, look_at(args, content, clips), misplaced)
     print(text)
     if args.report is not None:
         with atomic_path(args.report) as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def look_at(dataset: str, content: params.Content, clips: list[NewClip]) -> Intake:
+def look_at(args: argparse.Namespace, content: params.Content, clips: list[NewClip]) -> Intake:
     """Takes in what is good of the clips."""
     return take_in(
         clips,
-        read_dataset(Path("data") / dataset),
-        ADDITIONS / dataset,
-        least_frames(content, dataset),
+        read_dataset(Path("data") / args.dataset),
+        args.additions or ADDITIONS / args.dataset,
+        least_frames(content, args.dataset),
         CACHE,
         params.section(content, "machine", Machine).workers,
         lambda paths: command.progress(paths, total=len(paths), unit="clip", text="read"),
@@ -95,5 +95,6 @@ if __name__ == "__main__":
         prog="take_in", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--dataset", required=True, help="a recipe of params.yaml")
+    parser.add_argument("--additions", type=Path, help="out: default additions/<dataset>")
     parser.add_argument("--report", type=Path, help="a file for what is printed, too")
     command.run(parser, main)
