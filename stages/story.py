@@ -83,13 +83,13 @@ def markdown(story: Story) -> Iterator[str]:
         f"| right where the other is wrong | {found.only_champion} | {found.only_challenger} |",
         "",
         _judgement(found, story.rule),
-        "",
     )
     if test.num_scored:
-        yield from (f"{test.num_scored} videos, new to the champion, were scored for this.", "")
+        yield from ("", f"{test.num_scored} videos, new to the champion, were scored for this.")
     if test.num_left_out:
-        yield from (f"{test.num_left_out} more it was trained on: they do not count.", "")
-    yield from (f"- {reason}" for reason in story.reasons)
+        yield from ("", f"{test.num_left_out} more it was trained on: they do not count.")
+    if story.reasons:
+        yield from ("", *(f"- {reason}" for reason in story.reasons))
     changed = sorted((row for row in found.classes if row.gain), key=lambda row: row.gain)
     if changed:
         yield from _class_table(changed)
