@@ -8,7 +8,7 @@ export DVC_NO_ANALYTICS := true
 export DO_NOT_TRACK := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro grid test check fast-test format ui clean
+.PHONY: help setup repro grid test check fast-test format ui server serve clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -58,6 +58,14 @@ format: setup ## rewrite the code in the house format
 ui: setup ## the MLflow UI, on http://127.0.0.1:5000
 	@echo "open http://127.0.0.1:5000/#/experiments?workflowType=machine_learning"
 	mlflow server --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --host 127.0.0.1 --port 5000 --workers 1
+
+server: setup ## Prefect's server and a worker, and MLflow's server, on this machine, until Ctrl-C
+	python -m flows.server
+
+serve: setup ## the champion of DATASET as a web service, on http://127.0.0.1:5001
+	@test "$(DATASET)" || { echo "say which: make serve DATASET=synthetic"; exit 1; }
+	MLFLOW_TRACKING_URI="$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}" mlflow models serve \
+	  --env-manager local --host 127.0.0.1 --port 5001 --model-uri "models:/$(DATASET)@champion"
 
 clean: ## remove data, models and results; DVC's cache, the flow store and MLflow stay
 	rm -rf data models scores plots reports recognisers metrics .tsn/progress
