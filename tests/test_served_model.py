@@ -132,6 +132,6 @@ def test_mlflow_models_serve_answers_with_it(store: Path, registered: Path, serv
     status, answer = ask(server, [{"content": "bm8gdmlkZW8="}])
     assert status == 400 and "row 0: content: not a video file" in answer["message"]
     status, answer = ask(server, [{"film": "x"}])
-    assert status == 400
+    assert status == 400 and "expected rows with a file's path" in answer["message"]
     logged = [path for path in (store / "mlartifacts/toy/models").rglob("*") if path.is_file()]
     assert {path.suffix for path in logged} & PICKLES == set()
