@@ -40,10 +40,13 @@ def expected_scores(folder: Path, video: Path) -> Scores:
     return load_recogniser(folder, torch.device("cpu")).score(video)
 
 
-def test_a_path_and_bytes_give_the_recognisers_scores(store: Path, registered: Path) -> None:
+def test_a_path_and_bytes_give_the_recognisers_scores(
+    store: Path, registered: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import mlflow
     from mlflow.exceptions import MlflowException
 
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(store / "compiled"))
     mlflow.set_tracking_uri(mlflow_store.tracking_uri())
     model = mlflow.pyfunc.load_model("models:/toy@challenger")
     video, other = store / "clip.avi", write_video(store / "other.mp4", 30, 2, "mp4v")
@@ -78,7 +81,11 @@ def server(store: Path, registered: Path) -> Iterator[str]:
             *(binaries / "mlflow", "models", "serve", "--env-manager", "local"),
             *("--model-uri", "models:/toy@challenger", "--port", port, "--host", "127.0.0.1"),
         ],
-        env={**os.environ, "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}"},
+        env={
+            **os.environ,
+            "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}",
+            "HOME": str(store),  # for compiled code
+        },
         cwd=store,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
