@@ -33,6 +33,8 @@ class ServedRecogniser(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
 
     def load_context(self, context: Any) -> None:
         """Load the networks, once: on a GPU if there is one."""
+        # Beside the copy of `tsn`, numba would write compiled code, as pickles, into the model.
+        os.environ.setdefault("NUMBA_CACHE_DIR", str(Path.home() / ".cache" / "tsn-numba"))
         quiet_decoding()
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.recogniser = load_recogniser(Path(context.artifacts[BUNDLE]), device)
@@ -45,6 +47,10 @@ class ServedRecogniser(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
     ) -> pd.DataFrame:
         """A row with `label`, `probability` and `scores` for every row of the input."""
         rows = model_input.to_dict(orient="records")
+        if not rows:  # as after MLflow has dropped the columns that it does not know
+            raise MlflowException(
+                f"expected rows with {EXPECTED}; none came", INVALID_PARAMETER_VALUE
+            )
         return pd.DataFrame([self.answer(number, row) for number, row in enumerate(rows)])
 
     def answer(self, number: int, row: Mapping[Any, Any]) -> dict[str, Any]:

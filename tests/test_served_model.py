@@ -40,10 +40,13 @@ def expected_scores(folder: Path, video: Path) -> Scores:
     return load_recogniser(folder, torch.device("cpu")).score(video)
 
 
-def test_a_path_and_bytes_give_the_recognisers_scores(store: Path, registered: Path) -> None:
+def test_a_path_and_bytes_give_the_recognisers_scores(
+    store: Path, registered: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import mlflow
     from mlflow.exceptions import MlflowException
 
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(store / "compiled"))
     mlflow.set_tracking_uri(mlflow_store.tracking_uri())
     model = mlflow.pyfunc.load_model("models:/toy@challenger")
     video, other = store / "clip.avi", write_video(store / "other.mp4", 30, 2, "mp4v")
@@ -78,7 +81,11 @@ def server(store: Path, registered: Path) -> Iterator[str]:
             *(binaries / "mlflow", "models", "serve", "--env-manager", "local"),
             *("--model-uri", "models:/toy@challenger", "--port", port, "--host", "127.0.0.1"),
         ],
-        env={**os.environ, "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}"},
+        env={
+            **os.environ,
+            "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}",
+            "HOME": str(store),  # for compiled code
+        },
         cwd=store,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -132,6 +139,6 @@ def test_mlflow_models_serve_answers_with_it(store: Path, registered: Path, serv
     status, answer = ask(server, [{"content": "bm8gdmlkZW8="}])
     assert status == 400 and "row 0: content: not a video file" in answer["message"]
     status, answer = ask(server, [{"film": "x"}])
-    assert status == 400
+    assert status == 400 and "expected rows with a file's path" in answer["message"]
     logged = [path for path in (store / "mlartifacts/toy/models").rglob("*") if path.is_file()]
     assert {path.suffix for path in logged} & PICKLES == set()
