@@ -130,8 +130,7 @@ def test_killed_flow_leaves_neither_cells_nor_its_temporary_server(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-@pytest.mark.parametrize("with_server", [False, True])
+@pytest.mark.parametrize(("name", "with_server"), [("SIGINT", False), ("SIGTERM", True)])
 def test_stopped_flow_leaves_nobody(
     tmp_path: Path, name: str, with_server: bool, home: Path, server: dict[str, str]
 ) -> None:
