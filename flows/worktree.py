@@ -46,9 +46,7 @@ def pin(root: Path, name: str, commit: str) -> Path:
     are not in it yet, or those of last time are: `restore` puts in place what the cache has.
     """
     tree = root / TREES / name
-    try:
-        git(tree, "checkout", "--quiet", "--force", "--detach", commit)
-    except (OSError, ProgramError):
+    if not _switch(tree, commit):
         shutil.rmtree(tree, ignore_errors=True)
         tree.parent.mkdir(parents=True, exist_ok=True)
         git(root, "worktree", "prune")
@@ -57,6 +55,18 @@ def pin(root: Path, name: str, commit: str) -> Path:
         _share(root / shared, tree / shared)
     _share_cache(root, tree)
     return tree
+
+
+def _switch(tree: Path, commit: str) -> bool:
+    """Puts the commit into a worktree; False if it is none, or a kill left it half done."""
+    try:
+        top = git(tree, "rev-parse", "--show-toplevel")
+        if Path(top).resolve() != tree.resolve():
+            return False  # git in any other folder means the checkout around it
+        git(tree, "checkout", "--quiet", "--force", "--detach", commit)
+    except (OSError, ProgramError):
+        return False
+    return True
 
 
 def restore(root: Path, tree: Path) -> None:
