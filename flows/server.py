@@ -6,6 +6,8 @@ them and their schedules, once switched on there, do. All of it listens on loopb
 
 import argparse
 import os
+import signal
+import socket
 import sys
 import threading
 import time
@@ -66,9 +68,10 @@ class Services:
         for future in wait(self._running, seconds, FIRST_COMPLETED).done:
             name = self._running[future]
             lines = self._log(name).read_text(errors="replace").strip().splitlines()
+            said = lines[-1] if lines else "nothing"
             raise ProgramError(
-                f"the {name} ended with {future.result()} ({self._log(name)}): {lines[-1:]}\n"
-                "Is its port taken by another one? Stop that, or choose another port"
+                f"the {name} ended with {future.result()}; it said last: {said}\n"
+                f"({self._log(name)})"
             )
 
     def stop(self) -> None:
@@ -101,8 +104,22 @@ def deploy(root: Path) -> None:
             raise ProgramError(f"prefect deploy --all failed:\n{log.read_text(errors='replace')}")
 
 
+def require_free(port: int, option: str) -> None:
+    """ProgramError if something listens on the port: what answers there would not be ours."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise ProgramError(
+                f"port {port} is taken: stop what listens there, or choose another by {option}"
+            ) from error
+
+
 def serve(services: Services, root: Path, prefect_port: int, mlflow_port: int) -> None:
     """Starts everything in its order and stays."""
+    require_free(prefect_port, "--prefect-port")
+    require_free(mlflow_port, "--mlflow-port")
     prefect, mlflow = f"http://{HOST}:{prefect_port}", f"http://{HOST}:{mlflow_port}"
     store, artifacts = f"sqlite:///{root / 'mlflow.db'}", root / "mlartifacts"
     os.environ["PREFECT_API_URL"] = f"{prefect}/api"
@@ -139,6 +156,8 @@ def main() -> None:
     parser.add_argument("--prefect-port", type=int, default=4200, help="default: 4200")
     parser.add_argument("--mlflow-port", type=int, default=5000, help="default: 5000")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     root = Path.cwd()
     services = Services(root)
     try:

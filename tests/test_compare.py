@@ -11,8 +11,6 @@ from recognisers import write_recogniser, write_video
 from stages import compare, mlflow_store, registry, tracking
 from stages.registry import CHALLENGER, CHAMPION, PREVIOUS
 
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
-
 PARAMS = """
 machine: {device: cpu, processes: 1, threads: 1, workers: 0, checkpoint_seconds: 60.0}
 recipes:

@@ -27,8 +27,6 @@ from tsn.recogniser import load_recogniser, read_test_scores, read_trained_on
 from tsn.score_file import VideoScores, save_scores
 from tsn.store import hash_file
 
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
-
 ROOT = Path(__file__).parents[1]
 WEIGHTS = {"rgb": 1.0, "rgb_diff": 0.5}
 SPLIT = 2

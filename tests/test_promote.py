@@ -9,8 +9,6 @@ from test_registry import aliases, make_versions
 from stages import mlflow_store, promote, registry
 from stages.registry import CHALLENGER, CHAMPION, PREVIOUS, NotRegisteredError
 
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
-
 
 def run(version: str | None = None, *, roll_back: bool = False) -> None:
     promote.main(argparse.Namespace(dataset="toy", version=version, roll_back=roll_back))

@@ -14,8 +14,6 @@ from stages import recognise, registry
 from stages.recognise import Answer
 from tsn.recogniser import load_recogniser
 
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
-
 ANSWER = Answer(
     video=Path("clip.avi"), scores=np.log(np.array([1, 7, 2], np.float32)), seconds=1.25
 )

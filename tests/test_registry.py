@@ -15,8 +15,6 @@ from stages import logged_model, mlflow_store, registry, tracking
 from stages.registry import CHALLENGER, CHAMPION, PREVIOUS, NotRegisteredError, RegistryError
 from tsn.recogniser import CARD, RecogniserError, load_recogniser_card
 
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
-
 PICKLES = {".pkl", ".pickle", ".pt", ".pth", ".bin", ".pyc", ".nbi", ".nbc", ".npy", ".joblib"}
 
 

@@ -24,8 +24,6 @@ from stages import mlflow_store, registry
 from tsn.metrics import Scores
 from tsn.recogniser import load_recogniser, softmax
 
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
-
 
 @pytest.fixture
 def registered(store: Path) -> Path:
