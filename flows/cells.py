@@ -15,6 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import IO
 
+from flows.mend import TORN, keep_copy, mend
 from flows.plan import Cell
 from flows.programs import DVC, StoppedError, run_program
 from stages.status import file_name, read_status, status_path
@@ -27,7 +28,7 @@ LOG_BYTES = 100_000  # of an attempt's end, to look for the reason in
 RETRY_SECONDS = (2.0, 15.0)
 # What dvc itself says of troubles that pass.
 PASSING = re.compile(
-    r"is busy|[Uu]nable to acquire lock|dvc\.lock' validation failed|database is locked"
+    rf"{TORN.pattern}|is busy|[Uu]nable to acquire lock|database is locked"
     r"|Resource temporarily unavailable|Connection (?:reset|refused)"
 )
 EXIT_CODE = re.compile(r", exited with (-?\d+)$", re.MULTILINE)
@@ -97,6 +98,9 @@ def run_cell(
             _tell(output, f"attempt {attempt} failed; the next one in {seconds:.0f} s")
             if stop.wait(seconds):
                 raise StoppedError(f"stopped: {cell.name}")
+            mend(workspace)
+    if code == 0:
+        keep_copy(workspace)
     return Outcome(
         cell=cell.name,
         state=_state(text) if code == 0 else State.FAILED,

@@ -5,27 +5,21 @@ for the same results, and a noisy diff. `keep_order` puts the added entries wher
 put them; what stood there before a grid began stays where it was.
 """
 
-import fcntl
 import json
 import re
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from flows.programs import ProgramError, ask_dvc
+from flows.mend import COPY, ENTRY, LOCK_FILE, REPO_LOCK, dvc_lock, keep_copy
+from flows.programs import ask_dvc
 from tsn.atomic import atomic_path
 
-LOCK_FILE = Path("dvc.lock")
 # The entries before the grid that has not come to its end yet: it may have been killed and started
 # again several times.
 BEFORE = Path(".dvc/tmp/grid-order.json")
-REPO_LOCK = Path(".dvc/tmp/lock")
-LOCK_SECONDS = 60.0
 
-ENTRY = re.compile(r"^  (?=\S)", re.MULTILINE)
 VISITED = re.compile(
     r"^(?:Running stage |Stage )?'(?P<cell>[^']+)'(?::$| didn't change)", re.MULTILINE
 )
@@ -33,6 +27,7 @@ VISITED = re.compile(
 
 def remember_order(workspace: Path) -> None:
     """Keeps which entries dvc.lock has, unless those before an unfinished grid are kept already."""
+    keep_copy(workspace)
     path = workspace / BEFORE
     if not path.is_file():
         with atomic_path(path) as temporary:
@@ -46,7 +41,7 @@ def keep_order(workspace: Path, targets: Sequence[str] = ()) -> None:
     """
     visited = VISITED.findall(ask_dvc(["repro", "--dry", *targets], workspace).stdout)
     path = workspace / LOCK_FILE
-    with repo_lock(workspace):
+    with dvc_lock(workspace, REPO_LOCK):
         before = json.loads((workspace / BEFORE).read_text())
         if path.is_file():
             text = path.read_text(encoding="utf-8")
@@ -58,7 +53,8 @@ def keep_order(workspace: Path, targets: Sequence[str] = ()) -> None:
 
 def forget_order(workspace: Path) -> None:
     """After a grid that came to its end: what is there now is what the next one starts from."""
-    (workspace / BEFORE).unlink(missing_ok=True)
+    for path in (BEFORE, COPY):
+        (workspace / path).unlink(missing_ok=True)
 
 
 def in_order(text: str, names: Sequence[str], wanted: Sequence[str]) -> str:
@@ -79,18 +75,3 @@ def _entries(path: Path) -> list[str]:
         return []
     content = YAML(typ="safe", pure=True).load(path) or {}
     return list(content.get("stages", {}))
-
-
-@contextmanager
-def repo_lock(workspace: Path) -> Iterator[None]:
-    """DVC's lock of the repository; ProgramError when it is not free within a minute."""
-    deadline = time.monotonic() + LOCK_SECONDS
-    with (workspace / REPO_LOCK).open("a+") as lock:
-        while True:
-            with suppress(BlockingIOError):
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            if time.monotonic() > deadline:
-                raise ProgramError(f"{lock.name}: another dvc command holds it for a minute")
-            time.sleep(0.1)
-        yield

@@ -15,6 +15,7 @@ from fnmatch import fnmatchcase
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+from flows.mend import TORN, mend
 from flows.programs import ProgramError, ask_dvc
 
 # A reader can meet dvc.lock while it is rewritten, and find it empty or cut.
@@ -149,6 +150,8 @@ def _ask(arguments: Sequence[str], workspace: Path) -> str:
                 "Wait for it, or stop it"
             )
         attempt += not busy
-        if attempt >= ATTEMPTS or not (busy or "dvc.lock" in answer.stderr):
+        if attempt >= ATTEMPTS or not (busy or TORN.search(answer.stderr)):
             raise ProgramError(f"dvc {' '.join(arguments)}: {answer.stderr.strip()}")
+        if attempt > 1:
+            mend(workspace)  # not what it was met with while being written, but torn by a kill
         time.sleep(RETRY_SECONDS)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from toy_grid import cells, dvc, lock_file, make_workspace
 
-from flows.lock_order import forget_order, in_order, keep_order, remember_order, repo_lock
+from flows.lock_order import forget_order, in_order, keep_order, remember_order
 
 TEXT = """schema: '2.0'
 stages:
@@ -50,16 +50,3 @@ def test_new_entries_follow_the_old_ones_in_the_order_of_repro(tmp_path: Path) -
     forget_order(other)
     assert lock_file(other).read_bytes() == lock_file(sequential).read_bytes()
     assert dvc(other, "status", "--json").strip() == "{}"
-
-
-def test_order_is_changed_under_dvcs_own_lock(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("flows.lock_order.LOCK_SECONDS", 0.0)
-    make_workspace(tmp_path, cells(1, 0.0))
-    with (
-        repo_lock(tmp_path),
-        pytest.raises(Exception, match=r"holds it for a minute"),
-        repo_lock(tmp_path),
-    ):
-        pass
