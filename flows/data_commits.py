@@ -37,6 +37,15 @@ def commit_additions(root: Path, dataset: str) -> bool:
     return True
 
 
+def publish(root: Path) -> None:
+    """Pushes the checked-out branch, if it has an upstream: other machines fetch it from there."""
+    try:
+        git(root, "rev-parse", "--abbrev-ref", "@{upstream}")
+    except ProgramError:
+        return
+    git(root, "push", "--quiet")
+
+
 def data_state(root: Path, dataset: str, commit: str) -> str:
     """What stands for the clips that a commit's dataset has taken in: equal for the same clips."""
     try:

@@ -14,13 +14,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import UUID
 
-from prefect import flow
+from prefect import State, flow
 from prefect.client.orchestration import get_client
 from prefect.deployments import run_deployment
 from prefect.states import Cancelling
 
-from flows import worktree
-from flows.cells import Outcome, State, run_cell
+from flows import cells, worktree
+from flows.cells import Outcome, run_cell
 from flows.grid import is_heavy
 from flows.plan import Cell, Graph
 from flows.programs import ProgramError, StoppedError, run_dvc
@@ -28,6 +28,7 @@ from stages.status import file_name
 
 LOCK = Path("dvc.lock")
 POLL_SECONDS = 2.0
+ATTEMPTS = 3  # of a cell whose worker dies
 # What a commit has to have as it is here, for other machines to compute the same.
 CODE = ("tsn", "stages", "dvc.yaml", "params.yaml", "additions", ".dvc/config")
 
@@ -82,7 +83,7 @@ class Head:
             except ProgramError as error:
                 return Outcome(
                     cell=cell.name,
-                    state=State.FAILED,
+                    state=cells.State.FAILED,
                     seconds=time.monotonic() - start,
                     attempts=1,
                     reason=str(error),
@@ -101,20 +102,24 @@ class Head:
             "commit": self.commit,
             "lock": lock.read_text(encoding="utf-8") if lock.is_file() else "",
         }
-        run = run_deployment(f"cell/{self.pool}", parameters=parameters, timeout=0)
-        self._wait_for(run.id, cell)  # type: ignore[union-attr]
+        for attempt in range(1, ATTEMPTS + 1):
+            run = run_deployment(f"cell/{self.pool}", parameters=parameters, timeout=0)
+            state = self._wait_for(run.id, cell)  # type: ignore[union-attr]
+            if not state.is_crashed() or attempt == ATTEMPTS:
+                break  # a worker that died says nothing of the cell
+        if not state.is_completed():
+            raise ProgramError(f"{cell.name} on another machine: {state.name}: {state.message}")
 
-    def _wait_for(self, run: UUID, cell: Cell) -> None:
+    def _wait_for(self, run: UUID, cell: Cell) -> State:
+        """How the run on another machine ended."""
         with get_client(sync_client=True) as client:
             while True:
                 state = client.read_flow_run(run).state
                 if state is not None and state.is_final():
-                    break
+                    return state
                 if self.stop.wait(POLL_SECONDS):
                     client.set_flow_run_state(run, Cancelling())
                     raise StoppedError(f"stopped: {cell.name}")
-        if not state.is_completed():
-            raise ProgramError(f"{cell.name} on another machine: {state.name}: {state.message}")
 
 
 def committed(workspace: Path) -> str:

@@ -64,7 +64,28 @@ def reproduce(
 
     With `pool`, the workers of that work pool run the heavy cells (`flows/remote.py`).
     """
-    workspace = workspace.resolve()
+    try:
+        show_grid(workspace.resolve(), targets, jobs=jobs, cpu_jobs=cpu_jobs, pool=pool)
+    except CancelledError as error:
+        return Cancelled(message=str(error))
+    except (ProgramError, ValueError) as error:  # it says all, without a traceback
+        return Failed(message=str(error))
+    return None
+
+
+def show_grid(
+    workspace: Path,
+    targets: Sequence[str],
+    *,
+    jobs: int | None = None,
+    cpu_jobs: int | None = None,
+    pool: str | None = None,
+) -> None:
+    """Runs the grid as tasks of the flow run that this is called in, and shows it there.
+
+    Not as a flow run below that one, which would be left as running if this process is killed:
+    those send no heartbeat. ProgramError if a cell fails, CancelledError if the run is cancelled.
+    """
     stop = threading.Event()
     terminal, prefect = TerminalBoard(workspace), PrefectBoard(workspace)
     outcomes: tuple[Outcome, ...] = ()
@@ -83,13 +104,8 @@ def reproduce(
             stop=stop,
         )
         require_good(outcomes)
-    except CancelledError as error:
-        return Cancelled(message=str(error))
-    except (ProgramError, ValueError) as error:  # it says all, without a traceback
-        return Failed(message=str(error))
     finally:
         prefect.close(outcomes)
-    return None
 
 
 def choose_jobs(workspace: Path, jobs: int | None, cpu_jobs: int | None) -> Jobs:

@@ -24,12 +24,12 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.exceptions import FailedRun
-from prefect.states import Completed, Failed
+from prefect.states import Cancelled, Completed, Failed
 
 from flows import data_commits, worktree
 from flows.only_one import only_one
 from flows.programs import ProgramError, run_dvc, run_stage
-from flows.reproduce import key_of, reproduce
+from flows.reproduce import CancelledError, key_of, show_grid
 from flows.start import start
 from stages import tracking
 
@@ -77,8 +77,9 @@ def is_settled(dataset: str, occasion: Occasion) -> bool:
 def judge(dataset: str, root: Path, tree: Path, occasion: Occasion) -> Path:
     """Compares, and promotes by the recipe's rule; returns the folder that tells the story."""
     out = root / REPORTS / dataset
-    arguments = ["--dataset", dataset, "--videos", f"data/{dataset}/videos"]
-    run_stage("compare", tree, [*arguments, "--out", str(out), "--decide-for", occasion.data])
+    arguments = ["--dataset", dataset, "--recogniser", f"recognisers/{dataset}"]
+    arguments += ["--videos", f"data/{dataset}/videos", "--out", str(out)]
+    run_stage("compare", tree, [*arguments, "--decide-for", occasion.data])
     return out
 
 
@@ -126,14 +127,15 @@ def retrain(
     try:
         with only_one(lock, f"{dataset} is being retrained in {root}"):
             occasion = cast(Occasion, gather_task(dataset, root, follow))
+            if pool is not None:
+                data_commits.publish(root)
             if is_settled(dataset, occasion) and not force:
                 return Completed(message="nothing new: no clips since the last retraining")
             tree = prepare(dataset, root, occasion.commit)
-            targets = [f"package@{dataset}", f"report@{dataset}"]
-            grid = reproduce(targets, workspace=tree, pool=pool, return_state=True)
-            if not grid.is_completed():
-                return Failed(message=grid.message)
+            show_grid(tree, [f"package@{dataset}", f"report@{dataset}"], pool=pool)
             return Completed(message=cast(str, judge_task(dataset, root, tree, occasion)))
+    except CancelledError as error:
+        return Cancelled(message=str(error))
     except (*EXPECTED, FailedRun) as error:  # it says all, without a traceback
         return Failed(message=str(error))
 

@@ -17,7 +17,12 @@ from stages.story import KEPT, MARKDOWN, PROMOTED, Match, Story, write_story
 from tsn.common_test import CommonTest, common_test
 from tsn.comparison import PromotionRule, compare, objections
 from tsn.metrics import Scores
-from tsn.recogniser import load_recogniser, read_test_scores, read_trained_on
+from tsn.recogniser import (
+    load_recogniser,
+    load_recogniser_card,
+    read_test_scores,
+    read_trained_on,
+)
 
 # Tags of a version: what was decided, for which data, against whom, and that it was carried out.
 VERDICT, DATA, OPPONENT, DONE = "verdict", "data", "compared_with", "carried_out"
@@ -28,12 +33,7 @@ def main(args: argparse.Namespace) -> None:
     content = params.load()
     rule = params.section(content, f"recipes.{args.dataset}.promotion", PromotionRule)
     machine = params.section(content, "machine", Machine)
-    challenger = registry.find(args.dataset, registry.CHALLENGER)
-    if challenger is None:
-        raise ValueError(
-            f"{args.dataset} has no challenger in MLflow; run `dvc repro package@{args.dataset}`, "
-            "and `python -m stages.sync` if MLflow was away"
-        )
+    challenger = find_challenger(args.dataset, args.recogniser)
     story = tell(args, challenger, rule, machine)
     if story.decided:
         write_down(story, args.decide_for)
@@ -42,6 +42,21 @@ def main(args: argparse.Namespace) -> None:
     if story.decided:
         log(args, story)
     print((args.out / MARKDOWN).read_text(encoding="utf-8"))
+
+
+def find_challenger(dataset: str, recogniser: Path | None) -> Version:
+    """The version of that recogniser, or the challenger; ValueError when it is not registered."""
+    if recogniser is None:
+        found, what = registry.find(dataset, registry.CHALLENGER), "no challenger"
+    else:
+        fingerprint = load_recogniser_card(recogniser).fingerprint
+        found, what = registry.find_fingerprint(dataset, fingerprint), f"not {recogniser}"
+    if found is None:
+        raise ValueError(
+            f"MLflow has {what} of {dataset}; run `dvc repro package@{dataset}`, and "
+            "`python -m stages.sync` if MLflow was away then"
+        )
+    return found
 
 
 def tell(
@@ -153,6 +168,9 @@ if __name__ == "__main__":
         prog="compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--dataset", required=True, help="a recipe of params.yaml")
+    parser.add_argument(
+        "--recogniser", type=Path, help="the challenger's folder (default: who has that alias)"
+    )
     parser.add_argument("--videos", required=True, type=Path, help="folder of the dataset's videos")
     parser.add_argument("--out", required=True, type=Path, help="out: comparison.md, .json, .png")
     parser.add_argument("--decide-for", metavar="DATA", help="decide, for this state of the data")

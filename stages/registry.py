@@ -76,6 +76,12 @@ def find(dataset: str, alias: str) -> Version | None:
         return None if number is None else _version(client.get_model_version(dataset, number))
 
 
+def find_fingerprint(dataset: str, fingerprint: str) -> Version | None:
+    """The version of the recogniser with that fingerprint, or None. Creates nothing."""
+    with _speaking():
+        return _find_fingerprint(_connect(), dataset, fingerprint) if _store_exists() else None
+
+
 def find_number(dataset: str, number: str) -> Version:
     """The version of that number; NotRegisteredError without it."""
     from mlflow.exceptions import MlflowException

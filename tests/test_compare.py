@@ -57,9 +57,13 @@ def challenge(bundle: Path) -> None:
     registry.register("toy", bundle, tracking.find_runs("toy", key)[0].run_id)
 
 
-def run(workspace: Path, data: str | None) -> dict[str, object]:
+def run(workspace: Path, data: str | None, recogniser: Path | None = None) -> dict[str, object]:
     arguments = argparse.Namespace(
-        dataset="toy", videos=workspace / "videos", out=workspace / "out", decide_for=data
+        dataset="toy",
+        recogniser=recogniser,
+        videos=workspace / "videos",
+        out=workspace / "out",
+        decide_for=data,
     )
     compare.main(arguments)
     story: dict[str, object] = json.loads((workspace / "out/comparison.json").read_text())
@@ -117,6 +121,21 @@ def test_looking_decides_nothing(
     assert "would be promoted" in (workspace / "out/comparison.md").read_text()
     assert aliases() == {CHAMPION: "1", CHALLENGER: "2"}
     assert registry.find_number("toy", "2").tags.get(compare.VERDICT) is None
+
+
+def test_the_recogniser_that_was_made_is_judged_whoever_has_the_alias(
+    workspace: Path, bundles: Callable[[Sequence[int], int], Path]
+) -> None:
+    better, worse = bundles(LABELS, 2), bundles(WRONG_ONCE, 1)
+    challenge(worse)
+    run(workspace, "data 1")
+    with pytest.raises(ValueError, match=r"MLflow has not .*; run `dvc repro package@toy`"):
+        run(workspace, "data 2", better)  # its registration failed, the alias is on the older one
+    assert not tracking.is_logged("toy", {"stage": "retrain", "data": "data 2"}, "retrain")
+    challenge(better)
+    challenge(worse)
+    assert run(workspace, "data 2", better)["challenger"] == "2"
+    assert aliases()[CHAMPION] == "2"
 
 
 def test_a_video_the_champion_never_saw_is_scored_by_it(
