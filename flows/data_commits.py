@@ -1,40 +1,58 @@
 """The data of a dataset as commits: what was taken in is one, and what others took in comes as one.
 
 `additions/<dataset>.dvc` says which clips there are; the clips are in DVC's cache, and go to other
-machines through its remote. Nothing else is committed, and nothing that is staged is touched.
+machines through its remote. Commits are made in a worktree (`flows/worktree.py`) from what the
+commit before has, so nothing that lies about in the checkout gets into them.
 """
 
+import logging
+import shutil
 from pathlib import Path
 
 from flows.programs import ProgramError, run_dvc
-from flows.worktree import git
+from flows.worktree import git, tell_dvc
+from tsn.additions import CLIPS, merge_additions
 
 ADDITIONS = Path("additions")
 AUTHOR = ("-c", "user.name=tsn retraining", "-c", "user.email=retraining@localhost")
+logger = logging.getLogger(__name__)
 
 
-def pull(root: Path, dataset: str) -> None:
-    """Fetches the commits of the upstream branch, and the clips that they brought."""
-    git(root, "pull", "--quiet", "--ff-only")
-    if (root / pointer(dataset)).is_file():
-        run_dvc(["pull", "--quiet", str(pointer(dataset))], root)
+def pull(root: Path) -> None:
+    """Takes the commits of the upstream branch, those made here after them."""
+    git(root, "pull", "--quiet", "--rebase")
 
 
-def commit_additions(root: Path, dataset: str) -> bool:
-    """Makes what was taken in part of the checked-out branch; False when it is already.
+def fetch(tree: Path, dataset: str) -> None:
+    """Fetches the clips of a commit that another machine has made."""
+    if (tree / pointer(dataset)).is_file():
+        run_dvc(["fetch", "--quiet", str(pointer(dataset))], tree)
 
-    Whatever a kill left half done is done by the next call.
+
+def absorb(root: Path, tree: Path, dataset: str, pending: Path) -> None:
+    """Makes the pending clips part of the branch that is checked out in `root`, by one commit.
+
+    `tree` is a worktree at that branch's commit. The pending folder is dropped when the commit is
+    there; until then another call does what a kill left. ProgramError if the branch has moved.
     """
-    if not (root / ADDITIONS / dataset).is_dir():
-        return False
-    run_dvc(["add", "--quiet", str(ADDITIONS / dataset)], root)
-    files = [str(pointer(dataset)), str(ADDITIONS / ".gitignore")]
-    if not git(root, "status", "--porcelain", "--", *files):
-        return False
-    git(root, "add", "--", *files)
-    author = () if _has_identity(root) else AUTHOR
-    git(root, *author, "commit", "--quiet", "-m", f"Data: new clips of {dataset}", "--", *files)
-    return True
+    if not (pending / CLIPS).is_file():
+        return
+    folder = tree / ADDITIONS / dataset
+    if (tree / pointer(dataset)).is_file():  # exactly the clips of the commit
+        tell_dvc(["checkout", "--force", "--quiet", str(pointer(dataset))], tree)
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+    if merge_additions(pending, folder):
+        run_dvc(["add", "--quiet", str(ADDITIONS / dataset)], tree)
+        git(tree, "add", "--", str(pointer(dataset)), str(ADDITIONS / ".gitignore"))
+        author = () if _has_identity(root) else AUTHOR
+        git(tree, *author, "commit", "--quiet", "-m", f"Data: new clips of {dataset}")
+        git(root, "merge", "--ff-only", "--quiet", git(tree, "rev-parse", "HEAD"))
+    shutil.rmtree(pending)
+    try:
+        tell_dvc(["checkout", "--quiet", str(pointer(dataset))], root)
+    except ProgramError as error:
+        logger.warning("additions/%s is not that of the commit: %s", dataset, error)
 
 
 def publish(root: Path) -> None:

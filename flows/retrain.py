@@ -4,7 +4,8 @@
 night. One run:
 
 1. takes in what is good of the recipe's inbox (`stages/take_in.py`) and commits it;
-2. ends, if the dataset is what it was when a retraining last came to its end;
+2. ends, if a retraining with these clips has come to its end before (with `--force` it goes on,
+   as after a change of the recipe or the code);
 3. runs the grid in a worktree pinned to the commit, so that nothing edited meanwhile gets in;
 4. compares the challenger with the champion on the same test list (`stages/compare.py`) and
    promotes it by the recipe's rule; `python -m stages.promote --roll-back` takes that back.
@@ -14,6 +15,7 @@ nothing is decided twice.
 """
 
 import argparse
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,12 +31,15 @@ from prefect.states import Cancelled, Completed, Failed
 from flows import data_commits, worktree
 from flows.only_one import only_one
 from flows.programs import ProgramError, run_dvc, run_stage
+from flows.remote import CODE
 from flows.reproduce import CancelledError, key_of, show_grid
 from flows.start import start
-from stages import tracking
+from stages import params, tracking
 
 REPORTS = Path(".tsn/retrain")  # what the last retraining of a dataset said
-INTAKE = "intake.txt"
+INTAKE, PENDING = "intake.txt", "pending"
+LOCK = REPORTS / "lock"
+logger = logging.getLogger(__name__)
 EXPECTED = (ProgramError, ValueError, OSError)
 
 
@@ -50,16 +55,35 @@ def gather(dataset: str, root: Path, *, follow: bool) -> Occasion:
     """Takes in new clips, of the inbox and, with `follow`, of the upstream branch, as commits."""
     worktree.require_repository(root)
     if follow:
-        data_commits.pull(root, dataset)
+        data_commits.pull(root)
     tree = prepare(dataset, root, worktree.git(root, "rev-parse", "HEAD"))
+    refuse_uncommitted(dataset, root, tree)
     run_stage("check", tree)
+    if follow:
+        data_commits.fetch(tree, dataset)
     run_dvc(["repro", "--quiet", f"split@{dataset}"], tree)  # what the dataset is so far
-    additions, report = root / data_commits.ADDITIONS / dataset, root / REPORTS / dataset / INTAKE
-    paths = ["--additions", str(additions), "--report", str(report)]
+    reports = root / REPORTS / dataset
+    pending = reports / PENDING
+    paths = ["--root", str(root), "--out", str(pending), "--report", str(reports / INTAKE)]
     run_stage("take_in", tree, ["--dataset", dataset, *paths])
-    data_commits.commit_additions(root, dataset)
+    data_commits.absorb(root, tree, dataset, pending)
     commit = worktree.git(root, "rev-parse", "HEAD")
     return Occasion(commit, data_commits.data_state(root, dataset, commit))
+
+
+def refuse_uncommitted(dataset: str, root: Path, tree: Path) -> None:
+    """ProgramError unless the commit has the dataset; a warning where the desk has something else.
+
+    It is the commit that is run, whatever was edited since.
+    """
+    active = params.section(params.load(tree / params.PARAMS), "datasets", tuple[str, ...])
+    if dataset not in active:
+        raise ProgramError(
+            f"datasets of the last commit's params.yaml are {', '.join(active)}: add {dataset} "
+            "there and commit it; retraining runs what is committed"
+        )
+    if edits := worktree.git(root, "status", "--porcelain", "--", *CODE):
+        logger.warning("these edits are not committed, so retraining goes without them:\n%s", edits)
 
 
 def prepare(dataset: str, root: Path, commit: str) -> Path:
@@ -118,16 +142,15 @@ def retrain(
     """Takes in new clips, trains a challenger with them, and promotes it if it is better.
 
     dataset: a recipe of params.yaml. workspace: the checkout. follow: also take the commits of the
-    upstream branch (`git pull --ff-only`). force: retrain even if the data is what it was. pool:
-    a work pool whose workers run the trainings.
+    upstream branch (`git pull --rebase`), and push that of the new clips. force: retrain even if
+    no clips are new. pool: a work pool whose workers run the trainings.
     """
     root = workspace.resolve()
     os.environ["MLFLOW_TRACKING_URI"] = worktree.tracking_uri(root)
-    lock = root / REPORTS / dataset / "lock"
     try:
-        with only_one(lock, f"{dataset} is being retrained in {root}"):
+        with only_one(root / LOCK, f"{root} retrains already"):
             occasion = cast(Occasion, gather_task(dataset, root, follow))
-            if pool is not None:
+            if follow or pool is not None:
                 data_commits.publish(root)
             if is_settled(dataset, occasion) and not force:
                 return Completed(message="nothing new: no clips since the last retraining")
@@ -146,7 +169,9 @@ def main() -> None:
         prog="retrain", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--dataset", required=True, help="a recipe of params.yaml")
-    parser.add_argument("--follow", action="store_true", help="take the upstream branch's commits")
+    parser.add_argument(
+        "--follow", action="store_true", help="take the upstream branch's commits, and push ours"
+    )
     parser.add_argument("--force", action="store_true", help="also if no clips are new")
     parser.add_argument("--pool", help="a work pool whose workers run the trainings")
     parser.add_argument("--cron", help='schedule, e.g. "0 3 * * *"; needs a server')

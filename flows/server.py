@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
-from flows.programs import BINARIES, ProgramError, StoppedError, run_program
+from flows.programs import BINARIES, ProgramError, run_program
 
 HOST = "127.0.0.1"
 POOL = "tsn"
@@ -77,14 +77,14 @@ class Services:
     def stop(self) -> None:
         """Ends all of them and waits until they are gone."""
         self._stop.set()
-        for future in self._running:
-            if not isinstance(future.exception(), StoppedError | None):
-                raise ProgramError(str(future.exception()))
         self._threads.shutdown()
 
 
 def deploy(root: Path) -> None:
-    """Makes the flows of prefect.yaml known to the server, and that killed runs are noticed."""
+    """Makes the flows of prefect.yaml known to the server, and that killed runs are noticed.
+
+    Schedules that were switched on or off before stay so.
+    """
     from prefect.client.orchestration import get_client  # with PREFECT_API_URL as it is by now
     from prefect.client.schemas.actions import WorkPoolCreate
     from prefect.exceptions import ObjectNotFound
@@ -96,7 +96,22 @@ def deploy(root: Path) -> None:
             client.read_work_pool(POOL)
         except ObjectNotFound:
             client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
+        switched = {
+            (row.name, str(schedule.schedule)): schedule.active
+            for row in client.read_deployments()
+            for schedule in row.schedules
+        }
+        run_prefect_deploy(root)
+        for row in client.read_deployments():
+            for schedule in row.schedules:
+                active = switched.get((row.name, str(schedule.schedule)), schedule.active)
+                if active != schedule.active:  # deploying forgets what was switched in the UI
+                    client.update_deployment_schedule(row.id, schedule.id, active=active)
     mark_zombies()
+
+
+def run_prefect_deploy(root: Path) -> None:
+    """`prefect deploy --all`; ProgramError with its words when it fails."""
     command = [str(BINARIES / "prefect"), "--no-prompt", "deploy", "--all"]
     log = root / LOGS / "deploy.log"
     with log.open("wb") as output:

@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from flows.programs import ProgramError, ask_dvc
+from flows.programs import ProgramError, ask_dvc, run_dvc
 
 TREES = Path(".tsn/trees")
 SHARED = (Path(".tsn/store"), Path(".tsn/survey"), Path("inbox"))  # what a commit does not say
@@ -18,8 +18,15 @@ LOCK = "dvc.lock"
 
 
 def git(root: Path, *arguments: str) -> str:
-    """What git prints; ProgramError with its own words when it fails."""
-    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True)
+    """What git prints; ProgramError with its own words when it fails, or asks for a password."""
+    done = subprocess.run(
+        ["git", *arguments],
+        cwd=root,
+        env={**os.environ, "GIT_TERMINAL_PROMPT": "0"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
     if done.returncode != 0:
         raise ProgramError(f"git {' '.join(arguments)}: {done.stderr.strip() or done.stdout}")
     return done.stdout.strip()
@@ -74,7 +81,7 @@ def restore(root: Path, tree: Path) -> None:
     known = root / LOCK
     if known.is_file() and not (tree / LOCK).exists():
         shutil.copy(known, tree / LOCK)  # nobody committed it: what the checkout has computed
-    tell_dvc(["checkout", "--force", "--allow-missing", "--quiet"], tree)
+    run_dvc(["checkout", "--force", "--allow-missing", "--quiet"], tree)
 
 
 def remove(root: Path, tree: Path) -> None:

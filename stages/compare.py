@@ -8,16 +8,27 @@ Without `--decide-for` it only shows. With it, the challenger is promoted if the
 import argparse
 import tempfile
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 
 from stages import command, params, registry, tracking
 from stages.machine import Machine, choose_device
 from stages.registry import Version
-from stages.story import KEPT, MARKDOWN, PROMOTED, Match, Story, write_story
+from stages.story import (
+    KEPT,
+    MARKDOWN,
+    NUMBERS,
+    PICTURE,
+    PROMOTED,
+    Match,
+    Story,
+    write_story,
+)
 from tsn.common_test import CommonTest, common_test
 from tsn.comparison import PromotionRule, compare, objections
 from tsn.metrics import Scores
 from tsn.recogniser import (
+    Recogniser,
     load_recogniser,
     load_recogniser_card,
     read_test_scores,
@@ -63,7 +74,7 @@ def tell(
     args: argparse.Namespace, challenger: Version, rule: PromotionRule, machine: Machine
 ) -> Story:
     """Compares the two, or says again what was decided for this data before."""
-    known = is_written_down(challenger, args.decide_for)
+    known = is_written_down(challenger, args.decide_for) and not is_overtaken(challenger)
     champion = find_champion(challenger, known=known)
     match = meet(champion, challenger, args.videos, rule, machine) if champion else None
     reasons = tuple(objections(match.comparison, rule)) if match else ()
@@ -80,6 +91,21 @@ def tell(
 def is_written_down(challenger: Version, data: str | None) -> bool:
     """Whether there is a verdict for this data."""
     return data is not None and challenger.tags.get(DATA) == data
+
+
+def is_overtaken(challenger: Version) -> bool:
+    """Whether somebody has made another version the champion before the verdict was carried out."""
+    if challenger.tags[DONE] == "true" or was_promoted(challenger):
+        return False
+    champion = registry.find(challenger.model, registry.CHAMPION)
+    return (champion.number if champion else NOBODY) != challenger.tags[OPPONENT]
+
+
+def was_promoted(challenger: Version) -> bool:
+    """Whether it is the champion, or was until it was rolled back."""
+    aliases = (registry.CHAMPION, registry.PREVIOUS)
+    found = (registry.find(challenger.model, alias) for alias in aliases)
+    return challenger.number in [version.number for version in found if version]
 
 
 def find_champion(challenger: Version, *, known: bool) -> Version | None:
@@ -105,9 +131,12 @@ def meet(
 def pair(champion: Path, challenger: Path, videos: Path, machine: Machine) -> CommonTest:
     """The scores of two recognisers' folders; what the champion never saw, it scores here."""
 
+    @cache
+    def recogniser() -> Recogniser:
+        return load_recogniser(champion, choose_device(machine))
+
     def score(video: str) -> Scores:
-        scores: Scores = load_recogniser(champion, choose_device(machine)).score(videos / video)
-        return scores
+        return recogniser().score(videos / video)
 
     return common_test(
         read_test_scores(champion), read_test_scores(challenger), read_trained_on(champion), score
@@ -116,16 +145,16 @@ def pair(champion: Path, challenger: Path, videos: Path, machine: Machine) -> Co
 
 def write_down(story: Story, data: str) -> None:
     """Keeps the verdict, before anything follows from it."""
-    if not is_written_down(story.challenger, data):
+    if not is_written_down(story.challenger, data) or is_overtaken(story.challenger):
         opponent = story.match.champion.number if story.match else NOBODY
         tags = {OPPONENT: opponent, VERDICT: story.verdict, DONE: "false", DATA: data}
         registry.set_tags(story.challenger, tags)
 
 
 def carry_out(challenger: Version) -> None:
-    """Promotes what is to be promoted, once."""
+    """Promotes what is to be promoted, once: not again what was rolled back since."""
     if challenger.tags[DONE] != "true":
-        if challenger.tags[VERDICT] == PROMOTED:
+        if challenger.tags[VERDICT] == PROMOTED and not was_promoted(challenger):
             registry.promote(challenger)
         registry.set_tags(challenger, {DONE: "true"})
 
@@ -159,7 +188,9 @@ def log(args: argparse.Namespace, story: Story) -> None:
                     "mcnemar_p": found.p_value,
                 }
             )
-        run.log_artifact(args.out)
+        for name in (MARKDOWN, NUMBERS, PICTURE):
+            if (args.out / name).is_file():
+                run.log_artifact(args.out / name)
     tracking.require_logged(args.dataset, key, "retrain")
 
 

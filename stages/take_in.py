@@ -14,6 +14,7 @@ from stages import command, params
 from stages.checksums import read_digests
 from stages.machine import Machine
 from stages.split import CACHE
+from tsn.additions import CLIPS, read_additions
 from tsn.atomic import atomic_path
 from tsn.intake import Dataset, Intake, IntakeConfig, NewClip, find_clips, take_in
 from tsn.lists import read_list, read_names
@@ -27,7 +28,7 @@ SHOWN = 20
 def main(args: argparse.Namespace) -> None:
     content = params.load()
     config = params.section(content, f"recipes.{args.dataset}.intake", IntakeConfig)
-    clips, misplaced = find_clips(Path(config.inbox))
+    clips, misplaced = find_clips(args.root / config.inbox)
     text = f"{args.dataset}: nothing in {config.inbox}"
     if clips or misplaced:
         text = summary(args.dataset, look_at(args, content, clips), misplaced)
@@ -42,7 +43,8 @@ def look_at(args: argparse.Namespace, content: params.Content, clips: list[NewCl
     return take_in(
         clips,
         read_dataset(Path("data") / args.dataset),
-        args.additions or ADDITIONS / args.dataset,
+        read_additions(ADDITIONS / args.dataset / CLIPS),
+        args.out or ADDITIONS / args.dataset,
         least_frames(content, args.dataset),
         CACHE,
         params.section(content, "machine", Machine).workers,
@@ -95,6 +97,9 @@ if __name__ == "__main__":
         prog="take_in", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--dataset", required=True, help="a recipe of params.yaml")
-    parser.add_argument("--additions", type=Path, help="out: default additions/<dataset>")
+    parser.add_argument("--root", type=Path, default=Path(), help="what the inbox is relative to")
+    parser.add_argument(
+        "--out", type=Path, help="out: the new clips (default: additions/<dataset>)"
+    )
     parser.add_argument("--report", type=Path, help="a file for what is printed, too")
     command.run(parser, main)

@@ -153,6 +153,50 @@ def test_a_video_the_champion_never_saw_is_scored_by_it(
     )
 
 
+def test_a_verdict_is_not_carried_out_again_after_a_roll_back(
+    workspace: Path,
+    bundles: Callable[[Sequence[int], int], Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    challenge(bundles(WRONG_ONCE, 1))
+    run(workspace, "data 1")
+    challenge(bundles(LABELS, 2))
+    promote = registry.promote
+
+    def killed(version: registry.Version) -> None:
+        promote(version)
+        raise Killed
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(registry, "promote", killed)
+        run(workspace, "data 2")
+    registry.roll_back("toy")
+    run(workspace, "data 2")
+    assert aliases() == {CHAMPION: "1", CHALLENGER: "2", PREVIOUS: "2"}
+
+
+def test_a_verdict_over_another_champion_is_found_anew(
+    workspace: Path,
+    bundles: Callable[[Sequence[int], int], Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    challenge(bundles(WRONG_TWICE, 3))
+    run(workspace, "data 1")
+    challenge(bundles(WRONG_ONCE, 1))
+
+    def killed(_: registry.Version) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(registry, "promote", killed)
+        run(workspace, "data 2")
+    challenge(bundles(LABELS, 2))
+    registry.promote(registry.find_number("toy", "3"))  # by a person, meanwhile
+    story = run(workspace, "data 2", bundles(WRONG_ONCE, 1))
+    assert (story["champion"], story["verdict"]) == ("3", "not promoted")
+    assert aliases()[CHAMPION] == "3"
+
+
 WRITES = ("set_model_version_tag", "set_registered_model_alias", "set_terminated", "log_batch")
 
 

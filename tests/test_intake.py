@@ -7,9 +7,11 @@ from test_survey import digests, vivid_frames
 from test_video import write_video
 
 from tsn import intake
-from tsn.additions import read_additions
+from tsn.additions import Addition, read_additions
+from tsn.folder import SourceError
 from tsn.intake import Dataset, Intake, find_clips, take_in
 from tsn.lists import ListedVideo
+from tsn.store import hash_file
 
 FRAMES = vivid_frames(60, 64, 48)
 
@@ -45,17 +47,15 @@ def dataset(tmp_path: Path) -> Dataset:
 def run(tmp_path: Path, dataset: Dataset) -> Intake:
     clips, misplaced = find_clips(tmp_path / "inbox")
     assert misplaced == {}
-    return take_in(
-        clips, dataset, tmp_path / "new", 6, tmp_path / "cache", 2, lambda paths: iter(paths)
-    )
+    folder, cache = tmp_path / "new", tmp_path / "cache"
+    return take_in(clips, dataset, (), folder, 6, cache, 2, lambda paths: iter(paths))
 
 
 def test_good_clips_are_taken_in_once_and_stay_where_they_are(
     tmp_path: Path, dataset: Dataset
 ) -> None:
     new = write(tmp_path / "inbox/a/new, [1].avi", 24)
-    again = tmp_path / "inbox/b/again.avi"
-    again.parent.mkdir()
+    again = tmp_path / "inbox/a/again.avi"
     again.write_bytes((tmp_path / "videos/a/train.avi").read_bytes())
     found = run(tmp_path, dataset)
     assert [row.video for row in found.taken] == ["a/new, [1].avi"]
@@ -130,15 +130,53 @@ def test_a_spreadsheet_gives_labels_and_groups(tmp_path: Path, dataset: Dataset)
     table = tmp_path / "new.csv"
     table.write_text("path,label,group\nphone/IMG 1.avi,b,anna\n")
     clips, _ = find_clips(table)
-    found = take_in(clips, dataset, tmp_path / "new", 6, tmp_path / "cache", 1, lambda p: iter(p))
+    folder, cache = tmp_path / "new", tmp_path / "cache"
+    found = take_in(clips, dataset, (), folder, 6, cache, 1, lambda paths: iter(paths))
     assert [(row.video, row.group) for row in found.taken] == [("b/IMG 1.avi", "anna")]
 
 
-def test_files_outside_a_class_folder_are_told_and_no_inbox_is_an_empty_one(
-    tmp_path: Path,
+def test_a_spreadsheets_bad_lines_are_refused_alone(tmp_path: Path) -> None:
+    write(tmp_path / "1.avi", 24)
+    table = tmp_path / "new.csv"
+    table.write_text("path,label\nnone.avi,a\n1.avi,a\n")
+    clips, problems = find_clips(table)
+    assert [clip.path for clip in clips] == [tmp_path / "1.avi"]
+    assert list(problems) == [tmp_path / "new.csv:2"]
+    assert "no such video" in problems[tmp_path / "new.csv:2"]
+    table.write_text("path,label\n")
+    assert find_clips(table) == ([], {})
+
+
+def test_bytes_of_two_classes_are_of_none(tmp_path: Path, dataset: Dataset) -> None:
+    inbox = tmp_path / "inbox"
+    first = write(inbox / "a/1.avi", 24)
+    for name, source in (("b/1.avi", first), ("b/2.avi", tmp_path / "videos/a/train.avi")):
+        (inbox / name).parent.mkdir(exist_ok=True)
+        (inbox / name).write_bytes(source.read_bytes())
+    found = run(tmp_path, dataset)
+    assert found.taken == ()
+    assert found.refused == {
+        inbox / "a/1.avi": "the same bytes under a, b (in the inbox)",
+        inbox / "b/1.avi": "the same bytes under a, b (in the inbox)",
+        inbox / "b/2.avi": "the same bytes under a, b (the dataset has it as a/train.avi)",
+    }
+
+
+def test_what_was_taken_in_earlier_is_known_wherever_it_lies(
+    tmp_path: Path, dataset: Dataset
 ) -> None:
-    assert find_clips(tmp_path / "none") == ([], {})
-    assert find_clips(tmp_path / "none.csv") == ([], {})
+    clip = write(tmp_path / "inbox/a/1.avi", 24)
+    before = [Addition("a/1.avi", "", hash_file(clip))]
+    clips, _ = find_clips(tmp_path / "inbox")
+    folder, cache = tmp_path / "new", tmp_path / "cache"
+    found = take_in(clips, dataset, before, folder, 6, cache, 1, lambda paths: iter(paths))
+    assert (found.taken, found.known) == ((), 1)
+
+
+def test_files_outside_a_class_folder_and_a_missing_inbox_are_told(tmp_path: Path) -> None:
+    for name in ("none", "none.csv"):
+        with pytest.raises(SourceError, match="no such"):
+            find_clips(tmp_path / name)
     (tmp_path / "inbox/a").mkdir(parents=True)
     (tmp_path / "inbox/1.avi").write_bytes(b"")
     (tmp_path / "inbox/a/.hidden").write_bytes(b"")

@@ -1,5 +1,6 @@
 """Workspaces pinned to a commit, and data as commits: real git, real DVC."""
 
+import hashlib
 import subprocess
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from toy_grid import cells, dvc, make_workspace
 
 from flows import data_commits, worktree
 from flows.programs import ProgramError
+from tsn.additions import Addition, read_additions, write_additions
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -67,45 +69,95 @@ def test_no_checkout_is_told(tmp_path: Path) -> None:
         worktree.require_repository(tmp_path)
 
 
-def put_clip(checkout: Path, name: str) -> None:
-    path = checkout / "additions/toy/videos/a" / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(name.encode())
+def put_pending(checkout: Path, *names: str) -> Path:
+    """What `take_in` leaves for a commit."""
+    pending = checkout / ".tsn/retrain/toy/pending"
+    for name in names:
+        path = pending / "videos/a" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+    rows = [Addition(f"a/{n}", "", hashlib.sha256(n.encode()).hexdigest()) for n in names]
+    write_additions(pending / "clips.csv", rows)
+    return pending
+
+
+def absorb(checkout: Path, *names: str) -> None:
+    tree = worktree.pin(checkout, "w", git(checkout, "rev-parse", "HEAD"))
+    data_commits.absorb(checkout, tree, "toy", put_pending(checkout, *names))
+
+
+def clips_of(checkout: Path) -> list[str]:
+    return [row.video for row in read_additions(checkout / "additions/toy/clips.csv")]
 
 
 def test_new_clips_are_one_commit_and_nothing_else_is_committed(checkout: Path) -> None:
     before = data_commits.data_state(checkout, "toy", "HEAD")
-    assert data_commits.commit_additions(checkout, "toy") is False  # nothing was taken in
-    put_clip(checkout, "1.avi")
+    tree = worktree.pin(checkout, "w", "HEAD")
+    data_commits.absorb(checkout, tree, "toy", checkout / "nothing")
+    assert data_commits.data_state(checkout, "toy", "HEAD") == before
     (checkout / "params.yaml").write_text("edited: true\n")
     git(checkout, "add", "params.yaml")
-    (checkout / "cell.py").write_text("# an edit that is not\n")
-    assert data_commits.commit_additions(checkout, "toy") is True
+    (checkout / "cell.py").write_text("# an edit that is not staged\n")
+    absorb(checkout, "1.avi")
     changed = git(checkout, "show", "--name-only", "--format=%s", "HEAD").split("\n")
     assert changed == ["Data: new clips of toy", "", "additions/.gitignore", "additions/toy.dvc"]
     assert git(checkout, "diff", "--cached", "--name-only") == "params.yaml"
+    assert (checkout / "cell.py").read_text() == "# an edit that is not staged\n"
+    assert clips_of(checkout) == ["a/1.avi"]
     after = data_commits.data_state(checkout, "toy", "HEAD")
     assert before != after
-    assert data_commits.commit_additions(checkout, "toy") is False
+    absorb(checkout, "1.avi")  # as after a kill between the commit and its end
     assert data_commits.data_state(checkout, "toy", "HEAD") == after
+    assert not (checkout / ".tsn/retrain/toy/pending").exists()
     assert data_commits.data_state(checkout, "other", "HEAD") == before
-    # A kill between `dvc add` and the commit is healed by the next call.
-    put_clip(checkout, "2.avi")
-    dvc(checkout, "add", "-q", "additions/toy")
-    assert data_commits.commit_additions(checkout, "toy") is True
 
 
-def test_clips_of_others_come_by_the_upstream_branch(checkout: Path, tmp_path: Path) -> None:
+def test_a_commit_adds_to_the_commit_before_whatever_lies_in_the_checkout(checkout: Path) -> None:
+    absorb(checkout, "1.avi")
+    absorb(checkout, "2.avi")
+    (checkout / "additions/toy/videos/a/1.avi").unlink()  # on the desk
+    absorb(checkout, "3.avi")
+    tree = worktree.pin(checkout, "w", "HEAD")
+    worktree.restore(checkout, tree)
+    assert clips_of(tree) == ["a/1.avi", "a/2.avi", "a/3.avi"]
+    assert (tree / "additions/toy/videos/a/1.avi").read_bytes() == b"1.avi"
+    git(checkout, "revert", "--no-edit", "HEAD")
+    reverted = data_commits.data_state(checkout, "toy", "HEAD")
+    tree = worktree.pin(checkout, "w", git(checkout, "rev-parse", "HEAD"))
+    data_commits.absorb(checkout, tree, "toy", checkout / "nothing")
+    assert data_commits.data_state(checkout, "toy", "HEAD") == reverted  # and stays so
+
+
+def test_a_branch_that_moves_meanwhile_loses_nothing(checkout: Path) -> None:
+    tree = worktree.pin(checkout, "w", git(checkout, "rev-parse", "HEAD"))
+    git(checkout, "commit", "-q", "--allow-empty", "-m", "meanwhile")
+    pending = put_pending(checkout, "1.avi")
+    with pytest.raises(ProgramError, match="git merge --ff-only"):
+        data_commits.absorb(checkout, tree, "toy", pending)
+    absorb(checkout, "1.avi")
+    assert clips_of(checkout) == ["a/1.avi"]
+
+
+def test_clips_of_others_come_and_go_by_the_upstream_branch(checkout: Path, tmp_path: Path) -> None:
     dvc(checkout, "remote", "add", "-d", "shared", str(tmp_path / "remote"))
     git(checkout, "commit", "-q", "-a", "-m", "remote")
-    git(tmp_path, "clone", "-q", str(checkout), "other")
-    put_clip(checkout, "1.avi")
-    data_commits.commit_additions(checkout, "toy")
-    dvc(checkout, "push", "-q")
-    other = tmp_path / "other"
-    data_commits.pull(other, "toy")
-    assert (other / "additions/toy/videos/a/1.avi").read_bytes() == b"1.avi"
-    git(other, "-c", "user.name=t", "commit", "-q", "--allow-empty", "-m", "on its own")
-    git(checkout, "commit", "-q", "--allow-empty", "-m", "on its own, too")
-    with pytest.raises(ProgramError, match="git pull"):
-        data_commits.pull(other, "toy")
+    git(tmp_path, "clone", "-q", "--bare", str(checkout), "bare")
+    for name in ("one", "two"):
+        git(tmp_path, "clone", "-q", str(tmp_path / "bare"), name)
+        git(tmp_path / name, "config", "user.name", "t")
+        git(tmp_path / name, "config", "user.email", "t@localhost")
+    one, two = tmp_path / "one", tmp_path / "two"
+    absorb(one, "1.avi")
+    dvc(one, "push", "-q")
+    data_commits.publish(one)
+    git(two, "commit", "-q", "--allow-empty", "-m", "of its own")
+    data_commits.pull(two)
+    tree = worktree.pin(two, "w", git(two, "rev-parse", "HEAD"))
+    data_commits.fetch(tree, "toy")
+    data_commits.absorb(two, tree, "toy", put_pending(two, "2.avi"))
+    data_commits.publish(two)
+    assert clips_of(two) == ["a/1.avi", "a/2.avi"]
+    data_commits.pull(one)
+    assert data_commits.data_state(one, "toy", "HEAD") == data_commits.data_state(
+        two, "toy", "HEAD"
+    )

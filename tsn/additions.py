@@ -66,6 +66,21 @@ def fetch_additions(folder: Path, videos: Path, lists: Path, known: Set[str]) ->
         write_additions(lists / ADDITIONS, additions)
 
 
+def merge_additions(source: Path, target: Path) -> int:
+    """Puts the clips of one folder of additions into another that lacks them; how many there were.
+
+    What a kill leaves half done is done by another call.
+    """
+    there = read_additions(target / CLIPS)
+    known = {row.sha256 for row in there}
+    new = [row for row in read_additions(source / CLIPS) if row.sha256 not in known]
+    for row in new:
+        link_file(source / VIDEOS / row.video, target / VIDEOS / row.video)
+    if new:
+        write_additions(target / CLIPS, [*there, *new])
+    return len(new)
+
+
 def train_on(lists: SplitLists, additions: Sequence[ListedVideo]) -> SplitLists:
     """The lists with the additions in every split's training, unless its test has their group."""
     train = {}

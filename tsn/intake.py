@@ -12,9 +12,9 @@ from pathlib import Path
 
 from tsn.additions import CLIPS, VIDEOS, Addition, read_additions, write_additions
 from tsn.atomic import copy_file
-from tsn.folder import has_control_character, visible_files
+from tsn.folder import SourceError, has_control_character, visible_files
 from tsn.leakage import find_leaks
-from tsn.listing import read_rows
+from tsn.listing import sound_rows
 from tsn.lists import ListedVideo
 from tsn.store import hash_file
 from tsn.survey import Facts, survey
@@ -66,15 +66,18 @@ class Intake:
 
 
 def find_clips(inbox: Path) -> tuple[list[NewClip], dict[Path, str]]:
-    """The files of an inbox, and those that are none of a class, with the reason.
+    """The files of an inbox, and those that cannot be a clip of a class, with the reason.
 
-    An inbox folder that is not there is empty. SourceError for a CSV file that cannot be used.
+    SourceError for an inbox that is not there, and for a CSV file that cannot be read as one.
     """
     if inbox.suffix.lower() == ".csv":
-        rows = read_rows(inbox, inbox.parent) if inbox.is_file() else []
-        return [NewClip(inbox.parent / row.path, row.label, row.group) for row in rows], {}
+        rows, problems = sound_rows(inbox, inbox.parent)
+        clips = [NewClip(inbox.parent / row.path, row.label, row.group) for row in rows]
+        return clips, {inbox.with_name(f"{inbox.name}:{n}"): text for n, text in problems.items()}
+    if not inbox.is_dir():
+        raise SourceError(f"{inbox}: no such folder; make it, or set `intake.inbox` in the recipe")
     clips, misplaced = [], {}
-    for path in visible_files(inbox) if inbox.is_dir() else ():
+    for path in visible_files(inbox):
         parts = path.relative_to(inbox).parts
         if len(parts) == 2 and not has_control_character(path.name):
             clips.append(NewClip(path, parts[0], ""))
@@ -86,6 +89,7 @@ def find_clips(inbox: Path) -> tuple[list[NewClip], dict[Path, str]]:
 def take_in(
     clips: Sequence[NewClip],
     dataset: Dataset,
+    before: Sequence[Addition],
     folder: Path,
     min_frames: int,
     cache: Path,
@@ -94,36 +98,58 @@ def take_in(
 ) -> Intake:
     """Looks at every new clip and puts the good ones into the additions of `folder`.
 
-    A clip is refused when its class is unknown, when it does not decode as a whole or has fewer
-    than `min_frames` frames, and when it shows the scene of a test video, which would make the test
-    worthless. A kill costs the clips of this call at most: they are taken in the next time. `cache`
-    is the survey's; `report` may show the progress of the paths that are gone through. The calling
+    A clip is refused when its class is unknown or not the one that its bytes have already, when it
+    does not decode as a whole or has fewer than `min_frames` frames, and when it shows the scene of
+    a test video, which would make the test worthless. `before` was taken in earlier, wherever it
+    lies. A kill costs the clips of this call at most: they are taken in the next time. `cache` is
+    the survey's; `report` may show the progress of the paths that are gone through. The calling
     script needs the usual `if __name__ == "__main__":`, as workers are spawned.
     """
-    settled = [clip for clip in clips if time.time() - _changed(clip.path) > SETTLED_SECONDS]
-    before = read_additions(folder / CLIPS)
-    known = {*dataset.digests.values(), *(row.sha256 for row in before)}
-    found: dict[str, NewClip] = {}  # by digest: the same bytes twice are one clip
+    settled = [clip for clip in clips if _is_settled(clip.path)]
+    there = read_additions(folder / CLIPS)
+    known = {digest: video for video, digest in dataset.digests.items()}
+    known |= {row.sha256: row.video for row in (*before, *there)}
+    found: dict[str, list[NewClip]] = {}
     for clip, path in zip(settled, report([clip.path for clip in settled]), strict=True):
-        found.setdefault(hash_file(path), clip)
-    new = {digest: clip for digest, clip in found.items() if digest not in known}
-    refused = _refusals(new, dataset, min_frames, cache, workers)
-    names = {*dataset.digests, *(row.video for row in before)}
+        found.setdefault(hash_file(path), []).append(clip)
+    refused = dict(_contradictory(found, known))
+    new = {
+        digest: same[0]
+        for digest, same in found.items()
+        if digest not in known and same[0].path not in refused
+    }
+    refused |= _refusals(new, dataset, min_frames, cache, workers)
+    names = {*dataset.digests, *(row.video for row in (*before, *there))}
     taken = []
     for digest, clip in new.items():
         if clip.path not in refused:
             video = _free_name(clip, digest, names)
-            names.add(video)
             copy_file(clip.path, folder / VIDEOS / video)
-            taken.append(Addition(video, clip.group, digest))
+            if hash_file(folder / VIDEOS / video) == digest:  # or it has changed meanwhile
+                names.add(video)
+                taken.append(Addition(video, clip.group, digest))
     if taken:
-        write_additions(folder / CLIPS, [*before, *taken])
+        write_additions(folder / CLIPS, [*there, *taken])
     return Intake(
         taken=tuple(taken),
         refused=refused,
-        known=len(found) - len(new),
+        known=sum(digest in known for digest in found),
         unsettled=len(clips) - len(settled),
     )
+
+
+def _contradictory(
+    found: Mapping[str, Sequence[NewClip]], known: Mapping[str, str]
+) -> Iterator[tuple[Path, str]]:
+    """The clips whose bytes are said to be of several classes, in the inbox or in the dataset."""
+    for digest, same in found.items():
+        labels = {clip.label for clip in same}
+        if digest in known:
+            labels.add(known[digest].split("/")[0])
+        if len(labels) > 1:
+            where = f"the dataset has it as {known[digest]}" if digest in known else "in the inbox"
+            for clip in same:
+                yield clip.path, f"the same bytes under {', '.join(sorted(labels))} ({where})"
 
 
 def _refusals(
@@ -153,9 +179,12 @@ def _look_at(
     return known | {paths[path]: row for path, row in survey(Path("/"), paths, cache, workers)}
 
 
-def _changed(path: Path) -> float:
-    status = path.stat()
-    return max(status.st_mtime, status.st_ctime)
+def _is_settled(path: Path) -> bool:
+    """Whether a file is there and not just being written; its own times may be of a camera."""
+    try:
+        return time.time() - path.stat().st_ctime > SETTLED_SECONDS
+    except FileNotFoundError:
+        return False
 
 
 def _free_name(clip: NewClip, digest: str, names: set[str]) -> str:

@@ -67,8 +67,30 @@ def fetch_listed(config: CsvConfig, videos: Path, lists: Path) -> Iterator[str]:
 
 def read_rows(path: Path, root: Path) -> list[CsvRow]:
     """The lines of a file of clips; SourceError names the line that cannot be used."""
+    lines = _read_lines(path)
+    if not lines:
+        raise SourceError(f"{path}: lists no videos")
+    rows = [_row(path, root, number, line) for number, line in lines]
+    if len({bool(row.split) for row in rows}) > 1:
+        raise SourceError(f"{path}: some lines have a split and some have none")
+    return rows
+
+
+def sound_rows(path: Path, root: Path) -> tuple[list[CsvRow], dict[int, str]]:
+    """The lines that can be used, and what is wrong with the others, by their number."""
+    rows, problems = [], {}
+    for number, line in _read_lines(path):
+        try:
+            rows.append(_row(path, root, number, line))
+        except SourceError as error:
+            problems[number] = str(error)
+    return rows, problems
+
+
+def _read_lines(path: Path) -> list[tuple[int, dict[str, str]]]:
+    """The numbered lines of a file that has the columns it should."""
     if not path.is_file():
-        raise SourceError(f"{path}: no such file; set it in the recipe's source section")
+        raise SourceError(f"{path}: no such file; set it in the recipe")
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets write a mark
             reader = csv.DictReader(file)
@@ -81,12 +103,7 @@ def read_rows(path: Path, root: Path) -> list[CsvRow]:
             f"{path}: columns {', '.join(columns) or 'none'}, expected {', '.join(REQUIRED)}, and "
             f"perhaps {', '.join(OPTIONAL)}, separated by commas"
         )
-    if not lines:
-        raise SourceError(f"{path}: lists no videos")
-    rows = [_row(path, root, number, line) for number, line in lines]
-    if len({bool(row.split) for row in rows}) > 1:
-        raise SourceError(f"{path}: some lines have a split and some have none")
-    return rows
+    return lines
 
 
 def _row(path: Path, root: Path, number: int, line: dict[str, str]) -> CsvRow:

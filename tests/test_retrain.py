@@ -1,0 +1,152 @@
+"""Retraining, whole: a git checkout of the project, a real server, a tiny recipe, an inbox."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from prefect_server import prefect_server
+from ruamel.yaml import YAML
+from toy_grid import cleaned, require_nobody, wait_until
+from workspace import BINARIES, ROOT, copy_project, shrink_recipe
+
+from stages import params, registry
+from tsn.synthetic import SyntheticConfig, write_clips
+
+MODALITIES = ["rgb", "flow"]
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    with prefect_server(tmp_path_factory.mktemp("prefect")) as environment:
+        yield environment
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Iterator[Path]:
+    """The project in git, its recipe at the smallest size and one split; any challenger wins."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    copy_project(ROOT, folder)
+    shutil.copy(ROOT / ".gitignore", folder)
+    yaml = YAML()
+    content = yaml.load(folder / "params.yaml")
+    content["splits"], content["modalities"] = [1], MODALITIES
+    content["machine"].update(device="cpu", workers=1, threads=1)
+    recipe = content["recipes"]["synthetic"]
+    recipe["source"]["synthetic"].update(groups=3, clips_per_group=1, frames=8)
+    recipe["promotion"].update(minimum_gain=-1.0, maximum_class_loss=1.0)
+    shrink_recipe(recipe, MODALITIES)
+    yaml.dump(content, folder / "params.yaml")
+    git(folder, "init", "-q", "-b", "main")
+    git(folder, "add", "-A")
+    git(folder, "commit", "-q", "-m", "project")
+    with cleaned(tmp_path):
+        yield folder
+
+
+def git(folder: Path, *arguments: str) -> str:
+    author = ["-c", "user.name=t", "-c", "user.email=t@localhost"]
+    done = subprocess.run(
+        ["git", *author, *arguments], cwd=folder, check=True, capture_output=True, text=True
+    )
+    return done.stdout.strip()
+
+
+def start(checkout: Path, server: dict[str, str]) -> "subprocess.Popen[str]":
+    environment = {
+        **os.environ,
+        **server,
+        "PATH": f"{BINARIES}{os.pathsep}{os.environ['PATH']}",
+        "DVC_NO_ANALYTICS": "true",
+    }
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    return subprocess.Popen(
+        [sys.executable, "-m", "flows.retrain", "--dataset", "synthetic"],
+        cwd=checkout,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def retrain(checkout: Path, server: dict[str, str]) -> str:
+    process = start(checkout, server)
+    said, _ = process.communicate(timeout=500)
+    assert process.returncode == 0, said[-5000:]
+    return said
+
+
+def put_new_clips(checkout: Path) -> None:
+    """Ten clips that the dataset does not have, and one that is none."""
+    content = params.load(checkout / "params.yaml")
+    config = params.section(content, "recipes.synthetic.source.synthetic", SyntheticConfig)
+    raw = checkout.parent / "raw"
+    for video in write_clips(replace(config, seed=77), raw):
+        target = checkout / "inbox/new/synthetic" / video
+        if "_g01_" in video:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(raw / video, target.with_name(f"new_{target.name}".replace("_g01", "_g09")))
+    (checkout / "inbox/new/synthetic/BallSpin/broken.avi").write_bytes(b"no video")
+    time.sleep(11)  # until they are not taken for files that are still being written
+
+
+def aliases(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{checkout / 'mlflow.db'}")
+    names = (registry.CHAMPION, registry.CHALLENGER, registry.PREVIOUS)
+    found = {name: registry.find("synthetic", name) for name in names}
+    return {name: version.number for name, version in found.items() if version}
+
+
+def test_new_clips_make_a_challenger_also_after_a_kill_and_nothing_new_ends_at_once(
+    checkout: Path, server: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "version 1 is promoted" in retrain(checkout, server)
+    assert aliases(checkout, monkeypatch) == {"champion": "1", "challenger": "1"}
+    assert "nothing new" in retrain(checkout, server)
+    before = git(checkout, "rev-parse", "HEAD")
+    put_new_clips(checkout)
+    edited = checkout / "params.yaml"
+    text = edited.read_text()
+    edited.write_text(text.replace("seed: 1", "seed: 2"))  # on the desk, not committed
+    tree = checkout / ".tsn/trees/retrain-synthetic"
+    killed = start(checkout, server)
+    log = tree / ".tsn/logs/train@synthetic-1-rgb.log"
+    log.unlink()  # of the first time
+    wait_until(log.is_file, "a training", seconds=300)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    require_nobody(checkout, seconds=30)
+    said = retrain(checkout, server)
+    assert "version 2 is promoted" in said
+    assert aliases(checkout, monkeypatch) == {"champion": "2", "challenger": "2", "previous": "1"}
+    # One commit, of the pointer alone; the edit on the desk is neither used nor lost.
+    assert git(checkout, "log", "--format=%s", f"{before}..HEAD") == "Data: new clips of synthetic"
+    assert "seed: 2" in edited.read_text() and "seed: 2" not in (tree / "params.yaml").read_text()
+    report = (checkout / ".tsn/retrain/synthetic/intake.txt").read_text()
+    assert "broken.avi: not a video file" in report and "10 known already" in report
+    story = json.loads((checkout / ".tsn/retrain/synthetic/comparison.json").read_text())
+    assert (story["champion"], story["challenger"], story["comparison"]["videos"]) == ("1", "2", 10)
+    for name in ("test", "train"):
+        listed = (tree / f"data/synthetic/splits/1/{name}.csv").read_text()
+        assert listed.count("/new_") == (10 if name == "train" else 0)
+    assert (checkout / "inbox/new/synthetic/BallSpin/broken.avi").is_file()
+    assert "nothing new" in retrain(checkout, server)
+    require_nobody(checkout)
+
+
+def test_no_git_is_told(tmp_path: Path, server: dict[str, str]) -> None:
+    copy_project(ROOT, tmp_path / "zip")
+    process = start(tmp_path / "zip", server)
+    said, _ = process.communicate(timeout=200)
+    assert process.returncode == 1
+    assert "is no git checkout with a commit" in said and "Traceback" not in said
