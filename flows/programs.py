@@ -97,9 +97,12 @@ def run_program(
 
 
 def program_environment() -> dict[str, str]:
-    """This process's, with the environment's programs first: a stage's `python` is found there."""
+    """This process's, with the environment's programs first: a stage's `python` is found there.
+
+    And without DVC's analytics, whose process would outlive the cell.
+    """
     path = f"{BINARIES}{os.pathsep}{os.environ['PATH']}"
-    return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
+    return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", "DVC_NO_ANALYTICS": "true"}
 
 
 def _has_ended(process: "subprocess.Popen[bytes]") -> bool:
