@@ -17,20 +17,22 @@ nothing is decided twice.
 import argparse
 import logging
 import os
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import TypeVar
 
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
-from prefect.exceptions import FailedRun
 from prefect.states import Cancelled, Completed, Failed
 
 from flows import data_commits, worktree
+from flows.cells import LOGS, reason
 from flows.only_one import only_one
-from flows.programs import ProgramError, run_dvc, run_stage
+from flows.programs import ProgramError, run_dvc, run_program, run_stage
 from flows.remote import CODE
 from flows.reproduce import CancelledError, key_of, show_grid
 from flows.start import start
@@ -40,6 +42,7 @@ REPORTS = Path(".tsn/retrain")  # what the last retraining of a dataset said
 INTAKE, PENDING = "intake.txt", "pending"
 LOCK = REPORTS / "lock"
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 EXPECTED = (ProgramError, ValueError, OSError)
 
 
@@ -65,7 +68,7 @@ def gather(dataset: str, root: Path, *, follow: bool) -> Occasion:
     reports = root / REPORTS / dataset
     pending = reports / PENDING
     paths = ["--root", str(root), "--out", str(pending), "--report", str(reports / INTAKE)]
-    run_stage("take_in", tree, ["--dataset", dataset, *paths])
+    say_stage("take_in", tree, ["--dataset", dataset, *paths])
     data_commits.absorb(root, tree, dataset, pending)
     commit = worktree.git(root, "rev-parse", "HEAD")
     return Occasion(commit, data_commits.data_state(root, dataset, commit))
@@ -103,8 +106,29 @@ def judge(dataset: str, root: Path, tree: Path, occasion: Occasion) -> Path:
     out = root / REPORTS / dataset
     arguments = ["--dataset", dataset, "--recogniser", f"recognisers/{dataset}"]
     arguments += ["--videos", f"data/{dataset}/videos", "--out", str(out)]
-    run_stage("compare", tree, [*arguments, "--decide-for", occasion.data])
+    say_stage("compare", tree, [*arguments, "--decide-for", occasion.data])
     return out
+
+
+def say_stage(name: str, tree: Path, arguments: Sequence[str]) -> None:
+    """Runs a stage, and says what it printed; ProgramError with its last words when it fails."""
+    log = tree / LOGS / f"{name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as output:
+        code = run_program(
+            [sys.executable, "-m", f"stages.{name}", *arguments], tree, output=output
+        )
+    text = log.read_text(encoding="utf-8", errors="replace").strip()
+    if code != 0:
+        raise ProgramError(reason(text) or f"stages.{name} exited with {code}")
+    print(text, flush=True)
+
+
+def require(answer: T | State) -> T:
+    """What a task returned; ProgramError with the message of a state that it ended in instead."""
+    if isinstance(answer, State):
+        raise ProgramError(answer.message or "it failed")
+    return answer
 
 
 @task(cache_policy=NO_CACHE, persist_result=False, task_run_name="take in new clips")
@@ -149,17 +173,17 @@ def retrain(
     os.environ["MLFLOW_TRACKING_URI"] = worktree.tracking_uri(root)
     try:
         with only_one(root / LOCK, f"{root} retrains already"):
-            occasion = cast(Occasion, gather_task(dataset, root, follow))
+            occasion = require(gather_task(dataset, root, follow))
             if follow or pool is not None:
                 data_commits.publish(root)
             if is_settled(dataset, occasion) and not force:
                 return Completed(message="nothing new: no clips since the last retraining")
             tree = prepare(dataset, root, occasion.commit)
             show_grid(tree, [f"package@{dataset}", f"report@{dataset}"], pool=pool)
-            return Completed(message=cast(str, judge_task(dataset, root, tree, occasion)))
+            return Completed(message=require(judge_task(dataset, root, tree, occasion)))
     except CancelledError as error:
         return Cancelled(message=str(error))
-    except (*EXPECTED, FailedRun) as error:  # it says all, without a traceback
+    except EXPECTED as error:  # it says all, without a traceback
         return Failed(message=str(error))
 
 

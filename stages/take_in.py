@@ -28,9 +28,10 @@ SHOWN = 20
 def main(args: argparse.Namespace) -> None:
     content = params.load()
     config = params.section(content, f"recipes.{args.dataset}.intake", IntakeConfig)
-    clips, misplaced = find_clips(args.root / config.inbox)
-    text = f"{args.dataset}: nothing in {config.inbox}"
-    if clips or misplaced:
+    inbox = args.root / config.inbox
+    text = f"{args.dataset}: {config.inbox} does not exist; new clips go there as <class>/<clip>"
+    if inbox.exists():
+        clips, misplaced = find_clips(inbox)
         text = summary(args.dataset, look_at(args, content, clips), misplaced)
     print(text)
     if args.report is not None:
