@@ -13,11 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import IO
 
 from flows.mend import TORN, keep_copy, mend
 from flows.plan import Cell
-from flows.programs import DVC, StoppedError, run_program
+from flows.programs import DVC, ProgramError, StoppedError, run_program
 from stages.status import file_name, read_status, status_path
 
 LOGS = Path(".tsn/logs")
@@ -77,36 +76,40 @@ def run_cell(
     """Runs one cell through dvc, again after a pause if it failed by what may pass.
 
     With `pull`, what the DVC remote has of it and of its inputs is taken from there. What it prints
-    goes to `.tsn/logs/<cell>.log`. Raises StoppedError once `stop` is set, with no process left
+    goes to `.tsn/logs/<cell>.log`. A ProgramError on the way is a failed outcome, too: it must not
+    end the cells beside this one. Raises StoppedError once `stop` is set, with no process left
     behind.
     """
     start = time.monotonic()
     log = log_path(workspace, cell.name)
     log.parent.mkdir(parents=True, exist_ok=True)
     status_path(workspace, cell.name).unlink(missing_ok=True)
-    with log.open("wb") as output:
+    options = ["--pull"] if pull else []
+    command = [*DVC, "repro", *options, "--single-item", cell.name]
+    state, attempt, why = State.FAILED, 0, ""
+    try:
         for attempt, pause in enumerate((*retry_seconds, None), start=1):
-            begin = output.tell()
-            options = ["--pull"] if pull else []
-            command = [*DVC, "repro", *options, "--single-item", cell.name]
-            code = run_program(command, workspace, output=output, stop=stop)
-            end = output.seek(0, os.SEEK_END)  # written to by the program, behind our back
-            text = _read_end(log, end - begin)
-            if code == 0 or pause is None or not may_pass(code, text):
+            code, text = _attempt(command, workspace, log, stop=stop, is_first=attempt == 1)
+            if code == 0:
+                state = _state(text)
+                keep_copy(workspace)
+                break
+            why = reason(text) or f"dvc exited with {code}"
+            if pause is None or not may_pass(code, text):
                 break
             seconds = pause * random.uniform(0.5, 1.5)  # cells that failed together come apart
-            _tell(output, f"attempt {attempt} failed; the next one in {seconds:.0f} s")
+            _tell(log, f"attempt {attempt} failed; the next one in {seconds:.0f} s")
             if stop.wait(seconds):
                 raise StoppedError(f"stopped: {cell.name}")
-            mend(workspace)
-    if code == 0:
-        keep_copy(workspace)
+            mend(workspace, stop=stop)
+    except ProgramError as error:
+        state, why = State.FAILED, str(error)
     return Outcome(
         cell=cell.name,
-        state=_state(text) if code == 0 else State.FAILED,
+        state=state,
         seconds=time.monotonic() - start,
         attempts=attempt,
-        reason="" if code == 0 else f"{reason(text) or f'dvc exited with {code}'}\n({log})",
+        reason=f"{why}\n({log})" if state is State.FAILED else "",
         link=str(read_status(workspace, cell.name).get("link", "")),
     )
 
@@ -116,15 +119,26 @@ def log_path(workspace: Path, cell: str) -> Path:
     return workspace / LOGS / f"{file_name(cell)}.log"
 
 
+def _attempt(
+    command: Sequence[str], workspace: Path, log: Path, *, stop: threading.Event, is_first: bool
+) -> tuple[int, str]:
+    """The exit code of one run of the command, and the end of what it added to the log."""
+    with log.open("wb" if is_first else "ab") as output:
+        begin = output.tell()
+        code = run_program(command, workspace, output=output, stop=stop)
+        end = output.seek(0, os.SEEK_END)  # written to by the program, behind our back
+    return code, _read_end(log, end - begin)
+
+
 def _read_end(log: Path, length: int) -> str:
     with log.open("rb") as file:
         file.seek(-min(length, LOG_BYTES), os.SEEK_END)
         return file.read().decode(errors="replace")
 
 
-def _tell(output: IO[bytes], line: str) -> None:
-    output.write(f"\n[{line}]\n".encode())
-    output.flush()
+def _tell(log: Path, line: str) -> None:
+    with log.open("a") as output:
+        output.write(f"\n[{line}]\n")
 
 
 def may_pass(code: int, text: str) -> bool:

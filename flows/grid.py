@@ -48,6 +48,7 @@ class Board:
 
 
 RunCell = Callable[[Cell], Outcome]
+RunStage = Callable[[str, Path], None]
 Watch = Callable[[Board], None]
 
 
@@ -138,12 +139,14 @@ def run_grid(
     *,
     watch: Watch,
     stop: threading.Event,
+    run_stage: RunStage = run_stage,
 ) -> tuple[Outcome, ...]:
     """Brings the targets, or everything, up to date; the outcomes of the cells that were not.
 
     Refuses bad parameters before anything runs, and a workspace where another grid runs. Leaves the
     dvc.lock that `dvc repro` leaves, and gives MLflow the runs of restored cells. Whether all is
-    well is for `require_good` to say.
+    well is for `require_good` to say. `run_stage` runs the stages check and sync of a workspace,
+    for one that has none of the project's parameters to do otherwise.
     """
     with only_one(workspace / LOCK, f"another grid runs in {workspace.resolve()}"):
         run_stage("check", workspace)
@@ -151,7 +154,7 @@ def run_grid(
         remember_order(workspace)
         outcomes = execute(plan, run_cell, jobs, watch=watch, stop=stop)
         if outcomes:
-            keep_order(workspace, plan.targets)
+            keep_order(workspace, plan.targets, stop=stop)
         try:
             run_stage("sync", workspace)
         except ProgramError as error:  # as everything about MLflow, it does not decide

@@ -7,13 +7,14 @@ put them; what stood there before a grid began stays where it was.
 
 import json
 import re
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 from ruamel.yaml import YAML
 
 from flows.mend import COPY, ENTRY, LOCK_FILE, REPO_LOCK, dvc_lock, keep_copy
-from flows.programs import ask_dvc
+from flows.programs import NEVER, ask_dvc
 from tsn.atomic import atomic_path
 
 # The entries before the grid that has not come to its end yet: it may have been killed and started
@@ -34,14 +35,17 @@ def remember_order(workspace: Path) -> None:
             temporary.write_text(json.dumps(_entries(workspace / LOCK_FILE)))
 
 
-def keep_order(workspace: Path, targets: Sequence[str] = ()) -> None:
+def keep_order(
+    workspace: Path, targets: Sequence[str] = (), *, stop: threading.Event = NEVER
+) -> None:
     """Puts the entries that were added into the order in which `dvc repro` visits the stages.
 
-    Under DVC's own lock, atomically, and not one byte is changed when the order is right.
+    Under DVC's own lock, which it waits for (StoppedError once `stop` is set), atomically, and not
+    one byte is changed when the order is right.
     """
     visited = VISITED.findall(ask_dvc(["repro", "--dry", *targets], workspace).stdout)
     path = workspace / LOCK_FILE
-    with dvc_lock(workspace, REPO_LOCK):
+    with dvc_lock(workspace, REPO_LOCK, stop=stop):
         before = json.loads((workspace / BEFORE).read_text())
         if path.is_file():
             text = path.read_text(encoding="utf-8")

@@ -7,19 +7,18 @@ what dead processes left, and dvc.lock to what is whole of it and, for the rest,
 grid keeps. A cell that is lost by that comes back from DVC's run-cache without running.
 """
 
-import fcntl
 import json
 import logging
 import re
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import threading
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from flows.programs import ProgramError
+from flows.only_one import one_after_another, try_lock
+from flows.programs import NEVER
 from tsn.atomic import atomic_path, copy_file
 
 LOCK_FILE = Path("dvc.lock")
@@ -28,7 +27,6 @@ REPO_LOCK = "lock"
 READERS, READERS_LOCK = "rwlock", "rwlock.lock"
 COPY = DVC_TMP / "grid-dvc.lock"
 TORN_ASIDE = DVC_TMP / "torn-dvc.lock"
-LOCK_SECONDS = 60.0
 
 ENTRY = re.compile(r"^  (?=\S)", re.MULTILINE)
 # What dvc says when it meets one of the files torn: for good, or while it is being written.
@@ -38,22 +36,31 @@ logger = logging.getLogger(__name__)
 
 
 def keep_copy(workspace: Path) -> None:
-    """Copies a dvc.lock that is whole, for `mend` to go back to."""
+    """Copies a dvc.lock that is whole, for `mend` to go back to.
+
+    Not while DVC holds its lock, which it may for an hour, to hash frames or to push: an older
+    copy is worth less, but nothing is lost with it.
+    """
     path, copy = workspace / LOCK_FILE, workspace / COPY
-    with dvc_lock(workspace, REPO_LOCK):
+    with (workspace / DVC_TMP / REPO_LOCK).open("a+") as lock:
+        if not try_lock(lock):
+            return
         if path.is_file() and is_whole(path.read_text(encoding="utf-8")):
             copy_file(path, copy)
 
 
-def mend(workspace: Path) -> None:
-    """Makes the torn ones of the two files whole again; does nothing to others."""
-    with dvc_lock(workspace, READERS_LOCK):
+def mend(workspace: Path, *, stop: threading.Event = NEVER) -> None:
+    """Makes the torn ones of the two files whole again; does nothing to others.
+
+    Waits for DVC's locks; StoppedError once `stop` is set.
+    """
+    with dvc_lock(workspace, READERS_LOCK, stop=stop):
         readers = workspace / DVC_TMP / READERS
         if readers.is_file() and not _is_json(readers.read_text(encoding="utf-8")):
             logger.warning("%s: cut by a kill; it is put back to empty", readers)
             with atomic_path(readers) as temporary:
                 temporary.write_text("{}")
-    with dvc_lock(workspace, REPO_LOCK):
+    with dvc_lock(workspace, REPO_LOCK, stop=stop):
         path, copy = workspace / LOCK_FILE, workspace / COPY
         text = path.read_text(encoding="utf-8") if path.is_file() else None
         if text is None or is_whole(text):
@@ -100,16 +107,11 @@ def _is_json(text: str) -> bool:
     return False
 
 
-@contextmanager
-def dvc_lock(workspace: Path, name: str) -> Iterator[None]:
-    """One of DVC's own locks; ProgramError when it is not free within a minute."""
-    deadline = time.monotonic() + LOCK_SECONDS
-    with (workspace / DVC_TMP / name).open("a+") as lock:
-        while True:
-            with suppress(BlockingIOError):
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            if time.monotonic() > deadline:
-                raise ProgramError(f"{lock.name}: another dvc command holds it for a minute")
-            time.sleep(0.1)
-        yield
+def dvc_lock(
+    workspace: Path, name: str, *, stop: threading.Event = NEVER
+) -> AbstractContextManager[None]:
+    """One of DVC's own locks, waited for as `dvc --wait-for-lock` does: however long it takes.
+
+    StoppedError once `stop` is set.
+    """
+    return one_after_another(workspace / DVC_TMP / name, stop=stop)

@@ -14,7 +14,7 @@ import contextvars
 import logging
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -109,7 +109,7 @@ def show_grid(
 
 
 def choose_jobs(workspace: Path, jobs: int | None, cpu_jobs: int | None) -> Jobs:
-    """As many heavy cells as there are GPUs, or as `machine.threads` allows; others per core."""
+    """As many heavy cells as GPUs or cores allow for the processes of each; others per core."""
     section = params.section(params.load(workspace / params.PARAMS), "machine", machine.Machine)
     return Jobs(
         heavy=machine.count_jobs(section) if jobs is None else jobs,
@@ -163,6 +163,7 @@ class PrefectBoard:
         self._bars: dict[str, UUID] = {}
         self._linked: set[str] = set()
         self._ended = 0
+        self._answers = True
         self._outcomes: tuple[Outcome, ...] = ()
         self._cancelled = threading.Event()
         self._closed = threading.Event()
@@ -182,14 +183,24 @@ class PrefectBoard:
         self._thread.join(CLOSING_SECONDS)
 
     def _follow(self) -> None:
+        while not self._closed.wait(SECONDS_BETWEEN_LOOKS):
+            self._try(self._look)
+        self._try(self._look)
+        if self._outcomes:
+            self._try(partial(self._tabulate, self._outcomes))
+
+    def _try(self, show: Callable[[], None]) -> None:
+        """Shows something, or says once per outage that the server cannot be reached."""
         try:
-            while not self._closed.wait(SECONDS_BETWEEN_LOOKS):
-                self._look()
-            self._look()
-            if self._outcomes:
-                self._tabulate(self._outcomes)
+            show()
         except Exception as error:  # whatever it is, the cells go on
-            logger.warning("Prefect is not reachable: the grid goes on without (%s)", error)
+            if self._answers:
+                logger.warning("Prefect is not reachable: the grid goes on without (%s)", error)
+            self._answers = False
+        else:
+            if not self._answers:
+                logger.warning("Prefect is reachable again")
+            self._answers = True
 
     def _look(self) -> None:
         with get_client(sync_client=True) as client:
@@ -198,16 +209,16 @@ class PrefectBoard:
             self._cancelled.set()
         board = self._board
         ended = [outcome.cell for outcome in board.outcomes[self._ended :]]
-        self._ended = len(board.outcomes)
         for cell in (*board.running, *ended):
             self._show(cell)
+        self._ended = len(board.outcomes)  # not before: what an outage hides is shown after it
 
     def _show(self, cell: str) -> None:
         status = read_status(self._workspace, cell)
         link = status.get("link")
         if isinstance(link, str) and cell not in self._linked:
-            self._linked.add(cell)
             create_link_artifact(link, link_text=cell, key=key_of("mlflow", cell))
+            self._linked.add(cell)
         if progress := read_progress(status):
             percent, text = 100 * progress.done / progress.total, f"{cell}: {progress}"
             if cell not in self._bars:
@@ -246,8 +257,8 @@ def main() -> None:
     parser.add_argument(
         "--jobs",
         type=int,
-        help="trainings, scorings and extractions at once (default: GPUs, or "
-        "cores / machine.threads)",
+        help="trainings, scorings and extractions at once (default: GPUs, or cores / "
+        "machine.threads, divided by machine.processes)",
     )
     parser.add_argument("--cpu-jobs", type=int, help="other stages at once (default: cores)")
     parser.add_argument(

@@ -7,6 +7,11 @@ started by hand, by `dvc repro` and by the grid alike.
 `CUDA_VISIBLE_DEVICES` says which GPUs may be taken, as everywhere. `TSN_GPU_SLOTS` lists the slots
 themselves, as CUDA_VISIBLE_DEVICES would: a GPU named twice takes two processes at once.
 `TSN_RUNTIME_DIR` is the folder of the locks; users who share GPUs make one that all may write to.
+
+Who needs several GPUs at once would be passed by all who need one. So it first takes the turn of
+every GPU it may use, a second lock: while it has that, nobody else starts on them, and it keeps
+what it gets. What it leases it then shares (a shared lock) with the processes that it starts, so
+that the GPUs stay taken until the last of them has ended, should it be killed itself.
 """
 
 import fcntl
@@ -17,8 +22,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence, Set
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -27,6 +32,8 @@ MASK = "CUDA_VISIBLE_DEVICES"
 SLOTS = "TSN_GPU_SLOTS"
 FOLDER = "TSN_RUNTIME_DIR"
 LEASED = "TSN_GPU_LEASE"  # the mask of a lease, for the processes that its holder starts
+LOCKS = "TSN_GPU_LOCKS"  # the lock files of a lease of several, for them to share
+PARENT = Path("/tmp")  # of the folder, if none is chosen; not of the session: cron has another one
 ALL = sys.maxsize
 WAIT_SECONDS = 0.5
 PROBE_SECONDS = 60.0
@@ -100,83 +107,176 @@ def lease(
     """
     leased = os.environ.get(LEASED)
     if leased and leased == os.environ.get(MASK):
+        _share()
         return _words(leased)
     every = list(find_slots() if slots is None else slots)
-    remaining = every
-    told = False
-    while remaining:
-        taken, remaining = _take(remaining, at_most, probe)
-        if len(taken) >= at_least:
-            return _keep(taken)
-        for lock, _ in taken:
-            lock.close()  # or two that wait for one more would wait for ever
-        if len({slot.gpu for slot in remaining}) < at_least:
-            break
-        if not told:
-            logger.info("waiting for a GPU: %s", "; ".join(_holder(slot) for slot in remaining))
-            told = True
-        time.sleep(WAIT_SECONDS)
-    if every:
-        broken = sorted({slot.gpu for slot in every} - {slot.gpu for slot in remaining})
-        raise NoGpuError(
-            f"{at_least} working GPU(s) needed, there are {len({s.gpu for s in remaining})}; "
-            f"failing their probe: {', '.join(broken) or 'none'}. nvidia-smi may say why; {MASK} "
-            "says which GPUs to take, machine.device: cpu does without"
-        )
-    return []
-
-
-def _keep(taken: Sequence[tuple[IO[str], Slot]]) -> list[str]:
-    _held.extend(lock for lock, _ in taken)
-    gpus = [slot.gpu for _, slot in taken]
-    os.environ[MASK] = os.environ[LEASED] = ",".join(gpus)
+    if not every:
+        return []
+    with ExitStack() as stack:
+        if at_least > 1:
+            _take_turns(sorted({slot.gpu for slot in every}), stack)
+        taken = _collect(every, at_least, at_most, probe)
+        locks = list(taken.values())
+        _held.extend(locks)
+        gpus = [slot.gpu for slot in taken]
+        os.environ[MASK] = os.environ[LEASED] = ",".join(gpus)
+        os.environ[LOCKS] = ""
+        if at_least > 1:
+            os.environ[LOCKS] = ",".join(_lock_path(slot).name for slot in taken)
+            for lock in locks:  # nobody comes between: only who has the turn tries these
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     return gpus
 
 
-def _take(
-    slots: Sequence[Slot], at_most: int, probe: Callable[[str], bool]
-) -> tuple[list[tuple[IO[str], Slot]], list[Slot]]:
-    """Locks free slots, one of a GPU; also returns the slots that are not known to be broken."""
-    taken: list[tuple[IO[str], Slot]] = []
-    sound = []
-    for slot in slots:
-        is_open = len(taken) < at_most and slot.gpu not in {held.gpu for _, held in taken}
-        lock = _try_lock(slot) if is_open else None
-        if lock is not None:
-            if not probe(slot.gpu):
-                logger.warning("GPU %s fails its probe: it is passed over", slot.gpu)
-                lock.close()
-                continue
-            taken.append((lock, slot))
-        sound.append(slot)
-    return taken, sound
+def _take_turns(gpus: Sequence[str], stack: ExitStack) -> None:
+    """Waits for the turn of each GPU, and keeps it until the stack ends.
+
+    All go through the GPUs in one order, so that no two wait for one another.
+    """
+    for gpu in gpus:
+        turn = stack.enter_context(_open(_turn_path(gpu)))
+        if not _lock(turn, fcntl.LOCK_EX):
+            logger.info("waiting for the turn of GPU %s, which another process has", gpu)
+        while not _lock(turn, fcntl.LOCK_EX):
+            time.sleep(WAIT_SECONDS)
 
 
-def _try_lock(slot: Slot) -> IO[str] | None:
-    # Neither emptied nor followed: what is in it is the present holder's, and the folder is known.
-    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-    lock = os.fdopen(os.open(_lock_path(slot), flags, 0o666), "a+", encoding="utf-8")
-    if os.environ.get(FOLDER):
-        with suppress(OSError):  # of the user who made it
-            os.fchmod(lock.fileno(), 0o666)
+def _collect(
+    slots: Sequence[Slot], at_least: int, at_most: int, probe: Callable[[str], bool]
+) -> dict[Slot, IO[str]]:
+    """Locks slots, one of a GPU, until there are enough."""
+    taken: dict[Slot, IO[str]] = {}
+    broken: set[str] = set()
+    told = False
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        return None
+        while True:
+            _take(slots, at_most, probe, taken, broken, has_turns=at_least > 1)
+            if len(taken) >= at_least:
+                return taken
+            sound = [slot for slot in slots if slot.gpu not in broken]
+            if len({slot.gpu for slot in sound}) < at_least:
+                raise _too_few(at_least, sound, broken)
+            if not told:
+                busy = [slot for slot in sound if slot not in taken]
+                logger.info("waiting for a GPU: %s", "; ".join(map(_holder, busy)))
+                told = True
+            time.sleep(WAIT_SECONDS)
+    except BaseException:
+        for lock in taken.values():
+            lock.close()
+        raise
+
+
+def _take(
+    slots: Sequence[Slot],
+    at_most: int,
+    probe: Callable[[str], bool],
+    taken: dict[Slot, IO[str]],
+    broken: set[str],
+    *,
+    has_turns: bool,
+) -> None:
+    """Adds to the taken slots what is free of the others, and to the broken GPUs what they are."""
+    for slot in slots:
+        if len(taken) >= at_most or slot.gpu in broken | {held.gpu for held in taken}:
+            continue
+        lock = _try_slot(slot, has_turn=has_turns)
+        if lock is None:
+            continue
+        if probe(slot.gpu):
+            taken[slot] = lock
+        else:
+            logger.warning("GPU %s fails its probe: it is passed over", slot.gpu)
+            broken.add(slot.gpu)
+            lock.close()
+
+
+def _too_few(at_least: int, sound: Sequence[Slot], broken: Set[str]) -> NoGpuError:
+    return NoGpuError(
+        f"{at_least} working GPU(s) needed, there are {len({s.gpu for s in sound})}; "
+        f"failing their probe: {', '.join(sorted(broken)) or 'none'}. nvidia-smi may say why; "
+        f"{MASK} says which GPUs to take, machine.device: cpu does without"
+    )
+
+
+def _share() -> None:
+    """Keeps the slots that this process has from the one that started it taken, too."""
+    if _held:
+        return
+    for name in _words(os.environ.get(LOCKS, "")):
+        lock = _open(_folder() / name)
+        if not _lock(lock, fcntl.LOCK_SH):
+            lock.close()
+            raise OSError(f"{name}: the lease of the process that started this one has ended")
+        _held.append(lock)
+
+
+def _try_slot(slot: Slot, *, has_turn: bool) -> IO[str] | None:
+    """The lock of a slot if it is free, and if no other process has the turn of its GPU."""
+    with ExitStack() as stack:
+        if not has_turn:
+            turn = stack.enter_context(_open(_turn_path(slot.gpu)))
+            if not _lock(turn, fcntl.LOCK_SH):
+                return None
+        lock = _open(_lock_path(slot))
+        if not _lock(lock, fcntl.LOCK_EX):
+            lock.close()
+            return None
     lock.truncate(0)
     lock.write(f"pid {os.getpid()} {os.environ.get('DVC_STAGE', '')}")
     lock.flush()
     return lock
 
 
+def _lock(file: IO[str], kind: int) -> bool:
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _open(path: Path) -> IO[str]:
+    """A lock file, made if there is none.
+
+    Neither emptied nor followed: what is in it is the present holder's, and the folder is known.
+    In a folder that all may write to, the kernel refuses O_CREAT for a file that another made.
+    """
+    flags = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    while True:
+        with suppress(FileNotFoundError):
+            return os.fdopen(os.open(path, flags), "a+", encoding="utf-8")
+        with suppress(FileExistsError):
+            lock = os.fdopen(
+                os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o666), "a+", encoding="utf-8"
+            )
+            if os.environ.get(FOLDER):
+                os.fchmod(lock.fileno(), 0o666)  # for all users, whatever this one's umask
+            return lock
+
+
 def _lock_path(slot: Slot) -> Path:
-    chosen = os.environ.get(FOLDER)
-    folder = Path(chosen or f"/tmp/tsn-{os.getuid()}")  # not of the session: cron has another one
+    return _folder() / f"gpu-{_file_name(slot.gpu)}.{slot.place}"
+
+
+def _turn_path(gpu: str) -> Path:
+    return _folder() / f"turn-{_file_name(gpu)}"
+
+
+def _file_name(gpu: str) -> str:
+    return gpu.replace("/", "_")
+
+
+def _folder() -> Path:
+    if chosen := os.environ.get(FOLDER):
+        folder = Path(chosen)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+    folder = PARENT / f"tsn-{os.getuid()}"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not chosen and folder.stat().st_uid != os.getuid():
+    if folder.lstat().st_uid != os.getuid():
         raise OSError(f"{folder}: belongs to another user; set {FOLDER} to a folder of yours")
-    return folder / f"gpu-{slot.gpu.replace('/', '_')}.{slot.place}"
+    return folder
 
 
 def _holder(slot: Slot) -> str:

@@ -98,10 +98,13 @@ def lease_gpus(machine: Machine, at_least: int, at_most: int) -> int:
 
 
 def count_jobs(machine: Machine) -> int:
-    """How many trainings this machine takes at once: one per GPU slot, or as its cores allow."""
+    """How many trainings this machine takes at once, each of `processes` processes.
+
+    A process takes a GPU slot, or as many cores as it has threads. At least 1.
+    """
     if machine.device != "cpu" and _has_nvidia_driver():
-        return max(1, len(gpu_slots.find_slots()))
-    return max(1, count_cores() // machine.threads)
+        return max(1, len(gpu_slots.find_slots()) // machine.processes)
+    return max(1, count_cores() // (machine.threads * machine.processes))
 
 
 def count_cores() -> int:

@@ -27,6 +27,7 @@ from tsn.solver import SolverConfig
 PATIENCE = timedelta(minutes=10)  # for another process, which may read from a slow disk meanwhile
 SECONDS_TO_CLEAN_UP = 10.0
 SECONDS_TO_LISTEN = 10.0
+AGENT = "TSN_TORCHRUN_AGENT"  # its pid, for its processes
 
 
 def processes_of(machine: Machine, solver: SolverConfig, text: str) -> int:
@@ -55,6 +56,7 @@ def launch(module: str, processes: int, machine: Machine) -> None:
     from torch.distributed.run import parse_args, run
 
     lease_gpu_each(machine, processes)
+    os.environ[AGENT] = str(os.getpid())
     logging.disable(logging.ERROR)  # the agent's own: the processes speak for themselves
     os.environ.setdefault("OMP_NUM_THREADS", str(machine.threads))
     if sys.platform == "linux":
@@ -115,7 +117,8 @@ def joined(device: torch.device) -> Iterator[Share]:
 
 def _end_with_agent() -> None:
     """Ends this process soon after its agent, even inside a call that waits for a GPU."""
-    agent = os.getppid()
+    # It may be gone already, and its processes another's; by hand, torchrun tells no number.
+    agent = int(os.environ.get(AGENT) or os.getppid())
 
     def watch() -> None:
         while os.getppid() == agent:

@@ -15,11 +15,9 @@ START_SECONDS = 120
 
 
 @contextmanager
-def prefect_server(home: Path) -> Iterator[dict[str, str]]:
+def prefect_server(home: Path, port: int | None = None) -> Iterator[dict[str, str]]:
     """Yields the environment that leads to a new server, whose database is in `home`."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = port or free_port()
     environment = {
         "PREFECT_HOME": str(home),
         "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
@@ -32,6 +30,12 @@ def prefect_server(home: Path) -> Iterator[dict[str, str]]:
             assert time.monotonic() < deadline, (home / "server.log").read_text()
             time.sleep(0.5)
         yield environment
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def answers(url: str) -> bool:

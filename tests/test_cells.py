@@ -18,7 +18,7 @@ from toy_grid import (
 
 from flows.cells import Outcome, State, may_pass, reason, run_cell
 from flows.plan import Cell
-from flows.programs import StoppedError
+from flows.programs import ProgramError, StoppedError
 
 DVC_SAYS = "ERROR: failed to reproduce 'x': failed to run: python -m stages.x, exited with {}"
 
@@ -80,6 +80,19 @@ def test_outcomes_of_real_cells(tmp_path: Path) -> None:
     assert "failed to reproduce 'bad'" in log.read_text()
     flaky = run_one(tmp_path, "flaky", (0.1, 0.1))
     assert (flaky.state, flaky.attempts) == (State.RAN, 3)
+
+
+def test_program_error_on_the_way_is_a_failed_cell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(workspace: Path, *, stop: threading.Event) -> None:
+        raise ProgramError("no way to mend")
+
+    make_workspace(tmp_path, "stages: {flaky: {cmd: exit 75, outs: [x]}}")
+    monkeypatch.setattr("flows.cells.mend", refuse)
+    failed = run_one(tmp_path, "flaky", (0.1,))
+    assert (failed.state, failed.attempts) == (State.FAILED, 1)
+    assert failed.reason == f"no way to mend\n({tmp_path / '.tsn/logs/flaky.log'})"
 
 
 @pytest.mark.slow

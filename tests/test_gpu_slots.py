@@ -11,15 +11,16 @@ import pytest
 import torch
 
 from stages import gpu_slots
-from stages.gpu_slots import LEASED, MASK, SLOTS, NoGpuError, Slot, find_slots, lease
+from stages.gpu_slots import LEASED, LOCKS, MASK, SLOTS, NoGpuError, Slot, find_slots, lease
 
 ROOT = Path(__file__).parents[1]
-# Leases one slot and keeps it until its input ends.
+# Leases as many slots as its argument says and keeps them until its input ends.
 HOLDER = """
 import logging, sys
 from stages.gpu_slots import lease
 logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stdout)
-print(*lease(1, 1, probe=lambda gpu: gpu != "broken"), flush=True)
+number = int(sys.argv[1])
+print(*lease(number, number, probe=lambda gpu: gpu != "broken"), flush=True)
 sys.stdin.read()
 """
 
@@ -27,7 +28,7 @@ sys.stdin.read()
 @pytest.fixture(autouse=True)
 def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Locks in a folder of the test's, no GPU of this machine, and all leases given back."""
-    for variable in (MASK, SLOTS, LEASED):
+    for variable in (MASK, SLOTS, LEASED, LOCKS):
         monkeypatch.setenv(variable, "")  # so that what `lease` sets is undone, too
         monkeypatch.delenv(variable)
     monkeypatch.setenv("TSN_RUNTIME_DIR", str(tmp_path))
@@ -36,9 +37,9 @@ def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         gpu_slots._held.pop().close()
 
 
-def holder(slots: str) -> "subprocess.Popen[str]":
+def holder(slots: str, number: int = 1) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(HOLDER)],
+        [sys.executable, "-c", textwrap.dedent(HOLDER), str(number)],
         cwd=ROOT,
         env={**os.environ, SLOTS: slots},
         stdin=subprocess.PIPE,
@@ -165,15 +166,76 @@ def test_cuda_that_is_not_there_says_nothing() -> None:
     assert gpu_slots._ask_cuda("raise SystemExit(3)", "0") == []
 
 
-def test_folder_of_another_user_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_needs_two_is_not_passed_by_those_who_need_one() -> None:
+    with holder("a") as first, holder("b") as second:
+        assert (line(first), line(second)) == ("a", "b")
+        with holder("a,b", 2) as both:
+            assert line(both).startswith("waiting for a GPU: a is leased by")
+            first.kill()
+            with holder("a") as third:  # comes when a is free, or as good as
+                assert line(third).startswith("waiting for a GPU")
+                second.kill()
+                assert line(both) == "a b"
+                both.kill()
+                assert line(third) == "a"
+                third.kill()
+
+
+def test_lease_of_several_ends_with_the_last_process_that_shares_it() -> None:
+    assert lease(2, 2, slots=[Slot("a", 0), Slot("b", 0)], probe=works) == ["a", "b"]
+    with holder("a,b") as child:
+        assert line(child) == "a b"
+        while gpu_slots._held:  # as if this process were killed
+            gpu_slots._held.pop().close()
+        for variable in (MASK, LEASED, LOCKS):
+            del os.environ[variable]
+        with holder("b") as other:
+            assert line(other).startswith("waiting for a GPU: b is leased")
+            child.kill()
+            assert line(other) == "b"
+            other.kill()
+
+
+def test_folder_of_another_user_is_refused(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TSN_RUNTIME_DIR")
-    monkeypatch.setattr(os, "getuid", lambda: 0 if Path("/tmp").stat().st_uid else 12345)
-    Path("/tmp/tsn-12345").mkdir(exist_ok=True)
+    monkeypatch.setattr(gpu_slots, "PARENT", runtime)
+    lease(1, 1, slots=[Slot("0", 0)], probe=works)
+    folder = runtime / f"tsn-{os.getuid()}"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    for variable in (MASK, LEASED):
+        monkeypatch.delenv(variable)
+    stranger = os.getuid() + 1
+    folder.rename(runtime / f"tsn-{stranger}")
+    monkeypatch.setattr(os, "getuid", lambda: stranger)
+    with pytest.raises(OSError, match=r"belongs to another user; set TSN_RUNTIME_DIR"):
+        lease(1, 1, slots=[Slot("0", 0)], probe=works)
+
+
+def test_chosen_folder_is_for_all_users_and_their_files_are_opened_without_making_them(
+    runtime: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where all may write, the kernel (fs.protected_regular) refuses O_CREAT on another's file."""
+    folder = runtime / "shared"
+    monkeypatch.setenv("TSN_RUNTIME_DIR", str(folder))
+    real = os.open
+
+    def protected(path: Path, flags: int, mode: int = 0o777) -> int:
+        if flags & os.O_CREAT and Path(path).exists():
+            raise PermissionError(path)
+        return real(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", protected)
+    mask = os.umask(0o022)
     try:
-        with pytest.raises(OSError, match=r"belongs to another user; set TSN_RUNTIME_DIR"):
-            lease(1, 1, slots=[Slot("0", 0)], probe=works)
+        for _ in range(2):
+            assert lease(1, 1, slots=[Slot("0", 0)], probe=works) == ["0"]
+            while gpu_slots._held:
+                gpu_slots._held.pop().close()
+            monkeypatch.delenv(MASK)
     finally:
-        Path("/tmp/tsn-12345").rmdir()
+        os.umask(mask)
+    assert folder.stat().st_mode & 0o777 == 0o755
+    assert [path.stat().st_mode & 0o777 for path in folder.iterdir()] == [0o666, 0o666]
 
 
 @pytest.mark.gpu

@@ -8,7 +8,7 @@ import torch
 
 from stages import machine
 from stages.extract import choose_seats
-from stages.machine import Machine, choose_device, lease_gpu_each, lease_gpus
+from stages.machine import Machine, choose_device, count_jobs, lease_gpu_each, lease_gpus
 from tsn.streams import FlowConfig, FramesConfig, Seat
 
 MACHINE = Machine(device="cpu", processes=1, threads=1, workers=0, checkpoint_seconds=60.0)
@@ -68,6 +68,28 @@ def test_gpus_of_the_machine(
     if device == "cuda":
         with pytest.raises(ValueError, match=r"machine.device is cuda, but torch sees none"):
             lease_gpus(replace(MACHINE, device=device), 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("device", "threads", "processes", "expected"),
+    [
+        ("auto", 2, 1, 4),  # of four GPU slots
+        ("auto", 2, 2, 2),
+        ("auto", 2, 8, 1),
+        ("cpu", 2, 1, 4),  # of nine cores
+        ("cpu", 2, 2, 2),
+        ("cpu", 2, 4, 1),
+        ("cpu", 2, 8, 1),
+    ],
+)
+def test_trainings_at_once_have_all_their_processes(
+    monkeypatch: pytest.MonkeyPatch, device: str, threads: int, processes: int, expected: int
+) -> None:
+    monkeypatch.setattr(machine, "_has_nvidia_driver", lambda: True)
+    monkeypatch.setattr(machine, "count_cores", lambda: 9)
+    monkeypatch.setenv("TSN_GPU_SLOTS", "a,b,c,d")
+    lent = replace(MACHINE, device=device, threads=threads, processes=processes)
+    assert count_jobs(lent) == expected
 
 
 def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

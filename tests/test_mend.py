@@ -1,5 +1,6 @@
 """Files that a kill cut in two: at every place a dvc.lock can be cut, it is whole again."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from toy_grid import cells, dvc, lock_file, make_workspace
 
 from flows.mend import COPY, REPO_LOCK, TORN_ASIDE, dvc_lock, is_whole, keep_copy, mend
 from flows.plan import make_plan
-from flows.programs import ProgramError
+from flows.programs import StoppedError
 
 TEXT = """schema: '2.0'
 stages:
@@ -61,14 +62,24 @@ def test_whole_file_is_left_alone_and_a_torn_one_kept_aside(workspace: Path) -> 
     assert (workspace / TORN_ASIDE).read_text() == TEXT[:100]
 
 
-def test_locks_are_dvcs_own(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flows.mend.LOCK_SECONDS", 0.0)
-    with (
-        dvc_lock(workspace, REPO_LOCK),
-        pytest.raises(ProgramError, match=r"holds it for a minute"),
-        dvc_lock(workspace, REPO_LOCK),
-    ):
-        pass
+def test_busy_lock_means_no_copy_and_a_wait_that_can_be_stopped(workspace: Path) -> None:
+    lock_file(workspace).write_text(TEXT)
+    stop = threading.Event()
+    timer = threading.Timer(0.5, stop.set)
+    with dvc_lock(workspace, REPO_LOCK):
+        keep_copy(workspace)
+        assert not (workspace / COPY).exists()
+        timer.start()
+        with pytest.raises(StoppedError, match=r"waiting for .*\.dvc/tmp/lock"):
+            mend(workspace, stop=stop)
+    keep_copy(workspace)
+    assert (workspace / COPY).read_text() == TEXT
+
+
+def test_lock_is_dvcs_own(tmp_path: Path) -> None:
+    make_workspace(tmp_path, cells(1, 0.0))
+    with dvc_lock(tmp_path, REPO_LOCK), pytest.raises(AssertionError, match="acquire lock"):
+        dvc(tmp_path, "commit", "--force")
 
 
 @pytest.mark.slow

@@ -1,15 +1,29 @@
 """Cells on other machines: a real server, two workers in clones of their own, one DVC remote."""
 
+import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import urllib.request
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
-from prefect_server import PREFECT, background, prefect_server
-from toy_grid import cells, cleaned, dvc, environment, lock_file, make_workspace, results
+from prefect_server import PREFECT, background, free_port, prefect_server
+from toy_grid import (
+    cells,
+    cleaned,
+    dvc,
+    environment,
+    lock_file,
+    make_workspace,
+    results,
+    running,
+    wait_until,
+)
 
 from flows.programs import ProgramError
 from flows.remote import committed
@@ -114,6 +128,86 @@ def test_workers_run_the_trainings_and_the_head_takes_the_results(tmp_path: Path
     )
     assert results(alone) == results(head)
     assert lock_file(head).is_file()
+
+
+# Sends one cell to a pool that has no worker, and stops when its input ends.
+SENDER = """
+import sys, threading
+from pathlib import Path
+from flows import remote
+from flows.plan import Cell
+from flows.programs import StoppedError
+
+remote.POLL_SECONDS = 0.2
+stop = threading.Event()
+threading.Thread(target=lambda: (sys.stdin.read(), stop.set()), daemon=True).start()
+head = remote.Head(workspace=Path.cwd(), graph={"a": ()}, commit="c", pool="far", stop=stop)
+try:
+    head.send(Cell(name="a", upstreams=()))
+    print("sent")
+except StoppedError as error:
+    print(error)
+"""
+
+
+def ask(server: dict[str, str], path: str, **body: object) -> Any:
+    """What the server's API answers."""
+    request = urllib.request.Request(
+        f"{server['PREFECT_API_URL']}/{path}",
+        json.dumps(body).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)
+
+
+def sender(folder: Path, server: dict[str, str]) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", SENDER],
+        cwd=folder,
+        env=environment(**server, PREFECT_CLIENT_MAX_RETRIES="0"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.slow
+def test_sent_cell_outlives_an_outage_is_sent_once_and_is_cancelled_with_its_head(
+    tmp_path: Path,
+) -> None:
+    home, folder, port = tmp_path / "prefect", tmp_path / "head", free_port()
+    home.mkdir()
+    folder.mkdir()
+
+    def runs() -> list[Any]:
+        return list(ask(server, "flow_runs/filter", sort="EXPECTED_START_TIME_ASC"))
+
+    with prefect_server(home, port) as server, cleaned(tmp_path):
+        flow = ask(server, "flows/", name="cell")
+        ask(server, "deployments/", name="far", flow_id=flow["id"])
+        first = sender(folder, server)
+        wait_until(runs, "its run")
+        for pid in running(home, "prefect"):
+            os.kill(pid, signal.SIGKILL)
+        assert first.stderr is not None
+        while "does not answer" not in (line := first.stderr.readline()):
+            assert line
+        with prefect_server(home, port):
+            again = sender(folder, server)  # of the same inputs: it joins the run
+            (run,) = runs()
+            wait_until(lambda: "answers again" in first.stderr.readline(), "the server")
+            state = {"type": "COMPLETED"}
+            ask(server, f"flow_runs/{run['id']}/set_state", state=state, force=True)
+            assert first.communicate(timeout=60)[0] == "sent\n"
+            third = sender(folder, server)  # what has ended is no answer to it
+            wait_until(lambda: len(runs()) > 1, "another run")
+            for process in (again, third):
+                out, _ = process.communicate("", timeout=60)
+                assert out in ("sent\n", "stopped: a\n")
+            assert out == "stopped: a\n"
+            wait_until(lambda: "CANCELL" in runs()[-1]["state_type"], "cancelled")
 
 
 def test_what_is_not_committed_is_no_commit_for_others(tmp_path: Path) -> None:

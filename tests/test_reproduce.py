@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prefect_server import prefect_server
+from prefect_server import free_port, prefect_server
 from toy_grid import (
     cells,
     cleaned,
@@ -248,3 +248,23 @@ def test_server_that_is_killed_does_not_stop_the_cells(tmp_path: Path) -> None:
         require_nobody(workspace)
     assert (workspace / "fuse.txt").is_file()
     assert dvc(workspace, "status", "--json").strip() == "{}"
+
+
+@pytest.mark.slow
+def test_server_that_comes_back_can_cancel_the_grid(tmp_path: Path) -> None:
+    home, workspace, port = tmp_path / "prefect", tmp_path / "flow", free_port()
+    make_workspace(workspace, cells(2, 60.0, fuse=False))
+    home.mkdir()
+    with prefect_server(home, port) as server, cleaned(workspace):
+        more = {**server, "PREFECT_CLIENT_MAX_RETRIES": "0"}  # or it takes a minute to give up
+        with started_flow(workspace, **more) as process:
+            for pid in running(home, "prefect"):
+                os.kill(pid, signal.SIGKILL)
+            assert process.stderr is not None
+            while "Prefect is not reachable" not in (line := process.stderr.readline()):
+                assert line
+            with prefect_server(home, port):
+                look(server, "cancel")
+                require_nobody(workspace, seconds=60.0)
+                assert process.wait(30) == 1
+                assert look(server).state == "Cancelled"

@@ -55,6 +55,16 @@ def test_training_takes_no_more_processes_than_it_has_parts(
     assert said.startswith(f"train it: {told} processes, since a batch of 6 has 3") == bool(told)
 
 
+def test_process_whose_agent_is_gone_before_it_looks_ends() -> None:
+    program = (
+        "import time; from stages import torchrun; torchrun.SECONDS_TO_CLEAN_UP = 0.0; "
+        "torchrun._end_with_agent(); time.sleep(600)"
+    )
+    gone = {**os.environ, torchrun.AGENT: "1" if os.getpid() != 1 else "2"}
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=gone, timeout=SECONDS)
+    assert done.returncode == 1
+
+
 # -- the stage ----------------------------------------------------------------------------------
 
 

@@ -124,26 +124,25 @@ import signal, sys, threading
 from functools import partial
 from pathlib import Path
 from flows.cells import run_cell
-from flows.grid import LOCK, Jobs, execute, require_good
-from flows.lock_order import forget_order, keep_order, remember_order
-from flows.only_one import only_one
-from flows.plan import make_plan
+from flows.grid import Jobs, require_good, run_grid
 from flows.programs import ProgramError
+
+told = []
+
+def watch(board):
+    if not told:
+        told.append(len(board.running) + len(board.outcomes) + board.waiting)
+        print("planned", *told, flush=True)
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 workspace, stop = Path.cwd(), threading.Event()
 run = partial(run_cell, workspace=workspace, stop=stop, retry_seconds=(0.2, 0.4, 0.8))
+no_stage = lambda name, workspace: None
 try:
-    with only_one(workspace / LOCK, f"another grid runs in {workspace}"):
-        plan = make_plan(workspace)
-        print("planned", len(plan.cells), flush=True)
-        remember_order(workspace)
-        jobs = Jobs(heavy=2, light=1)
-        outcomes = execute(plan, run, jobs, watch=lambda board: None, stop=stop)
-        keep_order(workspace)
-        require_good(outcomes)
-        forget_order(workspace)
+    jobs = Jobs(heavy=2, light=1)
+    outcomes = run_grid(workspace, (), jobs, run, watch=watch, stop=stop, run_stage=no_stage)
+    require_good(outcomes)
 except ProgramError as error:
     sys.exit(f"grid: {error}")
 """

@@ -1,4 +1,4 @@
-"""The test videos that two recognisers can be compared on: those that neither was trained on."""
+"""Videos to compare two recognisers on: the challenger's tests, less what trained the champion."""
 
 from collections.abc import Callable, Set
 from dataclasses import dataclass

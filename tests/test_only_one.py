@@ -1,0 +1,42 @@
+"""Locks between processes: refused, or waited for."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from flows.only_one import one_after_another, only_one
+from flows.programs import ProgramError, StoppedError
+
+
+def test_second_holder_is_refused_or_waits_until_the_first_has_ended(tmp_path: Path) -> None:
+    path, came = tmp_path / "folder/lock", []
+
+    def second() -> None:
+        with one_after_another(path):
+            came.append("second")
+
+    thread = threading.Thread(target=second)
+    with only_one(path, "it runs"):
+        with (
+            pytest.raises(ProgramError, match=r"it runs: pid \d+\. Wait"),
+            only_one(path, "it runs"),
+        ):
+            pass
+        thread.start()
+        thread.join(0.5)
+        came.append("first")
+    thread.join(30)
+    assert came == ["first", "second"]
+
+
+def test_wait_can_be_stopped(tmp_path: Path) -> None:
+    stop = threading.Event()
+    stop.set()
+    path = tmp_path / "lock"
+    with (
+        one_after_another(path),
+        pytest.raises(StoppedError, match="waiting for"),
+        one_after_another(path, stop=stop),
+    ):
+        pass
