@@ -10,6 +10,7 @@ import pandas as pd
 
 from stages import figures
 from stages.results import Figure, Listing
+from tsn.leakage import STAGE
 from tsn.lists import CONTACT_SHEET, LEAKS, SURVEY, ListedVideo, read_list, read_names
 
 MOST_ROWS = 20  # of a listing
@@ -24,7 +25,10 @@ def facts(lists: Path) -> dict[str, str]:
     known = survey[survey["defect"].isna()]
     sizes = Counter(f"{w}x{h}" for w, h in zip(known["width"], known["height"], strict=True))
     rates = Counter(f"{rate:g}" for rate in known["frames_per_second"].round(2))
-    leaked = leaks.groupby("split")["test"].nunique()
+    is_stage = leaks["kind"] == STAGE
+    leaked, staged = (
+        leaks[rows].groupby("split")["test"].nunique() for rows in (~is_stage, is_stage)
+    )
     per_class = Counter(video.split("/")[0] for video in survey["video"])
     return {
         "Classes": str(len(classes)),
@@ -37,6 +41,9 @@ def facts(lists: Path) -> dict[str, str]:
         "Frames a second": _most_common(rates),
         "Test videos of a training video's scene": ", ".join(
             str(leaked.get(split, 0)) for split in splits
+        ),
+        "Test videos whose scene is the dataset's stage": ", ".join(
+            str(staged.get(split, 0)) for split in splits
         ),
         "Cannot be read": str(len(survey) - len(known)),
         "Headers that miscount": str(int((known["counted"] != known["frames"]).sum())),

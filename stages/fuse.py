@@ -11,7 +11,7 @@ import pandas as pd
 
 from stages import command, figures, params, provenance, tracking
 from stages.results import Accuracy, load_split
-from tsn.fusion import FusionConfig, common_videos, fuse, refuse_other_scores
+from tsn.fusion import FusionConfig, common_videos, fuse, left_out, refuse_other_scores
 from tsn.lists import ListedVideo, read_list
 from tsn.metrics import Scores, accuracy, confusion_matrix, per_class_accuracy
 from tsn.score_file import VideoScores, load_scores
@@ -31,7 +31,7 @@ def main(args: argparse.Namespace) -> None:
         args.metrics.write_text(json.dumps(metrics, indent=2) + "\n")
         write_plots(rows, cells, metrics, config.headline, args.plots)
     log_fusion(args, config, cells)
-    if text := left_out(cells, read_list(args.list)):
+    if text := left_out(cells, [row.video for row in read_list(args.list)]):
         print(f"{args.dataset} split {args.split}: {text}")
     result = metrics[config.headline]["mean_class_accuracy"]
     print(f"{args.dataset} split {args.split}: {config.headline} {result:.1%}")
@@ -47,19 +47,6 @@ def load_cells(args: argparse.Namespace, modalities: Sequence[str]) -> dict[str,
     for cell in cells.values():
         refuse_other_scores(cell, first)
     return cells
-
-
-def left_out(cells: Mapping[str, VideoScores], listed: Sequence[ListedVideo]) -> str:
-    """Says which test videos not every modality has; empty when all have all."""
-    scored = next(iter(cells.values())).videos
-    missing = sorted({video.video for video in listed} - set(scored))
-    names = f"{', '.join(missing[:10])}{', ...' if len(missing) > 10 else ''}"
-    return (
-        f"{len(missing)} of {len(listed)} test videos are left out of every row, as not every "
-        f"modality has them: {names}"
-        if missing
-        else ""
-    )
 
 
 def refuse_foreign(

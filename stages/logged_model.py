@@ -57,7 +57,8 @@ def _log_model(
     with tempfile.TemporaryDirectory(prefix="tsn-") as folder:
         saved = Path(folder) / "model"
         _save_model(saved, bundle, card, run_id, model.model_id, model.artifact_location)
-        client.log_model_artifacts(model.model_id, str(saved))
+        with mlflow_store.patient_transfer():
+            client.log_model_artifacts(model.model_id, str(saved))
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
     client.finalize_logged_model(model.model_id, "READY")
     return str(model.model_id)
@@ -92,7 +93,7 @@ def _save_model(
 def _signature() -> Any:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
-    from mlflow.types.schema import Array
+    from mlflow.types.schema import Map
 
     return ModelSignature(
         inputs=Schema(
@@ -105,17 +106,17 @@ def _signature() -> Any:
             [
                 ColSpec(DataType.string, "label"),
                 ColSpec(DataType.double, "probability"),
-                ColSpec(Array(DataType.double), "scores"),
+                ColSpec(Map(DataType.double), "scores"),
             ]
         ),
     )
 
 
 def pinned_requirements(lock: Path = LOCK) -> list[str]:
-    """The lines of the lock file that a served recogniser needs."""
+    """The lines of the lock file that a served recogniser needs; OSError where one is missing."""
     lines = lock.read_text(encoding="utf-8").split()
     pins = {line.partition("==")[0].lower(): line for line in lines}
     missing = [name for name in SERVED_WITH if name not in pins]
     if missing:
-        raise ValueError(f"{lock}: pins no {', '.join(missing)}, which a recogniser needs")
+        raise OSError(f"{lock}: pins no {', '.join(missing)}, which a recogniser needs")
     return [pins[name] for name in SERVED_WITH]

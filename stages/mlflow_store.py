@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 LOCK_SECONDS = 60.0
+TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
+TRANSFER_SECONDS = "300"  # that a server may be silent about a file of some hundred MB
 
 # The UI otherwise takes the experiment for one of language models and hides its runs.
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
@@ -28,7 +30,7 @@ EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    TIMEOUT: "5",
     "DO_NOT_TRACK": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -70,6 +72,31 @@ def connect() -> "MlflowClient":
     for chatty in ("alembic", "mlflow.store.db.utils", "urllib3.connectionpool"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
     return MlflowClient(tracking_uri=tracking_uri())
+
+
+def connect_existing() -> "MlflowClient | None":
+    """A client of the store; None for a database that nobody has created yet.
+
+    One that is being created is waited for. TimeoutError when that takes too long.
+    """
+    database = sqlite_file(tracking_uri())
+    if database is not None and not database.is_file():
+        return None
+    with creation_lock(database):
+        return connect()
+
+
+@contextlib.contextmanager
+def patient_transfer() -> Iterator[None]:
+    """Give MLflow's requests the time that files take; a caller's own setting stays."""
+    set_environment()
+    before = os.environ[TIMEOUT]
+    if before == ENVIRONMENT[TIMEOUT]:
+        os.environ[TIMEOUT] = TRANSFER_SECONDS
+    try:
+        yield
+    finally:
+        os.environ[TIMEOUT] = before
 
 
 def creation_lock(database: Path | None) -> contextlib.AbstractContextManager[None]:

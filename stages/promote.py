@@ -4,6 +4,7 @@ Without --version it is the challenger, the newest that the pipeline made.
 """
 
 import argparse
+import shlex
 
 from stages import command, mlflow_store, registry
 from stages.registry import CHALLENGER, CHAMPION, PREVIOUS, Version
@@ -18,12 +19,9 @@ def main(args: argparse.Namespace) -> None:
     after = aliases(args.dataset)
     print(table(before, after))
     model = f"models:/{args.dataset}@{CHAMPION}"
-    store = mlflow_store.tracking_uri()
+    store = shlex.quote(mlflow_store.tracking_uri())
     print(f"  recognise a video  python -m stages.recognise clip.avi --model {model}")
-    print(
-        f"  serve it           MLFLOW_TRACKING_URI={store} mlflow models serve "
-        f"--env-manager local --port 5001 --model-uri {model}"
-    )
+    print(f"  serve it           MLFLOW_TRACKING_URI={store} make serve DATASET={args.dataset}")
 
 
 def chosen(dataset: str, number: str | None) -> Version:

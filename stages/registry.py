@@ -2,8 +2,9 @@
 
 The alias `challenger` is the newest that the pipeline made, `champion` the one in use, `previous`
 the champion before it. Every function can be killed between any two calls to the store and be
-called again: a recogniser, known by its fingerprint, is never registered twice, and a move of
-aliases is finished by the next one. Unlike tracking, what goes wrong here is raised.
+called again: a recogniser, known by its fingerprint, is never registered twice, a new version
+becomes the challenger, and a move of aliases is finished by the next one. Unlike tracking, what
+goes wrong here is raised.
 """
 
 import contextlib
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 
+NEW = "new"  # a tag of a version, until it has been the challenger
 MOVE = "alias_move"  # a tag of the registered model, while its aliases change
 PROMOTION, ROLL_BACK = "promotion", "roll back"
 
@@ -50,10 +52,11 @@ class Version:
         return f"models:/{self.model}/{self.number}"
 
 
-def register(dataset: str, bundle: Path, run_id: str) -> Version:
-    """The version of the recogniser in `bundle`, made if need be; it becomes the challenger.
+def register(dataset: str, bundle: Path, run_id: str, *, challenge: bool) -> Version:
+    """The version of the recogniser in `bundle`, made if need be.
 
-    A new one is logged under the run `run_id`. RecogniserError for a folder that is not whole.
+    A new one is logged under the run `run_id` and becomes the challenger; one that was there does
+    if `challenge` says so. RecogniserError for a folder that is not whole.
     """
     card = load_recogniser_card(bundle)
     with _speaking(), _locked():
@@ -62,18 +65,29 @@ def register(dataset: str, bundle: Path, run_id: str) -> Version:
         if version is None:
             model_id = logged_model(client, dataset, bundle, card, run_id)
             version = _create_version(client, dataset, bundle, card, model_id)
-        client.set_registered_model_alias(dataset, CHALLENGER, version.number)
-    return version
+        if challenge or NEW in version.tags:
+            client.set_registered_model_alias(dataset, CHALLENGER, version.number)
+        if NEW in version.tags:
+            client.delete_model_version_tag(dataset, version.number, NEW)
+        return _version(client.get_model_version(dataset, version.number))
+
+
+def is_registered(dataset: str, fingerprint: str) -> bool:
+    """Whether there is a version of that recogniser, and it has been the challenger."""
+    with _speaking():
+        client = _connect_existing()
+        version = client and _find_fingerprint(client, dataset, fingerprint)
+        return version is not None and NEW not in version.tags
 
 
 def find(dataset: str, alias: str) -> Version | None:
     """The version under an alias, or None. Creates nothing."""
     with _speaking():
-        if not _store_exists():
+        client = _connect_existing()
+        number = client and _aliases(client, dataset).get(alias)
+        if client is None or number is None:
             return None
-        client = _connect()
-        number = _aliases(client, dataset).get(alias)
-        return None if number is None else _version(client.get_model_version(dataset, number))
+        return _version(client.get_model_version(dataset, number))
 
 
 def find_fingerprint(dataset: str, fingerprint: str) -> Version | None:
@@ -87,8 +101,8 @@ def find_number(dataset: str, number: str) -> Version:
     from mlflow.exceptions import MlflowException
 
     with _speaking():
-        if _store_exists():
-            client = _connect()
+        client = _connect_existing()
+        if client is not None:
             try:
                 return _version(client.get_model_version(dataset, number))
             except MlflowException as error:
@@ -104,7 +118,8 @@ def fetch(version: Version, folder: Path) -> Path:
     with _speaking():
         client = _connect()
         uri = client.get_model_version_download_uri(version.model, version.number)
-        logged = Path(download_artifacts(artifact_uri=uri, dst_path=str(folder)))
+        with mlflow_store.patient_transfer():
+            logged = Path(download_artifacts(artifact_uri=uri, dst_path=str(folder)))
     found = sorted(logged.glob(f"artifacts/*/{CARD}"))
     if not found:
         raise RegistryError(f"{version} holds no {CARD}; was it registered by other code?")
@@ -176,6 +191,7 @@ def _tags(bundle: Path, card: RecogniserCard) -> dict[str, str]:
     result = accuracy(tests.scores, tests.labels)
     return {
         FINGERPRINT: card.fingerprint,
+        NEW: "true",
         "split": str(card.split),
         "combination": card.combination,
         "test.mean_class_accuracy": f"{result.mean_class_accuracy:.4f}",
@@ -225,9 +241,17 @@ def _read_aliases(client: "MlflowClient", name: str) -> _Aliases:
     # A SQLite store has whole numbers.
     numbers = {alias: str(number) for alias, number in model.aliases.items()}
     move = json.loads(model.tags[MOVE]) if MOVE in model.tags else None
-    if move and _has_begun(move, numbers) and move[PREVIOUS] is not None:
+    if move and _has_begun(move, numbers) and _exists(client, name, move[PREVIOUS]):
         numbers[PREVIOUS] = move[PREVIOUS]
     return _Aliases(numbers, move)
+
+
+def _exists(client: "MlflowClient", name: str, number: str | None) -> bool:
+    """Whether there is a version of that number: somebody may have deleted it."""
+    equal = f"name = '{name}'"
+    return number is not None and any(
+        str(found.version) == number for found in client.search_model_versions(equal)
+    )
 
 
 def _has_begun(move: Mapping[str, Any], numbers: Mapping[str, str]) -> bool:
@@ -250,8 +274,8 @@ def _finish_move(client: "MlflowClient", name: str) -> str | None:
     if found.move is None:
         return None
     begun = _has_begun(found.move, found.numbers)
-    if begun and found.move[PREVIOUS] is not None:
-        client.set_registered_model_alias(name, PREVIOUS, found.move[PREVIOUS])
+    if begun and PREVIOUS in found.numbers:
+        client.set_registered_model_alias(name, PREVIOUS, found.numbers[PREVIOUS])
     client.delete_registered_model_tag(name, MOVE)
     return str(found.move["kind"]) if begun else None
 
@@ -267,17 +291,20 @@ def _version(found: "ModelVersion") -> Version:
 
 
 def _connect() -> "MlflowClient":
+    return _everywhere(mlflow_store.connect())
+
+
+def _connect_existing() -> "MlflowClient | None":
+    client = mlflow_store.connect_existing()
+    return client and _everywhere(client)
+
+
+def _everywhere(client: "MlflowClient") -> "MlflowClient":
+    """MLflow looks logged models and artifacts up in the process's own store, not the client's."""
     import mlflow
 
-    client = mlflow_store.connect()
-    # MLflow looks logged models and artifacts up in the process's own store, whatever the client's.
     mlflow.set_tracking_uri(client.tracking_uri)
     return client
-
-
-def _store_exists() -> bool:
-    database = mlflow_store.sqlite_file(mlflow_store.tracking_uri())
-    return database is None or database.is_file()
 
 
 @contextlib.contextmanager

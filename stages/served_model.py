@@ -2,9 +2,9 @@
 
 A row of the input names a video file on the server's machine in `video`, or brings the file's bytes
 in `content` (base64 in JSON); the other column is left out or empty. A row of the answer has the
-best class in `label`, its softmax in `probability`, and in `scores` the fused scores before
-softmax, in the order of `classes` in recogniser.json. MLflow runs this file by itself, beside a
-copy of `tsn`.
+best class in `label`, its softmax in `probability`, and in `scores` the fused score before softmax
+of every class by its name, in the order of `classes` in recogniser.json. MLflow runs this file by
+itself, beside a copy of `tsn`.
 """
 
 import os
@@ -61,30 +61,31 @@ class ServedRecogniser(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
                 both = "both" if video is not None else "neither"
                 raise ValueError(f"expected {EXPECTED}; {both} came")
             scores = self._score(Path(video)) if content is None else self._score_bytes(content)
-        except (ValueError, OSError) as error:
+        except ValueError as error:
             raise MlflowException(f"row {number}: {error}", INVALID_PARAMETER_VALUE) from error
-        best = int(scores.argmax())
+        best, classes = int(scores.argmax()), self.recogniser.classes
         return {
-            "label": self.recogniser.classes[best],
+            "label": classes[best],
             "probability": float(softmax(scores)[best]),
-            "scores": [float(score) for score in scores],
+            "scores": {name: float(score) for name, score in zip(classes, scores, strict=True)},
         }
 
     def _score(self, video: Path, name: str = "") -> Scores:
         """The scores of a file, which an error calls by that name or its path."""
+        # Unlike that of a Path, it has no error for a text that can be no path.
+        if not os.path.isfile(video):  # noqa: PTH113
+            raise ValueError(f"{name or video}: no such video file")
         try:
             return self.recogniser.score(video)
         except VideoError as error:
             raise ValueError(f"{name or video}: {error.reason}") from error
 
     def _score_bytes(self, content: bytes) -> Scores:
-        descriptor, name = tempfile.mkstemp(prefix="tsn-")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-            return self._score(Path(name), "content")
-        finally:
-            Path(name).unlink()
+        """The scores of a file in a folder of its own, so that there is none beside it to name."""
+        with tempfile.TemporaryDirectory(prefix="tsn-") as folder:
+            video = Path(folder) / "content"
+            video.write_bytes(content)
+            return self._score(video, "content")
 
 
 def _given(row: Mapping[Any, Any], column: str) -> Any:

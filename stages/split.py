@@ -2,7 +2,8 @@
 
 Test videos that are trained on under another name (the same bytes, or the same scene in another
 group) are found, listed in leaks.csv and kept or dropped as the recipe says. Where they are kept,
-test videos are tagged, so that accuracy is told with and without them.
+test videos are tagged, so that accuracy is told with and without them. Scenes that too many groups
+show are taken for the dataset's stage: listed, too, and counted, but no leaks.
 """
 
 import argparse
@@ -19,7 +20,16 @@ from stages.machine import Machine
 from tsn.atomic import atomic_path
 from tsn.contact_sheet import contact_sheet
 from tsn.folder import folder_videos
-from tsn.leakage import DROP, SAME_BYTES, Leak, drop_leaks, find_leaks, tag_leaks, write_leaks
+from tsn.leakage import (
+    DROP,
+    SAME_BYTES,
+    Findings,
+    Leak,
+    drop_leaks,
+    find_leaks,
+    tag_leaks,
+    write_leaks,
+)
 from tsn.lists import CONTACT_SHEET, LEAKS, SURVEY, SplitLists, write_splits
 from tsn.splits import SplitConfig, split_lists
 from tsn.survey import Facts, survey, write_facts
@@ -44,11 +54,12 @@ def main(args: argparse.Namespace) -> None:
             facts = dict(command.progress(seen, total=len(digests), unit="video", text=text))
         except WorkerError as error:
             raise OSError(f"{error}\nWhat was looked at is kept: run it again") from error
-        leaks = leaks_of(lists, digests, facts)
+        found = findings(lists, digests, facts)
+        leaks = {split: row.leaks for split, row in found.items()}
         lists = without_leaks(lists, leaks) if config.leaks == DROP else with_tags(lists, leaks)
         write_splits(lists, args.out)
         write_facts(args.out / SURVEY, facts)
-        write_leaks(args.out / LEAKS, leaks)
+        write_leaks(args.out / LEAKS, found)
         write_contact_sheet(args, lists, facts)
     print(f"{args.dataset}: {len(lists.classes)} classes")
     for split, train in lists.train.items():
@@ -59,14 +70,16 @@ def main(args: argparse.Namespace) -> None:
         )
         if leaks[split]:
             print(f"    {describe(leaks[split], config.leaks)}")
+        if staged := found[split].staged:
+            print(f"    {describe_stage(staged)}")
     for line in (*describe_unreadable(facts), *describe_counts(facts)):
         print(f"  {line}")
 
 
-def leaks_of(
+def findings(
     lists: SplitLists, digests: Mapping[str, str], facts: Mapping[str, Facts]
-) -> dict[int, list[Leak]]:
-    """The leaks of every split."""
+) -> dict[int, Findings]:
+    """The leaks of every split, and what only looks so."""
     hashes = {video: row.hashes for video, row in facts.items()}
     return {k: find_leaks(lists.train[k], lists.test[k], digests, hashes) for k in lists.train}
 
@@ -114,6 +127,15 @@ def describe(leaks: Sequence[Leak], treatment: str) -> str:
     return (
         f"{len(tested)} test videos show the scene of a training video{example}; {what}, listed in "
         f"{LEAKS}"
+    )
+
+
+def describe_stage(staged: Sequence[Leak]) -> str:
+    """A line on the test videos of a split that were not taken for leaks."""
+    first = staged[0]
+    return (
+        f"{len(staged)} test videos show a scene that more than a tenth of the groups show "
+        f"({first.test} that of {first.train}): taken for the dataset's stage, listed in {LEAKS}"
     )
 
 

@@ -226,12 +226,9 @@ def find_runs(dataset: str, key: Mapping[str, str]) -> list[RunRecord]:
     Empty when nothing was tracked yet, tracking is off or the store cannot be reached.
     """
     try:
-        database = mlflow_store.sqlite_file(mlflow_store.tracking_uri())
-        if not mlflow_store.tracking_is_on() or (database is not None and not database.is_file()):
-            return []
-        client = mlflow_store.connect()
-        experiment = client.get_experiment_by_name(dataset)
-        if experiment is None:
+        client = mlflow_store.connect_existing() if mlflow_store.tracking_is_on() else None
+        experiment = client and client.get_experiment_by_name(dataset)
+        if client is None or experiment is None:
             return []
         return [_to_record(stored) for stored in _search(client, experiment.experiment_id, key)]
     except Exception as error:  # whatever it is, the stage goes on
@@ -244,10 +241,12 @@ def is_logged(dataset: str, key: Mapping[str, str], part: str) -> bool:
     return any(run.tags.get(_logged(part)) == "true" for run in find_runs(dataset, key)[:1])
 
 
-def require_logged(dataset: str, key: Mapping[str, str], part: str) -> None:
-    """OSError unless the store has taken all of `part`."""
-    if not is_logged(dataset, key, part):
-        raise OSError(f"{mlflow_store.tracking_uri()} did not take it")
+def require_logged(dataset: str, key: Mapping[str, str], part: str) -> RunRecord:
+    """The newest run with that key; OSError unless the store has taken all of `part`."""
+    for run in find_runs(dataset, key)[:1]:
+        if run.tags.get(_logged(part)) == "true":
+            return run
+    raise OSError(f"{mlflow_store.tracking_uri()} did not take it")
 
 
 def source_tags(dataset: str, cells: Mapping[str, Sequence[str]]) -> dict[str, str]:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stages.fuse import left_out, load_cells, measure, refuse_foreign, run_key
-from tsn.fusion import FusionConfig
+from stages.fuse import load_cells, measure, refuse_foreign, run_key
+from tsn.fusion import FusionConfig, left_out
 from tsn.lists import ListedVideo
 from tsn.score_file import ScoreError, VideoScores, save_scores
 
@@ -84,8 +84,9 @@ def test_every_row_stands_for_the_videos_that_all_modalities_have(
     assert cells["rgb"].scores.tolist() == RGB.scores[kept].tolist()
     assert cells["rgb"].labels.tolist() == [0, 1]
     text = "1 of 3 test videos are left out of every row, as not every modality has them: a/2"
-    assert left_out(cells, LISTED) == text
-    assert left_out({"rgb": RGB}, LISTED) == ""
+    listed = [row.video for row in LISTED]
+    assert left_out(cells, listed) == text
+    assert left_out({"rgb": RGB}, listed) == ""
 
 
 def test_scores_of_another_class_list_are_refused(tmp_path: Path) -> None:

@@ -31,7 +31,22 @@ def test_the_challenger_then_a_number_then_back(
     ]
     run(roll_back=True)
     assert aliases() == {CHAMPION: "3", PREVIOUS: "2", CHALLENGER: "3"}
-    assert "--model models:/toy@champion" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "--model models:/toy@champion" in out
+    assert out.endswith(
+        f"MLFLOW_TRACKING_URI={mlflow_store.tracking_uri()} make serve DATASET=toy\n"
+    )
+
+
+def test_a_store_of_an_odd_name_is_quoted(
+    store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (store / "mlflow.db").rename(store / "my store.db")
+    uri = f"sqlite:///{store / 'my store.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    make_versions(1)
+    run("1")
+    assert f"MLFLOW_TRACKING_URI='{uri}' make serve" in capsys.readouterr().out
 
 
 def test_what_is_not_there_is_refused(store: Path) -> None:

@@ -42,7 +42,7 @@ def test_a_folder_and_a_registered_model_give_the_recognisers_scores(
     folder = store / "bundle/toy"
     video = write_video(store / "clip.avi", 9)
     write_recogniser(folder, [video], weights={"rgb": 1.0, "flow": 0.5})
-    registry.promote(registry.register("toy", folder, new_run()))
+    registry.promote(registry.register("toy", folder, new_run(), challenge=True))
     expected = load_recogniser(folder, torch.device("cpu")).score(video)
     capsys.readouterr()
     for model in (str(folder), "models:/toy@champion", "models:/toy/1"):

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,8 @@ from tsn.recogniser import CARD, RecogniserError, load_recogniser, read_test_sco
 from tsn.score_file import VideoScores
 from tsn.scoring import score_videos, video_scores
 from tsn.snippets import TestingSnippets, listed_clips
-from tsn.streams import STREAMS, Seat
+from tsn.store import hash_file
+from tsn.streams import STREAMS, FramesConfig, Seat
 from tsn.video import VideoError
 
 CPU = torch.device("cpu")
@@ -41,12 +42,18 @@ CPU = torch.device("cpu")
 LENGTHS = (6, 21, 150)
 
 
-def pipeline_scores(root: Path, videos: Sequence[str], models: dict[str, Path]) -> Scores:
+def pipeline_scores(
+    root: Path,
+    videos: Sequence[str],
+    models: Mapping[str, Path],
+    weights: Mapping[str, float] = WEIGHTS,
+    streams: Mapping[str, FramesConfig] = STREAM_CONFIGS,
+) -> Scores:
     """What `extract`, `score` and `fuse` make of the videos below root/videos."""
     listed = [ListedVideo(video, 0, "g", ()) for video in videos]
     cells = {}
-    for name, weights in models.items():
-        row, config, out = modality(name), STREAM_CONFIGS[name], root / "streams" / name
+    for name, model in models.items():
+        row, config, out = modality(name), streams[name], root / "streams" / name
         seats = [Seat(device="cpu", threads=1)]
         records = extract_stream(
             STREAMS[row.stream], config, root / "videos", videos, out, root / "store", seats
@@ -54,7 +61,7 @@ def pipeline_scores(root: Path, videos: Sequence[str], models: dict[str, Path]) 
         write_manifest([record.row for record in records], out)
         clips, dropped = listed_clips(listed, out, row)
         assert not dropped
-        network, card = load_model(weights)
+        network, card = load_model(model)
         network.to(CPU, memory_format=torch.channels_last)
         dataset = TestingSnippets(
             clips, row, snippets=TESTING.snippets, crops=TESTING.crops, size=INPUT_SIZE
@@ -72,7 +79,7 @@ def pipeline_scores(root: Path, videos: Sequence[str], models: dict[str, Path]) 
             snippets=np.stack(snippets),
             scores=video_scores(snippets),
         )
-    return fuse(cells, WEIGHTS)
+    return fuse(cells, weights)
 
 
 @pytest.fixture(scope="module")
@@ -125,16 +132,17 @@ def test_other_frame_sizes_and_a_video_of_another_codec(tmp_path: Path) -> None:
     folder = tmp_path / "toy"
     weights = {"flow": 1.0, "rgb": 0.3}
     write_recogniser(folder, weights=weights)
-    video = write_video(tmp_path / "clip.mp4", 12, codec="mp4v")
+    video = write_video(tmp_path / "videos/run/clip.mp4", 12, codec="mp4v")
     whole = load_recogniser(folder, CPU)
-    members = [
-        replace(m, stream=replace(m.stream, width=64)) if m.modality == "rgb" else m
-        for m in whole.card.members
-    ]
+    streams = {**STREAM_CONFIGS, "rgb": replace(STREAM_CONFIGS["rgb"], width=64)}
+    members = [replace(row, stream=streams[row.modality]) for row in whole.card.members]
     other = recogniser.Recogniser(
         replace(whole.card, members=tuple(members)), whole._networks, whole._input_sizes, CPU
     )
-    assert not np.array_equal(whole.score(video), other.score(video))
+    models = {name: folder / name for name in weights}
+    (expected,) = pipeline_scores(tmp_path, ["run/clip.mp4"], models, weights, streams)
+    np.testing.assert_array_equal(other.score(video), expected)
+    assert not np.array_equal(whole.score(video), expected)
 
 
 def test_of_a_long_video_only_what_the_snippets_hold_is_computed(
@@ -230,7 +238,20 @@ def test_equal_recognisers_have_one_fingerprint_and_equal_bytes(
     for file in (path for path in bundle.rglob("*") if path.is_file()):
         assert (tmp_path / "again" / file.relative_to(bundle)).read_bytes() == file.read_bytes()
     other = write_recogniser(tmp_path / "other", videos, weights={**WEIGHTS, "rgb": 1.1})
-    assert other.fingerprint != again.fingerprint
+    fewer_tests = write_recogniser(tmp_path / "fewer", videos[:1], weights=WEIGHTS)
+    assert len({row.fingerprint for row in (again, other, fewer_tests)}) == 3
+
+
+def test_a_recogniser_takes_the_place_of_the_one_in_its_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "toy"
+    write_recogniser(folder, weights={"rgb": 1.0, "rgb_diff": 1.0})
+    write_recogniser(folder, weights={"rgb": 1.0})
+    assert sorted(path.name for path in folder.iterdir()) == [
+        CARD,
+        "rgb",
+        "test_scores.csv",
+        "trained_on.txt",
+    ]
 
 
 def edit(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
@@ -278,8 +299,25 @@ def test_changed_weights_are_refused(copied: Path) -> None:
     content[-1] ^= 1
     weights.unlink()
     weights.write_bytes(content)
-    with pytest.raises(RecogniserError, match=r"flow/weights.safetensors: not the weights that"):
+    with pytest.raises(RecogniserError, match=r"flow/weights.safetensors: not the file that"):
         load_recogniser(copied, CPU)
+
+
+@pytest.mark.parametrize("name", ["test_scores.csv", "trained_on.txt"])
+def test_what_promotion_rests_on_cannot_be_changed(copied: Path, name: str) -> None:
+    with (copied / name).open("a") as file:
+        file.write("c" * 64 + "\n")
+    with pytest.raises(RecogniserError, match=f"{name}: not the file that {CARD} names"):
+        load_recogniser(copied, CPU)
+    edit(copied / CARD, lambda content: content.update(rehashed(copied)))
+    with pytest.raises(RecogniserError, match=f"{CARD}: changed since it was written"):
+        load_recogniser(copied, CPU)
+
+
+def rehashed(folder: Path) -> dict[str, str]:
+    """What the card would say of the files as they are."""
+    names = {"test_scores_sha256": "test_scores.csv", "trained_on_sha256": "trained_on.txt"}
+    return {key: hash_file(folder / name) for key, name in names.items()}
 
 
 def test_a_changed_sidecar_is_refused(copied: Path) -> None:
@@ -288,7 +326,7 @@ def test_a_changed_sidecar_is_refused(copied: Path) -> None:
         load_recogniser(copied, CPU)
 
 
-@pytest.mark.parametrize("name", [CARD, "flow/weights.safetensors"])
+@pytest.mark.parametrize("name", [CARD, "flow/weights.safetensors", "trained_on.txt"])
 def test_a_missing_file_is_named(copied: Path, name: str) -> None:
     (copied / name).unlink()
     with pytest.raises(FileNotFoundError, match=name):

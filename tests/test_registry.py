@@ -1,5 +1,6 @@
 """The registry on a real SQLite store: once registered, never lost, and whole after every kill."""
 
+import json
 import shutil
 import socket
 import sys
@@ -55,15 +56,18 @@ def test_a_recogniser_is_registered_once_and_is_the_challenger(
     store: Path, bundles: list[Path], tmp_path: Path
 ) -> None:
     run_id = new_run()
-    first = registry.register("toy", bundles[0], run_id)
+    first = registry.register("toy", bundles[0], run_id, challenge=True)
     assert (first.model, first.number, first.run_id) == ("toy", "1", run_id)
     assert first.fingerprint == load_recogniser_card(bundles[0]).fingerprint
     assert first.tags["combination"] == "rgb" and first.tags["test.videos"] == "1"
-    assert registry.register("toy", bundles[0], run_id) == first
-    second = registry.register("toy", bundles[1], run_id)
+    assert registry.register("toy", bundles[0], run_id, challenge=True) == first
+    second = registry.register("toy", bundles[1], run_id, challenge=True)
     assert aliases() == {CHALLENGER: "2"}
     assert registry.find_number("toy", "2") == second
-    assert registry.register("toy", bundles[0], run_id) == first  # as after a return to old code
+    assert registry.register("toy", bundles[0], run_id, challenge=False) == first
+    assert aliases() == {CHALLENGER: "2"}
+    # As after a return to old code.
+    assert registry.register("toy", bundles[0], run_id, challenge=True) == first
     assert aliases() == {CHALLENGER: "1"}
     fetched = registry.fetch(second, tmp_path / "fetched")
     for file in (path for path in bundles[1].rglob("*") if path.is_file()):
@@ -72,10 +76,21 @@ def test_a_recogniser_is_registered_once_and_is_the_challenger(
     assert len(outputs) == 2
 
 
+def test_a_new_version_becomes_the_challenger_whoever_registers_it(
+    store: Path, bundles: list[Path]
+) -> None:
+    cards = [load_recogniser_card(bundle) for bundle in bundles]
+    assert not registry.is_registered("toy", cards[0].fingerprint)
+    registry.register("toy", bundles[0], new_run(), challenge=False)
+    assert [registry.is_registered("toy", card.fingerprint) for card in cards] == [True, False]
+    registry.register("toy", bundles[1], new_run(), challenge=False)
+    assert aliases() == {CHALLENGER: "2"}
+
+
 def test_the_logged_model_holds_the_recogniser_once_and_no_pickle(
     store: Path, bundles: list[Path]
 ) -> None:
-    registry.register("toy", bundles[0], new_run())
+    registry.register("toy", bundles[0], new_run(), challenge=True)
     (logged,) = (store / "mlartifacts/toy/models").iterdir()
     files = [path for path in logged.rglob("*") if path.is_file()]
     assert {path.suffix for path in files} & PICKLES == set()
@@ -100,7 +115,7 @@ def test_what_is_pinned_is_what_is_imported() -> None:
 
 def test_a_lock_without_a_pin_is_refused(tmp_path: Path) -> None:
     (tmp_path / "lock").write_text("numpy==1\ntorch==2\n")
-    with pytest.raises(ValueError, match="lock: pins no decord2, mlflow, numba, opencv"):
+    with pytest.raises(OSError, match="lock: pins no decord2, mlflow, numba, opencv"):
         logged_model.pinned_requirements(tmp_path / "lock")
 
 
@@ -113,7 +128,7 @@ def test_a_tampered_bundle_is_not_registered(
     card.unlink()
     card.write_text(text)
     with pytest.raises(RecogniserError, match="changed since it was written"):
-        registry.register("toy", tmp_path / "toy", new_run())
+        registry.register("toy", tmp_path / "toy", new_run(), challenge=True)
     assert registry.find("toy", CHALLENGER) is None
 
 
@@ -165,6 +180,42 @@ def test_looking_creates_no_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_store_that_is_being_created_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = tmp_path / "mlflow.db"
+    database.touch()  # by another process, which has not made its tables yet
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
+    monkeypatch.setattr(mlflow_store, "LOCK_SECONDS", 0.2)
+    looks: tuple[Callable[[], object], ...] = (
+        lambda: registry.find("toy", CHAMPION),
+        lambda: registry.find_number("toy", "1"),
+        lambda: registry.is_registered("toy", "f"),
+    )
+    with mlflow_store.creation_lock(database):
+        for look in looks:
+            with pytest.raises(TimeoutError, match=r"mlflow.db.lock was not free"):
+                look()
+        assert tracking.find_runs("toy", {"stage": "package"}) == []
+    assert "mlflow.db.lock was not free" in caplog.text
+    assert database.stat().st_size == 0
+
+
+def test_a_move_whose_previous_version_was_deleted_is_finished_without_it(store: Path) -> None:
+    one, two, three = make_versions(3)
+    for version in (one, two):
+        registry.promote(version)
+    client = mlflow_store.connect()  # as a promotion that is killed halfway
+    move = {"kind": registry.PROMOTION, CHAMPION: three.number, PREVIOUS: two.number}
+    client.set_registered_model_tag("toy", registry.MOVE, json.dumps(move))
+    client.set_registered_model_alias("toy", CHAMPION, three.number)
+    assert aliases() == {CHAMPION: "3", PREVIOUS: "2"}
+    client.delete_model_version("toy", "2")
+    assert aliases() == {CHAMPION: "3", PREVIOUS: "1"}
+    assert registry.promote(three) == one
+    assert aliases() == {CHAMPION: "3", PREVIOUS: "1"} and is_at_rest("toy")
+
+
 def test_a_server_that_is_away_is_an_error(
     monkeypatch: pytest.MonkeyPatch, bundles: list[Path]
 ) -> None:
@@ -177,7 +228,7 @@ def test_a_server_that_is_away_is_an_error(
             call()
     monkeypatch.setenv("TSN_TRACKING", "off")
     with pytest.raises(RegistryError, match="TSN_TRACKING is off"):
-        registry.register("toy", bundles[0], "r")
+        registry.register("toy", bundles[0], "r", challenge=True)
 
 
 class Killed(BaseException):
@@ -265,11 +316,11 @@ def test_a_killed_roll_back_is_finished_by_the_next_which_does_no_other(store: P
 def test_a_killed_registration_is_not_repeated(store: Path, bundles: list[Path]) -> None:
     def prepare(name: str) -> Callable[[], object]:
         run_id = new_run(name)
-        return lambda: registry.register(name, bundles[0], run_id)
+        return lambda: registry.register(name, bundles[0], run_id, challenge=True)
 
     client = mlflow_store.connect()
     for name in until_it_survives(prepare):
-        version = registry.register(name, bundles[0], new_run(name))
+        version = registry.register(name, bundles[0], new_run(name), challenge=True)
         assert registry.find(name, CHALLENGER) == version
         assert [v.version for v in client.search_model_versions(f"name = '{name}'")] == [1]
         experiment = client.get_experiment_by_name(name).experiment_id

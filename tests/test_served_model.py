@@ -6,11 +6,13 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -30,7 +32,7 @@ def registered(store: Path) -> Path:
     """The folder of a recogniser that is the challenger of `toy`."""
     folder = store / "bundle/toy"
     write_recogniser(folder, [write_video(store / "clip.avi", 12)], weights=WEIGHTS)
-    registry.register("toy", folder, new_run())
+    registry.register("toy", folder, new_run(), challenge=True)
     return folder
 
 
@@ -53,18 +55,36 @@ def test_a_path_and_bytes_give_the_recognisers_scores(
     for answers in (by_path, by_bytes):
         for answer, path in zip(answers.to_dict("records"), (video, other), strict=True):
             scores = expected_scores(registered, path)
-            np.testing.assert_allclose(answer["scores"], scores, atol=1e-4)
+            assert tuple(answer["scores"]) == CLASSES
+            np.testing.assert_allclose([*answer["scores"].values()], scores, atol=1e-4)
             assert answer["label"] == CLASSES[scores.argmax()]
             assert answer["probability"] == pytest.approx(softmax(scores).max(), abs=1e-4)
     for rows, message in (
         ({"video": [str(video), "/none.avi"]}, "row 1: /none.avi: no such video file"),
         ({"content": [b"no video"]}, "row 0: content: not a video file, or one without"),
         ({"video": [str(video)], "content": [b"x"]}, "row 0: expected .*; both came"),
+        ({"video": ["x" * 5000]}, "row 0: x*: no such video file"),
+        ({"content": [b"ffconcat version 1.0\nfile clip.avi\n"]}, "content: a list of other"),
         ({"video": [None]}, "row 0: expected a file's path in `video`, .*; neither came"),
     ):
         with pytest.raises(MlflowException, match=message) as raised:
             model.predict(pd.DataFrame(rows))
         assert raised.value.get_http_status_code() == 400
+
+
+def test_an_error_that_is_not_of_the_request_is_not_told_as_one(
+    store: Path, registered: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(store / "compiled"))
+    from stages import served_model  # late: MLflow warns when it is imported
+
+    served = served_model.ServedRecogniser()
+    served.load_context(SimpleNamespace(artifacts={served_model.BUNDLE: str(registered)}))
+    rows = pd.DataFrame({"content": [(store / "clip.avi").read_bytes()]})
+    (store / "file").touch()
+    monkeypatch.setattr(tempfile, "tempdir", str(store / "file"))  # nothing can be written there
+    with pytest.raises(NotADirectoryError):
+        served.predict(None, rows)
 
 
 @pytest.fixture
@@ -131,7 +151,8 @@ def test_mlflow_models_serve_answers_with_it(store: Path, registered: Path, serv
         assert status == 200, answer
         (found,) = answer["predictions"]
         assert found["label"] == CLASSES[scores.argmax()]
-        np.testing.assert_allclose(found["scores"], scores, atol=1e-4)
+        named = [found["scores"][name] for name in CLASSES]
+        np.testing.assert_allclose(named, scores, atol=1e-4)
     status, answer = ask(server, [{"video": "/none.avi"}])
     assert status == 400 and "row 0: /none.avi: no such video file" in answer["message"]
     status, answer = ask(server, [{"content": "bm8gdmlkZW8="}])

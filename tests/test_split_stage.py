@@ -12,8 +12,9 @@ from ruamel.yaml import YAML
 from test_survey import vivid_frames
 from test_video import write_video
 
-from stages.split import describe_counts, describe_unreadable
+from stages.split import describe_counts, describe_stage, describe_unreadable
 from tsn.folder import checksum_rows, folder_videos
+from tsn.leakage import STAGE, Leak
 from tsn.survey import Facts
 
 ROOT = Path(__file__).parents[1]
@@ -93,6 +94,14 @@ def facts_of(counted: int, frames: int, defect: str = "") -> Facts:
         frames=frames,
         hashes=(),
         defect=defect,
+    )
+
+
+def test_what_was_taken_for_the_stage_is_told_with_an_example() -> None:
+    staged = [Leak(f"a/{number}", "a/t", STAGE, 3.0) for number in range(50)]
+    assert describe_stage(staged) == (
+        "50 test videos show a scene that more than a tenth of the groups show "
+        "(a/0 that of a/t): taken for the dataset's stage, listed in leaks.csv"
     )
 
 

@@ -10,8 +10,6 @@ import pytest
 
 from stages import mlflow_store, tracking
 
-# MLflow 3.17 maps its tables with an option that SQLAlchemy 2.1 calls deprecated.
-
 KEY = {"dataset": "synthetic", "split": "1", "modality": "rgb", "model": "abc"}
 
 

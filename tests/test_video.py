@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from tsn.video import Frame, FrameReader, VideoError, read_frames
+from tsn.video import Frame, FrameReader, VideoError, count_packets, glance, read_frames
 
 
 def smooth_frames(count: int, width: int, height: int) -> list[Frame]:
@@ -143,6 +143,27 @@ def test_what_is_no_video_is_refused(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(VideoError, match=r"v_No \(1\) \[x\]&\.avi"):
         list(read_frames(path, 64, 48))
+
+
+@pytest.mark.parametrize("before", [b"", b"\xef\xbb\xbf", b"\n  "])
+@pytest.mark.parametrize(
+    ("name", "listed"),
+    [
+        ("a.avi", b"ffconcat version 1.0\nfile real.avi\nduration 0.8\n"),
+        ("a.m3u8", b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1.0,\nreal.avi\n#EXT-X-ENDLIST\n"),
+    ],
+)
+def test_a_text_that_names_other_videos_is_refused(
+    tmp_path: Path, name: str, listed: bytes, before: bytes
+) -> None:
+    write_video(tmp_path / "real.avi", smooth_frames(20, 64, 48), "MJPG")
+    path = tmp_path / name
+    path.write_bytes(before + listed)
+    with pytest.raises(VideoError, match="a list of other files, not a video"):
+        list(read_frames(path, 64, 48))
+    for look in (count_packets, lambda path: glance(path, 0.5)):
+        with pytest.raises(VideoError, match="a list of other files"):
+            look(path)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

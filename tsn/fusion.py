@@ -1,7 +1,7 @@
 """Late fusion: a weighted sum of the modalities' scores before softmax (paper section 3.3)."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -68,6 +68,19 @@ def common_videos(scores: Mapping[str, VideoScores]) -> dict[str, VideoScores]:
     """
     shared = set.intersection(*(set(cell.videos) for cell in scores.values()))
     return {name: _restrict(cell, shared) for name, cell in scores.items()}
+
+
+def left_out(cells: Mapping[str, VideoScores], listed: Sequence[str]) -> str:
+    """Says which videos of the test list not every modality has; empty when all have all."""
+    scored = next(iter(cells.values())).videos
+    missing = sorted(set(listed) - set(scored))
+    names = f"{', '.join(missing[:10])}{', ...' if len(missing) > 10 else ''}"
+    return (
+        f"{len(missing)} of {len(listed)} test videos are left out of every row, as not every "
+        f"modality has them: {names}"
+        if missing
+        else ""
+    )
 
 
 def _restrict(cell: VideoScores, videos: set[str]) -> VideoScores:

@@ -224,6 +224,6 @@ def _tested(
     ]
     digests = {**dataset.digests, **ours}
     hashes = {video: facts[digest].hashes for video, digest in digests.items() if digest in facts}
-    for leak in find_leaks([*dataset.train, *new], dataset.test, digests, hashes):
+    for leak in find_leaks([*dataset.train, *new], dataset.test, digests, hashes).leaks:
         if leak.train in ours:
             yield clips[ours[leak.train]].path, f"shows the scene of the test video {leak.test}"

@@ -1,6 +1,6 @@
 """A recogniser: a dataset's networks, fused, as one folder; a video file in, class scores out.
 
-    recogniser.json          what it is made of, and the SHA-256 of the weights
+    recogniser.json          what it is made of, and the SHA-256 of the other files
     <modality>/weights.*     a network, as `tsn.checkpoint` writes it
     test_scores.csv          its scores on the test list of its split
     trained_on.txt           the SHA-256 of every video it was trained on, sorted
@@ -12,6 +12,7 @@ import csv
 import hashlib
 import json
 import logging
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import groupby
@@ -30,7 +31,7 @@ from tsn.extraction import library_versions
 from tsn.fusion import weighted_sum
 from tsn.lists import read_names, write_names
 from tsn.metrics import Labels, Scores
-from tsn.modality import modality
+from tsn.modality import MODALITIES, modality
 from tsn.network import TemporalSegmentNetwork
 from tsn.scoring import ScoringConfig, score_snippets, video_scores
 from tsn.snippets import cut_testing_snippets
@@ -74,8 +75,9 @@ class Member:
 class RecogniserCard:
     """What a recogniser is made of. Scores are added in the order of `members`.
 
-    `libraries` are the versions it was made with. `fingerprint` is a digest of all this and of the
-    networks' shape: equal ones give equal answers.
+    `libraries` are the versions it was made with; `test_scores_sha256` and `trained_on_sha256` are
+    digests of those files. `fingerprint` is one of all this and of the networks' shape: equal ones
+    give equal answers, and were tested and trained on the same videos.
     """
 
     format: int
@@ -85,6 +87,8 @@ class RecogniserCard:
     testing: ScoringConfig
     members: tuple[Member, ...]
     libraries: Mapping[str, str]
+    test_scores_sha256: str
+    trained_on_sha256: str
     fingerprint: str
 
     @property
@@ -188,12 +192,16 @@ def save_recogniser(
     """Write a recogniser of the model folders in `models`, and return its card.
 
     All mappings are by modality; `weights` says which are fused, and in which order. Weights are
-    hard links where possible. Raises RecogniserError unless the models are of one dataset, split
-    and class list, that of the test scores.
+    hard links where possible. Of a recogniser that was in the folder, nothing stays. Raises
+    RecogniserError unless the models are of one dataset, split and class list, that of the test
+    scores.
     """
     (folder / CARD).unlink(missing_ok=True)  # without it there is no recogniser
     networks = {name: load_card(models[name]) for name in weights}
     first = _common_card(networks, tests)
+    for name in MODALITIES.keys() - weights.keys():
+        if (folder / name).is_dir():
+            shutil.rmtree(folder / name)
     members = []
     for name, weight in weights.items():
         for file in (WEIGHTS, SIDECAR):
@@ -207,6 +215,8 @@ def save_recogniser(
                 weights_sha256=hash_file(folder / name / WEIGHTS),
             )
         )
+    _write_test_scores(tests, folder / TEST_SCORES)
+    write_names(folder / TRAINED_ON, sorted(set(trained_on)))
     content = {
         "format": FORMAT,
         "dataset": first.dataset,
@@ -215,10 +225,10 @@ def save_recogniser(
         "testing": asdict(testing),
         "members": [asdict(member) for member in members],
         "libraries": current_libraries(),
+        "test_scores_sha256": hash_file(folder / TEST_SCORES),
+        "trained_on_sha256": hash_file(folder / TRAINED_ON),
     }
     content["fingerprint"] = _fingerprint(content, networks)
-    _write_test_scores(tests, folder / TEST_SCORES)
-    write_names(folder / TRAINED_ON, sorted(set(trained_on)))
     with atomic_path(folder / CARD) as temporary:
         text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
         temporary.write_text(text, encoding="utf-8")
@@ -256,13 +266,12 @@ def load_recogniser_card(folder: Path) -> RecogniserCard:
     except ValueError as error:
         raise RecogniserError(f"{path}: not JSON ({error})") from error
     card = _parse_card(content, path)
-    for member in card.members:
-        weights = path.parent / member.modality / WEIGHTS
-        if not weights.is_file():
-            raise FileNotFoundError(f"{weights}: missing; package the recogniser again")
-        if hash_file(weights) != member.weights_sha256:
+    for file, digest in _named_files(card).items():
+        if not (path.parent / file).is_file():
+            raise FileNotFoundError(f"{path.parent / file}: missing; package the recogniser again")
+        if hash_file(path.parent / file) != digest:
             raise RecogniserError(
-                f"{weights}: not the weights that {CARD} names by SHA-256; package it again"
+                f"{path.parent / file}: not the file that {CARD} names by SHA-256; package it again"
             )
     networks = {row.modality: load_card(path.parent / row.modality) for row in card.members}
     if _fingerprint(content, networks) != card.fingerprint:
@@ -327,6 +336,15 @@ def _common_card(networks: Mapping[str, ModelCard], tests: TestScores) -> ModelC
     if tests.classes != first.classes:
         raise RecogniserError("the test scores are of other classes than the networks")
     return first
+
+
+def _named_files(card: RecogniserCard) -> dict[str, str]:
+    """The SHA-256 of every file that a card names, by its path in the folder."""
+    return {
+        **{f"{member.modality}/{WEIGHTS}": member.weights_sha256 for member in card.members},
+        TEST_SCORES: card.test_scores_sha256,
+        TRAINED_ON: card.trained_on_sha256,
+    }
 
 
 def _stream(name: str) -> Stream:

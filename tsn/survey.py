@@ -22,7 +22,7 @@ COLUMNS = (
     *("video", "width", "height", "frames_per_second"),
     *("counted", "frames", "seconds", "defect"),
 )
-VERSION = 2  # raise with every change of what is found
+VERSION = 3  # raise with every change of what is found
 _POSITIONS = (0.125, 0.375, 0.625)  # of the frames that are fingerprinted
 _HASH_SIZE = 8  # a difference hash has 8 x 8 bits
 _LEAST_CONTRAST = 4.0  # gray levels; a flat frame looks like any other
@@ -135,7 +135,7 @@ def _is_shown(reader: FrameReader, num_shown: int) -> bool:
     """Whether the frame that just came is the next of the fingerprint (of a short video, twice)."""
     return (
         num_shown < len(_POSITIONS)
-        and reader.num_frames > _POSITIONS[num_shown] * reader.num_counted
+        and reader.num_frames > _POSITIONS[num_shown] * reader.num_promised
     )
 
 

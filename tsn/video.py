@@ -28,6 +28,8 @@ Frame = npt.NDArray[np.uint8]
 _STOP_AT_FIRST_REPEATED_FRAME = "0.000000001"
 _LEAST_DECODED_FRACTION = 0.75  # of the frames promised; whole clips of UCF101 give 0.91 and more
 _DECORD_PREFIX = re.compile(r"\[\d\d:\d\d:\d\d\] \S+:\d+: ")
+# Text that FFmpeg takes for a video of the other files, or addresses, that it names.
+_PLAYLISTS = (b"ffconcat", b"#EXTM3U")
 _MP4_FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 
 
@@ -60,12 +62,13 @@ class FrameReader:
     `num_frames` were decoded, and the file promised `num_missing` more.
 
     From the first frame on, `num_counted` is how many its header counts, rightly or not (its
-    packets where it has no count), and `frames_per_second` how many it shows (0: unknown).
+    packets where it has no count), `num_promised` that or its packets, whichever are more, and
+    `frames_per_second` how many it shows (0: unknown).
     """
 
     def __init__(self, path: Path) -> None:
         self._path = Path(path)
-        self.num_frames = self.num_missing = self.num_counted = 0
+        self.num_frames = self.num_missing = self.num_counted = self.num_promised = 0
         self.frames_per_second = 0.0
 
     def __iter__(self) -> Iterator[Frame]:
@@ -75,7 +78,7 @@ class FrameReader:
         reader = _open(path)
         self.num_counted = _counted_frames(path, len(reader))
         self.frames_per_second = _frames_per_second(path, reader)
-        promised = max(self.num_counted, len(reader))
+        self.num_promised = promised = max(self.num_counted, len(reader))
         for self.num_frames, frame in enumerate(_decode(path, reader), start=1):
             yield _to_bgr(frame)
         if self.num_frames < _LEAST_DECODED_FRACTION * promised:
@@ -135,12 +138,20 @@ def _open(path: Path) -> Any:
     decord = import_decord()
     if path.stat().st_size == 0:
         raise VideoError(path, "the file is empty (0 bytes)")
+    if _is_playlist(path):
+        raise VideoError(path, "a list of other files, not a video")
     try:
         return decord.VideoReader(str(path), num_threads=1, fault_tol=_STOP_AT_FIRST_REPEATED_FRAME)
     except RuntimeError as error:
         raise VideoError(path, "not a video file, or one without its header") from error
     except decord.DECORDError as error:
         raise VideoError(path, f"not a readable video: {_decord_reason(error, path)}") from error
+
+
+def _is_playlist(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(256)
+    return head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(_PLAYLISTS)
 
 
 def _decode(path: Path, reader: Any) -> Iterator[Frame]:

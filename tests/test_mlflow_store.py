@@ -1,0 +1,66 @@
+"""The store's settings: short waits, but for files."""
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from stages import mlflow_store
+
+
+class Slow(BaseHTTPRequestHandler):
+    """Says nothing for longer than the set timeout of a request."""
+
+    def do_GET(self) -> None:
+        time.sleep(1.5)
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def slow_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    for variable in mlflow_store.ENVIRONMENT:
+        monkeypatch.delenv(variable, raising=False)
+    settings = {**mlflow_store.ENVIRONMENT, mlflow_store.TIMEOUT: "1"}
+    monkeypatch.setattr(mlflow_store, "ENVIRONMENT", settings)
+    server = HTTPServer(("127.0.0.1", 0), Slow)
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # of who went away
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_slow_server_is_waited_for_while_files_move_and_not_else(slow_server: str) -> None:
+    mlflow_store.set_environment()
+    from mlflow.exceptions import MlflowException
+    from mlflow.utils.rest_utils import MlflowHostCreds, http_request
+
+    def ask() -> int:
+        return int(
+            http_request(MlflowHostCreds(slow_server), "/", "GET", max_retries=0).status_code
+        )
+
+    with mlflow_store.patient_transfer():
+        assert ask() == 200
+    with pytest.raises(MlflowException, match=r"timed out|Timeout"):
+        ask()
+
+
+def test_a_callers_own_timeout_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    for given, during in ((None, mlflow_store.TRANSFER_SECONDS), ("20", "20")):
+        with monkeypatch.context() as patch:
+            patch.delenv(mlflow_store.TIMEOUT, raising=False)
+            if given:
+                patch.setenv(mlflow_store.TIMEOUT, given)
+            with mlflow_store.patient_transfer():
+                assert os.environ[mlflow_store.TIMEOUT] == during
+            assert os.environ[mlflow_store.TIMEOUT] == (given or "5")
