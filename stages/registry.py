@@ -93,7 +93,8 @@ def find(dataset: str, alias: str) -> Version | None:
 def find_fingerprint(dataset: str, fingerprint: str) -> Version | None:
     """The version of the recogniser with that fingerprint, or None. Creates nothing."""
     with _speaking():
-        return _find_fingerprint(_connect(), dataset, fingerprint) if _store_exists() else None
+        client = _connect_existing()
+        return client and _find_fingerprint(client, dataset, fingerprint)
 
 
 def find_number(dataset: str, number: str) -> Version:
