@@ -130,6 +130,36 @@ def test_workers_run_the_trainings_and_the_head_takes_the_results(tmp_path: Path
     assert lock_file(head).is_file()
 
 
+@pytest.mark.slow
+def test_two_runs_of_one_cell_on_a_worker_follow_one_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = make_project(tmp_path, tmp_path / "remote")
+    monkeypatch.setenv("TSN_WORKSPACE", str(head))
+    dvc(head, "repro", "-q", "prep")
+    dvc(head, "push", "-q", "--run-cache")
+    worker = clone(head, tmp_path / "worker")
+    program = (
+        "import pathlib, sys; from flows.remote import remote_cell; "
+        "remote_cell.fn('train@1', sys.argv[1], pathlib.Path(sys.argv[2]).read_text())"
+    )
+    more = {"TSN_WORKSPACE": str(worker), "PYTHONPATH": str(worker)}
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, committed(head), lock_file(head)],
+            cwd=worker,
+            env=environment(**more),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    ends = [process.communicate(timeout=300)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], ends
+    assert ran(worker) == ["1.txt"]
+    assert list(worker.glob(".tsn/trees/*")) == []
+
+
 # Sends one cell to a pool that has no worker, and stops when its input ends.
 SENDER = """
 import sys, threading
