@@ -151,7 +151,8 @@ def test_sync_leaves_the_alias_to_the_newer_one(args: argparse.Namespace) -> Non
     """Two checkouts on one store: only a stage that ran moves it."""
     package.main(args)
     other = args.out.parent / "newer/toy"
-    write_recogniser(other, weights={"rgb": 1.0}, seed=3)
+    video = next(args.videos.rglob("*.avi"))
+    write_recogniser(other, [video], weights={"rgb": 1.0}, seed=3)
     run_id = tracking.find_runs("toy", {"stage": "package"})[0].run_id
     newer = registry.register("toy", other, run_id, challenge=True)
     assert not package.track(args)
