@@ -6,6 +6,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
+import urllib.error
 import urllib.request
 from contextlib import ExitStack
 from pathlib import Path
@@ -189,14 +191,21 @@ except StoppedError as error:
 
 
 def ask(server: dict[str, str], path: str, **body: object) -> Any:
-    """What the server's API answers."""
+    """What the server's API answers; it says 503 while its database is busy."""
     request = urllib.request.Request(
         f"{server['PREFECT_API_URL']}/{path}",
         json.dumps(body).encode(),
         {"Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return json.load(answer)
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            if error.code != 503 or time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
 
 
 def sender(folder: Path, server: dict[str, str]) -> "subprocess.Popen[str]":
