@@ -11,9 +11,9 @@ from pathlib import Path
 
 from flows.programs import ProgramError, run_dvc
 from flows.worktree import git, tell_dvc
+from stages.take_in import ADDITIONS
 from tsn.additions import CLIPS, merge_additions
 
-ADDITIONS = Path("additions")
 AUTHOR = ("-c", "user.name=tsn retraining", "-c", "user.email=retraining@localhost")
 logger = logging.getLogger(__name__)
 

@@ -31,12 +31,12 @@ from prefect.states import Cancelling
 from flows import cells, worktree
 from flows.cells import Outcome, run_cell
 from flows.grid import is_heavy
+from flows.mend import LOCK_FILE
 from flows.only_one import one_after_another
 from flows.plan import Cell, Graph
 from flows.programs import ProgramError, StoppedError, run_dvc
 from stages.status import file_name
 
-LOCK = Path("dvc.lock")
 TREE_LOCKS = Path(".tsn/locks")
 POLL_SECONDS = 2.0
 PATIENCE_SECONDS = 600.0  # with a server that does not answer: it may be started again meanwhile
@@ -63,7 +63,7 @@ def remote_cell(cell: str, commit: str, lock: str) -> None:
     name = f"cell-{file_name(cell)}"
     with one_after_another(root / TREE_LOCKS / name):
         tree = worktree.pin(root, name, known_commit(root, commit))
-        (tree / LOCK).write_text(lock, encoding="utf-8")
+        (tree / LOCK_FILE).write_text(lock, encoding="utf-8")
         run_dvc(["repro", "--pull", "--single-item", cell], tree)
         run_dvc(["push", "--quiet", "--run-cache", cell], tree)
         worktree.remove(root, tree)
@@ -116,7 +116,7 @@ class Head:
         """Has a worker run a cell; its result is in the DVC remote when this returns."""
         if upstreams := self.graph[cell.name]:
             run_dvc(["push", "--quiet", "--run-cache", *upstreams], self.workspace)
-        lock = self.workspace / LOCK
+        lock = self.workspace / LOCK_FILE
         parameters = {
             "cell": cell.name,
             "commit": self.commit,

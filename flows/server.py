@@ -16,12 +16,12 @@ from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
+from flows.cells import LOGS
 from flows.programs import BINARIES, ProgramError, run_program
 
 HOST = "127.0.0.1"
 POOL = "tsn"
 START_SECONDS = 180.0
-LOGS = Path(".tsn/logs")
 
 
 class Services:

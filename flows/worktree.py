@@ -10,11 +10,11 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from flows.mend import LOCK_FILE
 from flows.programs import ProgramError, ask_dvc, run_dvc
 
 TREES = Path(".tsn/trees")
 SHARED = (Path(".tsn/store"), Path(".tsn/survey"), Path("inbox"))  # what a commit does not say
-LOCK = "dvc.lock"
 
 
 def git(root: Path, *arguments: str) -> str:
@@ -78,9 +78,9 @@ def _switch(tree: Path, commit: str) -> bool:
 
 def restore(root: Path, tree: Path) -> None:
     """Puts in place what the cache has of the checkout's results; the rest is computed there."""
-    known = root / LOCK
-    if known.is_file() and not (tree / LOCK).exists():
-        shutil.copy(known, tree / LOCK)  # nobody committed it: what the checkout has computed
+    known = root / LOCK_FILE
+    if known.is_file() and not (tree / LOCK_FILE).exists():
+        shutil.copy(known, tree / LOCK_FILE)  # nobody committed it: what the checkout has computed
     run_dvc(["checkout", "--force", "--allow-missing", "--quiet"], tree)
 
 

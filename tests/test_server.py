@@ -11,7 +11,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from prefect_server import prefect_server
+from prefect_server import free_port, prefect_server
 from toy_grid import cleaned, environment, require_nobody, wait_until
 
 ROOT = Path(__file__).parents[1]
@@ -40,13 +40,6 @@ deployments:
     work_pool: {name: tsn}
     schedules: [{interval: 10}]
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def states(api: str) -> list[str]:
