@@ -31,7 +31,7 @@ from prefect.states import Cancelled, Completed, Failed
 
 from flows import data_commits, worktree
 from flows.cells import LOGS, reason
-from flows.only_one import only_one
+from flows.only_one import one_after_another
 from flows.programs import ProgramError, run_dvc, run_program, run_stage
 from flows.remote import CODE
 from flows.reproduce import CancelledError, key_of, show_grid
@@ -172,7 +172,7 @@ def retrain(
     root = workspace.resolve()
     os.environ["MLFLOW_TRACKING_URI"] = worktree.tracking_uri(root)
     try:
-        with only_one(root / LOCK, f"{root} retrains already"):
+        with one_after_another(root / LOCK):  # schedules of several datasets may meet
             occasion = require(gather_task(dataset, root, follow))
             if follow or pool is not None:
                 data_commits.publish(root)
