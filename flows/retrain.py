@@ -161,13 +161,14 @@ def retrain(
     workspace: Path = Path(),
     follow: bool = False,
     force: bool = False,
+    jobs: int | None = None,
     pool: str | None = None,
 ) -> State:
     """Takes in new clips, trains a challenger with them, and promotes it if it is better.
 
     dataset: a recipe of params.yaml. workspace: the checkout. follow: also take the commits of the
     upstream branch (`git pull --rebase`), and push that of the new clips. force: retrain even if
-    no clips are new. pool: a work pool whose workers run the trainings.
+    no clips are new. jobs: trainings at once. pool: a work pool whose workers run them.
     """
     root = workspace.resolve()
     os.environ["MLFLOW_TRACKING_URI"] = worktree.tracking_uri(root)
@@ -179,7 +180,7 @@ def retrain(
             if is_settled(dataset, occasion) and not force:
                 return Completed(message="nothing new: no clips since the last retraining")
             tree = prepare(dataset, root, occasion.commit)
-            show_grid(tree, [f"package@{dataset}", f"report@{dataset}"], pool=pool)
+            show_grid(tree, [f"package@{dataset}", f"report@{dataset}"], jobs=jobs, pool=pool)
             return Completed(message=require(judge_task(dataset, root, tree, occasion)))
     except CancelledError as error:
         return Cancelled(message=str(error))
@@ -197,10 +198,11 @@ def main() -> None:
         "--follow", action="store_true", help="take the upstream branch's commits, and push ours"
     )
     parser.add_argument("--force", action="store_true", help="also if no clips are new")
+    parser.add_argument("--jobs", type=int, help="trainings at once, as for flows.reproduce")
     parser.add_argument("--pool", help="a work pool whose workers run the trainings")
     parser.add_argument("--cron", help='schedule, e.g. "0 3 * * *"; needs a server')
     arguments = parser.parse_args()
-    names = ("dataset", "follow", "force", "pool")
+    names = ("dataset", "follow", "force", "jobs", "pool")
     values = {name: getattr(arguments, name) for name in names}
     start(parser, retrain, values, name=arguments.dataset, cron=arguments.cron)
 
