@@ -9,7 +9,7 @@ from tsn.fusion import FusionConfig
 from tsn.initial import INITS
 from tsn.intake import IntakeConfig
 from tsn.modality import MODALITIES, modality
-from tsn.recogniser import PackageConfig
+from tsn.recogniser_folder import PackageConfig
 from tsn.scoring import ScoringConfig
 from tsn.sources import SOURCES
 from tsn.splits import SplitConfig

@@ -27,13 +27,8 @@ from stages.story import (
 from tsn.common_test import CommonTest, common_test
 from tsn.comparison import PromotionRule, compare, objections
 from tsn.metrics import Scores
-from tsn.recogniser import (
-    Recogniser,
-    load_recogniser,
-    load_recogniser_card,
-    read_test_scores,
-    read_trained_on,
-)
+from tsn.recogniser import Recogniser, load_recogniser
+from tsn.recogniser_folder import load_recogniser_card, read_test_scores, read_trained_on
 
 # Tags of a version: what was decided, for which data, against whom, and that it was carried out.
 VERDICT, DATA, OPPONENT, DONE = "verdict", "data", "compared_with", "carried_out"

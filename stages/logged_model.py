@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stages import mlflow_store
-from tsn.recogniser import RecogniserCard
+from tsn.recogniser_folder import RecogniserCard
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -21,11 +21,11 @@ from tsn.fusion import FusionConfig, common_videos, fuse, left_out
 from tsn.lists import read_list
 from tsn.metrics import Accuracy, accuracy
 from tsn.modality import modality
-from tsn.recogniser import (
+from tsn.recogniser import load_recogniser
+from tsn.recogniser_folder import (
     PackageConfig,
     RecogniserCard,
     TestScores,
-    load_recogniser,
     load_recogniser_card,
     read_test_scores,
     save_recogniser,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from stages import mlflow_store
 from stages.logged_model import FINGERPRINT, logged_model
 from tsn.metrics import accuracy
-from tsn.recogniser import CARD, RecogniserCard, load_recogniser_card, read_test_scores
+from tsn.recogniser_folder import CARD, RecogniserCard, load_recogniser_card, read_test_scores
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -11,7 +11,7 @@ from tsn.camera_motion import HomographyConfig
 from tsn.checkpoint import ModelCard, save_model
 from tsn.modality import modality
 from tsn.network import NetworkConfig, build_network
-from tsn.recogniser import RecogniserCard, TestScores, save_recogniser
+from tsn.recogniser_folder import RecogniserCard, TestScores, save_recogniser
 from tsn.scoring import ScoringConfig
 from tsn.store import hash_file
 from tsn.streams import FlowConfig, FramesConfig, WarpedFlowConfig

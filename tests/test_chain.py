@@ -23,7 +23,7 @@ from workspace import (
     shrink_recipe,
 )
 
-from tsn.recogniser import read_test_scores
+from tsn.recogniser_folder import read_test_scores
 
 MODALITIES = ["rgb", "rgb_diff", "flow"]
 pytestmark = pytest.mark.slow

@@ -5,7 +5,7 @@ import pytest
 
 from tsn.common_test import common_test
 from tsn.metrics import Scores
-from tsn.recogniser import TestScores
+from tsn.recogniser_folder import TestScores
 
 
 def scores_of(**digests: int) -> TestScores:

@@ -24,12 +24,8 @@ from stages import logged_model, mlflow_store, package, params, registry, tracki
 from tsn.atomic import write_csv
 from tsn.folder import checksum_rows
 from tsn.lists import ListedVideo, SplitLists, write_splits
-from tsn.recogniser import (
-    load_recogniser,
-    load_recogniser_card,
-    read_test_scores,
-    read_trained_on,
-)
+from tsn.recogniser import load_recogniser
+from tsn.recogniser_folder import load_recogniser_card, read_test_scores, read_trained_on
 from tsn.score_file import VideoScores, load_scores, save_scores
 from tsn.store import hash_file
 

@@ -21,7 +21,7 @@ from recognisers import (
     write_video,
 )
 
-from tsn import excerpt, recogniser, streams
+from tsn import excerpt, recogniser, recogniser_folder, streams
 from tsn.archives import write_manifest
 from tsn.checkpoint import load_model
 from tsn.extraction import extract_stream
@@ -29,7 +29,8 @@ from tsn.fusion import fuse
 from tsn.lists import ListedVideo
 from tsn.metrics import Scores
 from tsn.modality import modality
-from tsn.recogniser import CARD, RecogniserError, load_recogniser, read_test_scores
+from tsn.recogniser import load_recogniser
+from tsn.recogniser_folder import CARD, RecogniserError, read_test_scores
 from tsn.score_file import VideoScores
 from tsn.scoring import score_videos, video_scores
 from tsn.snippets import TestingSnippets, listed_clips
@@ -226,7 +227,7 @@ def test_what_is_saved_comes_back(bundle: Path) -> None:
     expected = np.random.default_rng(1).normal(size=(2, 3)).astype(np.float32)
     np.testing.assert_array_equal(tests.scores, expected)
     assert (bundle / "trained_on.txt").read_text() == f"{'a' * 64}\n{'b' * 64}\n"
-    assert recogniser.read_trained_on(bundle) == {"a" * 64, "b" * 64}
+    assert recogniser_folder.read_trained_on(bundle) == {"a" * 64, "b" * 64}
 
 
 def test_equal_recognisers_have_one_fingerprint_and_equal_bytes(
@@ -277,7 +278,7 @@ def set_weight(content: dict[str, Any]) -> None:
         (lambda c: c["members"][2]["stream"].pop("bound"), "stream of flow: 'bound' is missing"),
         (
             lambda c: c["members"][3]["stream"]["homography"].update(min_inliers=1),
-            "stream of warped_flow: min_inliers is 1",
+            "stream of warped_flow: homography: min_inliers is 1",
         ),
         (lambda c: c["members"][0].update(modality="depth"), "unknown modality 'depth'"),
         (lambda c: c["members"][2].update(stream_version=0), "flow was trained on version 0 of"),
@@ -353,15 +354,15 @@ def test_networks_of_different_cells_are_refused(tmp_path: Path) -> None:
         "trained_on": [],
     }
     with pytest.raises(RecogniserError, match="split is 3 for flow, 2 for rgb"):
-        recogniser.save_recogniser(tmp_path / "toy", models=models, **arguments)
+        recogniser_folder.save_recogniser(tmp_path / "toy", models=models, **arguments)
     with pytest.raises(RecogniserError, match="given as flow is one of rgb"):
         both = {"rgb": models["rgb"], "flow": models["rgb"]}
-        recogniser.save_recogniser(tmp_path / "toy", models=both, **arguments)
+        recogniser_folder.save_recogniser(tmp_path / "toy", models=both, **arguments)
     assert not (tmp_path / "toy" / CARD).exists()
 
 
-def read_test_scores_of_nothing() -> recogniser.TestScores:
-    return recogniser.TestScores(
+def read_test_scores_of_nothing() -> recogniser_folder.TestScores:
+    return recogniser_folder.TestScores(
         classes=CLASSES,
         videos=(),
         sha256=(),

@@ -14,7 +14,7 @@ from recognisers import write_recogniser, write_video
 
 from stages import logged_model, mlflow_store, registry, tracking
 from stages.registry import CHALLENGER, CHAMPION, PREVIOUS, NotRegisteredError, RegistryError
-from tsn.recogniser import CARD, RecogniserError, load_recogniser_card
+from tsn.recogniser_folder import CARD, RecogniserError, load_recogniser_card
 
 PICKLES = {".pkl", ".pickle", ".pt", ".pth", ".bin", ".pyc", ".nbi", ".nbc", ".npy", ".joblib"}
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tsn.metrics import Labels, Scores
-from tsn.recogniser import TestScores
+from tsn.recogniser_folder import TestScores
 
 
 @dataclass(frozen=True, kw_only=True)
