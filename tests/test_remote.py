@@ -20,6 +20,7 @@ from toy_grid import (
     cleaned,
     dvc,
     environment,
+    git,
     lock_file,
     make_workspace,
     results,
@@ -39,11 +40,6 @@ deployments:
 """
 # Who ran a cell is told beside the workspace: a checkout's name.
 SIGNED = '(Path(os.environ["TSN_WORKSPACE"]).parent / "ran").open("a").write(f"{args.out}\\n")\n'
-
-
-def git(folder: Path, *arguments: str) -> None:
-    author = ["-c", "user.name=t", "-c", "user.email=t@localhost"]
-    subprocess.run(["git", *author, *arguments], cwd=folder, check=True, capture_output=True)
 
 
 def make_project(folder: Path, remote: Path) -> Path:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from prefect_server import prefect_server
 from ruamel.yaml import YAML
-from toy_grid import cleaned, require_nobody, wait_until
+from toy_grid import cleaned, git, require_nobody, wait_until
 from workspace import BINARIES, ROOT, copy_project, shrink_recipe
 
 from stages import params, registry
@@ -51,14 +51,6 @@ def checkout(tmp_path: Path) -> Iterator[Path]:
     git(folder, "commit", "-q", "-m", "project")
     with cleaned(tmp_path):
         yield folder
-
-
-def git(folder: Path, *arguments: str) -> str:
-    author = ["-c", "user.name=t", "-c", "user.email=t@localhost"]
-    done = subprocess.run(
-        ["git", *author, *arguments], cwd=folder, check=True, capture_output=True, text=True
-    )
-    return done.stdout.strip()
 
 
 def start(checkout: Path, server: dict[str, str]) -> "subprocess.Popen[str]":

@@ -1,23 +1,14 @@
 """Workspaces pinned to a commit, and data as commits: real git, real DVC."""
 
 import hashlib
-import subprocess
 from pathlib import Path
 
 import pytest
-from toy_grid import cells, dvc, make_workspace
+from toy_grid import cells, dvc, git, make_workspace
 
 from flows import data_commits, worktree
 from flows.programs import ProgramError
 from tsn.additions import Addition, read_additions, write_additions
-
-
-def git(folder: Path, *arguments: str) -> str:
-    author = ["-c", "user.name=t", "-c", "user.email=t@localhost"]
-    done = subprocess.run(
-        ["git", *author, *arguments], cwd=folder, check=True, capture_output=True, text=True
-    )
-    return done.stdout.strip()
 
 
 @pytest.fixture

@@ -107,6 +107,15 @@ def dvc(workspace: Path, *arguments: str) -> str:
     return done.stdout
 
 
+def git(folder: Path, *arguments: str) -> str:
+    """What a git command prints, by an author of its own; it has to succeed."""
+    author = ["-c", "user.name=t", "-c", "user.email=t@localhost"]
+    done = subprocess.run(
+        ["git", *author, *arguments], cwd=folder, check=True, capture_output=True, text=True
+    )
+    return done.stdout.strip()
+
+
 def results(workspace: Path) -> dict[str, bytes]:
     """The files that have to be the same however a pipeline was run."""
     return {
