@@ -39,7 +39,7 @@ grid: setup ## the same, cells in parallel, as a Prefect flow (JOBS=2: so many t
 	@python -m stages.show
 
 test: setup ## every test
-	python -m pytest -n 2 --dist loadfile
+	python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 fast-test: setup
 	python -m pytest -n 2 --dist loadfile -m "not slow and not gpu" -q

@@ -1,7 +1,8 @@
 """server: Prefect's server and a worker, and MLflow's server, on this machine, until Ctrl-C.
 
 Deploys the flows of prefect.yaml to the work pool `tsn` first, so that the Prefect UI can start
-them and their schedules, once switched on there, do. All of it listens on loopback only.
+them and their schedules, once switched on there, do. What dies is started again, and the next run
+goes on where the killed one stopped. All of it listens on loopback only.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
@@ -22,27 +23,36 @@ from flows.programs import BINARIES, ProgramError, run_program
 HOST = "127.0.0.1"
 POOL = "tsn"
 START_SECONDS = 180.0
+# A program that ends more often than that in so many seconds is not started again.
+OFTEN = 5
+OFTEN_SECONDS = 600.0
+PAUSE_SECONDS = 2.0
 
 
 class Services:
-    """Programs that run together: when one of them ends, all are stopped."""
+    """Programs that run together; one that ends is started again, unless that happens too often."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._stop = threading.Event()
         self._threads = ThreadPoolExecutor(8)
+        self._commands: dict[str, Sequence[str]] = {}
         self._running: dict[Future[int], str] = {}
+        self._ends: dict[str, list[float]] = {}
 
     def start(self, name: str, command: Sequence[str]) -> None:
         """Starts one; what it prints goes to `.tsn/logs/<name>.log`."""
-        future = self._threads.submit(self._run, name, [str(BINARIES / command[0]), *command[1:]])
-        self._running[future] = name
+        self._commands[name] = [str(BINARIES / command[0]), *command[1:]]
+        self._log(name).parent.mkdir(parents=True, exist_ok=True)
+        self._log(name).write_bytes(b"")
+        self._submit(name)
 
-    def _run(self, name: str, command: Sequence[str]) -> int:
-        log = self._log(name)
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("wb") as output:
-            return run_program(command, self._root, output=output, stop=self._stop)
+    def _submit(self, name: str) -> None:
+        self._running[self._threads.submit(self._run, name)] = name
+
+    def _run(self, name: str) -> int:
+        with self._log(name).open("ab") as output:
+            return run_program(self._commands[name], self._root, output=output, stop=self._stop)
 
     def _log(self, name: str) -> Path:
         return self._root / LOGS / f"{name}.log"
@@ -51,7 +61,8 @@ class Services:
         """Returns when the address answers; ProgramError when a program ends before it does."""
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
-            self._refuse_ended(0.5)
+            for name, code in self._ended(0.5):
+                raise self._error(name, code)
             try:
                 with urllib.request.urlopen(url, timeout=5):
                     return
@@ -59,20 +70,30 @@ class Services:
                 continue
         raise ProgramError(f"{url} did not answer in {START_SECONDS:.0f} s")
 
-    def wait(self) -> None:
-        """Waits for the first program that ends, which none should."""
+    def keep(self) -> None:
+        """Starts again whatever ends; ProgramError when that comes to be no use."""
         while True:
-            self._refuse_ended(3600.0)
+            for name, code in self._ended(3600.0):
+                now = time.monotonic()
+                recent = [end for end in self._ends.get(name, []) if end > now - OFTEN_SECONDS]
+                self._ends[name] = [*recent, now]
+                if len(self._ends[name]) > OFTEN:
+                    raise self._error(name, code)
+                print(f"the {name} ended with {code}: starting it again", flush=True)
+                time.sleep(PAUSE_SECONDS)  # what it needs may have ended with it
+                self._submit(name)
 
-    def _refuse_ended(self, seconds: float) -> None:
+    def _ended(self, seconds: float) -> Iterator[tuple[str, int]]:
+        """Name and exit code of each program that has ended, waiting so long for the first."""
         for future in wait(self._running, seconds, FIRST_COMPLETED).done:
-            name = self._running[future]
-            lines = self._log(name).read_text(errors="replace").strip().splitlines()
-            said = lines[-1] if lines else "nothing"
-            raise ProgramError(
-                f"the {name} ended with {future.result()}; it said last: {said}\n"
-                f"({self._log(name)})"
-            )
+            yield self._running.pop(future), future.result()
+
+    def _error(self, name: str, code: int) -> ProgramError:
+        lines = self._log(name).read_text(errors="replace").strip().splitlines()
+        said = lines[-1] if lines else "nothing"
+        return ProgramError(
+            f"the {name} ended with {code}; it said last: {said}\n({self._log(name)})"
+        )
 
     def stop(self) -> None:
         """Ends all of them and waits until they are gone."""
@@ -160,7 +181,7 @@ def serve(services: Services, root: Path, prefect_port: int, mlflow_port: int) -
     print(f"trainings and results    {mlflow}/#/experiments?workflowType=machine_learning")
     print(f"for other programs       export PREFECT_API_URL={prefect}/api")
     print(f"what they say            {LOGS}/*.log\nCtrl-C stops all of it", flush=True)
-    services.wait()
+    services.keep()
 
 
 def main() -> None:

@@ -43,6 +43,8 @@ def run(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], No
             raise
         traceback.print_exc()
         sys.exit(os.EX_TEMPFAIL)
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Python's own end would print a traceback
 
 
 def may_pass(error: BaseException) -> bool:

@@ -1,53 +1,32 @@
 """Kill -9 of whatever is found, at random moments: the next run ends with the same files."""
 
 import fcntl
-import os
 import random
-import shutil
 import signal
 import subprocess
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from toy_grid import (
+    DVC,
+    LEASH,
+    STAGE,
     cells,
     cleaned,
     dvc,
-    lock_file,
+    forget_results,
+    kill_one,
     make_workspace,
-    processes,
     require_nobody,
     results,
     start_grid,
 )
 
-KILLS_OF_A_KIND = 6
+KILLS_OF_A_KIND = 4
 CELLS = 5
 SECONDS = 0.6
-VICTIMS = {  # what is killed, by words of its command line
-    "flow": "from flows.grid import",
-    "leash": "leash.py",
-    "dvc": "bin/dvc --wait-for-lock repro",
-    "stage": "cell.py --seconds",
-}
-
-
-def kill_one(workspace: Path, kind: str, chance: random.Random) -> bool:
-    """Kills a process of that kind, if there is one."""
-    words = VICTIMS[kind]
-    others = [VICTIMS["leash"]] if kind == "dvc" else []  # a leash names the dvc that it holds
-    found = [
-        pid
-        for pid, line in processes(workspace).items()
-        if words in line and not any(other in line for other in others)
-    ]
-    if found:
-        with suppress(ProcessLookupError):
-            os.kill(chance.choice(sorted(found)), signal.SIGKILL)
-            return True
-    return False
+VICTIMS = {"flow": "from flows.grid import", "leash": LEASH, "dvc": DVC, "stage": STAGE}
 
 
 @pytest.mark.slow
@@ -73,13 +52,6 @@ def test_random_kills_lose_nothing_and_leave_nothing(tmp_path: Path) -> None:
     assert [path.name for path in slots_left] == ["gpu-a.0", "gpu-b.0"]
 
 
-def forget_results(workspace: Path) -> None:
-    """The workspace as before its first run."""
-    for path in (*workspace.glob("*.txt"), lock_file(workspace)):
-        path.unlink(missing_ok=True)
-    shutil.rmtree(workspace / ".dvc/cache", ignore_errors=True)
-
-
 def finish(
     workspace: Path, slots: dict[str, str], kills: dict[str, int], chance: random.Random
 ) -> None:
@@ -93,7 +65,7 @@ def finish(
                 process.wait(chance.uniform(0.3, 2.0))
             except subprocess.TimeoutExpired:
                 kind = chance.choice(left)
-                kills[kind] += kill_one(workspace, kind, chance)
+                kills[kind] += kill_one(workspace, VICTIMS[kind], chance)
         _, errors = process.communicate(timeout=200)
         if process.returncode == 0:
             return

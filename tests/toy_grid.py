@@ -1,6 +1,7 @@
 """Toy pipelines of real DVC stages, and the processes that run in their workspace."""
 
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -216,3 +217,28 @@ def cleaned(workspace: Path) -> Iterator[None]:
 def running(workspace: Path, words: str) -> Sequence[int]:
     """The processes of the workspace whose command line has these words."""
     return [pid for pid, line in processes(workspace).items() if words in line]
+
+
+# What is killed, by words of its command line.
+LEASH, DVC, STAGE = "leash.py", "bin/dvc --wait-for-lock repro", "cell.py --seconds"
+
+
+def kill_one(workspace: Path, words: str, chance: random.Random) -> bool:
+    """Kills one of the workspace's processes with these words, if there is one."""
+    found = [
+        pid
+        for pid, line in processes(workspace).items()
+        if words in line and (words == LEASH or LEASH not in line)  # a leash names what it holds
+    ]
+    if found:
+        with suppress(ProcessLookupError):
+            os.kill(chance.choice(sorted(found)), signal.SIGKILL)
+            return True
+    return False
+
+
+def forget_results(workspace: Path) -> None:
+    """The workspace as before its first run."""
+    for path in (*workspace.glob("*.txt"), lock_file(workspace)):
+        path.unlink(missing_ok=True)
+    shutil.rmtree(workspace / ".dvc/cache", ignore_errors=True)

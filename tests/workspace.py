@@ -42,9 +42,10 @@ def shrink_recipe(recipe: Any, modalities: list[str]) -> None:
         iterations=2, batch_size=4, micro_batch=4, lr_steps=[1]
     )
     recipe["score"].update(snippets=2)
+    headline = "+".join(modalities)
     recipe["fusion"] = {
-        "headline": "rgb+flow",
-        "combinations": {"rgb+flow": {"rgb": 1.0, "flow": 1.5}},
+        "headline": headline,
+        "combinations": {headline: {row: 1.0 + 0.5 * n for n, row in enumerate(modalities)}},
     }
 
 

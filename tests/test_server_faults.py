@@ -1,0 +1,119 @@
+"""Kill -9 of servers, worker and what runs on it: `make server` and its schedule recover."""
+
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from prefect_server import created_database, free_port, states
+from toy_grid import (
+    DVC,
+    STAGE,
+    cells,
+    cleaned,
+    dvc,
+    environment,
+    forget_results,
+    kill_one,
+    make_workspace,
+    require_nobody,
+    results,
+    running,
+    wait_until,
+)
+
+KILLS_OF_A_KIND = 2
+PREFECT, WORKER, MLFLOW, FLOW_RUN = (
+    *("prefect server start", "prefect worker start", "mlflow server", "-m prefect.engine"),
+)
+VICTIMS = (PREFECT, WORKER, MLFLOW, FLOW_RUN, DVC, STAGE)
+GRID = "from flows.reproduce import reproduce\n"
+DEPLOYMENTS = """
+pull:
+  - prefect.deployments.steps.set_working_directory: {directory: "{{ $TSN_WORKSPACE }}"}
+deployments:
+  - name: grid
+    entrypoint: grid.py:reproduce
+    work_pool: {name: tsn}
+    concurrency_limit: {limit: 1, collision_strategy: CANCEL_NEW}
+    schedules: [{interval: 10}]
+"""
+TRACKED = """
+    from stages import tracking
+    name = args.out.stem
+    with tracking.run(
+        part="toy", dataset="toy", name=name, key={"cell": name}, params={}, tags={}
+    ) as run:
+        run.log_metrics({"loss": 0.5}, step=1)
+"""
+
+
+@contextmanager
+def served(workspace: Path, home: Path) -> Iterator[str]:
+    """`make server` in the workspace, once it has deployed; yields where its API is."""
+    ports = [free_port(), free_port()]
+    options = ["--prefect-port", str(ports[0]), "--mlflow-port", str(ports[1])]
+    with cleaned(workspace), (home / "server.log").open("w") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "flows.server", *options],
+            cwd=workspace,
+            env=environment(PREFECT_HOME=str(home), TSN_TRACKING="on"),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        wait_until(lambda: server.poll() is not None or running(workspace, WORKER), "a worker", 240)
+        yield f"http://127.0.0.1:{ports[0]}/api"
+        assert server.poll() is None, (home / "server.log").read_text()
+        server.terminate()
+        assert server.wait(60) == 0
+    require_nobody(workspace)
+
+
+@pytest.mark.slow
+def test_a_schedule_recovers_from_kills_of_everything(tmp_path: Path) -> None:
+    """Also the guard of the SQLAlchemy pin: with 2.1, nothing is ever scheduled."""
+    chance = random.Random(20161008)
+    text = cells(4, 1.0)
+    undisturbed = make_workspace(tmp_path / "undisturbed", text)
+    workspace = make_workspace(tmp_path / "grid", text)
+    cell = (workspace / "cell.py").read_text().replace("    text = ", TRACKED + "    text = ")
+    for folder in (undisturbed, workspace):
+        (folder / "cell.py").write_text(cell)
+    dvc(undisturbed, "repro", "-q")
+    (workspace / "grid.py").write_text(GRID)
+    (workspace / "prefect.yaml").write_text(DEPLOYMENTS)
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "prefect.db").write_bytes(created_database())
+    kills = dict.fromkeys(VICTIMS, 0)
+    with served(workspace, home) as api:
+        while min(kills.values()) < KILLS_OF_A_KIND:
+            wait_until(lambda: not running(workspace, FLOW_RUN), "the end of the run")
+            forget_results(workspace)
+            finish(workspace, kills, chance)
+            assert results(workspace) == results(undisturbed)
+            assert status(workspace) == "{}"
+        assert "CRASHED" in states(api)
+
+
+def finish(workspace: Path, kills: dict[str, int], chance: random.Random) -> None:
+    """Waits until scheduled runs have done everything, and kills while there are kills left."""
+    deadline = time.monotonic() + 600
+    fused = workspace / "fuse.txt"
+    while not (fused.is_file() and status(workspace) == "{}"):
+        assert time.monotonic() < deadline, f"never finished; killed so far: {kills}"
+        wait_until(lambda: fused.is_file() or running(workspace, DVC), "a cell", 300)
+        time.sleep(chance.uniform(0.1, 3.0))
+        left = [kind for kind in kills if kills[kind] < KILLS_OF_A_KIND]
+        if left and not fused.is_file():
+            kind = chance.choice(left)
+            kills[kind] += kill_one(workspace, kind, chance)
+
+
+def status(workspace: Path) -> str:
+    """What is not up to date; a scheduled run may be at it."""
+    return dvc(workspace, "--wait-for-lock", "status", "--json").strip()
