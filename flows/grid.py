@@ -151,9 +151,9 @@ def run_grid(
     with only_one(workspace / LOCK, f"another grid runs in {workspace.resolve()}"):
         run_stage("check", workspace)
         plan = make_plan(workspace, targets)
-        remember_order(workspace)
+        is_first = remember_order(workspace)
         outcomes = execute(plan, run_cell, jobs, watch=watch, stop=stop)
-        if outcomes:
+        if outcomes or not is_first:  # killed before it had put them in order, perhaps
             keep_order(workspace, plan.targets, stop=stop)
         try:
             run_stage("sync", workspace)

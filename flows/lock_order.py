@@ -26,13 +26,15 @@ VISITED = re.compile(
 )
 
 
-def remember_order(workspace: Path) -> None:
-    """Keeps which entries dvc.lock has, unless those before an unfinished grid are kept already."""
+def remember_order(workspace: Path) -> bool:
+    """Keeps which entries dvc.lock has; False if those before an unfinished grid are kept still."""
     keep_copy(workspace)
     path = workspace / BEFORE
-    if not path.is_file():
-        with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(_entries(workspace / LOCK_FILE)))
+    if path.is_file():
+        return False
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(_entries(workspace / LOCK_FILE)))
+    return True
 
 
 def keep_order(

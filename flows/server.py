@@ -23,14 +23,14 @@ from flows.programs import BINARIES, ProgramError, run_program
 HOST = "127.0.0.1"
 POOL = "tsn"
 START_SECONDS = 180.0
-# A program that ends more often than that in so many seconds is not started again.
+# When a program ends more often than that in so many seconds, all are stopped.
 OFTEN = 5
 OFTEN_SECONDS = 600.0
 PAUSE_SECONDS = 2.0
 
 
 class Services:
-    """Programs that run together; one that ends is started again, unless that happens too often."""
+    """Programs that run together; one that ends is started again, one that goes on so ends all."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -43,14 +43,15 @@ class Services:
     def start(self, name: str, command: Sequence[str]) -> None:
         """Starts one; what it prints goes to `.tsn/logs/<name>.log`."""
         self._commands[name] = [str(BINARIES / command[0]), *command[1:]]
-        self._log(name).parent.mkdir(parents=True, exist_ok=True)
-        self._log(name).write_bytes(b"")
+        self._log(name).unlink(missing_ok=True)
         self._submit(name)
 
-    def _submit(self, name: str) -> None:
-        self._running[self._threads.submit(self._run, name)] = name
+    def _submit(self, name: str, pause: float = 0.0) -> None:
+        self._running[self._threads.submit(self._run, name, pause)] = name
 
-    def _run(self, name: str) -> int:
+    def _run(self, name: str, pause: float) -> int:
+        self._stop.wait(pause)
+        self._log(name).parent.mkdir(parents=True, exist_ok=True)
         with self._log(name).open("ab") as output:
             return run_program(self._commands[name], self._root, output=output, stop=self._stop)
 
@@ -71,7 +72,7 @@ class Services:
         raise ProgramError(f"{url} did not answer in {START_SECONDS:.0f} s")
 
     def keep(self) -> None:
-        """Starts again whatever ends; ProgramError when that comes to be no use."""
+        """Starts again whatever ends; ProgramError when that happens too often to be of use."""
         while True:
             for name, code in self._ended(3600.0):
                 now = time.monotonic()
@@ -80,8 +81,8 @@ class Services:
                 if len(self._ends[name]) > OFTEN:
                     raise self._error(name, code)
                 print(f"the {name} ended with {code}: starting it again", flush=True)
-                time.sleep(PAUSE_SECONDS)  # what it needs may have ended with it
-                self._submit(name)
+                # What it needs may have ended with it, and takes its time to come back.
+                self._submit(name, PAUSE_SECONDS * 2 ** len(recent))
 
     def _ended(self, seconds: float) -> Iterator[tuple[str, int]]:
         """Name and exit code of each program that has ended, waiting so long for the first."""

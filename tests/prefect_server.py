@@ -22,7 +22,7 @@ def prefect_server(home: Path, port: int | None = None) -> Iterator[dict[str, st
     """Yields the environment that leads to a new server, whose database is in `home`."""
     port = port or free_port()
     if not (home / "prefect.db").exists():
-        (home / "prefect.db").write_bytes(created_database())
+        (home / "prefect.db").write_bytes(created_prefect_database())
     environment = {
         "PREFECT_HOME": str(home),
         "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
@@ -38,7 +38,7 @@ def prefect_server(home: Path, port: int | None = None) -> Iterator[dict[str, st
 
 
 @cache
-def created_database() -> bytes:
+def created_prefect_database() -> bytes:
     """The bytes of a fresh Prefect database, whose tables take ten seconds to create."""
     with tempfile.TemporaryDirectory() as home:
         command = [PREFECT, "server", "database", "upgrade", "--yes"]

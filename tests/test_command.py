@@ -104,6 +104,20 @@ def test_terminated_stage_cleans_up() -> None:
     assert (process.returncode, out, err) == (143, "cleaned\n", "")
 
 
+LINGERING = """import atexit
+    atexit.register(time.sleep, 60)
+    atexit.register(print, "done", flush=True)"""
+
+
+def test_stage_that_is_terminated_when_it_is_done_says_nothing() -> None:
+    with start(STAGE.format(body=LINGERING)) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "done\n"
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (-signal.SIGTERM, "", "")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="asks the Linux kernel")
 def test_stage_ends_with_its_parent_even_by_kill_9() -> None:
     with start(PARENT, STAGE.format(body=WAITING)) as parent:

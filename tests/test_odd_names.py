@@ -43,10 +43,10 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def write_dataset(inbox: Path) -> None:
-    """Every clip in every class; split 1 tests the even ones, split 2 the odd ones."""
+    """Every clip in every class; what split 1 trains on, split 2 tests."""
     (inbox / "lists").mkdir(parents=True)
     frames = vivid_frames(8 * len(CLASSES) * len(CLIPS), 64, 48)
-    for name in CLASSES:
+    for label, name in enumerate(CLASSES):
         (inbox / "videos" / name).mkdir(parents=True)
         for clip in CLIPS:
             shown, frames = frames[:8], frames[8:]
@@ -54,11 +54,20 @@ def write_dataset(inbox: Path) -> None:
             write_video(inbox / "plain.avi", shown, "MJPG")
             (inbox / "plain.avi").rename(inbox / "videos" / name / clip)
         for split in (1, 2):
-            lines = [f"{clip} {1 + (i + split) % 2}" for i, clip in enumerate(CLIPS)]
+            lines = [f"{clip} {1 + (i + label + split) % 2}" for i, clip in enumerate(CLIPS)]
             lines += [f"{Path(BROKEN).name} 1"] if BROKEN.startswith(name) else []
             text = "".join(f"{line} \n" for line in lines)
             (inbox / f"lists/{name}_test_split{split}.txt").write_text(text, encoding="utf-8")
     (inbox / "videos" / BROKEN).write_bytes(b"RIFF, and no more")
+
+
+def clips_tested(split: int) -> list[str]:
+    """The test list of `write_dataset`: in each class the other half than in the class before."""
+    return [
+        f"{name}/{clip}"
+        for label, name in enumerate(CLASSES)
+        for clip in CLIPS[(label + split + 1) % 2 :: 2]
+    ]
 
 
 def write_recipe(path: Path) -> None:
@@ -81,18 +90,17 @@ def test_every_list_and_score_has_the_original_names(workspace: Path) -> None:
     everything = sorted([f"{name}/{clip}" for name in CLASSES for clip in CLIPS] + [BROKEN])
     assert list(read_names(data / "splits/videos.txt")) == everything
     for split in (1, 2):
-        tested = [f"{name}/{clip}" for name in CLASSES for clip in CLIPS[split - 1 :: 2]]
-        assert [row.video for row in read_list(data / f"splits/{split}/test.csv")] == tested
+        listed = [row.video for row in read_list(data / f"splits/{split}/test.csv")]
+        assert listed == clips_tested(split)
         for modality in MODALITIES:
-            assert (data / modality / f"{tested[0]}.zip").is_file()
-    tested = [f"{name}/{clip}" for name in CLASSES for clip in CLIPS[::2]]
+            assert (data / modality / f"{listed[0]}.zip").is_file()
     for modality in MODALITIES:
         scores = load_scores(workspace / f"scores/odd/1/{modality}.npz")
-        assert (scores.videos, scores.classes) == (tuple(tested), CLASSES)
+        assert (scores.videos, scores.classes) == (tuple(clips_tested(1)), CLASSES)
         assert np.isfinite(scores.scores).all()
     with (workspace / "plots/odd/1/confusion.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert [row["video"] for row in rows] == tested
+    assert [row["video"] for row in rows] == clips_tested(1)
     assert {row["actual"] for row in rows} == set(CLASSES)
 
 

@@ -59,6 +59,25 @@ def test_program_that_will_not_stop_is_killed(
     assert time.monotonic() - begin < 10
 
 
+READY = STUBBORN.replace("time.sleep", "print(1, flush=True); time.sleep")
+ORPHANING = f"""
+import os, subprocess, sys
+command = [sys.executable, "-c", {READY!r}]
+subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE).stdout.readline()
+subprocess.Popen(["sleep", "600"], start_new_session=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux to find them")
+def test_program_that_is_killed_leaves_no_sessions_of_its_own(tmp_path: Path) -> None:
+    begin = time.monotonic()
+    with cleaned(tmp_path):
+        assert run_program([sys.executable, "-c", ORPHANING], tmp_path) == 137
+        require_nobody(tmp_path, seconds=0.1)
+    assert time.monotonic() - begin > leash.GRACE_SECONDS  # both were asked first
+
+
 @pytest.mark.slow
 def test_killed_flow_takes_along_a_program_that_will_not_stop(tmp_path: Path) -> None:
     with cleaned(tmp_path):

@@ -1,4 +1,4 @@
-"""`make server` refuses a port that is taken, and its automation marks runs that fell silent."""
+"""`make server`: a port that is taken, programs that end, runs that fall silent."""
 
 import os
 import signal
@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from prefect_server import prefect_server, states
 from toy_grid import cleaned, environment, wait_until
+
+from flows import server
+from flows.programs import ProgramError
 
 FLOW = """
 import os, time
@@ -35,8 +38,8 @@ def test_a_run_that_dies_with_its_worker_is_marked_as_crashed(tmp_path: Path) ->
     (tmp_path / "toy.py").write_text(FLOW)
     (tmp_path / "home").mkdir()
     pid = tmp_path / "pid"
-    with prefect_server(tmp_path / "home") as server, cleaned(tmp_path):
-        more = environment(**server, PREFECT_FLOWS_HEARTBEAT_FREQUENCY="30")
+    with prefect_server(tmp_path / "home") as where, cleaned(tmp_path):
+        more = environment(**where, PREFECT_FLOWS_HEARTBEAT_FREQUENCY="30")
         worker = subprocess.Popen([sys.executable, "-c", SERVED], cwd=tmp_path, env=more)
         program = "from flows.zombies import mark_zombies; mark_zombies(35)"
         subprocess.run([sys.executable, "-c", program], env=more, check=True)
@@ -46,7 +49,7 @@ def test_a_run_that_dies_with_its_worker_is_marked_as_crashed(tmp_path: Path) ->
         worker.kill()
         os.kill(int(pid.read_text()), signal.SIGKILL)
         worker.wait()
-        api = server["PREFECT_API_URL"]
+        api = where["PREFECT_API_URL"]
         wait_until(lambda: "CRASHED" in states(api), "a run that is marked as crashed")
 
 
@@ -64,3 +67,19 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
         )
     assert done.returncode == 1
     assert f"server: port {port} is taken" in done.stderr and "--prefect-port" in done.stderr
+
+
+def test_a_program_that_ends_is_started_again_but_not_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(server, "PAUSE_SECONDS", 0.0)
+    services = server.Services(tmp_path)
+    try:
+        services.start("thing", ["python", "-c", "print('because'); raise SystemExit(3)"])
+        with pytest.raises(ProgramError, match="the thing ended with 3; it said last: because"):
+            services.keep()
+    finally:
+        services.stop()
+    assert capsys.readouterr().out.count("starting it again") == server.OFTEN
+    log = tmp_path / ".tsn/logs/thing.log"
+    assert log.read_text().split() == ["because"] * (server.OFTEN + 1)

@@ -1,6 +1,7 @@
 """Kill -9 of servers, worker and what runs on it: `make server` and its schedule recover."""
 
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from prefect_server import created_database, free_port, states
+from prefect_server import answers, created_prefect_database, free_port, states
 from toy_grid import (
     DVC,
     STAGE,
@@ -26,7 +27,10 @@ from toy_grid import (
     wait_until,
 )
 
+from stages import tracking
+
 KILLS_OF_A_KIND = 2
+SECONDS = 900.0
 PREFECT, WORKER, MLFLOW, FLOW_RUN = (
     *("prefect server start", "prefect worker start", "mlflow server", "-m prefect.engine"),
 )
@@ -46,18 +50,21 @@ TRACKED = """
     from stages import tracking
     name = args.out.stem
     with tracking.run(
-        part="toy", dataset="toy", name=name, key={"cell": name}, params={}, tags={}
+        part="toy", dataset="toy", name=name, key={"cell": name}, params={}, tags={"toy": "yes"}
     ) as run:
         run.log_metrics({"loss": 0.5}, step=1)
 """
 
 
 @contextmanager
-def served(workspace: Path, home: Path) -> Iterator[str]:
-    """`make server` in the workspace, once it has deployed; yields where its API is."""
+def served(workspace: Path, home: Path) -> Iterator[tuple[str, str]]:
+    """`make server` in the workspace, once it has deployed; yields where its servers answer.
+
+    Ctrl-C ends it, with all that it started.
+    """
     ports = [free_port(), free_port()]
     options = ["--prefect-port", str(ports[0]), "--mlflow-port", str(ports[1])]
-    with cleaned(workspace), (home / "server.log").open("w") as log:
+    with cleaned(workspace), (home / "server.log").open("w+") as log:
         server = subprocess.Popen(
             [sys.executable, "-m", "flows.server", *options],
             cwd=workspace,
@@ -65,19 +72,27 @@ def served(workspace: Path, home: Path) -> Iterator[str]:
             stdout=log,
             stderr=subprocess.STDOUT,
         )
-        wait_until(lambda: server.poll() is not None or running(workspace, WORKER), "a worker", 240)
-        yield f"http://127.0.0.1:{ports[0]}/api"
-        assert server.poll() is None, (home / "server.log").read_text()
-        server.terminate()
+        try:
+            wait_until(lambda: server.poll() is not None or running(workspace, WORKER), "a worker")
+            assert server.poll() is None
+            yield f"http://127.0.0.1:{ports[0]}/api", f"http://127.0.0.1:{ports[1]}"
+            assert server.poll() is None
+        except BaseException:
+            log.seek(0)
+            sys.stderr.write(log.read())
+            raise
+        server.send_signal(signal.SIGINT)
         assert server.wait(60) == 0
-    require_nobody(workspace)
+        require_nobody(workspace)
 
 
 @pytest.mark.slow
-def test_a_schedule_recovers_from_kills_of_everything(tmp_path: Path) -> None:
+def test_a_schedule_recovers_from_kills_of_everything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also the guard of the SQLAlchemy pin: with 2.1, nothing is ever scheduled."""
     chance = random.Random(20161008)
-    text = cells(4, 1.0)
+    text = cells(3, 1.0)
     undisturbed = make_workspace(tmp_path / "undisturbed", text)
     workspace = make_workspace(tmp_path / "grid", text)
     cell = (workspace / "cell.py").read_text().replace("    text = ", TRACKED + "    text = ")
@@ -88,25 +103,28 @@ def test_a_schedule_recovers_from_kills_of_everything(tmp_path: Path) -> None:
     (workspace / "prefect.yaml").write_text(DEPLOYMENTS)
     home = tmp_path / "home"
     home.mkdir()
-    (home / "prefect.db").write_bytes(created_database())
+    (home / "prefect.db").write_bytes(created_prefect_database())
     kills = dict.fromkeys(VICTIMS, 0)
-    with served(workspace, home) as api:
+    deadline = time.monotonic() + SECONDS
+    with served(workspace, home) as (prefect, mlflow):
         while min(kills.values()) < KILLS_OF_A_KIND:
-            wait_until(lambda: not running(workspace, FLOW_RUN), "the end of the run")
-            forget_results(workspace)
-            finish(workspace, kills, chance)
+            finish(workspace, kills, chance, deadline)
             assert results(workspace) == results(undisturbed)
             assert status(workspace) == "{}"
-        assert "CRASHED" in states(api)
+            forget_results(workspace)
+        wait_until(lambda: answers(f"{mlflow}/health"), "MLflow's server")
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow)
+        assert {run.name for run in tracking.find_runs("toy", {"toy": "yes"})} >= {"1", "2"}
+        wait_until(lambda: answers(f"{prefect}/health"), "Prefect's server")
+        wait_until(lambda: "CRASHED" in states(prefect), "a run that is marked as crashed")
 
 
-def finish(workspace: Path, kills: dict[str, int], chance: random.Random) -> None:
+def finish(workspace: Path, kills: dict[str, int], chance: random.Random, deadline: float) -> None:
     """Waits until scheduled runs have done everything, and kills while there are kills left."""
-    deadline = time.monotonic() + 600
     fused = workspace / "fuse.txt"
-    while not (fused.is_file() and status(workspace) == "{}"):
+    while not (fused.is_file() and status(workspace) == "{}" and not running(workspace, FLOW_RUN)):
         assert time.monotonic() < deadline, f"never finished; killed so far: {kills}"
-        wait_until(lambda: fused.is_file() or running(workspace, DVC), "a cell", 300)
+        wait_until(lambda: fused.is_file() or running(workspace, DVC), "a cell", SECONDS)
         time.sleep(chance.uniform(0.1, 3.0))
         left = [kind for kind in kills if kills[kind] < KILLS_OF_A_KIND]
         if left and not fused.is_file():
