@@ -2,12 +2,16 @@
 
 import hashlib
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from prefect_server import SHARED
 
 from stages import mlflow_store
 from tsn.archives import OK, ManifestRow, archive_path, write_archive, write_manifest
@@ -22,9 +26,12 @@ Entries = npt.NDArray[np.uint8]
 StreamWriter = Callable[[Path, Mapping[str, Entries]], Path]
 
 
-def pytest_configure() -> None:
-    """Tests share the cores with one another; on tiny inputs threads cost more than they give."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Tests share the cores: on tiny inputs threads cost more than they give. And a folder."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    if SHARED not in os.environ:  # its processes inherit it
+        os.environ[SHARED] = tempfile.mkdtemp(prefix="tsn-tests-")
+        config.add_cleanup(partial(shutil.rmtree, os.environ[SHARED]))
 
 
 @pytest.fixture(scope="session")

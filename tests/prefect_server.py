@@ -1,11 +1,11 @@
 """A Prefect server of a test's own, and other commands that run beside it."""
 
+import fcntl
 import json
 import os
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -15,6 +15,7 @@ from pathlib import Path
 
 PREFECT = Path(sys.executable).parent / "prefect"
 START_SECONDS = 120
+SHARED = "TSN_TESTS_FOLDER"  # the variable with a folder of all processes of a test run
 
 
 @contextmanager
@@ -39,12 +40,19 @@ def prefect_server(home: Path, port: int | None = None) -> Iterator[dict[str, st
 
 @cache
 def created_prefect_database() -> bytes:
-    """The bytes of a fresh Prefect database, whose tables take ten seconds to create."""
-    with tempfile.TemporaryDirectory() as home:
-        command = [PREFECT, "server", "database", "upgrade", "--yes"]
-        environment = os.environ | {"PREFECT_HOME": home, "DO_NOT_TRACK": "true"}
-        subprocess.run(command, env=environment, check=True, capture_output=True)
-        return Path(home, "prefect.db").read_bytes()
+    """The bytes of a fresh Prefect database, whose tables take ten seconds to create.
+
+    Made once for all processes of a test run.
+    """
+    home = Path(os.environ[SHARED])
+    with (home / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (home / "created").exists():
+            command = [PREFECT, "server", "database", "upgrade", "--yes"]
+            environment = os.environ | {"PREFECT_HOME": str(home), "DO_NOT_TRACK": "true"}
+            subprocess.run(command, env=environment, check=True, capture_output=True)
+            (home / "created").touch()
+    return (home / "prefect.db").read_bytes()
 
 
 def free_port() -> int:

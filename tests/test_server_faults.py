@@ -80,6 +80,8 @@ def served(workspace: Path, home: Path) -> Iterator[tuple[str, str]]:
         except BaseException:
             log.seek(0)
             sys.stderr.write(log.read())
+            server.kill()
+            server.wait()
             raise
         server.send_signal(signal.SIGINT)
         assert server.wait(60) == 0
@@ -114,7 +116,7 @@ def test_a_schedule_recovers_from_kills_of_everything(
             forget_results(workspace)
         wait_until(lambda: answers(f"{mlflow}/health"), "MLflow's server")
         monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow)
-        assert {run.name for run in tracking.find_runs("toy", {"toy": "yes"})} >= {"1", "2"}
+        assert tracking.find_runs("toy", {"toy": "yes"})  # without those of while it was away
         wait_until(lambda: answers(f"{prefect}/health"), "Prefect's server")
         wait_until(lambda: "CRASHED" in states(prefect), "a run that is marked as crashed")
 
