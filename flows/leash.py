@@ -39,11 +39,23 @@ def main(first: str, command: Sequence[str]) -> int:
     left_alone = threading.Event()
     watch = threading.Thread(target=_watch, args=(program, first, left_alone), daemon=True)
     watch.start()
+    _bury_others(program.pid)
     code = program.wait()
     if left_alone.is_set():
         watch.join()
     _end_orphans()
     return code if code >= 0 else 128 - code
+
+
+def _bury_others(program: int) -> None:
+    """Waits for the program, and meanwhile for what became ours: DVC takes zombies for living."""
+    if sys.platform != "linux":
+        return
+    with suppress(ChildProcessError):
+        while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)) is not None:
+            if ended.si_pid == program:
+                return
+            os.waitpid(ended.si_pid, 0)
 
 
 def _watch(program: "subprocess.Popen[bytes]", first: str, left_alone: threading.Event) -> None:
@@ -68,10 +80,13 @@ def _watch(program: "subprocess.Popen[bytes]", first: str, left_alone: threading
 
 def _end_orphans() -> None:
     """Ends the processes that are this one's since those that started them died."""
-    deadline = time.monotonic() + GRACE_SECONDS
+    begin = time.monotonic()
     asked: set[int] = set()
-    while children := set(_children()):
-        if time.monotonic() < deadline:
+    # One that is not gone some time after it was killed hangs in the kernel.
+    while (waited := time.monotonic() - begin) < 2 * GRACE_SECONDS and (
+        children := set(_children())
+    ):
+        if waited < GRACE_SECONDS:
             stop, whom = signal.SIGTERM, children - asked
         else:
             stop, whom = signal.SIGKILL, children

@@ -116,7 +116,7 @@ def _end(process: "subprocess.Popen[bytes]") -> int:
     """Lets the leash end its program if that still runs, then kills what is left of the group."""
     assert process.stdin is not None
     process.stdin.close()
-    deadline = time.monotonic() + 4 * leash.GRACE_SECONDS
+    deadline = time.monotonic() + 5 * leash.GRACE_SECONDS
     while not _has_ended(process) and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
     with suppress(ProcessLookupError, PermissionError):  # the latter is macOS's word for a zombie

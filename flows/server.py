@@ -24,9 +24,10 @@ HOST = "127.0.0.1"
 POOL = "tsn"
 START_SECONDS = 180.0
 # When a program ends more often than that in so many seconds, all are stopped.
-OFTEN = 5
+OFTEN = 8
 OFTEN_SECONDS = 600.0
 PAUSE_SECONDS = 2.0
+LONGEST_PAUSE_SECONDS = 30.0
 
 
 class Services:
@@ -82,7 +83,8 @@ class Services:
                     raise self._error(name, code)
                 print(f"the {name} ended with {code}: starting it again", flush=True)
                 # What it needs may have ended with it, and takes its time to come back.
-                self._submit(name, PAUSE_SECONDS * 2 ** len(recent))
+                pause = min(PAUSE_SECONDS * 2 ** len(recent), LONGEST_PAUSE_SECONDS)
+                self._submit(name, pause)
 
     def _ended(self, seconds: float) -> Iterator[tuple[str, int]]:
         """Name and exit code of each program that has ended, waiting so long for the first."""

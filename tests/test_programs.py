@@ -59,6 +59,25 @@ def test_program_that_will_not_stop_is_killed(
     assert time.monotonic() - begin < 10
 
 
+ORPHAN = """
+import os, subprocess, sys, time
+command = ["sh", "-c", "sleep 0.1 > /dev/null & echo $!"]
+pid = int(subprocess.run(command, capture_output=True).stdout)
+for _ in range(200):
+    time.sleep(0.05)
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        sys.exit(0)
+sys.exit("a zombie")
+"""
+
+
+def test_orphan_that_ends_is_no_zombie_while_its_program_runs(tmp_path: Path) -> None:
+    """DVC would wait for its locks."""
+    assert run_program([sys.executable, "-c", ORPHAN], tmp_path) == 0
+
+
 READY = STUBBORN.replace("time.sleep", "print(1, flush=True); time.sleep")
 ORPHANING = f"""
 import os, subprocess, sys
