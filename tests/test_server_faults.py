@@ -74,7 +74,9 @@ def served(workspace: Path, home: Path) -> Iterator[tuple[str, str]]:
             stderr=subprocess.STDOUT,
         )
         try:
-            wait_until(lambda: server.poll() is not None or running(workspace, WORKER), "a worker")
+            wait_until(
+                lambda: server.poll() is not None or running(workspace, WORKER), "a worker", 240
+            )
             assert server.poll() is None
             yield f"http://127.0.0.1:{ports[0]}/api", f"http://127.0.0.1:{ports[1]}"
             assert server.poll() is None
