@@ -129,7 +129,7 @@ def train_small(share: Share) -> Trained:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("processes", [2, 5])
+@pytest.mark.parametrize("processes", [2, 3, 5])
 def test_processes_do_what_one_accumulates(processes: int, tmp_path: Path) -> None:
     """Losses, weights and running statistics; five micro-batches are dealt out unevenly, too."""
     log, state = train_small(ALONE)

@@ -23,7 +23,7 @@ from toy_grid import (
     start_grid,
 )
 
-KILLS_OF_A_KIND = 4
+KILLS_OF_A_KIND = 6
 CELLS = 5
 SECONDS = 0.6
 VICTIMS = {"flow": "from flows.grid import", "leash": LEASH, "dvc": DVC, "stage": STAGE}

@@ -38,7 +38,7 @@ print(json.dumps({"pixel_iterations": [float(of_both), float(of_one)], "median":
 
 def small_pairs() -> tuple[Gray, Gray]:
     """A moving pair and one at rest, of a size that no tile divides."""
-    gray0, gray1, _ = waving_pair(0.15)
+    gray0, gray1, _ = waving_pair(0.2)
     inner = np.s_[40:61, 60:82]
     return np.stack([gray0[inner], gray0[inner]]), np.stack([gray1[inner], gray0[inner]])
 
@@ -63,7 +63,7 @@ def test_kernels_in_the_interpreter_give_the_cpus_flow(tmp_path: Path) -> None:
     for index in range(2):
         on_cpu = tvl1_flow(gray0[index], gray1[index])
         assert mean_endpoint_error(flow["together"][index], on_cpu) < 1e-3
-    assert np.abs(flow["together"][0]).mean() > 0.05
+    assert np.abs(flow["together"][0]).mean() > 0.1
     np.testing.assert_array_equal(flow["together"][:1], flow["alone"])
     np.testing.assert_array_equal(flow["together"][1], 0)
 
