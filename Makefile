@@ -29,14 +29,14 @@ $(READY): requirements.lock pyproject.toml
 	@test -e .git || dvc config --local core.no_scm true
 
 repro: setup ## the whole chain, then the fused three-split table
-	python -m stages.check
+	python -m stages.operate.check
 	dvc --wait-for-lock repro
-	-@python -m stages.sync
-	@python -m stages.show
+	-@python -m stages.operate.sync
+	@python -m stages.operate.show
 
 grid: setup ## the same, cells in parallel, as a Prefect flow (JOBS=2: so many trainings at once)
 	python -m flows.reproduce $(if $(JOBS),--jobs $(JOBS))
-	@python -m stages.show
+	@python -m stages.operate.show
 
 test: setup ## every test
 	python -m pytest -n 3 --dist loadfile --no-loadscope-reorder

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import cv2
 
-from stages import command, params
 from stages.extract import choose_seats
-from stages.machine import Machine
-from tsn.archives import OK
-from tsn.extraction import fill_store
-from tsn.folder import folder_videos
-from tsn.streams import STREAMS
+from stages.runtime import command, params
+from stages.runtime.machine import Machine
+from tsn.sources.folder import folder_videos
+from tsn.streams.archives import OK
+from tsn.streams.extraction import fill_store
+from tsn.streams.table import STREAMS
 
 MODALITIES = {"rgb": "frames", "flow": "flow", "warped_flow": "warped_flow"}
 

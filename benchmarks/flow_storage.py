@@ -14,9 +14,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from tsn.archives import read_entries, write_archive
-from tsn.optical_flow import create_engine, flow_to_uint8, to_gray, uint8_to_flow
-from tsn.video import read_frames
+from tsn.flow.engines import create_engine, flow_to_uint8, to_gray, uint8_to_flow
+from tsn.streams.archives import read_entries, write_archive
+from tsn.streams.video import read_frames
 
 WIDTH, HEIGHT, BOUND = 340, 256, 20.0
 QUALITIES = (50, 70, 80, 85, 90, 95, 98, 100)

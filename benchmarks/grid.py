@@ -21,10 +21,10 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from flows.cells import run_cell
-from flows.grid import Jobs, execute, require_good
-from flows.plan import make_plan
-from flows.programs import program_environment
+from flows.grid.cells import run_cell
+from flows.grid.plan import make_plan
+from flows.grid.queue import Jobs, execute, require_good
+from flows.processes.programs import program_environment
 
 ROOT = Path(__file__).resolve().parents[1]
 CELLS = 4

@@ -2,8 +2,8 @@
 
     python benchmarks/optical_flow.py [--pairs FOLDER]
 
-Pairs with true flow are rendered (`tsn.synthetic`), and taken from FOLDER, whose subfolders hold
-frame10.png, frame11.png and flow10.flo as Middlebury's do; those are measured as they are, at
+Pairs with true flow are rendered (`tsn.sources.synthetic`), and taken from FOLDER, whose subfolders
+hold frame10.png, frame11.png and flow10.flo as Middlebury's do; those are measured as they are, at
 340x256, and so with noise. CPU: one thread each, the faster of two runs. GPU, where there is one:
 pairs per second in batches, and how near that is to what the memory can move at all. The last line
 is JSON.
@@ -22,8 +22,8 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from tsn.optical_flow import create_engine, to_gray
-from tsn.synthetic import SyntheticConfig, clip_specs, render_clip, true_flow
+from tsn.flow.engines import create_engine, to_gray
+from tsn.sources.synthetic import SyntheticConfig, clip_specs, render_clip, true_flow
 
 Gray = npt.NDArray[np.uint8]
 Flow = npt.NDArray[np.float32]
@@ -161,7 +161,7 @@ def measure_gpu(pairs: list[Pair]) -> dict[str, float]:
     """Return pairs per second in batches, and their bytes as a share of what a copy moves."""
     import torch
 
-    from tsn.tvl1_gpu import BYTES_PER_PIXEL_ITERATION, solve
+    from tsn.flow.tvl1_gpu import BYTES_PER_PIXEL_ITERATION, solve
 
     device = torch.device("cuda")
     engine = create_engine("tvl1", "cuda:0")

@@ -3,9 +3,9 @@
 `python -m flows.fill --dataset ucf101 --modality flow --shards 8 --pool gpus` puts eight flow runs
 on the work pool `gpus`, where the workers of any number of machines take them
 (`prefect worker start --pool gpus`, in a checkout of this commit at the same path, with the videos
-and one store: see `stages/fill.py`), and waits for them. Without `--pool` the shards run here, one
-after another. A shard that failed is run again by running all: what is in the store is not
-computed again. Then `dvc repro` assembles the stream in seconds.
+and one store: see `stages/operate/fill.py`), and waits for them. Without `--pool` the shards run
+here, one after another. A shard that failed is run again by running all: what is in the store is
+not computed again. Then `dvc repro` assembles the stream in seconds.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.deployments import run_deployment
 from prefect.settings import PREFECT_API_URL
 
-from flows.programs import ProgramError, run_stage
+from flows.processes.programs import ProgramError, run_stage
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -4,9 +4,10 @@ DVC stays the only truth about what is done, so a repeated flow goes on where th
 `python -m flows.reproduce` runs it here; with `--cron` it stays and runs on schedule. Without a
 Prefect server (`PREFECT_API_URL`) it runs on a temporary one, which ends with it.
 
-What is done, and in which order, is `flows/grid.py`, which knows no Prefect; this module shows it:
-a task per cell, a progress artifact per training, links to the MLflow runs, a table at the end.
-Prefect never decides whether a cell succeeded, and a server that goes away does not stop one.
+What is done, and in which order, is `flows/grid/queue.py`, which knows no Prefect; this module
+shows it: a task per cell, a progress artifact per training, links to the MLflow runs, a table at
+the end. Prefect never decides whether a cell succeeded, and a server that goes away does not stop
+one.
 """
 
 import argparse
@@ -33,15 +34,15 @@ from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Failed
 
-from flows.board import TerminalBoard, read_progress
-from flows.cells import Outcome, run_cell
-from flows.grid import Board, Jobs, RunCell, require_good, run_grid
-from flows.plan import Cell, read_graph
-from flows.programs import ProgramError
-from flows.remote import Head, committed
-from flows.start import start
-from stages import machine, params
-from stages.status import read_status
+from flows.grid.cells import Outcome, run_cell
+from flows.grid.display import TerminalBoard, read_progress
+from flows.grid.plan import Cell, read_graph
+from flows.grid.queue import Board, Jobs, RunCell, require_good, run_grid
+from flows.grid.remote import Head, committed
+from flows.processes.programs import ProgramError
+from flows.processes.start import start
+from stages.runtime import machine, params
+from stages.tracking.status import read_status
 
 SECONDS_BETWEEN_LOOKS = 2.0
 CLOSING_SECONDS = 20.0
@@ -62,7 +63,7 @@ def reproduce(
 ) -> State | None:
     """Brings the workspace's results up to date, with so many cells at once (`choose_jobs`).
 
-    With `pool`, the workers of that work pool run the heavy cells (`flows/remote.py`).
+    With `pool`, the workers of that work pool run the heavy cells (`flows/grid/remote.py`).
     """
     try:
         show_grid(workspace.resolve(), targets, jobs=jobs, cpu_jobs=cpu_jobs, pool=pool)

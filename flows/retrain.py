@@ -3,12 +3,12 @@
 `python -m flows.retrain --dataset mine` does it once; `--cron "0 3 * * *"` stays and does it every
 night. One run:
 
-1. takes in what is good of the recipe's inbox (`stages/take_in.py`) and commits it;
+1. takes in what is good of the recipe's inbox (`stages/operate/ingest.py`) and commits it;
 2. ends, if a retraining with these clips has come to its end before (with `--force` it goes on,
    as after a change of the recipe or the code);
 3. runs the grid in a worktree pinned to the commit, so that nothing edited meanwhile gets in;
-4. compares the challenger with the champion on the same test list (`stages/compare.py`) and
-   promotes it by the recipe's rule; `python -m stages.promote --roll-back` takes that back.
+4. compares the challenger with the champion on the same test list (`stages/operate/compare.py`) and
+   promotes it by the recipe's rule; `python -m stages.operate.promote --roll-back` takes that back.
 
 A run that was killed anywhere is repeated by the next: what is finished is not computed again, and
 nothing is decided twice.
@@ -29,14 +29,15 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
 
-from flows import data_commits, worktree
-from flows.cells import LOGS, reason
-from flows.only_one import one_after_another
-from flows.programs import ProgramError, run_dvc, run_program, run_stage
-from flows.remote import CODE
+from flows.git import data_commits, worktree
+from flows.grid.cells import LOGS, reason
+from flows.grid.remote import CODE
+from flows.processes.locks import one_after_another
+from flows.processes.programs import ProgramError, run_dvc, run_program, run_stage
+from flows.processes.start import start
 from flows.reproduce import CancelledError, key_of, show_grid
-from flows.start import start
-from stages import params, tracking
+from stages.runtime import params
+from stages.tracking import runs as tracking
 
 REPORTS = Path(".tsn/retrain")  # what the last retraining of a dataset said
 INTAKE, PENDING = "intake.txt", "pending"

@@ -17,7 +17,7 @@ from flows import NEEDS_A_SERVER
 from flows.reproduce import reproduce
 from flows.retrain import retrain
 from flows.zombies import mark_zombies
-from stages import params
+from stages.runtime import params
 
 ONE_AT_A_TIME = ConcurrencyLimitConfig(
     limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW

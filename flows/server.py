@@ -17,8 +17,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
-from flows.cells import LOGS
-from flows.programs import BINARIES, ProgramError, run_program
+from flows.grid.cells import LOGS
+from flows.processes.programs import BINARIES, ProgramError, run_program
 
 HOST = "127.0.0.1"
 POOL = "tsn"

@@ -3,11 +3,11 @@
 import argparse
 from pathlib import Path
 
-from stages import command, params, provenance
-from tsn.additions import fetch_additions
-from tsn.atomic import write_csv
-from tsn.folder import checksum_rows
-from tsn.sources import SOURCES
+from stages.runtime import command, params, provenance
+from tsn.files import write_csv
+from tsn.sources.additions import fetch_additions
+from tsn.sources.folder import checksum_rows
+from tsn.sources.table import SOURCES
 
 
 def main(args: argparse.Namespace) -> None:

@@ -1,23 +1,23 @@
 """extract: what a modality reads (frames, flow, warped flow), one file per video.
 
 Modalities of one stream share its files: the store below DVC computes each once. Other machines
-can have filled it before (`stages/fill.py`); then the files are only put in place.
+can have filled it before (`stages/operate/fill.py`); then the files are only put in place.
 """
 
 import argparse
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from stages import command, params, provenance
-from stages.gpu_slots import ALL
-from stages.machine import Machine, count_cores, lease_gpus
-from tsn.archives import OK, write_manifest
-from tsn.atomic import write_csv
-from tsn.extraction import Extracted, extract_stream
+from stages.runtime import command, params, provenance
+from stages.runtime.gpu_slots import ALL
+from stages.runtime.machine import Machine, count_cores, lease_gpus
+from tsn.files import write_csv
 from tsn.lists import read_names
 from tsn.modality import modality
-from tsn.streams import STREAMS, FramesConfig, Seat, uses_gpu
-from tsn.worker_pool import WorkerError
+from tsn.streams.archives import OK, write_manifest
+from tsn.streams.extraction import Extracted, extract_stream
+from tsn.streams.table import STREAMS, FramesConfig, Seat, uses_gpu
+from tsn.workers.pool import WorkerError
 
 STORE = Path(".tsn/store")  # below DVC: a video's stream is computed once, whatever DVC deletes
 

@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stages import command, figures, params, provenance, tracking
-from stages.results import Accuracy, load_split
-from tsn.fusion import FusionConfig, common_videos, fuse, left_out, refuse_other_scores
+from stages.reporting import figures
+from stages.reporting.results import Accuracy, load_split
+from stages.runtime import command, params, provenance
+from stages.tracking import runs as tracking
 from tsn.lists import ListedVideo, read_list
 from tsn.metrics import Scores, accuracy, confusion_matrix, per_class_accuracy
-from tsn.score_file import VideoScores, load_scores
+from tsn.scoring.fusion import FusionConfig, common_videos, fuse, left_out, refuse_other_scores
+from tsn.scoring.scores import VideoScores, load_scores
 
 
 def main(args: argparse.Namespace) -> None:

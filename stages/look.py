@@ -14,16 +14,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from stages import command, params, provenance
-from tsn.atomic import atomic_path
-from tsn.camera_motion import take_out_camera_motion, view_of
-from tsn.flow_pictures import Moment, modality_sheet
-from tsn.folder import folder_videos
-from tsn.optical_flow import FlowEngine, Frame, create_engine, to_gray
-from tsn.streams import WarpedFlowConfig
-from tsn.video import VideoError, quiet_decoding, read_frames
-from tsn.watchdog import watched
-from tsn.worker_pool import Died, run_tasks
+from stages.runtime import command, params, provenance
+from tsn.drawing.modality_sheet import Moment, modality_sheet
+from tsn.files import atomic_path
+from tsn.flow.camera_motion import take_out_camera_motion, view_of
+from tsn.flow.engines import FlowEngine, Frame, create_engine, to_gray
+from tsn.sources.folder import folder_videos
+from tsn.streams.table import WarpedFlowConfig
+from tsn.streams.video import VideoError, quiet_decoding, read_frames
+from tsn.workers.pool import Died, run_tasks
+from tsn.workers.watchdog import watched
 
 
 def main(args: argparse.Namespace) -> None:

@@ -2,7 +2,7 @@
 
 It is asked for a few test videos before it is done: their scores have to be those of the pipeline.
 It is registered with MLflow as the challenger of the model of the dataset's name; where MLflow is
-away, `python -m stages.sync` does so later.
+away, `python -m stages.operate.sync` does so later.
 """
 
 import argparse
@@ -13,16 +13,17 @@ from pathlib import Path
 
 import numpy as np
 
-from stages import command, mlflow_store, params, provenance, registry, tracking
-from stages.checksums import read_digests
-from stages.machine import Machine, choose_device
-from tsn.checkpoint import load_card
-from tsn.fusion import FusionConfig, common_videos, fuse, left_out
+from stages.runtime import command, params, provenance
+from stages.runtime.checksums import read_digests
+from stages.runtime.machine import Machine, choose_device
+from stages.tracking import registry
+from stages.tracking import runs as tracking
+from stages.tracking import store as mlflow_store
 from tsn.lists import read_list
 from tsn.metrics import Accuracy, accuracy
 from tsn.modality import modality
-from tsn.recogniser import load_recogniser
-from tsn.recogniser_folder import (
+from tsn.model.checkpoint import load_card
+from tsn.recogniser.folder import (
     PackageConfig,
     RecogniserCard,
     TestScores,
@@ -30,9 +31,11 @@ from tsn.recogniser_folder import (
     read_test_scores,
     save_recogniser,
 )
-from tsn.score_file import VideoScores, load_scores
-from tsn.scoring import ScoringConfig
-from tsn.streams import STREAMS, FramesConfig
+from tsn.recogniser.recogniser import load_recogniser
+from tsn.scoring.fusion import FusionConfig, common_videos, fuse, left_out
+from tsn.scoring.score import ScoringConfig
+from tsn.scoring.scores import VideoScores, load_scores
+from tsn.streams.table import STREAMS, FramesConfig
 
 NUM_COMPARED = 3  # test videos, those of the smallest files
 # On one kind of device scores differ by less. Flow of a GPU differs from that of a CPU by more, but
@@ -82,7 +85,7 @@ def main(args: argparse.Namespace) -> None:
         if mlflow_store.tracking_is_on():
             register(args, card, challenge=True)
     except Exception as error:  # whatever it is, the recogniser is made
-        logger.warning("not registered yet, `python -m stages.sync` will: %s", error)
+        logger.warning("not registered yet, `python -m stages.operate.sync` will: %s", error)
     if text := left_out(cells, listed):
         print(f"{args.dataset} split {card.split}: {text}")
     tell(args, card, len(compared), difference)
@@ -260,8 +263,8 @@ def tell(
         f"  {result.mean_class_accuracy:.1%} mean class accuracy on its {len(tests.videos)} test "
         f"videos; the {num_compared} smallest give the pipeline's scores to {difference:.1g}"
     )
-    print(f"  recognise a video     python -m stages.recognise clip.avi --model {args.out}")
-    print(f"  make it the champion  python -m stages.promote --dataset {args.dataset}")
+    print(f"  recognise a video     python -m stages.operate.recognise clip.avi --model {args.out}")
+    print(f"  make it the champion  python -m stages.operate.promote --dataset {args.dataset}")
 
 
 def track(args: argparse.Namespace) -> bool:

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from torch import Tensor
 
-from stages import command, params, provenance, tracking
-from stages.machine import Machine, choose_device
-from stages.training_run import Training, complete
-from tsn.checkpoint import save_initial
-from tsn.initial import INITS, weights_from_file
-from tsn.pretext import PretextConfig, pretext_network, pretext_optimizer, pretrain
+from stages.runtime import command, params, provenance
+from stages.runtime.machine import Machine, choose_device
+from stages.runtime.training_run import Training, complete
+from stages.tracking import runs as tracking
+from tsn.model.checkpoint import save_initial
+from tsn.training.initial_weights import INITS, weights_from_file
+from tsn.training.pretext import PretextConfig, pretext_network, pretext_optimizer, pretrain
 
 
 def main(args: argparse.Namespace) -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from stages import command, dataset_page, figures, params, provenance, results, tracking
-from stages.results import Accuracy, Figure
+from stages.reporting import dataset_page, figures, results
+from stages.reporting.results import Accuracy, Figure
+from stages.runtime import command, params, provenance
+from stages.tracking import runs as tracking
 
 LOOK = "look.png"  # of the stage of that name
 Splits = Mapping[int, Mapping[str, Accuracy]]

@@ -7,15 +7,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stages import command, params, provenance, tracking
-from stages.machine import Machine, choose_device
-from tsn.checkpoint import load_model, refuse_other_cell
+from stages.runtime import command, params, provenance
+from stages.runtime.machine import Machine, choose_device
+from stages.tracking import runs as tracking
 from tsn.lists import read_list, read_names
 from tsn.metrics import accuracy
 from tsn.modality import modality
-from tsn.score_file import VideoScores, load_scores, save_scores
-from tsn.scoring import ScoringConfig, score_videos, video_scores
-from tsn.snippets import TestingSnippets, listed_clips
+from tsn.model.checkpoint import load_model, refuse_other_cell
+from tsn.scoring.score import ScoringConfig, score_videos, video_scores
+from tsn.scoring.scores import VideoScores, load_scores, save_scores
+from tsn.snippets.dataset import TestingSnippets, listed_clips
 
 
 def main(args: argparse.Namespace) -> None:

@@ -14,13 +14,15 @@ from pathlib import Path
 
 import cv2
 
-from stages import command, params, provenance
-from stages.checksums import read_digests
-from stages.machine import Machine
-from tsn.atomic import atomic_path
-from tsn.contact_sheet import contact_sheet
-from tsn.folder import folder_videos
-from tsn.leakage import (
+from stages.runtime import command, params, provenance
+from stages.runtime.checksums import read_digests
+from stages.runtime.machine import Machine
+from tsn.files import atomic_path
+from tsn.lists import CONTACT_SHEET, LEAKS, SURVEY, SplitLists, write_splits
+from tsn.sources.folder import folder_videos
+from tsn.splits.contact_sheet import contact_sheet
+from tsn.splits.formats import SplitConfig, split_lists
+from tsn.splits.leakage import (
     DROP,
     SAME_BYTES,
     Findings,
@@ -30,10 +32,8 @@ from tsn.leakage import (
     tag_leaks,
     write_leaks,
 )
-from tsn.lists import CONTACT_SHEET, LEAKS, SURVEY, SplitLists, write_splits
-from tsn.splits import SplitConfig, split_lists
-from tsn.survey import Facts, survey, write_facts
-from tsn.worker_pool import WorkerError
+from tsn.splits.survey import Facts, survey, write_facts
+from tsn.workers.pool import WorkerError
 
 MOST_LINES = 10  # of a kind that are printed
 CACHE = Path(".tsn/survey")  # below DVC: a video is looked at once

@@ -10,11 +10,14 @@ import cv2
 import pandas as pd
 import torch
 
-from stages import command, params, provenance, torchrun, tracking
-from stages.machine import Machine, choose_device
-from stages.training_run import LOG_COLUMNS, Training, accompany, complete, curves
-from tsn.archives import MANIFEST
-from tsn.checkpoint import (
+from stages.runtime import command, params, provenance, torchrun
+from stages.runtime.machine import Machine, choose_device
+from stages.runtime.training_run import LOG_COLUMNS, Training, accompany, complete, curves
+from stages.tracking import runs as tracking
+from tsn.drawing.input_sheet import input_sheet
+from tsn.lists import read_list, read_names
+from tsn.modality import Modality, modality
+from tsn.model.checkpoint import (
     INIT_SIDECAR,
     INIT_WEIGHTS,
     SIDECAR,
@@ -23,14 +26,12 @@ from tsn.checkpoint import (
     load_initial,
     save_model,
 )
-from tsn.data_parallel import Share
-from tsn.lists import read_list, read_names
-from tsn.modality import Modality, modality
-from tsn.network import TemporalSegmentNetwork, build_network, load_initial_weights
-from tsn.pictures import input_sheet
-from tsn.snippets import Clip, TrainingSnippets, listed_clips
-from tsn.solver import Iteration, micro_batches
-from tsn.training import TrainingConfig, network_optimizer, train
+from tsn.model.network import TemporalSegmentNetwork, build_network, load_initial_weights
+from tsn.snippets.dataset import Clip, TrainingSnippets, listed_clips
+from tsn.streams.archives import MANIFEST
+from tsn.training.data_parallel import Share
+from tsn.training.solver import Iteration, micro_batches
+from tsn.training.train import TrainingConfig, network_optimizer, train
 
 PICTURED_VIDEOS = 6
 

@@ -13,14 +13,14 @@ import numpy.typing as npt
 import pytest
 from prefect_server import SHARED
 
-from stages import mlflow_store
-from tsn.archives import OK, ManifestRow, archive_path, write_archive, write_manifest
+from stages.tracking import store as mlflow_store
 from tsn.lists import ListedVideo
 from tsn.modality import modality
-from tsn.network import LearningRateMultipliers, NetworkConfig
-from tsn.snippets import Augmentation, TrainingSnippets, listed_clips
-from tsn.solver import SolverConfig
-from tsn.training import TrainingConfig
+from tsn.model.network import LearningRateMultipliers, NetworkConfig
+from tsn.snippets.dataset import Augmentation, TrainingSnippets, listed_clips
+from tsn.streams.archives import OK, ManifestRow, archive_path, write_archive, write_manifest
+from tsn.training.solver import SolverConfig
+from tsn.training.train import TrainingConfig
 
 Entries = npt.NDArray[np.uint8]
 StreamWriter = Callable[[Path, Mapping[str, Entries]], Path]

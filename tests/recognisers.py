@@ -7,14 +7,14 @@ import cv2
 import numpy as np
 import torch
 
-from tsn.camera_motion import HomographyConfig
-from tsn.checkpoint import ModelCard, save_model
+from tsn.flow.camera_motion import HomographyConfig
 from tsn.modality import modality
-from tsn.network import NetworkConfig, build_network
-from tsn.recogniser_folder import RecogniserCard, TestScores, save_recogniser
-from tsn.scoring import ScoringConfig
-from tsn.store import hash_file
-from tsn.streams import FlowConfig, FramesConfig, WarpedFlowConfig
+from tsn.model.checkpoint import ModelCard, save_model
+from tsn.model.network import NetworkConfig, build_network
+from tsn.recogniser.folder import RecogniserCard, TestScores, save_recogniser
+from tsn.scoring.score import ScoringConfig
+from tsn.streams.store import hash_file
+from tsn.streams.table import FlowConfig, FramesConfig, WarpedFlowConfig
 
 WIDTH, HEIGHT, INPUT_SIZE = 48, 36, 32
 CLASSES = ("walk", "run", "wave hand")

@@ -7,9 +7,15 @@ from pathlib import Path
 import pytest
 from test_splits import UCF101_GROUPS, UCF101_VIDEOS, config, ucf101_lists
 
-from tsn.additions import ADDITIONS, Addition, fetch_additions, read_additions, write_additions
 from tsn.lists import SplitError
-from tsn.splits import Counts, split_lists
+from tsn.sources.additions import (
+    ADDITIONS,
+    Addition,
+    fetch_additions,
+    read_additions,
+    write_additions,
+)
+from tsn.splits.formats import Counts, split_lists
 
 
 def addition(video: str, group: str = "") -> Addition:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from tsn.archives import (
+from tsn.streams.archives import (
     ArchiveError,
     ManifestRow,
     archive_path,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tsn.atomic import atomic_path, link_file
+from tsn.files import atomic_path, link_file
 
 
 def test_file_appears_when_the_block_ends(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from tsn.bn_inception import (
+from tsn.model.bn_inception import (
     INCEPTIONS,
     BNInception,
     halving_max_pool,

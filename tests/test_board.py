@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from flows.board import TerminalBoard, read_progress
-from flows.cells import Outcome, State
-from flows.grid import Board
+from flows.grid.cells import Outcome, State
+from flows.grid.display import TerminalBoard, read_progress
+from flows.grid.queue import Board
 
 
 def test_board_tells_what_starts_and_ends_and_how_far_a_training_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flows.board.SECONDS_BETWEEN_LINES", -1.0)
+    monkeypatch.setattr("flows.grid.display.SECONDS_BETWEEN_LINES", -1.0)
     status = {"done": 30, "total": 90, "loss": 0.5, "rate": 2.0, "link": "http://x"}
     (tmp_path / ".tsn/status").mkdir(parents=True)
     (tmp_path / ".tsn/status/train@a.json").write_text(json.dumps(status))

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from test_optical_flow import panned_pair, texture
 
-from tsn.camera_motion import (
+from tsn.flow.camera_motion import (
     HomographyConfig,
     estimate_homography,
     take_out_camera_motion,
     view_of,
 )
-from tsn.optical_flow import Flow, Gray, create_engine, to_gray
+from tsn.flow.engines import Flow, Gray, create_engine, to_gray
 
 CONFIG = HomographyConfig(
     max_corners=200, reprojection_threshold=1.0, min_matches=20, min_inliers=12

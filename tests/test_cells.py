@@ -16,9 +16,9 @@ from toy_grid import (
     wait_until,
 )
 
-from flows.cells import Outcome, State, may_pass, reason, run_cell
-from flows.plan import Cell
-from flows.programs import ProgramError, StoppedError
+from flows.grid.cells import Outcome, State, may_pass, reason, run_cell
+from flows.grid.plan import Cell
+from flows.processes.programs import ProgramError, StoppedError
 
 DVC_SAYS = "ERROR: failed to reproduce 'x': failed to run: python -m stages.x, exited with {}"
 
@@ -89,7 +89,7 @@ def test_program_error_on_the_way_is_a_failed_cell(
         raise ProgramError("no way to mend")
 
     make_workspace(tmp_path, "stages: {flaky: {cmd: exit 75, outs: [x]}}")
-    monkeypatch.setattr("flows.cells.mend", refuse)
+    monkeypatch.setattr("flows.grid.cells.mend", refuse)
     failed = run_one(tmp_path, "flaky", (0.1,))
     assert (failed.state, failed.attempts) == (State.FAILED, 1)
     assert failed.reason == f"no way to mend\n({tmp_path / '.tsn/logs/flaky.log'})"

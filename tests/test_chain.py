@@ -23,7 +23,7 @@ from workspace import (
     shrink_recipe,
 )
 
-from tsn.recogniser_folder import read_test_scores
+from tsn.recogniser.folder import read_test_scores
 
 MODALITIES = ["rgb", "flow"]
 pytestmark = pytest.mark.slow

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from stages import check, params
-from tsn.fusion import FusionConfig
-from tsn.initial import INITS
+from stages.operate import check
+from stages.runtime import params
 from tsn.modality import MODALITIES
-from tsn.scoring import ScoringConfig
-from tsn.streams import STREAMS
-from tsn.training import TrainingConfig
+from tsn.scoring.fusion import FusionConfig
+from tsn.scoring.score import ScoringConfig
+from tsn.streams.table import STREAMS
+from tsn.training.initial_weights import INITS
+from tsn.training.train import TrainingConfig
 
 ROOT = Path(__file__).parents[1]
 

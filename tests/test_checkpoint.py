@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from tsn import checkpoint
-from tsn.checkpoint import (
+from tsn.model import checkpoint
+from tsn.model.checkpoint import (
     CheckpointError,
     ModelCard,
     load_card,
@@ -23,7 +23,7 @@ from tsn.checkpoint import (
     save_progress,
     save_tensors,
 )
-from tsn.network import NetworkConfig, TemporalSegmentNetwork, build_network
+from tsn.model.network import NetworkConfig, TemporalSegmentNetwork, build_network
 
 CLASSES = ("Über Kopf", "b;c", "a")
 CARD = ModelCard(

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from torch.utils.data import DataLoader, Dataset
 
-from stages import command
-from tsn.archives import ArchiveError
+from stages.runtime import command
+from tsn.streams.archives import ArchiveError
 
 ROOT = Path(__file__).parents[1]
 STAGE = """
 import argparse, sys, time
-from stages import command
+from stages.runtime import command
 
 def main(args):
     {body}

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from tsn.common_test import common_test
 from tsn.metrics import Scores
-from tsn.recogniser_folder import TestScores
+from tsn.recogniser.folder import TestScores
+from tsn.recogniser.shared_test import common_test
 
 
 def scores_of(**digests: int) -> TestScores:

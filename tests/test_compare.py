@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 from recognisers import write_recogniser, write_video
 
-from stages import compare, mlflow_store, registry, tracking
-from stages.registry import CHALLENGER, CHAMPION, PREVIOUS
+from stages.operate import compare
+from stages.tracking import registry
+from stages.tracking import runs as tracking
+from stages.tracking import store as mlflow_store
+from stages.tracking.registry import CHALLENGER, CHAMPION, PREVIOUS
 
 PARAMS = """
 machine: {device: cpu, processes: 1, threads: 1, workers: 0, checkpoint_seconds: 60.0}

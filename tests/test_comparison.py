@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tsn.comparison import (
+from tsn.recogniser.comparison import (
     Comparison,
     PromotionRule,
     compare,

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from tsn.consensus import CONSENSUS, WeightedAverageConsensus, consensus
+from tsn.model.consensus import CONSENSUS, WeightedAverageConsensus, consensus
 
 # One video, three segments, two classes.
 SCORES = torch.tensor([[[1.0, 6.0], [2.0, 0.0], [6.0, 3.0]]])

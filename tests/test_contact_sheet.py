@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from test_video import write_video
 
-from tsn.contact_sheet import contact_sheet
+from tsn.splits.contact_sheet import contact_sheet
 
 
 def test_every_class_has_a_cell_in_its_place(tmp_path: Path) -> None:

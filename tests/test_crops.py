@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tsn import crops as geometry
-from tsn.crops import Box, crop_boxes, crop_sides, training_box
+from tsn.snippets import crops as geometry
+from tsn.snippets.crops import Box, crop_boxes, crop_sides, training_box
 
 # 340 - 224 = 116 = 4 x 29 pixels are free across, 256 - 224 = 32 = 4 x 8 down.
 CORNERS_AND_CENTRE = [(0, 0), (116, 0), (0, 32), (116, 32), (58, 16)]

@@ -13,12 +13,12 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from tsn.data_parallel import ALONE, Share, agree_on_start, summed
 from tsn.modality import modality
-from tsn.network import build_network
-from tsn.snippets import TrainingSnippets
-from tsn.solver import SolverConfig, make_optimizer, micro_batches, solve
-from tsn.training import TrainingConfig, network_optimizer, train
+from tsn.model.network import build_network
+from tsn.snippets.dataset import TrainingSnippets
+from tsn.training.data_parallel import ALONE, Share, agree_on_start, summed
+from tsn.training.solver import SolverConfig, make_optimizer, micro_batches, solve
+from tsn.training.train import TrainingConfig, network_optimizer, train
 
 CPU = torch.device("cpu")
 SECONDS = 60.0  # against hanging: what is waited for takes a few

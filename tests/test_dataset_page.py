@@ -5,11 +5,11 @@ from pathlib import Path
 import cv2
 import pytest
 
-from stages import dataset_page
-from tsn.atomic import write_csv
-from tsn.leakage import SAME_BYTES, SAME_SCENE, STAGE, Findings, Leak, write_leaks
+from stages.reporting import dataset_page
+from tsn.files import write_csv
 from tsn.lists import ListedVideo, SplitLists, write_splits
-from tsn.survey import Facts, write_facts
+from tsn.splits.leakage import SAME_BYTES, SAME_SCENE, STAGE, Findings, Leak, write_leaks
+from tsn.splits.survey import Facts, write_facts
 
 
 def listed(*names: str) -> tuple[ListedVideo, ...]:

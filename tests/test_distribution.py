@@ -16,8 +16,8 @@ import pytest
 from rar import Member, rar4, rar5
 from test_unpack import zipped
 
-from tsn.distribution import DistributedFile, DistributionConfig, fetch_distribution
-from tsn.fetch import FetchError
+from tsn.sources.distribution import DistributedFile, DistributionConfig, fetch_distribution
+from tsn.sources.download import FetchError
 
 CLIPS = {
     "brush_hair/April_09_brush_hair_u_nm_np1_ba_goo_0.avi": b"first" * 5000,
@@ -192,9 +192,9 @@ def test_bad_settings_are_named(change: dict[str, object], reason: str) -> None:
 FETCHING = """
 import json, sys
 from pathlib import Path
-from stages.params import _convert
-from tsn import fetch
-from tsn.distribution import DistributionConfig, fetch_distribution
+from stages.runtime.params import _convert
+from tsn.sources import download as fetch
+from tsn.sources.distribution import DistributionConfig, fetch_distribution
 
 fetch.CHUNK = 4096
 config = _convert(json.loads(sys.argv[1]), DistributionConfig, "source")

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from stages.extract import summary, write_quarantine
-from tsn.archives import OK, QUARANTINED, ManifestRow
-from tsn.extraction import Extracted
+from tsn.streams.archives import OK, QUARANTINED, ManifestRow
+from tsn.streams.extraction import Extracted
 
 
 def record(

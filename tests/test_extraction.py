@@ -15,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from tsn import extraction
-from tsn.archives import archive_path, read_entries, read_manifest, write_manifest
-from tsn.camera_motion import HomographyConfig
-from tsn.extraction import Extracted, ExtractionError, extract_stream, fill_store, shard_of
-from tsn.optical_flow import flow_to_uint8
-from tsn.streams import (
+from tsn.flow.camera_motion import HomographyConfig
+from tsn.flow.engines import flow_to_uint8
+from tsn.streams import extraction
+from tsn.streams.archives import archive_path, read_entries, read_manifest, write_manifest
+from tsn.streams.extraction import Extracted, ExtractionError, extract_stream, fill_store, shard_of
+from tsn.streams.table import (
     STREAMS,
     Entry,
     FlowConfig,
@@ -29,9 +29,9 @@ from tsn.streams import (
     Stream,
     WarpedFlowConfig,
 )
-from tsn.video import Frame, read_frames
-from tsn.watchdog import HUNG
-from tsn.worker_pool import WorkerError
+from tsn.streams.video import Frame, read_frames
+from tsn.workers.pool import WorkerError
+from tsn.workers.watchdog import HUNG
 
 WIDTH, HEIGHT = 48, 36
 SEAT = Seat(device="cpu", threads=1)

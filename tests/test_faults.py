@@ -26,7 +26,7 @@ from toy_grid import (
 KILLS_OF_A_KIND = 6
 CELLS = 5
 SECONDS = 0.6
-VICTIMS = {"flow": "from flows.grid import", "leash": LEASH, "dvc": DVC, "stage": STAGE}
+VICTIMS = {"flow": "from flows.grid.queue import", "leash": LEASH, "dvc": DVC, "stage": STAGE}
 
 
 @pytest.mark.slow

@@ -15,8 +15,8 @@ from unittest.mock import Mock
 
 import pytest
 
-import tsn.fetch
-from tsn.fetch import FetchError, fetch
+import tsn.sources.download
+from tsn.sources.download import FetchError, fetch
 
 CONTENT = bytes(range(256)) * 4000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -141,7 +141,7 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr(tsn.fetch.time, "sleep", lambda _: None)
+    monkeypatch.setattr(tsn.sources.download.time, "sleep", lambda _: None)
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
     state = Server("")
@@ -323,7 +323,7 @@ def test_more_than_fits_on_the_disk_is_not_begun(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = type("usage", (), {"free": len(CONTENT) - 1})
-    monkeypatch.setattr("tsn.fetch.shutil.disk_usage", lambda path: usage)
+    monkeypatch.setattr("tsn.sources.download.shutil.disk_usage", lambda path: usage)
     with pytest.raises(FetchError, match=r"takes another 0\.0 GB, 0\.0 GB are free"):
         download(server, tmp_path / "file", "ranges")
 
@@ -358,14 +358,14 @@ def test_a_broken_certificate_is_borne_where_the_checksum_decides(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    urlopen = tsn.fetch.urllib.request.urlopen
+    urlopen = tsn.sources.download.urllib.request.urlopen
 
     def strict(*arguments: Any, context: Any = None, **options: Any) -> Any:
         if context is None:
             raise urllib.error.URLError(ssl.SSLCertVerificationError("no issuer certificate"))
         return urlopen(*arguments, **options)
 
-    monkeypatch.setattr(tsn.fetch.urllib.request, "urlopen", strict)
+    monkeypatch.setattr(tsn.sources.download.urllib.request, "urlopen", strict)
     with pytest.raises(FetchError, match="no issuer certificate"):
         download(server, tmp_path / "file", "ranges", sha256=SHA256[:8])
     download(server, tmp_path / "file", "ranges")

@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages import figures
-from stages.results import PAPER
+from stages.reporting import figures
+from stages.reporting.results import PAPER
 
 MEAN = {
     name: {

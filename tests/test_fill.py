@@ -50,7 +50,7 @@ def extract(workspace: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.slow
 def test_shards_are_what_the_stage_then_finds(workspace: Path) -> None:
-    fill = ["stages.fill", "--dataset", "synthetic", "--modality", "rgb"]
+    fill = ["stages.operate.fill", "--dataset", "synthetic", "--modality", "rgb"]
     fill += ["--videos", "data/synthetic/videos", "--list", LIST, "--shard"]
     assert "2 videos, 16 entries, 0 from the store" in run(workspace, *fill, "1/2").stdout
     assert "2 videos, 16 entries, 2 from the store" in run(workspace, *fill, "1/2").stdout

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torchvision.utils import flow_to_image
 
-from tsn.flow_pictures import Moment, colour_wheel, flow_colours, modality_sheet
+from tsn.drawing.modality_sheet import Moment, colour_wheel, flow_colours, modality_sheet
 
 
 def test_colours_are_those_of_torchvision() -> None:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tsn.atomic import copy_file
-from tsn.folder import (
+from tsn.files import copy_file
+from tsn.sources.folder import (
     FolderConfig,
     SourceError,
     checksum_rows,

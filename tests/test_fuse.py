@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from stages.fuse import load_cells, measure, refuse_foreign, run_key
-from tsn.fusion import FusionConfig, left_out
 from tsn.lists import ListedVideo
-from tsn.score_file import ScoreError, VideoScores, save_scores
+from tsn.scoring.fusion import FusionConfig, left_out
+from tsn.scoring.scores import ScoreError, VideoScores, save_scores
 
 RGB = VideoScores(
     dataset="d",

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tsn.fusion import FusionConfig, fuse, refuse_other_scores
-from tsn.score_file import ScoreError, VideoScores
+from tsn.scoring.fusion import FusionConfig, fuse, refuse_other_scores
+from tsn.scoring.scores import ScoreError, VideoScores
 
 
 def scores_of(modality: str, scores: list[list[float]]) -> VideoScores:

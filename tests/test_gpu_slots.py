@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from stages import gpu_slots
-from stages.gpu_slots import LEASED, LOCKS, MASK, SLOTS, NoGpuError, Slot, find_slots, lease
+from stages.runtime import gpu_slots
+from stages.runtime.gpu_slots import LEASED, LOCKS, MASK, SLOTS, NoGpuError, Slot, find_slots, lease
 
 ROOT = Path(__file__).parents[1]
 # Leases as many slots as its argument says and keeps them until its input ends.
 HOLDER = """
 import logging, sys
-from stages.gpu_slots import lease
+from stages.runtime.gpu_slots import lease
 logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stdout)
 number = int(sys.argv[1])
 print(*lease(number, number, probe=lambda gpu: gpu != "broken"), flush=True)

@@ -25,10 +25,10 @@ from toy_grid import (
     wait_until,
 )
 
-from flows.cells import Outcome, State
-from flows.grid import Board, Jobs, execute, require_good, stage_of
-from flows.plan import Cell, Plan
-from flows.programs import ProgramError, StoppedError
+from flows.grid.cells import Outcome, State
+from flows.grid.plan import Cell, Plan
+from flows.grid.queue import Board, Jobs, execute, require_good, stage_of
+from flows.processes.programs import ProgramError, StoppedError
 
 TWO = Jobs(heavy=2, light=1)
 

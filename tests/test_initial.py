@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from tsn.backbones import backbone
-from tsn.fetch import FetchError
-from tsn.initial import ScratchConfig, WeightsFileConfig, weights_from_file
+from tsn.model.backbones import backbone
+from tsn.sources.download import FetchError
+from tsn.training.initial_weights import ScratchConfig, WeightsFileConfig, weights_from_file
 
 QUARTER = "bn_inception_quarter"
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from tsn.inputs import normalise
 from tsn.modality import MODALITIES, modality
+from tsn.snippets.normalise import normalise
 
 
 def test_rgb_is_float_minus_the_mean() -> None:

@@ -6,12 +6,12 @@ import pytest
 from test_survey import digests, vivid_frames
 from test_video import write_video
 
-from tsn import intake
-from tsn.additions import Addition, read_additions
-from tsn.folder import SourceError
-from tsn.intake import Dataset, Intake, find_clips, take_in
 from tsn.lists import ListedVideo
-from tsn.store import hash_file
+from tsn.sources.additions import Addition, read_additions
+from tsn.sources.folder import SourceError
+from tsn.splits import ingest as intake
+from tsn.splits.ingest import Dataset, Intake, find_clips, take_in
+from tsn.streams.store import hash_file
 
 FRAMES = vivid_frames(60, 64, 48)
 

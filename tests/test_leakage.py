@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tsn.leakage import (
+from tsn.lists import ListedVideo
+from tsn.splits.leakage import (
     SAME_BYTES,
     SAME_SCENE,
     STAGE,
@@ -15,7 +16,6 @@ from tsn.leakage import (
     tag_leaks,
     write_leaks,
 )
-from tsn.lists import ListedVideo
 
 
 def listed(*videos: str, tags: tuple[str, ...] = ()) -> list[ListedVideo]:

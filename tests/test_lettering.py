@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tsn.lettering import to_ascii, write_text
+from tsn.drawing.text import to_ascii, write_text
 
 
 def test_accents_are_left_out_and_the_rest_is_a_question() -> None:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tsn.folder import SourceError, folder_videos
-from tsn.listing import CsvConfig, fetch_listed
+from tsn.sources.csv_file import CsvConfig, fetch_listed
+from tsn.sources.folder import SourceError, folder_videos
 
 CLIPS = ("phone/IMG_1.MOV", "tablet/IMG_1.MOV", "phone/Best! (1) [x];&'é.mp4")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from toy_grid import cells, dvc, lock_file, make_workspace, run_grid
 
-from flows.lock_order import BEFORE, in_order, remember_order
+from flows.grid.lock_order import BEFORE, in_order, remember_order
 
 TEXT = """schema: '2.0'
 stages:

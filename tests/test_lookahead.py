@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tsn.lookahead import map_ahead, prefetch
+from tsn.workers.prefetch import map_ahead, prefetch
 
 
 def counted(fetched: list[int], length: int) -> Iterator[int]:

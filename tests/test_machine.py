@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from stages import machine
 from stages.extract import choose_seats
-from stages.machine import Machine, choose_device, count_jobs, lease_gpu_each, lease_gpus
-from tsn.streams import FlowConfig, FramesConfig, Seat
+from stages.runtime import machine
+from stages.runtime.machine import Machine, choose_device, count_jobs, lease_gpu_each, lease_gpus
+from tsn.streams.table import FlowConfig, FramesConfig, Seat
 
 MACHINE = Machine(device="cpu", processes=1, threads=1, workers=0, checkpoint_seconds=60.0)
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from toy_grid import cells, dvc, lock_file, make_workspace
 
-from flows.mend import COPY, REPO_LOCK, TORN_ASIDE, dvc_lock, is_whole, keep_copy, mend
-from flows.plan import make_plan
-from flows.programs import StoppedError
+from flows.grid.mend import COPY, REPO_LOCK, TORN_ASIDE, dvc_lock, is_whole, keep_copy, mend
+from flows.grid.plan import make_plan
+from flows.processes.programs import StoppedError
 
 TEXT = """schema: '2.0'
 stages:

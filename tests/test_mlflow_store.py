@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from stages import mlflow_store
+from stages.tracking import store as mlflow_store
 
 
 class Slow(BaseHTTPRequestHandler):

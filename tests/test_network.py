@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tsn.backbones import BACKBONES, backbone
-from tsn.consensus import CONSENSUS
-from tsn.network import (
+from tsn.model.backbones import BACKBONES, backbone
+from tsn.model.consensus import CONSENSUS
+from tsn.model.network import (
     LearningRateMultipliers,
     NetworkConfig,
     TemporalSegmentNetwork,

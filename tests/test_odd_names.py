@@ -13,7 +13,7 @@ from test_video import write_video
 from workspace import ROOT, copy_project, dvc, run_stage, runs_of, shrink_recipe
 
 from tsn.lists import read_list, read_names
-from tsn.score_file import load_scores
+from tsn.scoring.scores import load_scores
 
 MODALITIES = ["rgb_diff", "flow"]
 CLASSES = ("100% #1 (a+b) [x]", "März & Co., l'été", "US$ 5_brush hair_$10")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.only_one import one_after_another, only_one
-from flows.programs import ProgramError, StoppedError
+from flows.processes.locks import one_after_another, only_one
+from flows.processes.programs import ProgramError, StoppedError
 
 
 def test_second_holder_is_refused_or_waits_until_the_first_has_ended(tmp_path: Path) -> None:

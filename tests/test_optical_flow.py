@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tsn.optical_flow import (
+from tsn.flow.engines import (
     FLOW_ENGINES,
     Frame,
     create_engine,
@@ -101,8 +101,8 @@ def test_a_gpu_computes_on_its_own_device_and_no_more_pixels_than_fit(
         return torch.stack([gray0, gray1], dim=-1).float()
 
     monkeypatch.setattr("torch.cuda.device", device)
-    monkeypatch.setattr("tsn.tvl1_gpu.tvl1_flow_batch", flow)
-    monkeypatch.setattr("tsn.optical_flow._GPU_PIXELS", 2 * 12 + 5)
+    monkeypatch.setattr("tsn.flow.tvl1_gpu.tvl1_flow_batch", flow)
+    monkeypatch.setattr("tsn.flow.engines._GPU_PIXELS", 2 * 12 + 5)
     grays = np.arange(2 * 5 * 12, dtype=np.uint8).reshape(2, 5, 3, 4)
     result = tvl1_on_gpu("cpu").compute(*grays)
     assert batches == [2, 2, 1]

@@ -20,14 +20,18 @@ from recognisers import (
 )
 from ruamel.yaml import YAML
 
-from stages import logged_model, mlflow_store, package, params, registry, tracking
-from tsn.atomic import write_csv
-from tsn.folder import checksum_rows
+from stages import package
+from stages.runtime import params
+from stages.tracking import logged_model, registry
+from stages.tracking import runs as tracking
+from stages.tracking import store as mlflow_store
+from tsn.files import write_csv
 from tsn.lists import ListedVideo, SplitLists, write_splits
-from tsn.recogniser import load_recogniser
-from tsn.recogniser_folder import load_recogniser_card, read_test_scores, read_trained_on
-from tsn.score_file import VideoScores, load_scores, save_scores
-from tsn.store import hash_file
+from tsn.recogniser.folder import load_recogniser_card, read_test_scores, read_trained_on
+from tsn.recogniser.recogniser import load_recogniser
+from tsn.scoring.scores import VideoScores, load_scores, save_scores
+from tsn.sources.folder import checksum_rows
+from tsn.streams.store import hash_file
 
 ROOT = Path(__file__).parents[1]
 WEIGHTS = {"rgb": 1.0, "rgb_diff": 0.5}
@@ -71,7 +75,7 @@ def write_cells(folder: Path, models: dict[str, Path]) -> None:
 
 
 def load_state(model: Path) -> dict[str, torch.Tensor]:
-    from tsn.checkpoint import load_model
+    from tsn.model.checkpoint import load_model
 
     return dict(load_model(model)[0].state_dict())
 
@@ -134,7 +138,7 @@ def test_mlflow_away_costs_a_warning_and_sync_registers_later(
     with monkeypatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
         package.main(args)
-    assert "not registered yet, `python -m stages.sync` will" in caplog.text
+    assert "not registered yet, `python -m stages.operate.sync` will" in caplog.text
     assert registry.find("toy", registry.CHALLENGER) is None
     assert package.track(args)
     challenger = registry.find("toy", registry.CHALLENGER)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from stages import params
-from stages.params import ParamsError
+from stages.runtime import params
+from stages.runtime.params import ParamsError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from tsn.drawing.input_sheet import GAP, input_sheet
 from tsn.modality import MODALITIES, modality
-from tsn.pictures import GAP, input_sheet
 
 
 def one_pixel(name: str, values: list[int]) -> np.ndarray:

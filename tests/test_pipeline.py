@@ -10,7 +10,7 @@ import grimp
 import pytest
 from ruamel.yaml import YAML
 
-from stages.provenance import NEUTRAL_MODULES
+from stages.runtime.provenance import NEUTRAL_MODULES
 
 ROOT = Path(__file__).parents[1]
 # Modules that no result depends on: an edit of one of these runs nothing again.
@@ -21,7 +21,9 @@ HELD_ELSEWHERE = {
     ("report", "metrics/${item.dataset}"),
 }
 LIGHT = ["download", "split", "extract", "look"]
-PROGRAMS = ["check", "fill", "promote", "recognise", "show", "sync"]  # run by people, not by DVC
+PROGRAMS = [
+    f"operate.{name}" for name in ("check", "fill", "promote", "recognise", "show", "sync")
+]  # run by people, not by DVC
 
 
 def load_stages() -> dict[str, dict[str, Any]]:
@@ -142,7 +144,7 @@ def test_help_of_every_program_comes_without_loading_a_server() -> None:
     assert list(texts) == names
     for name, (code, text) in texts.items():
         assert code == 0
-        assert text.startswith(f"usage: {name} ")
+        assert text.startswith(f"usage: {name.removeprefix('operate.')} ")
         options = {w for w in STAGES.get(name, {"cmd": ""})["cmd"].split() if w.startswith("--")}
         assert all(option in text for option in options)
     assert "torch" in modules

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from toy_grid import cells, cleaned, dvc, environment, make_workspace, running, wait_until
 
-from flows import plan
-from flows.plan import BusyError, Cell, UnknownTargetError, make_plan, plan_of, read_graph
-from flows.programs import ProgramError
+from flows.grid import plan
+from flows.grid.plan import BusyError, Cell, UnknownTargetError, make_plan, plan_of, read_graph
+from flows.processes.programs import ProgramError
 
 #   prep -> train@a -> score@a -> fuse        look stands alone
 #   prep -> train@b -> score@b -> fuse

@@ -5,9 +5,16 @@ import numpy as np
 import pytest
 import torch
 
-from tsn import pretext
-from tsn.pretext import HUES, NUM_CLASSES, SHAPES, PretextConfig, PretextImages, pretext_image
-from tsn.solver import SolverConfig
+from tsn.training import pretext
+from tsn.training.pretext import (
+    HUES,
+    NUM_CLASSES,
+    SHAPES,
+    PretextConfig,
+    PretextImages,
+    pretext_image,
+)
+from tsn.training.solver import SolverConfig
 
 CONFIG = PretextConfig(
     seed=3,

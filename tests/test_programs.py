@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from toy_grid import cleaned, environment, make_workspace, require_nobody, running, wait_until
 
-from flows import leash
-from flows.programs import ProgramError, StoppedError, run_dvc, run_program, run_stage
+from flows.processes import leash
+from flows.processes.programs import ProgramError, StoppedError, run_dvc, run_program, run_stage
 
 ROOT = Path(__file__).parents[1]
 STUBBORN = (
@@ -21,7 +21,7 @@ STUBBORN = (
 FLOW = f"""
 import sys
 from pathlib import Path
-from flows.programs import run_program
+from flows.processes.programs import run_program
 run_program([sys.executable, "-c", {STUBBORN!r}], Path.cwd())
 """
 
@@ -122,7 +122,7 @@ def test_no_process_stays_behind_when_dvc_is_stopped(tmp_path: Path) -> None:
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 from pathlib import Path
-from flows.programs import run_dvc
+from flows.processes.programs import run_dvc
 run_dvc(["repro"], Path({str(workspace)!r}))
 """
     process = subprocess.Popen(

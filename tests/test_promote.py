@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from test_registry import aliases, make_versions
 
-from stages import mlflow_store, promote, registry
-from stages.registry import CHALLENGER, CHAMPION, PREVIOUS, NotRegisteredError
+from stages.operate import promote
+from stages.tracking import registry
+from stages.tracking import store as mlflow_store
+from stages.tracking.registry import CHALLENGER, CHAMPION, PREVIOUS, NotRegisteredError
 
 
 def run(version: str | None = None, *, roll_back: bool = False) -> None:

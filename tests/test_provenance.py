@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from stages import machine, provenance
-from stages.provenance import fingerprint, unchanged
+from stages.runtime import machine, provenance
+from stages.runtime.provenance import fingerprint, unchanged
 
 PARAMS = "recipes:\n  one: {rate: 1, steps: [1, 2]}\n  two: {rate: 2}\n"
 
@@ -166,4 +166,4 @@ def test_code_files_are_the_projects_own_modules(monkeypatch: pytest.MonkeyPatch
     assert Path(machine.__file__) in found
     assert Path(provenance.__file__) not in found  # it carries results and shapes none
     assert found == sorted(found)
-    assert all(path.parent.name == "stages" for path in found)
+    assert all("stages" in path.parts for path in found)

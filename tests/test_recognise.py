@@ -10,9 +10,10 @@ import torch
 from recognisers import CLASSES, write_recogniser, write_video
 from test_registry import make_versions, new_run
 
-from stages import recognise, registry
-from stages.recognise import Answer
-from tsn.recogniser import load_recogniser
+from stages.operate import recognise
+from stages.operate.recognise import Answer
+from stages.tracking import registry
+from tsn.recogniser.recogniser import load_recogniser
 
 ANSWER = Answer(
     video=Path("clip.avi"), scores=np.log(np.array([1, 7, 2], np.float32)), seconds=1.25

@@ -21,22 +21,25 @@ from recognisers import (
     write_video,
 )
 
-from tsn import excerpt, recogniser, recogniser_folder, streams
-from tsn.archives import write_manifest
-from tsn.checkpoint import load_model
-from tsn.extraction import extract_stream
-from tsn.fusion import fuse
 from tsn.lists import ListedVideo
 from tsn.metrics import Scores
 from tsn.modality import modality
-from tsn.recogniser import load_recogniser
-from tsn.recogniser_folder import CARD, RecogniserError, read_test_scores
-from tsn.score_file import VideoScores
-from tsn.scoring import score_videos, video_scores
-from tsn.snippets import TestingSnippets, listed_clips
-from tsn.store import hash_file
-from tsn.streams import STREAMS, FramesConfig, Seat
-from tsn.video import VideoError
+from tsn.model.checkpoint import load_model
+from tsn.recogniser import folder as recogniser_folder
+from tsn.recogniser import recogniser
+from tsn.recogniser import sparse_read as excerpt
+from tsn.recogniser.folder import CARD, RecogniserError, read_test_scores
+from tsn.recogniser.recogniser import load_recogniser
+from tsn.scoring.fusion import fuse
+from tsn.scoring.score import score_videos, video_scores
+from tsn.scoring.scores import VideoScores
+from tsn.snippets.dataset import TestingSnippets, listed_clips
+from tsn.streams import table as streams
+from tsn.streams.archives import write_manifest
+from tsn.streams.extraction import extract_stream
+from tsn.streams.store import hash_file
+from tsn.streams.table import STREAMS, FramesConfig, Seat
+from tsn.streams.video import VideoError
 
 CPU = torch.device("cpu")
 # 6 frames are one snippet; 21 repeat and overlap their snippets; of 150, most is not looked at.

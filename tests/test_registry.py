@@ -12,9 +12,17 @@ import grimp
 import pytest
 from recognisers import write_recogniser, write_video
 
-from stages import logged_model, mlflow_store, registry, tracking
-from stages.registry import CHALLENGER, CHAMPION, PREVIOUS, NotRegisteredError, RegistryError
-from tsn.recogniser_folder import CARD, RecogniserError, load_recogniser_card
+from stages.tracking import logged_model, registry
+from stages.tracking import runs as tracking
+from stages.tracking import store as mlflow_store
+from stages.tracking.registry import (
+    CHALLENGER,
+    CHAMPION,
+    PREVIOUS,
+    NotRegisteredError,
+    RegistryError,
+)
+from tsn.recogniser.folder import CARD, RecogniserError, load_recogniser_card
 
 PICKLES = {".pkl", ".pickle", ".pt", ".pth", ".bin", ".pyc", ".nbi", ".nbc", ".npy", ".joblib"}
 
@@ -104,7 +112,10 @@ def test_the_logged_model_holds_the_recogniser_once_and_no_pickle(
 
 def test_what_is_pinned_is_what_is_imported() -> None:
     graph = grimp.build_graph("tsn", "stages", cache_dir=None, include_external_packages=True)
-    served = {"stages.served_model", *graph.find_upstream_modules("stages.served_model")}
+    served = {
+        "stages.tracking.served_model",
+        *graph.find_upstream_modules("stages.tracking.served_model"),
+    }
     external = {name for name in served if not name.startswith(("tsn", "stages"))}
     standard = external & sys.stdlib_module_names
     distributions = {"cv2": "opencv-contrib-python-headless", "decord": "decord2"}

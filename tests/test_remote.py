@@ -28,15 +28,15 @@ from toy_grid import (
     wait_until,
 )
 
-from flows.programs import ProgramError
-from flows.remote import committed
+from flows.grid.remote import committed
+from flows.processes.programs import ProgramError
 
 ROOT = Path(__file__).parents[1]
 DEPLOYMENTS = """
 pull:
   - prefect.deployments.steps.set_working_directory: {directory: "{{ $TSN_WORKSPACE }}"}
 deployments:
-  - {name: far, entrypoint: "flows/remote.py:remote_cell", work_pool: {name: far}}
+  - {name: far, entrypoint: "flows/grid/remote.py:remote_cell", work_pool: {name: far}}
 """
 # Who ran a cell is told beside the workspace: a checkout's name.
 SIGNED = '(Path(os.environ["TSN_WORKSPACE"]).parent / "ran").open("a").write(f"{args.out}\\n")\n'
@@ -138,7 +138,7 @@ def test_two_runs_of_one_cell_on_a_worker_follow_one_another(
     dvc(head, "push", "-q", "--run-cache")
     worker = clone(head, tmp_path / "worker")
     program = (
-        "import pathlib, sys; from flows.remote import remote_cell; "
+        "import pathlib, sys; from flows.grid.remote import remote_cell; "
         "remote_cell.fn('train@1', sys.argv[1], pathlib.Path(sys.argv[2]).read_text())"
     )
     more = {"TSN_WORKSPACE": str(worker), "PYTHONPATH": str(worker)}
@@ -162,9 +162,9 @@ def test_two_runs_of_one_cell_on_a_worker_follow_one_another(
 SENDER = """
 import sys, threading
 from pathlib import Path
-from flows import remote
-from flows.plan import Cell
-from flows.programs import StoppedError
+from flows.grid import remote
+from flows.grid.plan import Cell
+from flows.processes.programs import StoppedError
 
 ask, told = remote._state_of, []
 

@@ -1,7 +1,7 @@
 """report: by what its run is found."""
 
 from stages.report import run_key
-from stages.results import Accuracy
+from stages.reporting.results import Accuracy
 
 ROW = Accuracy(mean_class_accuracy=0.5, top1=0.5, top5=1.0, by_tag={})
 

@@ -104,7 +104,7 @@ def test_bad_params_fail_the_flow_before_dvc_starts(tmp_path: Path, server: dict
     done = run_flow(tmp_path, **server)
     assert done.returncode == 1
     assert "synthetik: missing" in done.stderr
-    assert "stages.check exited with 1" in done.stderr
+    assert "stages.operate.check exited with 1" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "dvc.lock").exists()
 

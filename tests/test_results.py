@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from stages import results
+from stages.reporting import results
 
 
 def row(accuracy, top1=None, top5=1.0, **by_tag):

@@ -17,8 +17,9 @@ from ruamel.yaml import YAML
 from toy_grid import cleaned, git, require_nobody, wait_until
 from workspace import BINARIES, ROOT, copy_project, shrink_recipe
 
-from stages import params, registry
-from tsn.synthetic import SyntheticConfig, write_clips
+from stages.runtime import params
+from stages.tracking import registry
+from tsn.sources.synthetic import SyntheticConfig, write_clips
 
 MODALITIES = ["rgb", "rgb_diff"]
 pytestmark = pytest.mark.slow

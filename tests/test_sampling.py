@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from tsn import sampling
+from tsn.snippets import sampling
 
 DRAWS = 2000
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tsn.score_file import ScoreError, VideoScores, load_scores, save_scores
+from tsn.scoring.scores import ScoreError, VideoScores, load_scores, save_scores
 
 SCORES = VideoScores(
     dataset="synthetic",

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from tsn import crops as geometry
-from tsn import sampling, scoring
-from tsn.archives import read_entries
 from tsn.lists import ListedVideo
 from tsn.modality import modality
-from tsn.network import NetworkConfig, TemporalSegmentNetwork, build_network
-from tsn.snippets import Clip, TestingSnippets, listed_clips
+from tsn.model.network import NetworkConfig, TemporalSegmentNetwork, build_network
+from tsn.scoring import score as scoring
+from tsn.snippets import crops as geometry
+from tsn.snippets import sampling
+from tsn.snippets.dataset import Clip, TestingSnippets, listed_clips
+from tsn.streams.archives import read_entries
 
 NUM_SNIPPETS, SIZE = 3, 32
 FLOW = modality("flow")

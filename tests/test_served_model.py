@@ -22,9 +22,10 @@ import torch
 from recognisers import CLASSES, WEIGHTS, write_recogniser, write_video
 from test_registry import PICKLES, new_run
 
-from stages import mlflow_store, registry
+from stages.tracking import registry
+from stages.tracking import store as mlflow_store
 from tsn.metrics import Scores
-from tsn.recogniser import load_recogniser, softmax
+from tsn.recogniser.recogniser import load_recogniser, softmax
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ def test_an_error_that_is_not_of_the_request_is_not_told_as_one(
     store: Path, registered: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(store / "compiled"))
-    from stages import served_model  # late: MLflow warns when it is imported
+    from stages.tracking import served_model
 
     served = served_model.ServedRecogniser()
     served.load_context(SimpleNamespace(artifacts={served_model.BUNDLE: str(registered)}))

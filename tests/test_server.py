@@ -13,7 +13,7 @@ from prefect_server import prefect_server, states
 from toy_grid import cleaned, environment, wait_until
 
 from flows import server
-from flows.programs import ProgramError
+from flows.processes.programs import ProgramError
 
 FLOW = """
 import os, time

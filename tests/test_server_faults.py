@@ -28,7 +28,7 @@ from toy_grid import (
     wait_until,
 )
 
-from stages import tracking
+from stages.tracking import runs as tracking
 
 KILLS_OF_A_KIND = 2
 SECONDS = 900.0
@@ -48,7 +48,7 @@ deployments:
     schedules: [{interval: 10}]
 """
 TRACKED = """
-    from stages import tracking
+    from stages.tracking import runs as tracking
     name = args.out.stem
     with tracking.run(
         part="toy", dataset="toy", name=name, key={"cell": name}, params={}, tags={"toy": "yes"}

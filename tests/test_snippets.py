@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from tsn import sampling, snippets
-from tsn.archives import OK, QUARANTINED, ManifestRow, write_manifest
-from tsn.crops import Box
 from tsn.lists import ListedVideo
 from tsn.modality import MODALITIES, Modality, modality
-from tsn.snippets import (
+from tsn.snippets import dataset as snippets
+from tsn.snippets import sampling
+from tsn.snippets.crops import Box
+from tsn.snippets.dataset import (
     Augmentation,
     Clip,
     TrainingSnippets,
@@ -21,6 +21,7 @@ from tsn.snippets import (
     listed_clips,
     read_snippet,
 )
+from tsn.streams.archives import OK, QUARANTINED, ManifestRow, write_manifest
 
 HEIGHT, WIDTH, SIZE = 40, 48, 32
 LENGTHS = {"a/one.avi": 30, "a/two.avi": 24, "b/three.avi": 6, "b/four.avi": 18}

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from tsn.solver import (
+from tsn.training.solver import (
     Iteration,
     SolverConfig,
     learning_rate,

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from tsn.distribution import DistributionConfig
-from tsn.fetch import no_report
-from tsn.folder import FolderConfig, folder_videos
-from tsn.listing import CsvConfig
-from tsn.sources import SOURCES
-from tsn.synthetic import SyntheticConfig
+from tsn.sources.csv_file import CsvConfig
+from tsn.sources.distribution import DistributionConfig
+from tsn.sources.download import no_report
+from tsn.sources.folder import FolderConfig, folder_videos
+from tsn.sources.synthetic import SyntheticConfig
+from tsn.sources.table import SOURCES
 
 SYNTHETIC = SyntheticConfig(
     seed=1,

@@ -13,9 +13,9 @@ from test_survey import vivid_frames
 from test_video import write_video
 
 from stages.split import describe_counts, describe_stage, describe_unreadable
-from tsn.folder import checksum_rows, folder_videos
-from tsn.leakage import STAGE, Leak
-from tsn.survey import Facts
+from tsn.sources.folder import checksum_rows, folder_videos
+from tsn.splits.leakage import STAGE, Leak
+from tsn.splits.survey import Facts
 
 ROOT = Path(__file__).parents[1]
 

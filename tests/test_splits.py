@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tsn.lists import ListedVideo, SplitError, SplitLists, read_list, read_names, write_splits
-from tsn.splits import Counts, SplitConfig, split_lists
+from tsn.splits.formats import Counts, SplitConfig, split_lists
 
 UCF101_GROUPS = r"_g(\d+)_c"
 # Class order is the list's, not the alphabet's; UCF101 spells this clip unlike its folder.

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.status import STATUS, read_status, report, status_path
+from stages.tracking.status import STATUS, read_status, report, status_path
 
 
 @pytest.fixture(autouse=True)

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tsn import store
-from tsn.archives import ArchiveError, count_entries, write_archive
-from tsn.store import (
+from tsn.streams import store
+from tsn.streams.archives import ArchiveError, count_entries, write_archive
+from tsn.streams.store import (
     StoredResult,
     find_result,
     hash_file,

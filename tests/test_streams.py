@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from tsn import streams
-from tsn.optical_flow import FlowEngine
-from tsn.streams import STREAMS, FlowConfig, Seat
+from tsn.flow.engines import FlowEngine
+from tsn.streams import table as streams
+from tsn.streams.table import STREAMS, FlowConfig, Seat
 
 FLOW = FlowConfig(
     width=4, height=3, jpeg_quality=90, min_frames=2, max_quarantined=0, bound=8.0, engine="tvl1"

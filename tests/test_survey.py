@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from test_video import write_video
 
-from tsn.folder import checksum_rows
-from tsn.survey import Facts, difference_hash, survey, write_facts
-from tsn.video import Frame
+from tsn.sources.folder import checksum_rows
+from tsn.splits.survey import Facts, difference_hash, survey, write_facts
+from tsn.streams.video import Frame
 
 
 def digests(folder: Path) -> dict[str, str]:

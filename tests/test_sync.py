@@ -7,7 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from stages import fuse, sync, tracking
+from stages import fuse
+from stages.operate import sync
+from stages.tracking import runs as tracking
 
 PARAMS = {"recipes": {"d": {"fusion": {"headline": "a+b"}}}}
 COMMAND = "--dataset d --split 1 --list l --scores s --metrics m --plots p"

@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 import pytest
 
-from tsn import synthetic
-from tsn.synthetic import CLASSES, ClipSpec, SyntheticConfig
-from tsn.video import import_decord
+from tsn.sources import synthetic
+from tsn.sources.synthetic import CLASSES, ClipSpec, SyntheticConfig
+from tsn.streams.video import import_decord
 
 CONFIG = SyntheticConfig(
     seed=3,

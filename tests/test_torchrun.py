@@ -18,12 +18,12 @@ from ruamel.yaml import YAML
 from safetensors.torch import load_file
 from torch import Tensor
 
-from stages import torchrun
-from stages.machine import Machine
-from tsn.atomic import write_csv
-from tsn.checkpoint import save_initial
+from stages.runtime import torchrun
+from stages.runtime.machine import Machine
+from tsn.files import write_csv
 from tsn.lists import COLUMNS, write_names
-from tsn.solver import SolverConfig
+from tsn.model.checkpoint import save_initial
+from tsn.training.solver import SolverConfig
 
 ROOT = Path(__file__).parents[1]
 SECONDS = 120.0  # against hanging
@@ -57,7 +57,7 @@ def test_training_takes_no_more_processes_than_it_has_parts(
 
 def test_process_whose_agent_is_gone_before_it_looks_ends() -> None:
     program = (
-        "import time; from stages import torchrun; torchrun.SECONDS_TO_CLEAN_UP = 0.0; "
+        "import time; from stages.runtime import torchrun; torchrun.SECONDS_TO_CLEAN_UP = 0.0; "
         "torchrun._end_with_agent(); time.sleep(600)"
     )
     gone = {**os.environ, torchrun.AGENT: "1" if os.getpid() != 1 else "2"}

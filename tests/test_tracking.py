@@ -8,7 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from stages import mlflow_store, tracking
+from stages.tracking import runs as tracking
+from stages.tracking import store as mlflow_store
 
 KEY = {"dataset": "synthetic", "split": "1", "modality": "rgb", "model": "abc"}
 
@@ -193,7 +194,7 @@ def test_a_server_that_is_down_costs_one_warning(monkeypatch, caplog):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
-    caplog.set_level(logging.WARNING, logger="stages.tracking")
+    caplog.set_level(logging.WARNING, logger="stages.tracking.runs")
     reached = False
     with tracking.run(
         part="fuse",
@@ -209,7 +210,7 @@ def test_a_server_that_is_down_costs_one_warning(monkeypatch, caplog):
         assert run.link() is None
         reached = True
     assert reached
-    messages = [r.getMessage() for r in caplog.records if r.name == "stages.tracking"]
+    messages = [r.getMessage() for r in caplog.records if r.name == "stages.tracking.runs"]
     assert len(messages) == 1
     assert "MLflow is not reachable" in messages[0]
     assert "metrics/split1.json" in messages[0]
@@ -235,7 +236,7 @@ def test_a_store_that_breaks_midway_costs_one_warning(store, caplog):
         for _ in range(3):
             run.log_metrics({"loss": 1.0}, step=1)
             run.flush()
-    warnings = [r for r in caplog.records if r.name == "stages.tracking"]
+    warnings = [r for r in caplog.records if r.name == "stages.tracking.runs"]
     assert len(warnings) == 1
 
 

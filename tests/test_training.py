@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from tsn.modality import modality
-from tsn.network import build_network
-from tsn.snippets import TrainingSnippets
-from tsn.training import TrainingConfig, network_optimizer, train
+from tsn.model.network import build_network
+from tsn.snippets.dataset import TrainingSnippets
+from tsn.training.train import TrainingConfig, network_optimizer, train
 
 CPU = torch.device("cpu")
 

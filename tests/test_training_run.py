@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from stages import training_run
-from stages.machine import Machine
-from stages.training_run import Training, complete
+from stages.runtime import training_run
+from stages.runtime.machine import Machine
+from stages.runtime.training_run import Training, complete
 from tsn.modality import modality
-from tsn.network import build_network
-from tsn.snippets import TrainingSnippets
-from tsn.solver import Iteration
-from tsn.training import TrainingConfig, network_optimizer, train
+from tsn.model.network import build_network
+from tsn.snippets.dataset import TrainingSnippets
+from tsn.training.solver import Iteration
+from tsn.training.train import TrainingConfig, network_optimizer, train
 
 MACHINE = Machine(
     device="cpu", processes=1, threads=1, workers=0, checkpoint_seconds=-1.0

@@ -5,10 +5,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from tsn.optical_flow import create_engine, to_gray
-from tsn.synthetic import SyntheticConfig, clip_specs, render_clip, true_flow
-from tsn.tvl1 import pyramid_shapes
-from tsn.tvl1_cpu import tvl1_flow
+from tsn.flow.engines import create_engine, to_gray
+from tsn.flow.tvl1 import pyramid_shapes
+from tsn.flow.tvl1_cpu import tvl1_flow
+from tsn.sources.synthetic import SyntheticConfig, clip_specs, render_clip, true_flow
 
 Gray = npt.NDArray[np.uint8]
 Flow = npt.NDArray[np.float32]

@@ -11,14 +11,14 @@ import pytest
 import torch
 from test_tvl1_cpu import Gray, mean_endpoint_error, waving_pair
 
-from tsn.tvl1_cpu import tvl1_flow
+from tsn.flow.tvl1_cpu import tvl1_flow
 
 pytest.importorskip("triton", reason="Triton is not made for this platform")
 
 INTERPRETED = """
 import json, sys
 import cv2, numpy as np, torch
-from tsn import tvl1_gpu
+from tsn.flow import tvl1_gpu
 
 tvl1_gpu._TILE_X = tvl1_gpu._TILE_Y = 16  # four tiles of the finest level, three of them partly
 torch.set_num_threads(1)
@@ -73,7 +73,8 @@ import json
 from triton import compile
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from tsn import tvl1_gpu as gpu, tvl1_kernels as kernels
+from tsn.flow import tvl1_gpu as gpu
+from tsn.flow import tvl1_kernels as kernels
 
 TILE = {"TX": gpu._TILE_X, "TY": gpu._TILE_Y}
 VARIANTS = [
@@ -108,7 +109,7 @@ def test_kernels_compile_for_an_h200_without_one() -> None:
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_gpu_and_cpu_agree_and_a_pair_stands_alone() -> None:
-    from tsn.tvl1_gpu import tvl1_flow_batch
+    from tsn.flow.tvl1_gpu import tvl1_flow_batch
 
     pairs = [waving_pair(amplitude)[:2] for amplitude in (0.5, 2.0, 4.0)]
     gray0, gray1 = (torch.from_numpy(np.stack(grays)).cuda() for grays in zip(*pairs, strict=True))

@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 import pytest
 from rar import LINK, Member, rar4, rar5
 
-import tsn.unpack
-from tsn.unpack import UnpackError, unpack
+import tsn.sources.unpack
+from tsn.sources.unpack import UnpackError, unpack
 
 NAME = "c/Best! (1) [x];&'_é.avi"
 CONTENT = bytes(range(256)) * 40
@@ -116,7 +116,7 @@ def test_encrypted_members_are_refused(tmp_path: Path, make: Make) -> None:
 
 
 def test_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tsn.unpack, "_ALWAYS_ALLOWED", 1000)
+    monkeypatch.setattr(tsn.sources.unpack, "_ALWAYS_ALLOWED", 1000)
     with pytest.raises(UnpackError, match="would unpack to 1000000"):
         unpacked(tmp_path, zipped([Member("zeros", bytes(10**6))]))
     with pytest.raises(UnpackError, match="would unpack to 1000000000000"):
@@ -135,7 +135,7 @@ def test_more_than_fits_on_the_disk_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = type("usage", (), {"free": len(CONTENT) - 1})
-    monkeypatch.setattr("tsn.unpack.shutil.disk_usage", lambda path: usage)
+    monkeypatch.setattr("tsn.sources.unpack.shutil.disk_usage", lambda path: usage)
     with pytest.raises(UnpackError, match="GB free"):
         unpacked(tmp_path, zipped([Member("x.avi", CONTENT)]))
 
@@ -180,7 +180,7 @@ def test_compressed_members_without_a_program_for_them_say_what_to_install(
     path.write_text("#!/bin/sh\necho cannot\n")
     path.chmod(0o755)
     monkeypatch.setenv("PATH", str(path.parent))
-    monkeypatch.setattr(tsn.unpack.rarfile, "CURRENT_SETUP", None)
+    monkeypatch.setattr(tsn.sources.unpack.rarfile, "CURRENT_SETUP", None)
     assert unpacked(tmp_path, make([Member("stored", b"x")])) == {"stored": b"x"}
     with pytest.raises(UnpackError, match=told):
         unpacked(tmp_path, make([Member("a.avi", CONTENT, packed=True)]))

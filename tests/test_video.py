@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from tsn.video import Frame, FrameReader, VideoError, count_packets, glance, read_frames
+from tsn.streams.video import Frame, FrameReader, VideoError, count_packets, glance, read_frames
 
 
 def smooth_frames(count: int, width: int, height: int) -> list[Frame]:
@@ -175,7 +175,7 @@ def test_reading_a_video_first_leaves_torch_its_own_blas(tmp_path: Path) -> None
     path = tmp_path / "a.avi"
     write_video(path, smooth_frames(3, 64, 48), "MJPG")
     program = (
-        "import sys; from pathlib import Path; from tsn.video import read_frames;"
+        "import sys; from pathlib import Path; from tsn.streams.video import read_frames;"
         "assert len(list(read_frames(Path(sys.argv[1]), 64, 48))) == 3;"
         "assert 'nvblas' not in Path('/proc/self/maps').read_text();"
         "import torch; print(float((torch.ones(300, 300) @ torch.ones(300, 300)).sum()))"

@@ -5,11 +5,11 @@ import sys
 import threading
 import time
 
-from tsn.watchdog import HUNG, watched
+from tsn.workers.watchdog import HUNG, watched
 
 HANGING = """
 import ctypes, sys, time
-from tsn.watchdog import watched
+from tsn.workers.watchdog import watched
 
 def items():
     yield 0

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tsn.worker_pool import Died, WorkerError, run_tasks
+from tsn.workers.pool import Died, WorkerError, run_tasks
 
 
 def nothing() -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from toy_grid import cells, dvc, git, make_workspace
 
-from flows import data_commits, worktree
-from flows.programs import ProgramError
-from tsn.additions import Addition, read_additions, write_additions
+from flows.git import data_commits, worktree
+from flows.processes.programs import ProgramError
+from tsn.sources.additions import Addition, read_additions, write_additions
 
 
 @pytest.fixture

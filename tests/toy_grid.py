@@ -20,8 +20,11 @@ BINARIES = Path(sys.executable).parent
 CELL = """
 import argparse, os, subprocess, sys, time
 from pathlib import Path
-from stages import command, gpu_slots, provenance, status
-from tsn.atomic import atomic_path
+from stages.runtime import command
+from stages.runtime import gpu_slots
+from stages.runtime import provenance
+from stages.tracking import status
+from tsn.files import atomic_path
 
 def main(args):
     gpus = gpu_slots.lease(1, 1, probe=lambda gpu: gpu != "broken")
@@ -133,9 +136,9 @@ GRID = """
 import signal, sys, threading
 from functools import partial
 from pathlib import Path
-from flows.cells import run_cell
-from flows.grid import Jobs, require_good, run_grid
-from flows.programs import ProgramError
+from flows.grid.cells import run_cell
+from flows.grid.queue import Jobs, require_good, run_grid
+from flows.processes.programs import ProgramError
 
 told = []
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tsn.atomic import atomic_path, write_csv
+from tsn.files import atomic_path, write_csv
 
 SURVEY, LEAKS, CONTACT_SHEET = "survey.csv", "leaks.csv", "classes.jpg"  # beside the lists
 COLUMNS = ("video", "label", "group", "tags")

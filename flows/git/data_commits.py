@@ -1,0 +1,84 @@
+"""The data of a dataset as commits: what was taken in is one, and what others took in comes as one.
+
+`additions/<dataset>.dvc` says which clips there are; the clips are in DVC's cache, and go to other
+machines through its remote. Commits are made in a worktree (`flows/git/worktree.py`) from what the
+commit before has, so nothing that lies about in the checkout gets into them.
+"""
+
+import logging
+import shutil
+from pathlib import Path
+
+from flows.git.worktree import git, tell_dvc
+from flows.processes.programs import ProgramError, run_dvc
+from stages.operate.ingest import ADDITIONS
+from tsn.sources.additions import CLIPS, merge_additions
+
+AUTHOR = ("-c", "user.name=tsn retraining", "-c", "user.email=retraining@localhost")
+logger = logging.getLogger(__name__)
+
+
+def pull(root: Path) -> None:
+    """Takes the commits of the upstream branch, those made here after them."""
+    git(root, "pull", "--quiet", "--rebase")
+
+
+def fetch(tree: Path, dataset: str) -> None:
+    """Fetches the clips of a commit that another machine has made."""
+    if (tree / pointer(dataset)).is_file():
+        run_dvc(["fetch", "--quiet", str(pointer(dataset))], tree)
+
+
+def absorb(root: Path, tree: Path, dataset: str, pending: Path) -> None:
+    """Makes the pending clips part of the branch that is checked out in `root`, by one commit.
+
+    `tree` is a worktree at that branch's commit. The pending folder is dropped when the commit is
+    there; until then another call does what a kill left. ProgramError if the branch has moved.
+    """
+    if not (pending / CLIPS).is_file():
+        return
+    folder = tree / ADDITIONS / dataset
+    if (tree / pointer(dataset)).is_file():  # exactly the clips of the commit
+        tell_dvc(["checkout", "--force", "--quiet", str(pointer(dataset))], tree)
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+    if merge_additions(pending, folder):
+        run_dvc(["add", "--quiet", str(ADDITIONS / dataset)], tree)
+        git(tree, "add", "--", str(pointer(dataset)), str(ADDITIONS / ".gitignore"))
+        author = () if _has_identity(root) else AUTHOR
+        git(tree, *author, "commit", "--quiet", "-m", f"Data: new clips of {dataset}")
+        git(root, "merge", "--ff-only", "--quiet", git(tree, "rev-parse", "HEAD"))
+    shutil.rmtree(pending)
+    try:
+        tell_dvc(["checkout", "--quiet", str(pointer(dataset))], root)
+    except ProgramError as error:
+        logger.warning("additions/%s is not that of the commit: %s", dataset, error)
+
+
+def publish(root: Path) -> None:
+    """Pushes the checked-out branch, if it has an upstream: other machines fetch it from there."""
+    try:
+        git(root, "rev-parse", "--abbrev-ref", "@{upstream}")
+    except ProgramError:
+        return
+    git(root, "push", "--quiet")
+
+
+def data_state(root: Path, dataset: str, commit: str) -> str:
+    """What stands for the clips that a commit's dataset has taken in: equal for the same clips."""
+    try:
+        return git(root, "rev-parse", "--verify", "--quiet", f"{commit}:{pointer(dataset)}")
+    except ProgramError:
+        return "none"
+
+
+def pointer(dataset: str) -> Path:
+    """The file by which git knows a dataset's additions."""
+    return ADDITIONS / f"{dataset}.dvc"
+
+
+def _has_identity(root: Path) -> bool:
+    try:
+        return bool(git(root, "config", "user.email"))
+    except ProgramError:
+        return False

@@ -1,0 +1,118 @@
+"""A workspace of its own for one commit: a git worktree that shares the checkout's DVC cache.
+
+What runs there cannot be spoiled by edits in the checkout, and the checkout stays free meanwhile.
+Its results are in the shared cache, so `dvc repro` in the checkout takes them from there.
+"""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from flows.grid.mend import LOCK_FILE
+from flows.processes.programs import ProgramError, ask_dvc, run_dvc
+
+TREES = Path(".tsn/trees")
+SHARED = (Path(".tsn/store"), Path(".tsn/survey"), Path("inbox"))  # what a commit does not say
+
+
+def git(root: Path, *arguments: str) -> str:
+    """What git prints; ProgramError with its own words when it fails, or asks for a password."""
+    done = subprocess.run(
+        ["git", *arguments],
+        cwd=root,
+        env={**os.environ, "GIT_TERMINAL_PROMPT": "0"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode != 0:
+        raise ProgramError(f"git {' '.join(arguments)}: {done.stderr.strip() or done.stdout}")
+    return done.stdout.strip()
+
+
+def require_repository(root: Path) -> None:
+    """ProgramError unless `root` is the top of a git checkout with a commit."""
+    try:
+        top = Path(git(root, "rev-parse", "--show-toplevel"))
+        git(root, "rev-parse", "--verify", "--quiet", "HEAD")
+    except (OSError, ProgramError):
+        top = None
+    if top is None or top.resolve() != root.resolve():
+        raise ProgramError(
+            f"{root} is no git checkout with a commit; this pins what it runs to a commit: "
+            "`git init`, `git add .` and `git commit` first, or clone the project"
+        )
+
+
+def pin(root: Path, name: str, commit: str) -> Path:
+    """The workspace `name` of a checkout, at that commit and with the checkout's cache.
+
+    It is kept from one time to the next, and made anew if it was left half made. DVC's outputs
+    are not in it yet, or those of last time are: `restore` puts in place what the cache has.
+    """
+    tree = root / TREES / name
+    if not _switch(tree, commit):
+        shutil.rmtree(tree, ignore_errors=True)
+        tree.parent.mkdir(parents=True, exist_ok=True)
+        git(root, "worktree", "prune")
+        git(root, "worktree", "add", "--quiet", "--force", "--detach", str(tree), commit)
+    for shared in SHARED:
+        _share(root / shared, tree / shared)
+    _share_cache(root, tree)
+    return tree
+
+
+def _switch(tree: Path, commit: str) -> bool:
+    """Puts the commit into a worktree; False if it is none, or a kill left it half done."""
+    try:
+        top = git(tree, "rev-parse", "--show-toplevel")
+        if Path(top).resolve() != tree.resolve():
+            return False  # git in any other folder means the checkout around it
+        git(tree, "checkout", "--quiet", "--force", "--detach", commit)
+    except (OSError, ProgramError):
+        return False
+    return True
+
+
+def restore(root: Path, tree: Path) -> None:
+    """Puts in place what the cache has of the checkout's results; the rest is computed there."""
+    known = root / LOCK_FILE
+    if known.is_file() and not (tree / LOCK_FILE).exists():
+        shutil.copy(known, tree / LOCK_FILE)  # nobody committed it: what the checkout has computed
+    run_dvc(["checkout", "--force", "--allow-missing", "--quiet"], tree)
+
+
+def remove(root: Path, tree: Path) -> None:
+    """Drops a workspace; what it computed is in the cache."""
+    git(root, "worktree", "remove", "--force", str(tree))
+
+
+def tracking_uri(root: Path) -> str:
+    """Where runs of a checkout's workspaces are logged: to its own store, unless one is chosen."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root.resolve() / 'mlflow.db'}"
+
+
+def _share(ours: Path, theirs: Path) -> None:
+    if not theirs.is_symlink():
+        ours.mkdir(parents=True, exist_ok=True)
+        theirs.parent.mkdir(parents=True, exist_ok=True)
+        theirs.symlink_to(ours.resolve())
+
+
+def _share_cache(root: Path, tree: Path) -> None:
+    """DVC's settings of this machine (remotes, for one), and the same cache."""
+    local = root / ".dvc/config.local"
+    if local.is_file():
+        shutil.copy(local, tree / ".dvc/config.local")
+    cache = tell_dvc(["cache", "dir"], root).strip()
+    tell_dvc(["cache", "dir", "--local", str((root / cache).resolve())], tree)
+
+
+def tell_dvc(arguments: Sequence[str], workspace: Path) -> str:
+    """What a short dvc command prints; ProgramError with its words when it fails."""
+    done = ask_dvc(arguments, workspace)
+    if done.returncode != 0:
+        raise ProgramError(f"dvc {' '.join(arguments)}: {done.stderr.strip() or done.stdout}")
+    return done.stdout

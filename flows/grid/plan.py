@@ -1,0 +1,157 @@
+"""What is to do: the cells that are not up to date and all that depends on them.
+
+Asked of DVC itself, by `dvc dag` and `dvc status`, in about two starts of dvc. Not `dvc repro
+--dry`: that one tells no descendants of what it has not run.
+"""
+
+import difflib
+import json
+import re
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+from flows.grid.mend import TORN, mend
+from flows.processes.programs import ProgramError, ask_dvc
+
+# A reader can meet dvc.lock while it is rewritten, and find it empty or cut.
+ATTEMPTS = 5
+RETRY_SECONDS = 0.4
+# How long another run, or what a killed one left, may take to end before it is an error.
+BUSY_SECONDS = 20.0
+
+EDGE = re.compile(r'^"(?P<upstream>[^"]+)" -> "(?P<cell>[^"]+)";$')
+NODE = re.compile(r'^"(?P<cell>[^"]+)";$')
+BUSY = re.compile(r"is busy.*?\(PID (?P<pid>\d+)\): (?P<command>[^\n]*)", re.DOTALL)
+
+Graph = Mapping[str, tuple[str, ...]]
+
+
+class BusyError(ProgramError):
+    """Another run is active in the workspace."""
+
+
+class UnknownTargetError(ProgramError):
+    """A target that is no stage of dvc.yaml."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One stage to run, by its DVC name, and those of the plan that have to be done before."""
+
+    name: str
+    upstreams: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Cells to run, every one after its upstreams; `up_to_date` counts those that need not.
+
+    targets: the cells that were asked for; none means all.
+    """
+
+    targets: tuple[str, ...]
+    cells: tuple[Cell, ...]
+    up_to_date: int
+
+
+def make_plan(workspace: Path, targets: Sequence[str] = ()) -> Plan:
+    """The plan for the targets and what they depend on; for everything when there are none.
+
+    A target is a cell (`train@synthetic-1-rgb`), a stage (`train`: its cells) or a pattern
+    (`train@*-rgb`). Raises BusyError while another run is active, UnknownTargetError, and
+    ProgramError with DVC's words when it does not answer.
+    """
+    with ThreadPoolExecutor(2) as pool:
+        status = pool.submit(changed_cells, workspace)
+        graph = pool.submit(read_graph, workspace).result()
+        return plan_of(graph, status.result(), targets)
+
+
+def plan_of(graph: Graph, changed: Iterable[str], targets: Sequence[str] = ()) -> Plan:
+    """The plan for a graph (cell -> its upstreams) and the cells of it that have changed."""
+    chosen = select(graph, targets)
+    wanted = _with_ancestors(graph, chosen) if targets else set(graph)
+    order = [name for name in TopologicalSorter(graph).static_order() if name in wanted]
+    todo = set(changed) & wanted
+    for name in order:
+        if todo.intersection(graph[name]):
+            todo.add(name)
+    cells = tuple(
+        Cell(name=name, upstreams=tuple(u for u in graph[name] if u in todo))
+        for name in order
+        if name in todo
+    )
+    return Plan(targets=tuple(chosen), cells=cells, up_to_date=len(order) - len(cells))
+
+
+def select(graph: Graph, targets: Sequence[str]) -> list[str]:
+    """The cells that the targets name. UnknownTargetError for one that names none."""
+    found: list[str] = []
+    for target in targets:
+        cells = [n for n in graph if n == target or n.startswith(f"{target}@")] or [
+            n for n in graph if fnmatchcase(n, target)
+        ]
+        if not cells:
+            stages = sorted({name.partition("@")[0] for name in graph})
+            near = difflib.get_close_matches(target, graph, n=3) or stages
+            raise UnknownTargetError(
+                f"{target}: no such stage or cell; there are {', '.join(near)}"
+            )
+        found += cells
+    return found
+
+
+def _with_ancestors(graph: Graph, names: Iterable[str]) -> set[str]:
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += graph[name]
+    return found
+
+
+def read_graph(workspace: Path) -> dict[str, tuple[str, ...]]:
+    """Every cell of the workspace and what it depends on directly, as `dvc dag` tells it."""
+    upstreams: dict[str, list[str]] = {}
+    for line in _ask(["dag", "--dot"], workspace).splitlines():
+        if found := EDGE.match(line.strip()):
+            upstreams.setdefault(found["upstream"], [])
+            upstreams.setdefault(found["cell"], []).append(found["upstream"])
+        elif found := NODE.match(line.strip()):
+            upstreams.setdefault(found["cell"], [])
+    return {name: tuple(before) for name, before in upstreams.items()}
+
+
+def changed_cells(workspace: Path) -> tuple[str, ...]:
+    """The cells that `dvc status` does not find up to date."""
+    answer = json.loads(_ask(["status", "--json"], workspace) or "{}")
+    return tuple(answer)
+
+
+def _ask(arguments: Sequence[str], workspace: Path) -> str:
+    """What dvc prints; asked again while dvc.lock is being written or another run ends."""
+    busy_since = time.monotonic()
+    attempt = 0
+    while True:
+        answer = ask_dvc(arguments, workspace)
+        if answer.returncode == 0:
+            return answer.stdout
+        busy = BUSY.search(answer.stderr)
+        if busy and time.monotonic() - busy_since > BUSY_SECONDS:
+            raise BusyError(
+                f"another run is active in {workspace}: pid {busy['pid']} ({busy['command']}). "
+                "Wait for it, or stop it"
+            )
+        attempt += not busy
+        if attempt >= ATTEMPTS or not (busy or TORN.search(answer.stderr)):
+            raise ProgramError(f"dvc {' '.join(arguments)}: {answer.stderr.strip()}")
+        if attempt > 1:
+            mend(workspace)  # not what it was met with while being written, but torn by a kill
+        time.sleep(RETRY_SECONDS)

@@ -1,0 +1,205 @@
+"""compare: the challenger against the champion, on the same test videos.
+
+Without `--decide-for` it only shows. With it, the challenger is promoted if the recipe's rule
+(`promotion`) says so, and what was decided is written down: for one state of the data, by which
+`flows/retrain.py` calls it, it is decided once, however often this is killed and started again.
+"""
+
+import argparse
+import tempfile
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+
+from stages.reporting.comparison_page import (
+    KEPT,
+    MARKDOWN,
+    NUMBERS,
+    PICTURE,
+    PROMOTED,
+    Match,
+    Story,
+    write_story,
+)
+from stages.runtime import command, params
+from stages.runtime.machine import Machine, choose_device
+from stages.tracking import registry
+from stages.tracking import runs as tracking
+from stages.tracking.registry import Version
+from tsn.metrics import Scores
+from tsn.recogniser.comparison import PromotionRule, compare, objections
+from tsn.recogniser.folder import load_recogniser_card, read_test_scores, read_trained_on
+from tsn.recogniser.recogniser import Recogniser, load_recogniser
+from tsn.recogniser.shared_test import CommonTest, common_test
+
+# Tags of a version: what was decided, for which data, against whom, and that it was carried out.
+VERDICT, DATA, OPPONENT, DONE = "verdict", "data", "compared_with", "carried_out"
+NOBODY = "nobody"
+
+
+def main(args: argparse.Namespace) -> None:
+    content = params.load()
+    rule = params.section(content, f"recipes.{args.dataset}.promotion", PromotionRule)
+    machine = params.section(content, "machine", Machine)
+    challenger = find_challenger(args.dataset, args.recogniser)
+    story = tell(args, challenger, rule, machine)
+    if story.decided:
+        write_down(story, args.decide_for)
+        carry_out(registry.find_number(args.dataset, challenger.number))
+    write_story(story, args.out)
+    if story.decided:
+        log(args, story)
+    print((args.out / MARKDOWN).read_text(encoding="utf-8"))
+
+
+def find_challenger(dataset: str, recogniser: Path | None) -> Version:
+    """The version of that recogniser, or the challenger; ValueError when it is not registered."""
+    if recogniser is None:
+        found, what = registry.find(dataset, registry.CHALLENGER), "no challenger"
+    else:
+        fingerprint = load_recogniser_card(recogniser).fingerprint
+        found, what = registry.find_fingerprint(dataset, fingerprint), f"not {recogniser}"
+    if found is None:
+        raise ValueError(
+            f"MLflow has {what} of {dataset}; run `dvc repro package@{dataset}`, and "
+            "`python -m stages.operate.sync` if MLflow was away then"
+        )
+    return found
+
+
+def tell(
+    args: argparse.Namespace, challenger: Version, rule: PromotionRule, machine: Machine
+) -> Story:
+    """Compares the two, or says again what was decided for this data before."""
+    known = is_written_down(challenger, args.decide_for) and not is_overtaken(challenger)
+    champion = find_champion(challenger, known=known)
+    match = meet(champion, challenger, args.videos, rule, machine) if champion else None
+    reasons = tuple(objections(match.comparison, rule)) if match else ()
+    return Story(
+        challenger=challenger,
+        match=match,
+        rule=rule,
+        reasons=reasons,
+        verdict=challenger.tags[VERDICT] if known else KEPT if reasons else PROMOTED,
+        decided=args.decide_for is not None,
+    )
+
+
+def is_written_down(challenger: Version, data: str | None) -> bool:
+    """Whether there is a verdict for this data."""
+    return data is not None and challenger.tags.get(DATA) == data
+
+
+def is_overtaken(challenger: Version) -> bool:
+    """Whether somebody has made another version the champion before the verdict was carried out."""
+    if challenger.tags[DONE] == "true" or was_promoted(challenger):
+        return False
+    champion = registry.find(challenger.model, registry.CHAMPION)
+    return (champion.number if champion else NOBODY) != challenger.tags[OPPONENT]
+
+
+def was_promoted(challenger: Version) -> bool:
+    """Whether it is the champion, or was until it was rolled back."""
+    aliases = (registry.CHAMPION, registry.PREVIOUS)
+    found = (registry.find(challenger.model, alias) for alias in aliases)
+    return challenger.number in [version.number for version in found if version]
+
+
+def find_champion(challenger: Version, *, known: bool) -> Version | None:
+    """The champion, or the one of when the verdict was written down; None without any."""
+    if not known:
+        return registry.find(challenger.model, registry.CHAMPION)
+    number = challenger.tags[OPPONENT]
+    return None if number == NOBODY else registry.find_number(challenger.model, number)
+
+
+def meet(
+    champion: Version, challenger: Version, videos: Path, rule: PromotionRule, machine: Machine
+) -> Match:
+    """Compares their scores of the same videos."""
+    with tempfile.TemporaryDirectory() as folder:
+        ours = registry.fetch(champion, Path(folder) / "champion")
+        theirs = registry.fetch(challenger, Path(folder) / "challenger")
+        test = pair(ours, theirs, videos, machine)
+    found = compare(test.champion, test.challenger, test.labels, test.classes, rule.confidence)
+    return Match(champion=champion, test=test, comparison=found)
+
+
+def pair(champion: Path, challenger: Path, videos: Path, machine: Machine) -> CommonTest:
+    """The scores of two recognisers' folders; what the champion never saw, it scores here."""
+
+    @cache
+    def recogniser() -> Recogniser:
+        return load_recogniser(champion, choose_device(machine))
+
+    def score(video: str) -> Scores:
+        return recogniser().score(videos / video)
+
+    return common_test(
+        read_test_scores(champion), read_test_scores(challenger), read_trained_on(champion), score
+    )
+
+
+def write_down(story: Story, data: str) -> None:
+    """Keeps the verdict, before anything follows from it."""
+    if not is_written_down(story.challenger, data) or is_overtaken(story.challenger):
+        opponent = story.match.champion.number if story.match else NOBODY
+        tags = {OPPONENT: opponent, VERDICT: story.verdict, DONE: "false", DATA: data}
+        registry.set_tags(story.challenger, tags)
+
+
+def carry_out(challenger: Version) -> None:
+    """Promotes what is to be promoted, once: not again what was rolled back since."""
+    if challenger.tags[DONE] != "true":
+        if challenger.tags[VERDICT] == PROMOTED and not was_promoted(challenger):
+            registry.promote(challenger)
+        registry.set_tags(challenger, {DONE: "true"})
+
+
+def log(args: argparse.Namespace, story: Story) -> None:
+    """The story as a run. OSError when MLflow did not take it: then it is not at its end."""
+    key = {"stage": "retrain", "data": args.decide_for}
+    with tracking.run(
+        part="retrain",
+        dataset=args.dataset,
+        name=f"retrain: version {story.challenger.number} {story.verdict}",
+        key=key,
+        params={"promotion": asdict(story.rule)},
+        tags={
+            "dataset": args.dataset,
+            "modality": "fusion",
+            "verdict": story.verdict,
+            "challenger": story.challenger.number,
+            "champion": story.match.champion.number if story.match else NOBODY,
+        },
+    ) as run:
+        if story.match:
+            found = story.match.comparison
+            run.log_metrics(
+                {
+                    "champion/mean_class_accuracy": found.champion,
+                    "challenger/mean_class_accuracy": found.challenger,
+                    "gain": found.gain,
+                    "gain_low": found.interval[0],
+                    "gain_high": found.interval[1],
+                    "mcnemar_p": found.p_value,
+                }
+            )
+        for name in (MARKDOWN, NUMBERS, PICTURE):
+            if (args.out / name).is_file():
+                run.log_artifact(args.out / name)
+    tracking.require_logged(args.dataset, key, "retrain")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        prog="compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--dataset", required=True, help="a recipe of params.yaml")
+    parser.add_argument(
+        "--recogniser", type=Path, help="the challenger's folder (default: who has that alias)"
+    )
+    parser.add_argument("--videos", required=True, type=Path, help="folder of the dataset's videos")
+    parser.add_argument("--out", required=True, type=Path, help="out: comparison.md, .json, .png")
+    parser.add_argument("--decide-for", metavar="DATA", help="decide, for this state of the data")
+    command.run(parser, main)

@@ -1,0 +1,71 @@
+"""promote: makes a registered recogniser the champion of its dataset, or the one before it again.
+
+Without --version it is the challenger, the newest that the pipeline made.
+"""
+
+import argparse
+import shlex
+
+from stages.runtime import command
+from stages.tracking import registry
+from stages.tracking import store as mlflow_store
+from stages.tracking.registry import CHALLENGER, CHAMPION, PREVIOUS, Version
+
+
+def main(args: argparse.Namespace) -> None:
+    before = aliases(args.dataset)
+    if args.roll_back:
+        registry.roll_back(args.dataset)
+    else:
+        registry.promote(chosen(args.dataset, args.version))
+    after = aliases(args.dataset)
+    print(table(before, after))
+    model = f"models:/{args.dataset}@{CHAMPION}"
+    store = shlex.quote(mlflow_store.tracking_uri())
+    print(f"  recognise a video  python -m stages.operate.recognise clip.avi --model {model}")
+    print(f"  serve it           MLFLOW_TRACKING_URI={store} make serve DATASET={args.dataset}")
+
+
+def chosen(dataset: str, number: str | None) -> Version:
+    """The version of that number, or the challenger."""
+    if number is not None:
+        return registry.find_number(dataset, number)
+    challenger = registry.find(dataset, CHALLENGER)
+    if challenger is None:
+        raise registry.NotRegisteredError(
+            f"{dataset} has no challenger; `make repro` packages and registers one"
+        )
+    return challenger
+
+
+def aliases(dataset: str) -> dict[str, Version | None]:
+    """The version under each alias."""
+    return {alias: registry.find(dataset, alias) for alias in (CHAMPION, PREVIOUS, CHALLENGER)}
+
+
+def table(before: dict[str, Version | None], after: dict[str, Version | None]) -> str:
+    """A line per alias: which version it was, and which it is."""
+    lines = []
+    for alias, version in after.items():
+        was, now = describe(before[alias]), describe(version)
+        lines.append(f"  {alias:10}  {now}" if was == now else f"  {alias:10}  {was} -> {now}")
+    return "\n".join(lines)
+
+
+def describe(version: Version | None) -> str:
+    """A version with its accuracy on its own test list."""
+    if version is None:
+        return "none"
+    measured = version.tags.get("test.mean_class_accuracy")
+    return f"{version}" + (f" ({float(measured):.1%})" if measured else "")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        prog="promote", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--dataset", required=True, help="a recipe of params.yaml")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--version", help="the number of a registered version")
+    which.add_argument("--roll-back", action="store_true", help="the previous one again")
+    command.run(parser, main)

@@ -1,0 +1,137 @@
+"""recognise: the classes of raw video files, by a packaged recogniser or a registered one."""
+
+import argparse
+import json
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from stages.runtime import command, params
+from stages.runtime.machine import Machine, choose_device
+from stages.tracking import registry
+from tsn.metrics import Scores
+from tsn.recogniser.recogniser import Recogniser, load_recogniser, softmax
+from tsn.streams.video import VideoError, quiet_decoding
+
+REGISTERED = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<number>\d+))")
+BAR_WIDTH = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a video was recognised as, and how long that took."""
+
+    video: Path
+    scores: Scores
+    seconds: float
+
+
+def main(args: argparse.Namespace) -> None:
+    machine = params.section(params.load(), "machine", Machine)
+    quiet_decoding()
+    failed = []
+    with model_folder(args.model) as folder:
+        recogniser = load_recogniser(folder, choose_device(machine))
+        for video in args.videos:
+            try:
+                answer = recognise(recogniser, video)
+            except (VideoError, FileNotFoundError) as error:
+                failed.append(error.reason if isinstance(error, VideoError) else str(error))
+                print(f"{video}: {failed[-1]}", file=sys.stderr)
+                continue
+            show = json_line if args.json else text
+            print(show(answer, recogniser.classes, args.top), flush=True)
+    if failed:
+        raise ValueError(f"{len(failed)} of {len(args.videos)} videos could not be recognised")
+
+
+@contextmanager
+def model_folder(name: str) -> Iterator[Path]:
+    """The folder of a recogniser: that of the name, or what the registry has under it."""
+    if not name.startswith("models:"):
+        yield Path(name)
+        return
+    version = find_version(name)
+    with tempfile.TemporaryDirectory(prefix="tsn-") as folder:
+        yield registry.fetch(version, Path(folder))
+
+
+def find_version(name: str) -> registry.Version:
+    """The registered version that `models:/<dataset>@<alias>` or `models:/<dataset>/<n>` names."""
+    match = REGISTERED.fullmatch(name)
+    if match is None:
+        raise ValueError(
+            f"{name!r} names no registered recogniser; expected models:/<dataset>@<alias> or "
+            "models:/<dataset>/<number>"
+        )
+    if match["number"]:
+        return registry.find_number(match["name"], match["number"])
+    version = registry.find(match["name"], match["alias"])
+    if version is None:
+        raise registry.NotRegisteredError(
+            f"{match['name']} has no version under the alias {match['alias']}; `python -m "
+            f"stages.operate.promote --dataset {match['name']}` sets champion and previous"
+        )
+    return version
+
+
+def recognise(recogniser: Recogniser, video: Path) -> Answer:
+    """Scores one video file."""
+    started = time.monotonic()
+    scores = recogniser.score(video)
+    return Answer(video=video, scores=scores, seconds=time.monotonic() - started)
+
+
+def text(answer: Answer, classes: Sequence[str], top: int) -> str:
+    """The best classes with the softmax of their scores as bars."""
+    shares = softmax(answer.scores)
+    best = np.argsort(-answer.scores, kind="stable")[:top]
+    width = max(len(classes[label]) for label in best)
+    lines = [f"{answer.video} ({answer.seconds:.1f} s)"]
+    for label in best:
+        bar = "█" * round(BAR_WIDTH * shares[label])
+        lines.append(f"  {classes[label]:{width}}  {shares[label]:6.1%}  {bar}".rstrip())
+    return "\n".join(lines)
+
+
+def json_line(answer: Answer, classes: Sequence[str], top: int) -> str:
+    """The best classes, best first, and every class's fused score, as one line of JSON."""
+    shares = softmax(answer.scores)
+    best = np.argsort(-answer.scores, kind="stable")[:top]
+    return json.dumps(
+        {
+            "video": str(answer.video),
+            "seconds": round(answer.seconds, 3),
+            "top": [{"class": classes[k], "probability": float(shares[k])} for k in best],
+            "scores": {name: float(s) for name, s in zip(classes, answer.scores, strict=True)},
+        },
+        ensure_ascii=False,
+    )
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1."""
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="recognise", description=__doc__)
+    parser.add_argument("videos", nargs="+", type=Path, metavar="video", help="a video file")
+    parser.add_argument(
+        "--model",
+        required=True,
+        help="a recogniser's folder, models:/<dataset>@<alias> or models:/<dataset>/<number>",
+    )
+    parser.add_argument("--top", type=positive, default=5, help="classes to show (default 5)")
+    parser.add_argument("--json", action="store_true", help="a line of JSON per video")
+    command.run(parser, main)

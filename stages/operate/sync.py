@@ -1,0 +1,88 @@
+"""sync: gives finished results their MLflow runs where those are missing.
+
+A cell that DVC restored without running it, or that ran while MLflow was away, is logged from its
+files. Which cells are finished, and where their files lie, is read from dvc.lock.
+"""
+
+import argparse
+import hashlib
+import logging
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from stages import fuse, package, report, score, train
+from stages.runtime import command, params
+from stages.tracking import runs as tracking
+
+LOCK = Path("dvc.lock")
+TRACKED = (train, score, fuse, report, package)
+logger = logging.getLogger(__name__)
+
+
+def main(_: argparse.Namespace) -> None:
+    content = params.load()
+    datasets = params.section(content, "datasets", tuple[str, ...])
+    stages = YAML(typ="safe", pure=True).load(LOCK)["stages"] if LOCK.is_file() else {}
+    for stage in TRACKED:
+        for name, entry in stages.items():
+            words = shlex.split(entry.get("cmd", ""))
+            if words[:3] != ["python", "-m", stage.__name__] or not is_current(entry, content):
+                continue
+            if not tracking.is_reachable():
+                return
+            try:
+                sync_stage(name, stage, words[3:], datasets)
+            except OSError as error:  # the store, or the disk: the next ones would fare no better
+                logger.warning("%s: not logged to MLflow: %s", name, error)
+                return
+            except Exception as error:  # files of another version; `make repro` goes on
+                logger.warning("%s: not logged to MLflow: %s", name, error)
+
+
+def sync_stage(name: str, stage: ModuleType, words: list[str], datasets: Sequence[str]) -> None:
+    """Logs one finished stage, if its dataset is active and its run is missing."""
+    parser: argparse.ArgumentParser = stage.arguments()
+    parser.exit_on_error = False
+    try:
+        args = parser.parse_args(words)
+    except (argparse.ArgumentError, SystemExit):
+        return  # of an older version: it runs again at the next `dvc repro`
+    if args.dataset not in datasets:
+        return
+    os.environ["DVC_STAGE"] = name
+    if stage.track(args):
+        print(f"{name}: logged to MLflow from its files")
+
+
+def is_current(entry: Mapping[str, Any], content: params.Content) -> bool:
+    """Whether the files of a stage are here, and made with today's parameters."""
+    outs, deps = entry.get("outs", []), entry.get("deps", [])
+    values = entry.get("params", {}).get(str(params.PARAMS), {})
+    try:
+        unchanged = all(params.find(content, key) == value for key, value in values.items())
+    except params.ParamsError:
+        return False  # a recipe that params.yaml no longer has
+    return (
+        unchanged
+        and all(Path(row["path"]).exists() for row in (*deps, *outs))
+        and all(row["md5"] == md5(Path(row["path"])) for row in outs if "nfiles" not in row)
+    )
+
+
+def md5(path: Path) -> str:
+    """A file's digest as DVC takes it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        prog="sync", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    command.run(parser, main)

@@ -1,0 +1,131 @@
+"""What a comparison of two recognisers says, for people, for programs, and as a picture."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from stages.reporting import figures
+from stages.tracking.registry import Version
+from tsn.files import atomic_path
+from tsn.recogniser.comparison import ClassChange, Comparison, PromotionRule
+from tsn.recogniser.shared_test import CommonTest
+
+MARKDOWN, NUMBERS, PICTURE = "comparison.md", "comparison.json", "comparison.png"
+PROMOTED, KEPT = "promoted", "not promoted"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Match:
+    """How the challenger did against the champion."""
+
+    champion: Version
+    test: CommonTest
+    comparison: Comparison
+
+
+@dataclass(frozen=True, kw_only=True)
+class Story:
+    """A challenger, its match with the champion (None: there was none), and what follows.
+
+    `reasons` are the rule's against a promotion; `decided` is False for one that was only looked
+    at.
+    """
+
+    challenger: Version
+    match: Match | None
+    rule: PromotionRule
+    reasons: tuple[str, ...]
+    verdict: str
+    decided: bool
+
+    @property
+    def headline(self) -> str:
+        """The story in a line."""
+        verb = "is" if self.decided else "would be"
+        if self.verdict == KEPT:
+            verb += " not"
+        return f"{self.challenger.model}: version {self.challenger.number} {verb} promoted"
+
+
+def write_story(story: Story, out: Path) -> None:
+    """The story as text for people, JSON for programs, and a picture of the classes."""
+    out.mkdir(parents=True, exist_ok=True)
+    with atomic_path(out / MARKDOWN) as temporary:
+        temporary.write_text("\n".join(markdown(story)) + "\n", encoding="utf-8")
+    with atomic_path(out / NUMBERS) as temporary:
+        temporary.write_text(json.dumps(numbers(story), indent=2) + "\n", encoding="utf-8")
+    (out / PICTURE).unlink(missing_ok=True)
+    if story.match:
+        rows = story.match.comparison.classes
+        accuracies = {
+            "champion": [row.champion for row in rows],
+            "challenger": [row.challenger for row in rows],
+        }
+        title = f"Accuracy per class, {story.match.comparison.videos} test videos"
+        figures.per_class_bars(accuracies, [row.name for row in rows], out / PICTURE, title)
+
+
+def markdown(story: Story) -> Iterator[str]:
+    """What happened, in a screen of lines."""
+    yield from (f"## {story.headline}", "")
+    if story.match is None:
+        yield "There was no champion to compare it with."
+        return
+    found, test = story.match.comparison, story.match.test
+    yield from (
+        f"Against the champion, version {story.match.champion.number}, on {found.videos} test "
+        "videos:",
+        "",
+        "| | champion | challenger |",
+        "| --- | ---: | ---: |",
+        f"| mean class accuracy | {found.champion:.1%} | {found.challenger:.1%} |",
+        f"| right where the other is wrong | {found.only_champion} | {found.only_challenger} |",
+        "",
+        _judgement(found, story.rule),
+    )
+    if test.num_scored:
+        yield from ("", f"{test.num_scored} videos, new to the champion, were scored for this.")
+    if test.num_left_out:
+        yield from ("", f"{test.num_left_out} more it was trained on: they do not count.")
+    if story.reasons:
+        yield from ("", *(f"- {reason}" for reason in story.reasons))
+    changed = sorted((row for row in found.classes if row.gain), key=lambda row: row.gain)
+    if changed:
+        yield from _class_table(changed)
+
+
+def _judgement(found: Comparison, rule: PromotionRule) -> str:
+    low, high = (100 * bound for bound in found.interval)
+    return (
+        f"Gain {100 * found.gain:+.1f} points, {found.confidence:.0%} interval {low:+.1f} to "
+        f"{high:+.1f} (paired bootstrap), McNemar's test p = {found.p_value:.2g}. The rule asks "
+        f"for {100 * rule.minimum_gain:+.1f}, and that no class loses more than "
+        f"{100 * rule.maximum_class_loss:.1f}."
+    )
+
+
+def _class_table(rows: list[ClassChange]) -> Iterator[str]:
+    yield from (
+        "",
+        "| class | videos | champion | challenger | change |",
+        "| --- |" + " ---: |" * 4,
+    )
+    for row in rows:
+        yield (
+            f"| {row.name} | {row.videos} | {row.champion:.1%} | {row.challenger:.1%} | "
+            f"{100 * row.gain:+.1f} |"
+        )
+
+
+def numbers(story: Story) -> dict[str, object]:
+    """The story for programs."""
+    return {
+        "dataset": story.challenger.model,
+        "challenger": story.challenger.number,
+        "champion": story.match.champion.number if story.match else None,
+        "verdict": story.verdict,
+        "decided": story.decided,
+        "reasons": story.reasons,
+        "comparison": asdict(story.match.comparison) if story.match else None,
+    }

@@ -1,0 +1,153 @@
+"""What a dataset is like, for the report: facts in words, clips per class and their lengths, and
+the videos that something is wrong with."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from stages.reporting import figures
+from stages.reporting.results import Figure, Listing
+from tsn.lists import CONTACT_SHEET, LEAKS, SURVEY, ListedVideo, read_list, read_names
+from tsn.splits.leakage import STAGE
+
+MOST_ROWS = 20  # of a listing
+
+
+def facts(lists: Path) -> dict[str, str]:
+    """What the split stage wrote about the dataset, in words."""
+    classes = read_names(lists / "classes.txt")
+    survey = pd.read_csv(lists / SURVEY)
+    leaks = pd.read_csv(lists / LEAKS)
+    splits = read_splits(lists)
+    known = survey[survey["defect"].isna()]
+    sizes = Counter(f"{w}x{h}" for w, h in zip(known["width"], known["height"], strict=True))
+    rates = Counter(f"{rate:g}" for rate in known["frames_per_second"].round(2))
+    is_stage = leaks["kind"] == STAGE
+    leaked, staged = (
+        leaks[rows].groupby("split")["test"].nunique() for rows in (~is_stage, is_stage)
+    )
+    per_class = Counter(video.split("/")[0] for video in survey["video"])
+    return {
+        "Classes": str(len(classes)),
+        "Videos": str(len(survey)),
+        "Train / test": ", ".join(f"{len(train)} / {len(test)}" for train, test in splits.values()),
+        "Clips a class": _span(list(per_class.values())),
+        "Length, seconds": _span(known["seconds"].tolist()),
+        "In all": f"{known['seconds'].sum() / 60:.1f} minutes, {known['frames'].sum()} frames",
+        "Size, pixels": _most_common(sizes),
+        "Frames a second": _most_common(rates),
+        "Test videos of a training video's scene": ", ".join(
+            str(leaked.get(split, 0)) for split in splits
+        ),
+        "Test videos whose scene is the dataset's stage": ", ".join(
+            str(staged.get(split, 0)) for split in splits
+        ),
+        "Cannot be read": str(len(survey) - len(known)),
+        "Headers that miscount": str(int((known["counted"] != known["frames"]).sum())),
+    }
+
+
+def listings(lists: Path, quarantine: Path, modalities: Sequence[str]) -> list[Listing]:
+    """The videos that were set aside, and those whose headers lie about their frames, if any."""
+    survey = pd.read_csv(lists / SURVEY)
+    return [*_set_aside(survey, quarantine, modalities), *_miscounted(survey, lists)]
+
+
+def _set_aside(
+    survey: pd.DataFrame, quarantine: Path, modalities: Sequence[str]
+) -> Iterator[Listing]:
+    found = survey.loc[survey["defect"].notna(), ["video", "defect"]].assign(by="split")
+    tables = [found.rename(columns={"defect": "reason"})]
+    tables += [pd.read_csv(quarantine / f"{name}.csv").assign(by=name) for name in modalities]
+    found_by: dict[tuple[str, str], list[str]] = {}
+    for row in pd.concat(tables).itertuples():
+        found_by.setdefault((str(row.video), str(row.reason)), []).append(str(row.by))
+    rows = [(video, ", ".join(by), reason) for (video, reason), by in sorted(found_by.items())]
+    if rows:
+        yield Listing(
+            title="Set aside",
+            caption="Videos that cannot be used, and which stage found it: split, which looks at "
+            f"every video, or the extraction for a modality{_more(rows, quarantine)}.",
+            header=("Video", "Found by", "Reason"),
+            rows=rows[:MOST_ROWS],
+        )
+
+
+def _miscounted(survey: pd.DataFrame, lists: Path) -> Iterator[Listing]:
+    known = survey[survey["defect"].isna()]
+    liars = known[known["counted"] != known["frames"]]
+    order = (liars["counted"] - liars["frames"]).abs().sort_values(ascending=False, kind="stable")
+    counts = liars.loc[order.index, ["video", "counted", "frames"]].astype(str)
+    rows = list(counts.itertuples(index=False, name=None))
+    if rows:
+        yield Listing(
+            title="Headers that miscount",
+            caption="Videos of which more or fewer frames can be decoded than their header counts; "
+            f"what can be decoded is used{_more(rows, lists / SURVEY)}.",
+            header=("Video", "Counted", "Decoded"),
+            rows=rows[:MOST_ROWS],
+        )
+
+
+def _more(rows: Sequence[object], path: Path) -> str:
+    """How the caption ends when not all is shown."""
+    more = len(rows) - MOST_ROWS
+    return f"; {more} more are in {path}" if more > 0 else ""
+
+
+def pictures(lists: Path, out: Path) -> list[Figure]:
+    """The dataset's figures: clips per class and their lengths, drawn into `out`; the classes."""
+    clips = Figure(
+        title="Clips",
+        caption="Clips of each class in the first split's lists, and how long the clips are.",
+        path=out / "dataset.png",
+    )
+    draw(lists, clips.path)
+    classes = Figure(
+        title="Classes in pictures",
+        caption="The middle frame of one training clip of each class.",
+        path=lists / CONTACT_SHEET,
+    )
+    return [clips, classes]
+
+
+def draw(lists: Path, path: Path) -> None:
+    """Draw the clips per class of the first split, and how long clips are."""
+    classes = read_names(lists / "classes.txt")
+    survey = pd.read_csv(lists / SURVEY)
+    train, test = next(iter(read_splits(lists).values()))
+    counts = [
+        np.bincount([v.label for v in side], minlength=len(classes)) for side in (train, test)
+    ]
+    seconds = survey.loc[survey["defect"].isna(), "seconds"].to_numpy()
+    figures.dataset_bars(classes, counts[0], counts[1], seconds, path)
+
+
+def read_splits(lists: Path) -> dict[int, tuple[list[ListedVideo], list[ListedVideo]]]:
+    """The training and test list of every split."""
+    numbers = sorted(int(path.name) for path in lists.iterdir() if path.is_dir())
+    return {
+        number: (
+            read_list(lists / str(number) / "train.csv"),
+            read_list(lists / str(number) / "test.csv"),
+        )
+        for number in numbers
+    }
+
+
+def _span(values: list[float]) -> str:
+    if not values:
+        return "none"
+    low, middle, high = min(values), float(np.median(values)), max(values)
+    return f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}, half up to {middle:.4g}"
+
+
+def _most_common(counts: Counter[str]) -> str:
+    """The three most common, with their numbers where there are several."""
+    if len(counts) < 2:
+        return "".join(counts) or "none"
+    shown = ", ".join(f"{name} ({count})" for name, count in counts.most_common(3))
+    return f"{shown}, {len(counts) - 3} more" if len(counts) > 3 else shown

@@ -1,0 +1,123 @@
+"""The machine a stage runs on, as params.yaml describes it."""
+
+import ctypes
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from stages.runtime import gpu_slots
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """What this machine lends to a stage. `threads`, `device` and `processes` change the order of
+    float sums; TV-L1 on a GPU is that of the CPU to some millionths of a pixel in the mean. Nothing
+    else changes a result.
+
+    device: cpu, cuda or auto (cuda when there is one).
+    processes: how many processes one training of a cell takes, each with a GPU of its own, its own
+        `threads` and its own `workers`; a training with fewer micro-batches takes fewer.
+    threads: CPU threads of one training process; fixed, so that results do not depend on the
+        machine.
+    workers: processes that read data, or extract videos (on GPUs: one each); 0 reads in the
+        training process.
+    checkpoint_seconds: an interrupted training loses at most this much.
+    """
+
+    device: str
+    processes: int
+    threads: int
+    workers: int
+    checkpoint_seconds: float
+
+    def __post_init__(self) -> None:
+        if self.device not in ("auto", "cpu", "cuda"):
+            raise ValueError(f"device is auto, cpu or cuda, got {self.device!r}")
+        if self.processes < 1:
+            raise ValueError(f"processes is at least 1, got {self.processes}")
+        if self.threads < 1 or self.workers < 0:
+            raise ValueError(f"threads >= 1 and workers >= 0, got {self.threads}, {self.workers}")
+
+
+def choose_device(machine: Machine) -> "torch.device":
+    """The device of the machine section, with torch made deterministic there.
+
+    A GPU is leased for this process (`stages/runtime/gpu_slots.py`), after a wait if all are taken;
+    of the GPUs that were leased for all processes of a training, each has the one of its number.
+    """
+    if machine.device != "cpu" and _has_nvidia_driver():
+        gpu_slots.lease(1, 1)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS is not deterministic
+    import torch
+
+    torch.set_num_threads(machine.threads)
+    torch.set_deterministic_debug_mode("warn")
+    # Filling what will be written anyway takes a quarter of a small network's step.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    if machine.device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("machine.device is cuda, but torch sees none; set it to auto or cpu")
+    if machine.device == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    several = torch.cuda.device_count() > 1
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) if several else 0)
+
+
+def lease_gpu_each(machine: Machine, processes: int) -> None:
+    """Leases a GPU for every process of a training, or none where they run on the CPU.
+
+    ValueError on a machine that has fewer.
+    """
+    if machine.device == "cpu" or not _has_nvidia_driver():
+        return
+    num_gpus = len({slot.gpu for slot in gpu_slots.find_slots()})
+    if 0 < num_gpus < processes:
+        raise ValueError(
+            f"machine.processes: {processes} of one training take a GPU each, but there are "
+            f"{num_gpus}; lower it, or set machine.device to cpu"
+        )
+    gpu_slots.lease(processes, processes)
+
+
+def lease_gpus(machine: Machine, at_least: int, at_most: int) -> int:
+    """Leases free GPUs if the machine section lends any, and counts them; 0: the CPU is used.
+
+    They are cuda:0 to cuda:n-1 of this process and those it starts.
+    """
+    if machine.device == "cpu" or (machine.device == "auto" and not _has_nvidia_driver()):
+        return 0
+    gpu_slots.lease(at_least, at_most)
+    import torch
+
+    num_gpus = torch.cuda.device_count()
+    if machine.device == "cuda" and not num_gpus:
+        raise ValueError("machine.device is cuda, but torch sees none; set it to auto or cpu")
+    return num_gpus
+
+
+def count_jobs(machine: Machine) -> int:
+    """How many trainings this machine takes at once, each of `processes` processes.
+
+    A process takes a GPU slot, or as many cores as it has threads. At least 1.
+    """
+    if machine.device != "cpu" and _has_nvidia_driver():
+        return max(1, len(gpu_slots.find_slots()) // machine.processes)
+    return max(1, count_cores() // (machine.threads * machine.processes))
+
+
+def count_cores() -> int:
+    """How many CPU cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _has_nvidia_driver() -> bool:
+    """Asked before torch, whose import takes longer than many an extraction."""
+    try:
+        ctypes.CDLL("libcuda.so.1" if os.name == "posix" else "nvcuda.dll")
+    except OSError:
+        return False
+    return True

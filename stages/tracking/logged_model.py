@@ -1,0 +1,122 @@
+"""A recogniser as an MLflow model: from code, with its signature and pinned requirements.
+
+The model holds the recogniser's folder, a copy of `tsn` and of `stages/tracking/served_model.py`,
+and no pickle. Its id leads to it in the experiment of the dataset.
+"""
+
+import tempfile
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stages.tracking import store as mlflow_store
+from tsn.recogniser.folder import RecogniserCard
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+FINGERPRINT = "fingerprint"  # a tag of logged models and of versions
+
+LOCK = mlflow_store.PROJECT_ROOT / "requirements.lock"
+LIBRARY = mlflow_store.PROJECT_ROOT / "tsn"
+SERVED_MODEL = Path(__file__).with_name("served_model.py")
+BUNDLE = "recogniser"  # as SERVED_MODEL calls it
+# What `tsn.recogniser.recogniser` and SERVED_MODEL import; torch brings what flow on a GPU needs.
+SERVED_WITH = (
+    *("decord2", "mlflow", "numba", "numpy", "opencv-contrib-python-headless", "pandas"),
+    *("safetensors", "torch"),
+)
+
+
+def logged_model(
+    client: "MlflowClient", dataset: str, bundle: Path, card: RecogniserCard, run_id: str
+) -> str:
+    """The id of the logged model of that recogniser, made unless a killed call got this far."""
+    experiment = mlflow_store.ensure_experiment(client, dataset)
+    equal = f"tags.`{FINGERPRINT}` = '{card.fingerprint}'"
+    for model in client.search_logged_models([experiment], equal):
+        if str(model.status) == "READY":
+            return str(model.model_id)
+        client.delete_logged_model(model.model_id)  # the upload of a killed call
+    return _log_model(client, experiment, bundle, card, run_id)
+
+
+def _log_model(
+    client: "MlflowClient", experiment: str, bundle: Path, card: RecogniserCard, run_id: str
+) -> str:
+    from mlflow.entities import LoggedModelOutput
+
+    model = client.create_logged_model(
+        experiment,
+        name=f"recogniser-split{card.split}",
+        source_run_id=run_id,
+        tags={FINGERPRINT: card.fingerprint},
+        params={"combination": card.combination, "split": str(card.split)},
+        model_type="recogniser",
+    )
+    with tempfile.TemporaryDirectory(prefix="tsn-") as folder:
+        saved = Path(folder) / "model"
+        _save_model(saved, bundle, card, run_id, model.model_id, model.artifact_location)
+        with mlflow_store.patient_transfer():
+            client.log_model_artifacts(model.model_id, str(saved))
+    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+    client.finalize_logged_model(model.model_id, "READY")
+    return str(model.model_id)
+
+
+def _save_model(
+    folder: Path, bundle: Path, card: RecogniserCard, run_id: str, model_id: str, location: str
+) -> None:
+    import mlflow
+    from mlflow.models import Model
+
+    model = Model(
+        artifact_path=location,
+        model_uuid=model_id,
+        run_id=run_id,
+        model_id=model_id,
+        metadata={FINGERPRINT: card.fingerprint, "classes": list(card.classes)},
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # no input example: it would be a whole video
+        mlflow.pyfunc.save_model(
+            path=str(folder),
+            python_model=str(SERVED_MODEL),
+            artifacts={BUNDLE: str(bundle.resolve())},
+            code_paths=[str(LIBRARY)],
+            pip_requirements=pinned_requirements(),
+            signature=_signature(),
+            mlflow_model=model,
+        )
+
+
+def _signature() -> Any:
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
+    from mlflow.types.schema import Map
+
+    return ModelSignature(
+        inputs=Schema(
+            [
+                ColSpec(DataType.string, "video", required=False),
+                ColSpec(DataType.binary, "content", required=False),
+            ]
+        ),
+        outputs=Schema(
+            [
+                ColSpec(DataType.string, "label"),
+                ColSpec(DataType.double, "probability"),
+                ColSpec(Map(DataType.double), "scores"),
+            ]
+        ),
+    )
+
+
+def pinned_requirements(lock: Path = LOCK) -> list[str]:
+    """The lines of the lock file that a served recogniser needs; OSError where one is missing."""
+    lines = lock.read_text(encoding="utf-8").split()
+    pins = {line.partition("==")[0].lower(): line for line in lines}
+    missing = [name for name in SERVED_WITH if name not in pins]
+    if missing:
+        raise OSError(f"{lock}: pins no {', '.join(missing)}, which a recogniser needs")
+    return [pins[name] for name in SERVED_WITH]

@@ -1,0 +1,491 @@
+"""MLflow's runs: one flat run per cell, an experiment per dataset.
+
+Tracking never decides whether a stage succeeds. Whatever MLflow raises is logged once as a warning,
+the rest of that run's logging is skipped, and the stage's own files stay the record.
+
+`stages/tracking/store.py` knows where the store is.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import logging
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stages.tracking import status as stage_status
+from stages.tracking import store as mlflow_store
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric
+    from mlflow.entities import Run as StoredRun
+
+logger = logging.getLogger(__name__)
+
+CODE_PATHS = ("tsn", "stages", "flows", "dvc.yaml", "params.yaml")
+
+FLUSH_POINTS = 200
+FLUSH_SECONDS = 5.0
+
+LINK_QUERY = "workflowType=machine_learning"
+
+# A tag of a split's fusion: the digest of its metrics, by which the mean finds its splits.
+METRICS_TAG = "metrics"
+
+# What an MLflow server accepts.
+METRICS_PER_BATCH = 1000
+ITEMS_PER_BATCH = 100
+PARAM_LENGTH = 6000
+TAG_LENGTH = 5000
+# The UI's Dataset column shows a name and as much of the digest as MLflow's own have.
+DIGEST_LENGTH = 8
+FORBIDDEN_IN_NAMES = re.compile(r"[^/\w.\- :]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """What the store holds about one run; `metrics` are the latest values."""
+
+    run_id: str
+    name: str
+    status: str
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+
+
+class Run:
+    """An open run. Every method returns at once and does nothing once the store has failed."""
+
+    def __init__(
+        self,
+        *,
+        client: "MlflowClient | None",
+        run_id: str,
+        experiment_id: str,
+        existed: bool,
+        restored: bool,
+        ended_at: int | None,
+        results: str,
+    ) -> None:
+        self.existed = existed
+        self._restored = restored
+        self._ended_at = ended_at
+        self._client = client
+        self._run_id = run_id
+        self._experiment_id = experiment_id
+        self._results = results
+        self._buffer: list[tuple[str, int, float]] = []
+        self._flushed_at = time.monotonic()
+        self._last_values: dict[str, dict[int, str]] = {}
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log values at `step`; without one they are the run's result. Written in batches."""
+        self._buffer += [(valid_name(name), step or 0, float(v)) for name, v in metrics.items()]
+        late = time.monotonic() - self._flushed_at > FLUSH_SECONDS
+        if late or len(self._buffer) >= FLUSH_POINTS:
+            self.flush()
+
+    def log_series(self, series: Mapping[str, Sequence[tuple[int, float]]]) -> None:
+        """Backfill whole curves, metric name -> (step, value) points."""
+        for name, points in series.items():
+            self._buffer += [(valid_name(name), step, float(value)) for step, value in points]
+        self.flush()
+
+    def log_artifact(self, path: Path, folder: str = "") -> None:
+        """Copy a file, or what a directory holds, into the run's artifact `folder`."""
+
+        def log(client: "MlflowClient") -> None:
+            store = client.log_artifacts if path.is_dir() else client.log_artifact
+            store(self._run_id, str(path), folder or None)
+
+        self._attempt(log)
+
+    def log_params(self, params: Mapping[str, object]) -> None:
+        """Log a nested mapping as flat dotted keys. A parameter never changes: only new ones go."""
+        self._attempt(lambda client: _log_missing_params(client, self._run_id, params))
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Set tags, over older values."""
+        self._attempt(lambda client: _log_tags(client, self._run_id, tags))
+
+    def log_dataset(self, name: str, digest: str, context: str) -> None:
+        """Say what the run read: fills the UI's Dataset column without reading any data."""
+        tags = _provenance_tags(commit=not self._restored)
+        self._attempt(
+            lambda client: _log_dataset(client, self._run_id, name, digest, context, tags)
+        )
+
+    def link(self) -> str | None:
+        """The run's page on the tracking server; None for a store that is a local file."""
+        if self._client is None or not self._client.tracking_uri.startswith("http"):
+            return None
+        server = self._client.tracking_uri.rstrip("/")
+        page = f"{server}/#/experiments/{self._experiment_id}/runs/{self._run_id}"
+        return f"{page}?{LINK_QUERY}"
+
+    def flush(self) -> None:
+        """Write the buffered metrics now."""
+        points, self._buffer = self._buffer, []
+        self._attempt(lambda client: self._log_points(client, points))
+        self._flushed_at = time.monotonic()
+
+    def finish(self, status: str) -> None:
+        """Write what is buffered and end the run as FINISHED, FAILED or KILLED."""
+        self.flush()
+        self._attempt(
+            lambda client: client.set_terminated(self._run_id, status, end_time=self._ended_at)
+        )
+
+    def _log_points(self, client: "MlflowClient", points: Sequence[tuple[str, int, float]]) -> None:
+        from mlflow.entities import Metric
+
+        now = time.time_ns() // 1_000_000
+        metrics = [
+            Metric(name, value, now, step)
+            for name, step, value in points
+            if self._is_new(client, name, step, value)
+        ]
+        for start in range(0, len(metrics), METRICS_PER_BATCH):
+            batch = metrics[start : start + METRICS_PER_BATCH]
+            client.log_batch(self._run_id, metrics=batch, synchronous=True)
+
+    def _is_new(self, client: "MlflowClient", name: str, step: int, value: float) -> bool:
+        """False for a point that a resumed training repeats; a corrected value is new."""
+        if name not in self._last_values:
+            history: Sequence[Metric] = (
+                client.get_metric_history(self._run_id, name) if self.existed else ()
+            )
+            in_order = sorted(history, key=lambda metric: metric.timestamp)
+            self._last_values[name] = {metric.step: repr(metric.value) for metric in in_order}
+        known = self._last_values[name].get(step)
+        self._last_values[name][step] = repr(value)
+        return known != repr(value)
+
+    def _attempt(self, action: "Callable[[MlflowClient], None]") -> None:
+        if self._client is None:
+            return
+        try:
+            action(self._client)
+        except Exception as error:  # whatever it is, the stage goes on
+            _warn(error, self._results)
+            self._client = None
+
+
+@contextlib.contextmanager
+def run(
+    *,
+    part: str,
+    dataset: str,
+    name: str,
+    key: Mapping[str, str],
+    params: Mapping[str, object],
+    tags: Mapping[str, str],
+    results: str = "the files this stage writes",
+    restored: bool = False,
+) -> Iterator[Run]:
+    """Yield the run of experiment `dataset` whose tags equal `key`: the newest such, or a new one.
+
+    So a resumed training, and the scoring of the model it made, continue its run. When all of
+    `part` is in the store, `is_logged` says so. `results` names the file to look at when MLflow is
+    not reachable; `restored` results were not computed by this code now. The run ends as FINISHED,
+    as KILLED when the process was asked to stop, and as FAILED on any other exception, which
+    propagates.
+    """
+    if restored:
+        tags = {**tags, "restored": "true"}
+    opened = _open_run(dataset, name, key, tags, results, restored=restored)
+    opened.log_params(params)
+    if link := opened.link():
+        stage_status.report(link=link)
+    try:
+        yield opened
+    except (KeyboardInterrupt, SystemExit):
+        opened.finish("KILLED")
+        raise
+    except BaseException:
+        opened.finish("FAILED")
+        raise
+    opened.flush()
+    opened.set_tags({_logged(part): "true"})
+    opened.finish("FINISHED")
+
+
+def find_runs(dataset: str, key: Mapping[str, str]) -> list[RunRecord]:
+    """Runs of experiment `dataset` whose tags equal `key`, newest first; creates nothing.
+
+    Empty when nothing was tracked yet, tracking is off or the store cannot be reached.
+    """
+    try:
+        client = mlflow_store.connect_existing() if mlflow_store.tracking_is_on() else None
+        experiment = client and client.get_experiment_by_name(dataset)
+        if client is None or experiment is None:
+            return []
+        return [_to_record(stored) for stored in _search(client, experiment.experiment_id, key)]
+    except Exception as error:  # whatever it is, the stage goes on
+        _warn(error, "the files this stage writes")
+        return []
+
+
+def is_logged(dataset: str, key: Mapping[str, str], part: str) -> bool:
+    """Whether the newest run with that key holds all of `part`."""
+    return any(run.tags.get(_logged(part)) == "true" for run in find_runs(dataset, key)[:1])
+
+
+def require_logged(dataset: str, key: Mapping[str, str], part: str) -> RunRecord:
+    """The newest run with that key; OSError unless the store has taken all of `part`."""
+    for run in find_runs(dataset, key)[:1]:
+        if run.tags.get(_logged(part)) == "true":
+            return run
+    raise OSError(f"{mlflow_store.tracking_uri()} did not take it")
+
+
+def source_tags(dataset: str, cells: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Tags that lead to the runs of cells: `source.<name>` is the run's id, where there is one.
+
+    A cell comes with its fingerprints, the first that a run has counts: that of this scoring, then
+    that of the training.
+    """
+    tags = {}
+    for name, fingerprints in cells.items():
+        keys = ({"stage": "cell", "fingerprint": fingerprint} for fingerprint in fingerprints)
+        runs = (run for key in keys for run in find_runs(dataset, key)[:1])
+        if (run := next(runs, None)) is not None:
+            tags[f"source.{name}"] = run.run_id
+    return tags
+
+
+def _logged(part: str) -> str:
+    return f"logged.{part}"
+
+
+def is_reachable() -> bool:
+    """Whether tracking is on and the store answers; a local file always does."""
+    try:
+        if not mlflow_store.tracking_is_on():
+            return False
+        if mlflow_store.sqlite_file(mlflow_store.tracking_uri()) is None:
+            mlflow_store.connect().search_experiments(max_results=1)
+    except Exception as error:  # whatever it is, the caller goes on
+        _warn(error, "the files of the stages")
+        return False
+    return True
+
+
+def valid_name(name: str) -> str:
+    """The name as MLflow takes it: `rgb+flow/top1` is `rgb-flow/top1`."""
+    return FORBIDDEN_IN_NAMES.sub("-", name)
+
+
+def flatten_params(params: Mapping[str, object], prefix: str = "") -> dict[str, str]:
+    """Nested mappings and dataclasses as dotted keys; text as it is, other values as JSON.
+
+    A value longer than MLflow takes ends in the digest of the whole, so it still compares.
+    """
+    flat: dict[str, str] = {}
+    for key, value in params.items():
+        dotted = valid_name(f"{prefix}{key}")
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            value = dataclasses.asdict(value)
+        if isinstance(value, Mapping) and value:
+            flat |= flatten_params(value, f"{dotted}.")
+        else:
+            text = value if isinstance(value, str) else json.dumps(value, default=str)
+            flat[dotted] = _shorten(text, PARAM_LENGTH)
+    return flat
+
+
+def _shorten(text: str, length: int) -> str:
+    if len(text) <= length:
+        return text
+    ending = f"... (sha256 {hashlib.sha256(text.encode()).hexdigest()[:12]})"
+    return text[: length - len(ending)] + ending
+
+
+def _warn(error: Exception, results: str) -> None:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    logger.warning(
+        "MLflow is not reachable (%s: %s): the stage goes on without it; the results are in %s",
+        mlflow_store.tracking_uri(),
+        lines[0][:200],
+        results,
+    )
+
+
+def _open_run(
+    dataset: str,
+    name: str,
+    key: Mapping[str, str],
+    tags: Mapping[str, str],
+    results: str,
+    *,
+    restored: bool,
+) -> Run:
+    closed = Run(
+        client=None,
+        run_id="",
+        experiment_id="",
+        existed=False,
+        restored=restored,
+        ended_at=None,
+        results=results,
+    )
+    if not mlflow_store.tracking_is_on():
+        return closed
+    try:
+        with mlflow_store.creation_lock(mlflow_store.sqlite_file(mlflow_store.tracking_uri())):
+            client = mlflow_store.connect()
+            experiment_id = mlflow_store.ensure_experiment(client, dataset)
+        found = _search(client, experiment_id, key)
+        if found:
+            run_id = _reopen(client, found[0], {**tags, **key})
+        else:
+            every_tag = {**_provenance_tags(commit=not restored), **tags, **key}
+            created = client.create_run(experiment_id, run_name=name)
+            run_id = created.info.run_id
+            _log_tags(client, run_id, every_tag)
+    except Exception as error:  # whatever it is, the stage goes on
+        _warn(error, results)
+        return closed
+    return Run(
+        client=client,
+        run_id=run_id,
+        experiment_id=experiment_id,
+        existed=bool(found),
+        restored=restored,
+        ended_at=_first_end(found[0]) if found else None,
+        results=results,
+    )
+
+
+def _first_end(stored: "StoredRun") -> int | None:
+    """When the run's first part ended: the UI's duration stays that of the training."""
+    complete = any(tag.startswith(_logged("")) for tag in stored.data.tags)
+    return stored.info.end_time if complete else None
+
+
+def _reopen(client: "MlflowClient", stored: "StoredRun", tags: Mapping[str, str]) -> str:
+    """Continue a run: its commit stays that of its first stage, its list of stages grows."""
+    stages = [s for s in stored.data.tags.get("dvc.stage", "").split(", ") if s]
+    provenance = _provenance_tags()
+    stage = provenance.pop("dvc.stage", None)
+    if stage is not None and stage not in stages:
+        stages.append(stage)
+    grown = {"dvc.stage": ", ".join(stages)} if stages else {}
+    _log_tags(client, stored.info.run_id, {**grown, **tags})
+    client.update_run(stored.info.run_id, status="RUNNING")
+    return str(stored.info.run_id)
+
+
+def _search(
+    client: "MlflowClient", experiment_id: str, key: Mapping[str, str]
+) -> "list[StoredRun]":
+    if not key:
+        raise ValueError("a run is found by its key: at least one tag is needed, none came")
+    equal = " and ".join(f"tags.`{tag}` = '{value}'" for tag, value in key.items())
+    return list(client.search_runs([experiment_id], equal, order_by=["attributes.start_time DESC"]))
+
+
+def _to_record(stored: "StoredRun") -> RunRecord:
+    return RunRecord(
+        run_id=stored.info.run_id,
+        name=stored.info.run_name,
+        status=stored.info.status,
+        params=dict(stored.data.params),
+        metrics=dict(stored.data.metrics),
+        tags=dict(stored.data.tags),
+    )
+
+
+def _log_missing_params(client: "MlflowClient", run_id: str, params: Mapping[str, object]) -> None:
+    from mlflow.entities import Param
+
+    present = client.get_run(run_id).data.params
+    flat = flatten_params(params)
+    for key in sorted(flat.keys() & present.keys()):
+        if flat[key] != present[key]:
+            logger.warning(
+                "MLflow run %s keeps its parameter %s = %s; this stage has %s",
+                run_id,
+                key,
+                present[key],
+                flat[key],
+            )
+    missing = [Param(key, value) for key, value in flat.items() if key not in present]
+    for start in range(0, len(missing), ITEMS_PER_BATCH):
+        batch = missing[start : start + ITEMS_PER_BATCH]
+        client.log_batch(run_id, params=batch, synchronous=True)
+
+
+def _log_tags(client: "MlflowClient", run_id: str, tags: Mapping[str, str]) -> None:
+    from mlflow.entities import RunTag
+
+    every = [RunTag(valid_name(tag), _shorten(text, TAG_LENGTH)) for tag, text in tags.items()]
+    for start in range(0, len(every), ITEMS_PER_BATCH):
+        batch = every[start : start + ITEMS_PER_BATCH]
+        client.log_batch(run_id, tags=batch, synchronous=True)
+
+
+def _log_dataset(
+    client: "MlflowClient",
+    run_id: str,
+    name: str,
+    digest: str,
+    context: str,
+    tags: Mapping[str, str],
+) -> None:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    dataset = Dataset(
+        name=name,
+        digest=digest[:DIGEST_LENGTH],
+        source_type="code",
+        source=json.dumps({"tags": {**tags, "digest": digest}}),
+    )
+    tag = InputTag("mlflow.data.context", context)
+    client.log_inputs(run_id, datasets=[DatasetInput(dataset, [tag])])
+
+
+def _provenance_tags(*, commit: bool = True) -> dict[str, str]:
+    """Which code ran: source file, git commit (dirty by code and params alone), DVC stage."""
+    tags = {"mlflow.source.type": "LOCAL", "mlflow.source.name": Path(sys.argv[0]).name}
+    head = _git("rev-parse", "HEAD") if commit and _is_repository() else None
+    if head is not None:
+        # dvc.lock and the tracked metrics change while a pipeline runs: they are not the code.
+        changed = _git("status", "--porcelain", "--", *CODE_PATHS)
+        tags |= {"git.commit": head, "git.dirty": "true" if changed else "false"}
+        tags["mlflow.source.git.commit"] = head
+    stage = os.environ.get("DVC_STAGE")
+    if stage:
+        tags["dvc.stage"] = stage
+    return tags
+
+
+def _is_repository() -> bool:
+    """Not when a zip was unpacked inside somebody's other repository."""
+    top = _git("rev-parse", "--show-toplevel")
+    return top is not None and Path(top).resolve() == mlflow_store.PROJECT_ROOT
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=mlflow_store.PROJECT_ROOT,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

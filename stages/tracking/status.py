@@ -1,0 +1,44 @@
+"""How far the running stage is: a small file that whoever started it can read.
+
+`.tsn/status/<cell>.json`, by the name that DVC gives the stage; a stage started by hand has none.
+No result depends on it: what cannot be written is left out.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from tsn.files import atomic_path
+
+STATUS = Path(".tsn/status")
+
+
+def report(**values: object) -> None:
+    """Adds to what is known of the running stage: done, total, loss, rate, link."""
+    cell = os.environ.get("DVC_STAGE")
+    if cell is None:
+        return
+    known = read_status(Path(), cell)
+    with suppress(OSError), atomic_path(status_path(Path(), cell)) as temporary:
+        temporary.write_text(json.dumps({**known, **values}), encoding="utf-8")
+
+
+def read_status(workspace: Path, cell: str) -> Mapping[str, object]:
+    """What a cell last told; empty when nothing."""
+    with suppress(OSError, ValueError):
+        state = json.loads(status_path(workspace, cell).read_text(encoding="utf-8"))
+        if isinstance(state, dict):
+            return state
+    return {}
+
+
+def status_path(workspace: Path, cell: str) -> Path:
+    """Where the status of a cell lies."""
+    return workspace / STATUS / f"{file_name(cell)}.json"
+
+
+def file_name(cell: str) -> str:
+    """A cell's name as that of a file: one of a dvc.yaml further down has slashes."""
+    return cell.replace("/", "_")

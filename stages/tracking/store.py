@@ -1,0 +1,147 @@
+"""The MLflow store: where it is, and how to reach it without breaking it or waiting for it.
+
+`MLFLOW_TRACKING_URI` chooses the store (by default `mlflow.db` in the project root, its artifacts
+in `mlartifacts/` beside it) and `TSN_TRACKING=off` turns it off.
+"""
+
+import contextlib
+import fcntl
+import logging
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+logger = logging.getLogger(__name__)
+
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
+LOCK_SECONDS = 60.0
+TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
+TRANSFER_SECONDS = "300"  # that a server may be silent about a file of some hundred MB
+
+# The UI otherwise takes the experiment for one of language models and hides its runs.
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+
+# A server that is down must cost seconds: MLflow's own defaults wait four minutes per call.
+ENVIRONMENT = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    TIMEOUT: "5",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # it leads to the wrong half of the UI
+}
+
+
+def tracking_is_on() -> bool:
+    """Whether TSN_TRACKING says so; ValueError for another word than on and off."""
+    switch = os.environ.get("TSN_TRACKING", "on")
+    if switch not in ("on", "off"):
+        raise ValueError(f"TSN_TRACKING is 'on' or 'off', not {switch!r}")
+    return switch == "on"
+
+
+def tracking_uri() -> str:
+    """The address of the store."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{PROJECT_ROOT / 'mlflow.db'}"
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """The database that a store is; None for a server."""
+    if not uri.startswith("sqlite:///"):
+        return None
+    return Path(uri.removeprefix("sqlite:///").partition("?")[0]).absolute()
+
+
+def set_environment() -> None:
+    """Give MLflow the settings above where the caller has none; before it is imported."""
+    for variable, value in ENVIRONMENT.items():
+        os.environ.setdefault(variable, value)
+
+
+def connect() -> "MlflowClient":
+    """A client of the store. Creates an SQLite database that is not there: see `creation_lock`."""
+    set_environment()
+    from mlflow import MlflowClient
+
+    for chatty in ("alembic", "mlflow.store.db.utils", "urllib3.connectionpool"):
+        logging.getLogger(chatty).setLevel(logging.ERROR)
+    return MlflowClient(tracking_uri=tracking_uri())
+
+
+def connect_existing() -> "MlflowClient | None":
+    """A client of the store; None for a database that nobody has created yet.
+
+    One that is being created is waited for. TimeoutError when that takes too long.
+    """
+    database = sqlite_file(tracking_uri())
+    if database is not None and not database.is_file():
+        return None
+    with creation_lock(database):
+        return connect()
+
+
+@contextlib.contextmanager
+def patient_transfer() -> Iterator[None]:
+    """Give MLflow's requests the time that files take; a caller's own setting stays."""
+    set_environment()
+    before = os.environ[TIMEOUT]
+    if before == ENVIRONMENT[TIMEOUT]:
+        os.environ[TIMEOUT] = TRANSFER_SECONDS
+    try:
+        yield
+    finally:
+        os.environ[TIMEOUT] = before
+
+
+def creation_lock(database: Path | None) -> contextlib.AbstractContextManager[None]:
+    """Hold the lock beside a SQLite file: two processes creating its tables at once destroy it."""
+    return lock_beside(database, "lock")
+
+
+@contextlib.contextmanager
+def lock_beside(database: Path | None, suffix: str) -> Iterator[None]:
+    """Hold the lock `<database>.<suffix>`; no lock for a store that is a server."""
+    if database is None:
+        yield
+        return
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with Path(f"{database}.{suffix}").open("w") as lock:
+        deadline = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise TimeoutError(
+                        f"{lock.name} was not free within {LOCK_SECONDS:.0f} s"
+                    ) from None
+                time.sleep(0.05)
+        yield
+
+
+def ensure_experiment(client: "MlflowClient", name: str) -> str:
+    """The id of the experiment of that name, created or restored if need be."""
+    from mlflow.exceptions import MlflowException
+
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        database = sqlite_file(client.tracking_uri)
+        artifacts = None if database is None else (database.parent / "mlartifacts" / name).as_uri()
+        try:
+            return str(client.create_experiment(name, artifacts, tags=EXPERIMENT_TAGS))
+        except MlflowException:
+            # Another process was first: a server has no lock of ours.
+            experiment = client.get_experiment_by_name(name)
+            if experiment is None:
+                raise
+    if experiment.lifecycle_stage == "deleted":
+        logger.info("the MLflow experiment %s was deleted: it is restored", name)
+        client.restore_experiment(experiment.experiment_id)
+    return str(experiment.experiment_id)

@@ -1,0 +1,131 @@
+"""Pictures of modalities side by side (the paper's Figure 2), and of flow in colours.
+
+Layout: images (H, W, 3) uint8 BGR, flow (H, W, 2) float32, x then y, in pixels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from tsn.drawing.text import write_text
+from tsn.flow.engines import Flow, flow_to_uint8
+
+Image = npt.NDArray[np.uint8]
+
+# Colours from one corner of the wheel to the next: red, yellow, green, cyan, blue, magenta, red.
+_STEPS = (15, 6, 4, 11, 13, 6)
+_CORNERS = np.array(
+    [[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 1, 1], [0, 0, 1], [1, 0, 1], [1, 0, 0]], dtype=np.float64
+)
+_GAP = 4
+_LINE = 18  # height of a line of text
+_LEAST_WIDTH = 170
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moment:
+    """Two neighbouring frames, the flow between them, and the flow after camera motion was taken
+    out, if it was found (`supported`)."""
+
+    title: str
+    frame0: Image
+    frame1: Image
+    flow: Flow
+    warped: Flow
+    supported: bool
+
+
+def flow_colours(flow: Flow, bound: float) -> Image:
+    """Return flow as colours: the hue is its direction, the strength its length up to `bound`.
+
+    The wheel of Baker et al. (*A database and evaluation methodology for optical flow*, 2011):
+    white stands still, red goes right, and what is faster than `bound` is darkened.
+    """
+    wheel = _wheel()
+    length = np.linalg.norm(flow, axis=2) / bound
+    turn = (np.arctan2(-flow[..., 1], -flow[..., 0]) / np.pi + 1) / 2 * (len(wheel) - 1)
+    below = np.floor(turn).astype(int)
+    share = (turn - below)[..., None]
+    hue = (1 - share) * wheel[below] + share * wheel[(below + 1) % len(wheel)]
+    rgb = np.where(length[..., None] <= 1, 1 - length[..., None] * (1 - hue), 0.75 * hue)
+    return np.ascontiguousarray(np.floor(255 * rgb).astype(np.uint8)[..., ::-1])
+
+
+def colour_wheel(size: int) -> Image:
+    """Return the key to `flow_colours`: a disc whose rim is flow of length `bound`."""
+    y, x = np.mgrid[:size, :size].astype(np.float32) * 2 / (size - 1) - 1
+    flow = np.stack([x, y], axis=2)
+    flow[np.linalg.norm(flow, axis=2) > 1] = 0
+    return flow_colours(flow, 1.0)
+
+
+def modality_sheet(moments: Sequence[Moment], bound: float) -> Image:
+    """Return a row per moment: frame, RGB difference, flow x and y as they are stored, flow in
+    colours; the same of the warped flow ("unwarped" where no camera motion was found); and the key
+    to the colours."""
+    rows = []
+    for moment in moments:
+        cells = [
+            (moment.title, moment.frame0),
+            ("RGB difference", _difference(moment.frame0, moment.frame1)),
+            *_flow_cells("flow", moment.flow, bound),
+            *_flow_cells("warped" if moment.supported else "unwarped", moment.warped, bound),
+        ]
+        rows.append(np.hstack([_cell(title, image) for title, image in cells]))
+    width = rows[0].shape[1]
+    return np.vstack([*rows, _key(width, bound)])
+
+
+def _wheel() -> npt.NDArray[np.float64]:
+    """The (55, 3) colours around the wheel, RGB from 0 to 1, in steps of 1/255."""
+    parts = [
+        np.linspace(start, end, steps, endpoint=False)
+        for start, end, steps in zip(_CORNERS, _CORNERS[1:], _STEPS, strict=False)
+    ]
+    return np.concatenate(parts)
+
+
+def _difference(frame0: Image, frame1: Image) -> Image:
+    shown = 128 + frame1.astype(np.int16) - frame0
+    clipped: Image = np.clip(shown, 0, 255).astype(np.uint8)
+    return clipped
+
+
+def _flow_cells(name: str, flow: Flow, bound: float) -> list[tuple[str, Image]]:
+    stored = flow_to_uint8(flow, bound)
+    planes = [cv2.cvtColor(stored[..., axis], cv2.COLOR_GRAY2BGR) for axis in range(2)]
+    titles = [f"{name} x", f"{name} y", f"{name}, in colours"]
+    images = [*planes, flow_colours(flow, _strength(bound))]
+    return list(zip(titles, images, strict=True))
+
+
+def _strength(bound: float) -> float:
+    """The length of full colour: most flow is far below the bound at which it is clipped."""
+    return bound / 4
+
+
+def _cell(title: str, image: Image) -> Image:
+    scale = -(-_LEAST_WIDTH // image.shape[1])
+    enlarged = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST)
+    framed = cv2.copyMakeBorder(
+        enlarged, _LINE, _GAP, _GAP, _GAP, cv2.BORDER_CONSTANT, value=(255, 255, 255)
+    )
+    return _write(np.asarray(framed, dtype=np.uint8), title, (_GAP, _LINE - 5))
+
+
+def _key(width: int, bound: float) -> Image:
+    wheel = colour_wheel(61)
+    strip = np.full((len(wheel) + 2 * _GAP, width, 3), 255, dtype=np.uint8)
+    strip[_GAP:-_GAP, _GAP : _GAP + len(wheel)] = wheel
+    text = f"colours: direction, full at {_strength(bound):g} pixels a frame"
+    strip = _write(strip, text, (len(wheel) + 3 * _GAP, 28))
+    text = f"x, y as stored: grey is 0, black -{bound:g}, white {bound:g}"
+    return _write(strip, text, (len(wheel) + 3 * _GAP, 46))
+
+
+def _write(image: Image, text: str, place: tuple[int, int]) -> Image:
+    write_text(image, text, place, 0.4, (0, 0, 0))
+    return image

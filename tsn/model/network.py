@@ -1,0 +1,206 @@
+"""The temporal segment network (section 3) of a modality, its initial weights, parameter groups.
+
+Letters: B videos, K segments, N snippets, C channels of a snippet, H, W.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tsn.model.backbones import backbone
+from tsn.model.bn_inception import check_tensors, initialise
+from tsn.model.consensus import Consensus, consensus
+
+CLASSIFIER_STD = 0.001
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkConfig:
+    """What a recipe chooses about a network; the channels and classes come from modality and data.
+
+    `dropout` is the probability to drop a feature; `partial_bn` freezes every BN but the first.
+    """
+
+    backbone: str
+    consensus: str
+    num_segments: int
+    dropout: float
+    partial_bn: bool
+
+    def __post_init__(self) -> None:
+        backbone(self.backbone)
+        consensus(self.consensus, self.num_segments)
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
+
+
+class TemporalSegmentNetwork(nn.Module):
+    """One backbone and classifier shared by all snippets, and the consensus of their scores.
+
+    Raises ValueError for an unknown backbone or consensus name.
+    """
+
+    def __init__(
+        self,
+        *,
+        backbone_name: str,
+        in_channels: int,
+        num_classes: int,
+        num_segments: int,
+        consensus_name: str,
+        dropout: float,
+        partial_bn: bool,
+    ) -> None:
+        super().__init__()
+        row = backbone(backbone_name)
+        self.first_conv = row.first_conv
+        self.first_bn = row.first_bn
+        self.partial_bn = partial_bn
+        self.backbone = row.build(in_channels)
+        self.dropout = nn.Dropout(dropout)
+        self.fc = nn.Linear(row.feature_dim, num_classes)
+        self.consensus = consensus(consensus_name, num_segments)
+        self.train()
+
+    def forward(self, snippets: Tensor) -> Tensor:
+        """Video scores (B, num_classes), before softmax, of snippets (B, K, C, H, W)."""
+        scores = self.snippet_scores(snippets.flatten(0, 1))  # (B*K, C, H, W)
+        video_scores: Tensor = self.consensus(
+            scores.reshape(*snippets.shape[:2], -1)
+        )  # (B, K, classes)
+        return video_scores
+
+    def snippet_scores(self, snippets: Tensor) -> Tensor:
+        """Scores (N, num_classes), before softmax, of snippets (N, C, H, W) taken one by one."""
+        scores: Tensor = self.fc(self.dropout(self.backbone(snippets)))
+        return scores
+
+    def train(self, mode: bool = True) -> "TemporalSegmentNetwork":
+        """As nn.Module's; with partial BN, the frozen layers stay in evaluation mode."""
+        super().train(mode)
+        if self.partial_bn:
+            freeze_partial_bn(self)
+        return self
+
+
+def build_network(
+    config: NetworkConfig, *, in_channels: int, num_classes: int, generator: torch.Generator
+) -> TemporalSegmentNetwork:
+    """A network on the CPU, in training mode, with every weight drawn from `generator`.
+
+    The classifier starts at N(0, 0.001) with bias 0. The global random state stays as it was.
+    """
+    with torch.random.fork_rng(devices=[]):
+        network = TemporalSegmentNetwork(
+            backbone_name=config.backbone,
+            in_channels=in_channels,
+            num_classes=num_classes,
+            num_segments=config.num_segments,
+            consensus_name=config.consensus,
+            dropout=config.dropout,
+            partial_bn=config.partial_bn,
+        )
+    initialise(network.backbone, generator)
+    nn.init.normal_(network.fc.weight, std=CLASSIFIER_STD, generator=generator)
+    nn.init.zeros_(network.fc.bias)
+    return network
+
+
+def freeze_partial_bn(network: TemporalSegmentNetwork) -> None:
+    """Freezes statistics, scale and shift of every BN but the first (section 3.2, partial BN)."""
+    for name, layer in network.backbone.named_modules():
+        if isinstance(layer, nn.BatchNorm2d) and name != network.first_bn:
+            layer.eval()
+            layer.requires_grad_(False)
+
+
+def cross_modality_conv(weight: Tensor, in_channels: int) -> Tensor:
+    """First-layer weights (O, in_channels, h, w) from RGB weights (O, 3, h, w).
+
+    Their mean over RGB, repeated for every input channel (section 3.2). Raises ValueError unless
+    `weight` has 3 input channels.
+    """
+    if weight.ndim != 4 or weight.shape[1] != 3:
+        raise ValueError(f"expected RGB weights (O, 3, h, w), got {tuple(weight.shape)}")
+    return weight.mean(dim=1, keepdim=True).repeat(1, in_channels, 1, 1)
+
+
+def load_initial_weights(
+    network: TemporalSegmentNetwork, rgb_state: Mapping[str, Tensor], *, cross_modality: bool
+) -> None:
+    """Starts the backbone from RGB weights, named as inside the backbone.
+
+    With `cross_modality` the first convolution is converted to the network's input channels, else
+    copied. Raises ValueError, with the network unchanged, if any tensor is missing, unexpected or
+    of another shape.
+    """
+    expected = network.backbone.state_dict()
+    state = dict(rgb_state)
+    first = f"{network.first_conv}.weight"
+    if cross_modality and first in state:
+        state[first] = cross_modality_conv(state[first], expected[first].shape[1])
+    check_tensors(state, expected, source=f"initial weights (cross_modality={cross_modality})")
+    network.backbone.load_state_dict(state)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearningRateMultipliers:
+    """Factors on the learning rate; weights, BN and consensus have 1.
+
+    The two `first_conv` factors are for inputs other than RGB, whose first layer starts from
+    converted weights.
+    """
+
+    bias: float
+    first_conv_weight: float
+    first_conv_bias: float
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not 0 < value < math.inf:
+                raise ValueError(f"learning rate multiplier {name} must be positive, got {value}")
+
+
+def parameter_groups(
+    network: TemporalSegmentNetwork, *, multipliers: LearningRateMultipliers, rgb: bool
+) -> list[dict[str, Any]]:
+    """Optimizer groups over every trainable parameter, each once; empty groups are left out.
+
+    Each has "name", "params", and "lr_mult" and "decay_mult" for the caller to multiply its
+    schedule's learning rate and weight decay with. Only convolution and classifier weights decay.
+    """
+    rates = {
+        "first_conv_weight": (1.0 if rgb else multipliers.first_conv_weight, 1.0),
+        "first_conv_bias": (multipliers.bias if rgb else multipliers.first_conv_bias, 0.0),
+        "weight": (1.0, 1.0),
+        "bias": (multipliers.bias, 0.0),
+        "batch_norm": (1.0, 0.0),
+        "consensus": (1.0, 0.0),
+    }
+    members: dict[str, list[nn.Parameter]] = {name: [] for name in rates}
+    for group, parameter in _grouped_parameters(network):
+        if parameter.requires_grad:
+            members[group].append(parameter)
+    return [
+        {"name": name, "params": members[name], "lr_mult": lr_mult, "decay_mult": decay_mult}
+        for name, (lr_mult, decay_mult) in rates.items()
+        if members[name]
+    ]
+
+
+def _grouped_parameters(network: TemporalSegmentNetwork) -> Iterator[tuple[str, nn.Parameter]]:
+    for layer_name, layer in network.named_modules():
+        is_first = layer_name == f"backbone.{network.first_conv}"
+        for name, parameter in layer.named_parameters(recurse=False):
+            if isinstance(layer, nn.BatchNorm2d):
+                yield "batch_norm", parameter
+            elif isinstance(layer, Consensus):
+                yield "consensus", parameter
+            elif isinstance(layer, nn.Conv2d | nn.Linear):
+                yield f"first_conv_{name}" if is_first else name, parameter
+            else:
+                raise ValueError(f"no rule for the learning rate of {layer_name}.{name}")

@@ -1,0 +1,334 @@
+"""A recogniser's folder: a dataset's networks, fused, and what they were tested and trained on.
+
+    recogniser.json          what it is made of, and the SHA-256 of the other files
+    <modality>/weights.*     a network, as `tsn.model.checkpoint` writes it
+    test_scores.csv          its scores on the test list of its split
+    trained_on.txt           the SHA-256 of every video it was trained on, sorted
+
+Nothing of it is a pickle, and reading it needs no params.yaml. Letters: V video, C class.
+"""
+
+import csv
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+import numpy as np
+import torch
+
+from tsn.files import atomic_path, link_file, write_csv
+from tsn.lists import read_names, write_names
+from tsn.metrics import Labels, Scores
+from tsn.modality import MODALITIES, modality
+from tsn.model.checkpoint import SIDECAR, WEIGHTS, ModelCard, load_card
+from tsn.scoring.score import ScoringConfig
+from tsn.streams.extraction import library_versions
+from tsn.streams.store import hash_file
+from tsn.streams.table import STREAMS, FramesConfig, Stream
+
+CARD, TEST_SCORES, TRAINED_ON = "recogniser.json", "test_scores.csv", "trained_on.txt"
+FORMAT = 1  # raise it when a folder of before can no longer be read as it was meant
+SCORE_COLUMNS = ("video", "sha256", "label")
+
+T = TypeVar("T")
+
+
+class RecogniserError(ValueError):
+    """A folder that is no recogniser, or not one that this code can use as it was meant."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackageConfig:
+    """The split whose networks make up the recogniser."""
+
+    split: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """One network's part: the weight of its scores, how its stream is made, its weights' SHA-256.
+
+    `stream_version` is that of `tsn.streams.table` when the network was trained.
+    """
+
+    modality: str
+    weight: float
+    stream_version: int
+    stream: FramesConfig
+    weights_sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecogniserCard:
+    """What a recogniser is made of. Scores are added in the order of `members`.
+
+    `libraries` are the versions it was made with; `test_scores_sha256` and `trained_on_sha256` are
+    digests of those files. `fingerprint` is one of all this and of the networks' shape: equal ones
+    give equal answers, and were tested and trained on the same videos.
+    """
+
+    format: int
+    dataset: str
+    split: int
+    classes: tuple[str, ...]
+    testing: ScoringConfig
+    members: tuple[Member, ...]
+    libraries: Mapping[str, str]
+    test_scores_sha256: str
+    trained_on_sha256: str
+    fingerprint: str
+
+    @property
+    def combination(self) -> str:
+        """The members' names, such as `rgb+flow`."""
+        return "+".join(member.modality for member in self.members)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestScores:
+    """Fused scores (V, C) before softmax on a test list, with each video's SHA-256 and label."""
+
+    __test__ = False  # not a test, whatever its name says to pytest
+
+    classes: tuple[str, ...]
+    videos: tuple[str, ...]
+    sha256: tuple[str, ...]
+    labels: Labels
+    scores: Scores
+
+
+def save_recogniser(
+    folder: Path,
+    *,
+    models: Mapping[str, Path],
+    weights: Mapping[str, float],
+    streams: Mapping[str, FramesConfig],
+    testing: ScoringConfig,
+    tests: TestScores,
+    trained_on: Iterable[str],
+) -> RecogniserCard:
+    """Write a recogniser of the model folders in `models`, and return its card.
+
+    All mappings are by modality; `weights` says which are fused, and in which order. Weights are
+    hard links where possible. Of a recogniser that was in the folder, nothing stays. Raises
+    RecogniserError unless the models are of one dataset, split and class list, that of the test
+    scores.
+    """
+    (folder / CARD).unlink(missing_ok=True)  # without it there is no recogniser
+    networks = {name: load_card(models[name]) for name in weights}
+    first = _common_card(networks, tests)
+    for name in MODALITIES.keys() - weights.keys():
+        if (folder / name).is_dir():
+            shutil.rmtree(folder / name)
+    members = [
+        _put_member(folder, name, models[name], weight, streams[name])
+        for name, weight in weights.items()
+    ]
+    _write_test_scores(tests, folder / TEST_SCORES)
+    write_names(folder / TRAINED_ON, sorted(set(trained_on)))
+    content = {
+        "format": FORMAT,
+        "dataset": first.dataset,
+        "split": first.split,
+        "classes": first.classes,
+        "testing": asdict(testing),
+        "members": [asdict(member) for member in members],
+        "libraries": current_libraries(),
+        "test_scores_sha256": hash_file(folder / TEST_SCORES),
+        "trained_on_sha256": hash_file(folder / TRAINED_ON),
+    }
+    content["fingerprint"] = _fingerprint(content, networks)
+    with atomic_path(folder / CARD) as temporary:
+        text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+        temporary.write_text(text, encoding="utf-8")
+    return load_recogniser_card(folder)
+
+
+def _put_member(
+    folder: Path, name: str, model: Path, weight: float, stream: FramesConfig
+) -> Member:
+    """Puts a network into the folder."""
+    for file in (WEIGHTS, SIDECAR):
+        link_file(model / file, folder / name / file)
+    return Member(
+        modality=name,
+        weight=weight,
+        stream_version=_stream(name).version,
+        stream=stream,
+        weights_sha256=hash_file(folder / name / WEIGHTS),
+    )
+
+
+def load_recogniser_card(folder: Path) -> RecogniserCard:
+    """The card of a recogniser's folder, whose files are what they were when it was written.
+
+    Raises as `load_recogniser` does.
+    """
+    path = Path(folder) / CARD
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no recogniser there; run the package stage of a dataset")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RecogniserError(f"{path}: not JSON ({error})") from error
+    card = _parse_card(content, path)
+    for file, digest in _named_files(card).items():
+        if not (path.parent / file).is_file():
+            raise FileNotFoundError(f"{path.parent / file}: missing; package the recogniser again")
+        if hash_file(path.parent / file) != digest:
+            raise RecogniserError(
+                f"{path.parent / file}: not the file that {CARD} names by SHA-256; package it again"
+            )
+    networks = {row.modality: load_card(path.parent / row.modality) for row in card.members}
+    if _fingerprint(content, networks) != card.fingerprint:
+        raise RecogniserError(
+            f"{path}: changed since it was written, or a network's {SIDECAR} was: the fingerprint "
+            "is that of other contents; package it again"
+        )
+    return card
+
+
+def read_test_scores(folder: Path) -> TestScores:
+    """The fused scores of the recogniser on its split's test list, to the bit."""
+    path = Path(folder) / TEST_SCORES
+    with path.open(newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    known = len(SCORE_COLUMNS)
+    if tuple(header[:known]) != SCORE_COLUMNS:
+        raise RecogniserError(f"{path}: expected the columns {', '.join(SCORE_COLUMNS)} first")
+    classes = tuple(header[known:])
+    return TestScores(
+        classes=classes,
+        videos=tuple(row[0] for row in rows),
+        sha256=tuple(row[1] for row in rows),
+        labels=np.array([int(row[2]) for row in rows], dtype=np.int64),
+        scores=np.array([row[known:] for row in rows], np.float32).reshape(-1, len(classes)),
+    )
+
+
+def read_trained_on(folder: Path) -> frozenset[str]:
+    """The SHA-256 of every video that the recogniser was trained on."""
+    return frozenset(read_names(Path(folder) / TRAINED_ON))
+
+
+def current_libraries() -> dict[str, str]:
+    """The versions that decide, beside the card, what a recogniser answers."""
+    return {**library_versions(), "torch": torch.__version__}
+
+
+def _write_test_scores(tests: TestScores, path: Path) -> None:
+    lines = zip(tests.videos, tests.sha256, tests.labels, tests.scores, strict=True)
+    write_csv(
+        path,
+        (*SCORE_COLUMNS, *tests.classes),
+        # The shortest text that reads as the same float32
+        ((video, digest, label, *map(str, row)) for video, digest, label, row in lines),
+    )
+
+
+def _common_card(networks: Mapping[str, ModelCard], tests: TestScores) -> ModelCard:
+    """Any of the cards, where all are of one dataset, split and class list."""
+    first = next(iter(networks.values()))
+    for name, card in networks.items():
+        if card.modality != name:
+            raise RecogniserError(f"the model given as {name} is one of {card.modality}")
+        for field in ("dataset", "split", "classes"):
+            found, wanted = getattr(card, field), getattr(first, field)
+            if found != wanted:
+                raise RecogniserError(
+                    f"the networks do not belong together: {field} is {found!r} for {name}, "
+                    f"{wanted!r} for {first.modality}"
+                )
+    if tests.classes != first.classes:
+        raise RecogniserError("the test scores are of other classes than the networks")
+    return first
+
+
+def _named_files(card: RecogniserCard) -> dict[str, str]:
+    """The SHA-256 of every file that a card names, by its path in the folder."""
+    return {
+        **{f"{member.modality}/{WEIGHTS}": member.weights_sha256 for member in card.members},
+        TEST_SCORES: card.test_scores_sha256,
+        TRAINED_ON: card.trained_on_sha256,
+    }
+
+
+def _stream(name: str) -> Stream:
+    return STREAMS[modality(name).stream]
+
+
+def _fingerprint(content: Mapping[str, Any], networks: Mapping[str, ModelCard]) -> str:
+    """The digest of a card's content and of the networks' shape."""
+    shapes = {
+        name: {"network": asdict(card.network), "input_size": card.input_size}
+        for name, card in networks.items()
+    }
+    decisive = {**content, "networks": shapes}
+    decisive.pop("fingerprint", None)
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+
+
+def _parse_card(content: Any, path: Path) -> RecogniserCard:
+    if isinstance(content, dict) and content.get("format", FORMAT) != FORMAT:
+        raise RecogniserError(
+            f"{path}: of format {content['format']!r}, this code reads {FORMAT}; use the version "
+            "of the code that wrote it, or package it again"
+        )
+    try:
+        return RecogniserCard(
+            **{
+                **_keys(content, RecogniserCard, f"{path}"),
+                "classes": tuple(content["classes"]),
+                "testing": _record(content["testing"], ScoringConfig, f"{path}: testing"),
+                "members": tuple(_parse_member(row, path) for row in content["members"]),
+            }
+        )
+    except TypeError as error:
+        raise RecogniserError(f"{path}: a value is of another type: {error}") from error
+
+
+def _parse_member(content: Any, path: Path) -> Member:
+    where = f"{path}: members"
+    known = _keys(content, Member, where)
+    name = content["modality"]
+    try:
+        stream = _stream(name)
+    except ValueError as error:
+        raise RecogniserError(f"{where}: {error}") from error
+    if known["stream_version"] != stream.version:
+        raise RecogniserError(
+            f"{path}: its network of {name} was trained on version {known['stream_version']} of "
+            f"stream {stream.name}, this code makes version {stream.version}; use the version of "
+            "the code that wrote it, or train it again"
+        )
+    config = _record(content["stream"], stream.config_class, f"{path}: stream of {name}")
+    return Member(**{**known, "stream": config})
+
+
+def _record(content: Any, cls: type[T], where: str) -> T:
+    """The content as a dataclass, and what it holds of others as those."""
+    known = dict(_keys(content, cls, where))
+    for name, kind in get_type_hints(cls).items():
+        if is_dataclass(kind) and isinstance(kind, type):
+            known[name] = _record(known[name], kind, f"{where}: {name}")
+    try:
+        return cls(**known)
+    except ValueError as error:
+        raise RecogniserError(f"{where}: {error}") from error
+
+
+def _keys(content: Any, cls: type, where: str) -> dict[str, Any]:
+    """The content, where it is an object with exactly the fields of `cls`."""
+    names = [field.name for field in fields(cls)]
+    if not isinstance(content, dict):
+        raise RecogniserError(f"{where}: expected an object, found {content!r:.60}")
+    for key in [*content, *names]:
+        if key not in names:
+            raise RecogniserError(f"{where}: unknown key {key!r}; valid: {', '.join(names)}")
+        if key not in content:
+            raise RecogniserError(f"{where}: {key!r} is missing; expected: {', '.join(names)}")
+    return content

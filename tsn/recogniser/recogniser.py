@@ -1,0 +1,138 @@
+"""A recogniser: a video file in, class scores out, those of the pipeline.
+
+Its networks are those of a folder (`tsn.recogniser.folder`). Letters: V video, C class.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from tsn.metrics import Scores
+from tsn.modality import modality
+from tsn.model.checkpoint import load_model
+from tsn.model.network import TemporalSegmentNetwork
+from tsn.recogniser.folder import Member, RecogniserCard, current_libraries, load_recogniser_card
+from tsn.recogniser.sparse_read import Excerpt, View, read_excerpt, snippet_reader
+from tsn.scoring.fusion import weighted_sum
+from tsn.scoring.score import score_snippets, video_scores
+from tsn.snippets.dataset import cut_testing_snippets
+from tsn.streams.table import STREAMS
+
+logger = logging.getLogger(__name__)
+
+
+class Recogniser:
+    """Networks in evaluation mode on one device, and how their scores are made and fused.
+
+    Flow is computed there, too, by as many threads as torch has. May be asked by several threads.
+    """
+
+    def __init__(
+        self,
+        card: RecogniserCard,
+        networks: Mapping[str, TemporalSegmentNetwork],
+        input_sizes: Mapping[str, int],
+        device: torch.device,
+    ) -> None:
+        self.card = card
+        self._networks = networks
+        self._input_sizes = input_sizes
+        self._device = device
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in the order of the scores."""
+        return self.card.classes
+
+    def score(self, video: Path) -> Scores:
+        """The fused scores (C,) of a video file before softmax: those of the pipeline.
+
+        Raises FileNotFoundError without the file, VideoError for one that cannot be read or is
+        shorter than a snippet.
+        """
+        scores: dict[str, Scores] = {}
+        for members in _by_frame_size(self.card.members):
+            views = {member.modality: self._view(member) for member in members}
+            excerpt = read_excerpt(video, list(views.values()))
+            scores |= {name: self._score(excerpt, view) for name, view in views.items()}
+        weights = {member.modality: member.weight for member in self.card.members}
+        return weighted_sum(scores, weights)
+
+    def _view(self, member: Member) -> View:
+        row = modality(member.modality)
+        return View(
+            modality=row,
+            stream=STREAMS[row.stream],
+            config=member.stream,
+            snippets=self.card.testing.snippets,
+        )
+
+    def _score(self, excerpt: Excerpt, view: View) -> Scores:
+        row, testing = view.modality, self.card.testing
+        crops = cut_testing_snippets(
+            snippet_reader(excerpt, view, str(self._device), torch.get_num_threads()),
+            view.stream.num_entries(excerpt.num_frames),
+            row,
+            snippets=testing.snippets,
+            crops=testing.crops,
+            size=self._input_sizes[row.name],
+        )
+        network = self._networks[row.name]
+        snippets = score_snippets(network, crops, row, batch=testing.batch, device=self._device)
+        scores: Scores = video_scores([snippets])[0]
+        return scores
+
+
+def softmax(scores: Scores) -> npt.NDArray[np.float64]:
+    """Scores (..., C) as shares that sum to 1. They rank the classes, and are not calibrated."""
+    shifted = np.exp(scores.astype(np.float64) - scores.max(axis=-1, keepdims=True))
+    shares: npt.NDArray[np.float64] = shifted / shifted.sum(axis=-1, keepdims=True)
+    return shares
+
+
+def load_recogniser(folder: Path, device: torch.device) -> Recogniser:
+    """The recogniser of a folder of `save_recogniser`, on `device`.
+
+    Raises FileNotFoundError without one; RecogniserError for one of another version, with a key
+    that is unknown or missing, or with anything changed since it was written.
+    """
+    folder = Path(folder)
+    card = load_recogniser_card(folder)
+    _warn_of_other_libraries(card)
+    networks, input_sizes = {}, {}
+    for member in card.members:
+        name = member.modality
+        network, sidecar = load_model(folder / name)
+        network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        networks[name], input_sizes[name] = network, sidecar.input_size
+    return Recogniser(card, networks, input_sizes, device)
+
+
+def _by_frame_size(members: Sequence[Member]) -> list[list[Member]]:
+    """Members whose frames are decoded and resized in one go."""
+
+    def size(member: Member) -> tuple[int, int]:
+        return member.stream.width, member.stream.height
+
+    return [list(group) for _, group in groupby(sorted(members, key=size), key=size)]
+
+
+def _warn_of_other_libraries(card: RecogniserCard) -> None:
+    """Other versions may decode, compute or multiply a little differently."""
+    here = current_libraries()
+    other = [
+        f"{name} {was} (here {here.get(name)})"
+        for name, was in card.libraries.items()
+        if was != here.get(name)
+    ]
+    if other:
+        logger.warning(
+            "the recogniser of %s was made with %s: its scores may differ a little",
+            card.dataset,
+            ", ".join(other),
+        )

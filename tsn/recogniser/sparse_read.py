@@ -1,0 +1,151 @@
+"""The part of a video that its test snippets look at, as extraction would have stored it.
+
+25 snippets of a five-minute video take at most 125 of its 7,500 flow fields: those alone are
+computed, and only the frames they are made from are kept.
+
+Letters: T entry, H, W, C channel.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import numpy.typing as npt
+
+from tsn.modality import Modality
+from tsn.snippets.dataset import stack_entries
+from tsn.snippets.sampling import testing_starts
+from tsn.streams.archives import Entries, read_entries, write_archive
+from tsn.streams.table import FramesConfig, Seat, Stream
+from tsn.streams.video import Frame, FrameReader, VideoError, count_packets, resize_frame
+from tsn.workers.prefetch import map_ahead
+
+# Entries computed by one thread in a row. Fewer would share the work better, but every run of flow
+# looks at one frame more than it has entries.
+LONGEST_RUN = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """What one modality reads of a video: a stream made with `config`, this many snippets of it."""
+
+    modality: Modality
+    stream: Stream
+    config: FramesConfig
+    snippets: int
+
+    @property
+    def least_frames(self) -> int:
+        """How many frames a snippet takes."""
+        return self.modality.snippet_length + self.stream.frames_per_entry - 1
+
+    def entries(self, num_frames: int) -> list[int]:
+        """The entries that the snippets hold, each once and sorted; none of too short a video."""
+        if num_frames < self.least_frames:
+            return []
+        length = self.modality.snippet_length
+        starts = testing_starts(self.stream.num_entries(num_frames), self.snippets, length)
+        return sorted({int(start) + offset for start in starts for offset in range(length)})
+
+    def frames(self, num_frames: int) -> set[int]:
+        """The frames that those entries are made from."""
+        per_entry = range(self.stream.frames_per_entry)
+        return {entry + offset for entry in self.entries(num_frames) for offset in per_entry}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Excerpt:
+    """The frames of a video that views of one frame size need, by number, and how many it has."""
+
+    num_frames: int
+    frames: Mapping[int, Frame]
+
+
+def read_excerpt(path: Path, views: Sequence[View]) -> Excerpt:
+    """The frames that the views need, all of one size.
+
+    The video is decoded once; twice if it has not as many frames as it claims. Raises as
+    `FrameReader` does, and VideoError for a video shorter than a snippet.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such video file")
+    claimed = count_packets(path)
+    excerpt = _collect(path, views, claimed)
+    if excerpt.num_frames != claimed:
+        excerpt = _collect(path, views, excerpt.num_frames)
+    for view in views:
+        if excerpt.num_frames < view.least_frames:
+            raise VideoError(
+                path,
+                f"{excerpt.num_frames} frames, a snippet of {view.modality.name} takes "
+                f"{view.least_frames}",
+            )
+    return excerpt
+
+
+def _collect(path: Path, views: Sequence[View], num_frames: int) -> Excerpt:
+    needed = set().union(*(view.frames(num_frames) for view in views))
+    reader = FrameReader(path)
+    width, height = views[0].config.width, views[0].config.height
+    frames = {
+        number: resize_frame(frame, width, height)
+        for number, frame in enumerate(reader)
+        if number in needed
+    }
+    return Excerpt(num_frames=reader.num_frames, frames=frames)
+
+
+def snippet_reader(
+    excerpt: Excerpt, view: View, device: str, threads: int
+) -> Callable[[int], Entries]:
+    """A function that gives the snippet (H, W, T x C) starting at an entry, as from an archive.
+
+    The entries are computed on `device` ("cpu" or such as "cuda:0") by that many threads, and go
+    through the JPEGs of an archive, so that they are what the networks were trained on.
+    """
+    numbers = view.entries(excerpt.num_frames)
+    entries = _through_archive(_compute(excerpt, view, numbers, device, threads), view.config)
+    position = {number: index for index, number in enumerate(numbers)}
+
+    def read(start: int) -> Entries:
+        first = position[start]
+        return stack_entries(entries[first : first + view.modality.snippet_length])
+
+    return read
+
+
+def _compute(
+    excerpt: Excerpt, view: View, numbers: Sequence[int], device: str, threads: int
+) -> Iterator[npt.NDArray[np.uint8]]:
+    seat = Seat(device=device, threads=1)
+
+    def compute(run: range) -> list[npt.NDArray[np.uint8]]:
+        last = run.stop + view.stream.frames_per_entry - 1
+        frames = (excerpt.frames[number] for number in range(run.start, last))
+        return [entry.pixels for entry in view.stream.make_entries(frames, view.config, seat)]
+
+    for entries in map_ahead(compute, runs(numbers), threads):
+        yield from entries
+
+
+def runs(numbers: Collection[int]) -> list[range]:
+    """Sorted numbers as ranges of at most LONGEST_RUN that follow one another."""
+    found: list[range] = []
+    for number in numbers:
+        if found and found[-1].stop == number and len(found[-1]) < LONGEST_RUN:
+            found[-1] = range(found[-1].start, number + 1)
+        else:
+            found.append(range(number, number + 1))
+    return found
+
+
+def _through_archive(
+    entries: Iterator[npt.NDArray[np.uint8]], config: FramesConfig
+) -> npt.NDArray[np.uint8]:
+    with TemporaryDirectory(prefix="tsn-") as folder:
+        archive = Path(folder) / "excerpt.zip"
+        count = write_archive(archive, entries, config.jpeg_quality)
+        return read_entries(archive, range(count))

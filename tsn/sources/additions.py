@@ -1,0 +1,91 @@
+"""Clips that came to a dataset after its lists were made: they are trained on, never tested on.
+
+So a recogniser with them and one without meet on the same test lists. A dataset's additions are a
+folder: `videos/<class>/<clip>`, and `clips.csv` with their groups and digests.
+"""
+
+import csv
+from collections.abc import Iterable, Iterator, Sequence, Set
+from dataclasses import astuple, dataclass, fields, replace
+from pathlib import Path
+
+from tsn.files import link_file, write_csv
+from tsn.lists import ListedVideo, SplitError, SplitLists
+
+CLIPS, VIDEOS = "clips.csv", "videos"
+ADDITIONS = "additions.csv"  # what `clips.csv` is called among a dataset's lists
+
+
+@dataclass(frozen=True)
+class Addition:
+    """A clip `<class>/<file name>`; `group` is who or where, "" where only its name may say."""
+
+    video: str
+    group: str
+    sha256: str
+
+
+COLUMNS = tuple(field.name for field in fields(Addition))
+
+
+def read_additions(path: Path) -> list[Addition]:
+    """What `write_additions` wrote; none where there is no such file."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        if tuple(reader.fieldnames or ()) != COLUMNS:
+            raise SplitError(
+                f"{path}: expected the columns {','.join(COLUMNS)}, got {reader.fieldnames}"
+            )
+        return [Addition(**row) for row in reader]
+
+
+def write_additions(path: Path, additions: Iterable[Addition]) -> None:
+    """A line each, sorted."""
+    write_csv(path, COLUMNS, (astuple(row) for row in sorted(additions, key=lambda a: a.video)))
+
+
+def fetch_additions(folder: Path, videos: Path, lists: Path, known: Set[str]) -> Iterator[str]:
+    """Puts a dataset's additions among its videos and lists, and yields each video id.
+
+    Those that have come into the dataset's source meanwhile, whose SHA-256 are `known`, are left
+    to it. SplitError for one whose name another video has, FileNotFoundError for one that is not
+    there.
+    """
+    additions = [row for row in read_additions(folder / CLIPS) if row.sha256 not in known]
+    for row in additions:
+        source = folder / VIDEOS / row.video
+        if not source.is_file():
+            raise FileNotFoundError(f"{source}: not there; fetch it with `dvc pull {folder}.dvc`")
+        if (videos / row.video).exists():
+            raise SplitError(f"{folder / CLIPS}: the dataset has another {row.video}")
+        link_file(source, videos / row.video)
+        yield row.video
+    if additions:
+        write_additions(lists / ADDITIONS, additions)
+
+
+def merge_additions(source: Path, target: Path) -> int:
+    """Puts the clips of one folder of additions into another that lacks them; how many there were.
+
+    What a kill leaves half done is done by another call.
+    """
+    there = read_additions(target / CLIPS)
+    known = {row.sha256 for row in there}
+    new = [row for row in read_additions(source / CLIPS) if row.sha256 not in known]
+    for row in new:
+        link_file(source / VIDEOS / row.video, target / VIDEOS / row.video)
+    if new:
+        write_additions(target / CLIPS, [*there, *new])
+    return len(new)
+
+
+def train_on(lists: SplitLists, additions: Sequence[ListedVideo]) -> SplitLists:
+    """The lists with the additions in every split's training, unless its test has their group."""
+    train = {}
+    for split, listed in lists.train.items():
+        tested = {(row.label, row.group) for row in lists.test[split]}
+        new = [row for row in additions if (row.label, row.group) not in tested]
+        train[split] = (*listed, *new)
+    return replace(lists, train=train)

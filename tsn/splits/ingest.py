@@ -1,0 +1,230 @@
+"""New labelled clips on their way into a dataset: found, looked at, taken in or refused.
+
+An inbox is a folder of `<class>/<clip>`, or a CSV file of paths and labels
+(`tsn.sources.csv_file`). Nothing in it is moved or changed: what was taken in is known by its
+bytes.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from tsn.files import copy_file
+from tsn.lists import ListedVideo
+from tsn.sources.additions import CLIPS, VIDEOS, Addition, read_additions, write_additions
+from tsn.sources.csv_file import sound_rows
+from tsn.sources.folder import SourceError, has_control_character, visible_files
+from tsn.splits.leakage import find_leaks
+from tsn.splits.survey import Facts, survey
+from tsn.streams.store import hash_file
+
+SETTLED_SECONDS = 10.0  # a file changed since then may still be being written
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntakeConfig:
+    """Where new clips are put: a folder of `<class>/<clip>`, or a CSV file, its paths relative to
+    the folder it is in."""
+
+    inbox: str
+
+
+@dataclass(frozen=True)
+class NewClip:
+    """A file of the inbox that is said to be of a class; `group` is "" where its name may say."""
+
+    path: Path
+    label: str
+    group: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """What a dataset is before clips are taken in.
+
+    digests: SHA-256 of every video it has. train, test: its training and test videos of all
+    splits, each once, whose files lie below `videos`.
+    """
+
+    videos: Path
+    classes: tuple[str, ...]
+    digests: Mapping[str, str]
+    train: Sequence[ListedVideo]
+    test: Sequence[ListedVideo]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Intake:
+    """`taken` as new additions; `refused` with the reasons; `known` are of bytes that the dataset
+    has, `unsettled` may still be being written."""
+
+    taken: tuple[Addition, ...]
+    refused: Mapping[Path, str]
+    known: int
+    unsettled: int
+
+
+def find_clips(inbox: Path) -> tuple[list[NewClip], dict[Path, str]]:
+    """The files of an inbox, and those that cannot be a clip of a class, with the reason.
+
+    SourceError for an inbox that is not there, and for a CSV file that cannot be read as one.
+    """
+    if inbox.suffix.lower() == ".csv":
+        rows, problems = sound_rows(inbox, inbox.parent)
+        clips = [NewClip(inbox.parent / row.path, row.label, row.group) for row in rows]
+        return clips, {inbox.with_name(f"{inbox.name}:{n}"): text for n, text in problems.items()}
+    if not inbox.is_dir():
+        raise SourceError(f"{inbox}: no such folder; make it, or set `intake.inbox` in the recipe")
+    clips, misplaced = [], {}
+    for path in visible_files(inbox):
+        parts = path.relative_to(inbox).parts
+        if len(parts) == 2 and not has_control_character(path.name):
+            clips.append(NewClip(path, parts[0], ""))
+        else:
+            misplaced[path] = f"expected <class>/<clip> below {inbox}"
+    return clips, misplaced
+
+
+def take_in(
+    clips: Sequence[NewClip],
+    dataset: Dataset,
+    before: Sequence[Addition],
+    folder: Path,
+    min_frames: int,
+    cache: Path,
+    workers: int,
+    report: Callable[[Sequence[Path]], Iterable[Path]],
+) -> Intake:
+    """Looks at every new clip and puts the good ones into the additions of `folder`.
+
+    A clip is refused when its class is unknown or not the one that its bytes have already, when it
+    does not decode as a whole or has fewer than `min_frames` frames, and when it shows the scene of
+    a test video, which would make the test worthless. `before` was taken in earlier, wherever it
+    lies. A kill costs the clips of this call at most: they are taken in the next time. `cache` is
+    the survey's; `report` may show the progress of the paths that are gone through. The calling
+    script needs the usual `if __name__ == "__main__":`, as workers are spawned.
+    """
+    settled = [clip for clip in clips if _is_settled(clip.path)]
+    there = read_additions(folder / CLIPS)
+    known = {digest: video for video, digest in dataset.digests.items()}
+    known |= {row.sha256: row.video for row in (*before, *there)}
+    found: dict[str, list[NewClip]] = {}
+    for clip, path in zip(settled, report([clip.path for clip in settled]), strict=True):
+        found.setdefault(hash_file(path), []).append(clip)
+    refused = dict(_contradictory(found, known))
+    new = {
+        digest: same[0]
+        for digest, same in found.items()
+        if digest not in known and same[0].path not in refused
+    }
+    refused |= _refusals(new, dataset, min_frames, cache, workers)
+    names = {*dataset.digests, *(row.video for row in (*before, *there))}
+    taken = []
+    for digest, clip in new.items():
+        if clip.path not in refused:
+            video = _free_name(clip, digest, names)
+            copy_file(clip.path, folder / VIDEOS / video)
+            if hash_file(folder / VIDEOS / video) == digest:  # or it has changed meanwhile
+                names.add(video)
+                taken.append(Addition(video, clip.group, digest))
+    if taken:
+        write_additions(folder / CLIPS, [*there, *taken])
+    return Intake(
+        taken=tuple(taken),
+        refused=refused,
+        known=sum(digest in known for digest in found),
+        unsettled=len(clips) - len(settled),
+    )
+
+
+def _contradictory(
+    found: Mapping[str, Sequence[NewClip]], known: Mapping[str, str]
+) -> Iterator[tuple[Path, str]]:
+    """The clips whose bytes are said to be of several classes, in the inbox or in the dataset."""
+    for digest, same in found.items():
+        labels = {clip.label for clip in same}
+        if digest in known:
+            labels.add(known[digest].split("/")[0])
+        if len(labels) > 1:
+            where = f"the dataset has it as {known[digest]}" if digest in known else "in the inbox"
+            for clip in same:
+                yield clip.path, f"the same bytes under {', '.join(sorted(labels))} ({where})"
+
+
+def _refusals(
+    new: Mapping[str, NewClip], dataset: Dataset, min_frames: int, cache: Path, workers: int
+) -> dict[Path, str]:
+    """The clips (by digest) that cannot be taken in, with the reason."""
+    if not new:
+        return {}
+    facts = _look_at(new, dataset, cache, workers)
+    refused: dict[Path, str] = {}
+    for check in (
+        partial(_of_no_class, dataset=dataset),
+        partial(_defective, facts=facts, min_frames=min_frames),
+        partial(_tested, facts=facts, dataset=dataset),
+    ):
+        refused |= dict(check({k: clip for k, clip in new.items() if clip.path not in refused}))
+    return refused
+
+
+def _look_at(
+    new: Mapping[str, NewClip], dataset: Dataset, cache: Path, workers: int
+) -> dict[str, Facts]:
+    """What is known of new clips and of the listed videos, by digest."""
+    listed = {row.video: dataset.digests[row.video] for row in (*dataset.train, *dataset.test)}
+    paths = {str(clip.path.resolve()): digest for digest, clip in new.items()}
+    known = {listed[video]: row for video, row in survey(dataset.videos, listed, cache, workers)}
+    return known | {paths[path]: row for path, row in survey(Path("/"), paths, cache, workers)}
+
+
+def _is_settled(path: Path) -> bool:
+    """Whether a file is there and not just being written; its own times may be of a camera."""
+    try:
+        return time.time() - path.stat().st_ctime > SETTLED_SECONDS
+    except FileNotFoundError:
+        return False
+
+
+def _free_name(clip: NewClip, digest: str, names: set[str]) -> str:
+    video = f"{clip.label}/{clip.path.name}"
+    if video in names:
+        return f"{clip.label}/{clip.path.stem}-{digest[:8]}{clip.path.suffix}"
+    return video
+
+
+def _of_no_class(clips: Mapping[str, NewClip], dataset: Dataset) -> Iterator[tuple[Path, str]]:
+    valid = ", ".join(dataset.classes)
+    for clip in clips.values():
+        if clip.label not in dataset.classes:
+            yield clip.path, f"unknown class {clip.label!r}; the dataset has {valid}"
+
+
+def _defective(
+    clips: Mapping[str, NewClip], facts: Mapping[str, Facts], min_frames: int
+) -> Iterator[tuple[Path, str]]:
+    """The clips that extraction could not use, with the reason."""
+    for digest, clip in clips.items():
+        seen = facts[digest]
+        if seen.defect:
+            yield clip.path, seen.defect
+        elif seen.frames < min_frames:
+            yield clip.path, f"{seen.frames} frames, expected at least {min_frames}"
+
+
+def _tested(
+    clips: Mapping[str, NewClip], facts: Mapping[str, Facts], dataset: Dataset
+) -> Iterator[tuple[Path, str]]:
+    """The clips that show the scene of a test video, with the reason."""
+    ours = {str(clip.path): digest for digest, clip in clips.items()}
+    new = [
+        ListedVideo(path, dataset.classes.index(clips[digest].label), path, ())
+        for path, digest in ours.items()
+    ]
+    digests = {**dataset.digests, **ours}
+    hashes = {video: facts[digest].hashes for video, digest in digests.items() if digest in facts}
+    for leak in find_leaks([*dataset.train, *new], dataset.test, digests, hashes).leaks:
+        if leak.train in ours:
+            yield clips[ours[leak.train]].path, f"shows the scene of the test video {leak.test}"

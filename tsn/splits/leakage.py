@@ -1,0 +1,145 @@
+"""Test videos that were trained on under another name: the same bytes, or the same scene.
+
+A picture cannot tell one recording cut in two from two people before one wall. So a scene counts
+only where few groups of the training list have it: what more have is the dataset's own stage, and
+is told apart. Clips that hardly differ are leaks before any stage, and so are all where clips have
+no groups: nothing tells their stage from their leaks.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from tsn.files import write_csv
+from tsn.lists import ListedVideo
+
+SAME_BYTES = "same bytes"
+SAME_SCENE = "same scene"
+STAGE = "stage"  # alike, but so are too many groups
+
+# Of 64 bits, in the mean over the frames. In four classes of UCF101 the next training clip differs
+# in up to 4 bits where one video was cut into two groups, and else in 10 to 30.
+MOST_DIFFERENT_BITS = 4.0
+NEARLY_IDENTICAL_BITS = 1.0  # one clip encoded twice
+# A scene of more groups than these is a stage: so alike that they differ in half the bits that
+# unrelated pictures do (32). Weizmann's walls, UCF101's rooms: docs/results.md.
+STAGE_BITS = 16.0
+MOST_GROUPS, MOST_GROUPS_SHARE = 2, 0.1  # whichever is more
+
+LEAKED, CLEAN = "leaked", "clean"  # tags of test videos, for accuracy with and without leaks
+KEEP, DROP = "keep", "drop"
+
+
+class Leak(NamedTuple):
+    """A test video and the training video that it is. `different_bits` of 64, in the mean."""
+
+    test: str
+    train: str
+    kind: str
+    different_bits: float
+
+
+class Findings(NamedTuple):
+    """The leaks of a split, by test video, and what is none as its scene is the dataset's stage.
+
+    Of the latter, each test video comes with the training video most like it.
+    """
+
+    leaks: list[Leak]
+    staged: list[Leak]
+
+
+def find_leaks(
+    train: Sequence[ListedVideo],
+    test: Sequence[ListedVideo],
+    digests: Mapping[str, str],
+    hashes: Mapping[str, Sequence[str]],
+) -> Findings:
+    """Return the test videos of a split that are trained on, or look so.
+
+    `digests` are the SHA-256 of the videos; `hashes` the difference hashes of frames of each, at
+    the same positions in all, "" for a frame that says nothing. The same scene is a stage where
+    more groups of the training list show it than can be pieces of one recording.
+    """
+    of_digest = defaultdict(list)
+    for row in train:
+        of_digest[digests[row.video]].append(row.video)
+    leaks = {
+        (row.video, twin): Leak(row.video, twin, SAME_BYTES, 0.0)
+        for row in test
+        for twin in of_digest[digests[row.video]]
+    }
+    alike = list(_same_scene(train, test, hashes))
+    for leak in alike:
+        if leak.kind == SAME_SCENE:
+            leaks.setdefault((leak.test, leak.train), leak)
+    leaked = {video for video, _ in leaks}
+    staged: dict[str, Leak] = {}
+    for leak in sorted(alike, key=lambda leak: (leak.test, leak.different_bits, leak.train)):
+        if leak.test not in leaked:
+            staged.setdefault(leak.test, leak)
+    return Findings([leaks[pair] for pair in sorted(leaks)], list(staged.values()))
+
+
+def tag_leaks(test: Sequence[ListedVideo], leaks: Sequence[Leak]) -> tuple[ListedVideo, ...]:
+    """Return the test list with tags that tell leaked videos from the others."""
+    leaked = {leak.test for leak in leaks}
+    return tuple(
+        replace(row, tags=(*row.tags, LEAKED if row.video in leaked else CLEAN)) for row in test
+    )
+
+
+def drop_leaks(train: Sequence[ListedVideo], leaks: Sequence[Leak]) -> tuple[ListedVideo, ...]:
+    """Return the training list without the videos that are in the test."""
+    dropped = {leak.train for leak in leaks}
+    return tuple(row for row in train if row.video not in dropped)
+
+
+def write_leaks(path: Path, found: Mapping[int, Findings]) -> None:
+    """Write the findings of every split, a line each; the kind tells leaks from the stage."""
+    lines = (
+        (split, *row[:3], f"{row.different_bits:.1f}")
+        for split, (leaks, staged) in found.items()
+        for row in (*leaks, *staged)
+    )
+    write_csv(path, ("split", *Leak._fields), lines)
+
+
+def _same_scene(
+    train: Sequence[ListedVideo], test: Sequence[ListedVideo], hashes: Mapping[str, Sequence[str]]
+) -> Iterator[Leak]:
+    """All pairs of one scene; they are of the kind STAGE where that is the dataset's."""
+    known = [row for row in train if _says_something(hashes[row.video])]
+    bits = _as_numbers([hashes[row.video] for row in known])
+    if not known:
+        return
+    names, group = np.unique([f"{row.label} {row.group}" for row in known], return_inverse=True)
+    most_groups = max(MOST_GROUPS, MOST_GROUPS_SHARE * len(names)) if _has_groups(train) else np.inf
+    for row in test:
+        if not _says_something(hashes[row.video]):
+            continue
+        distances = np.bitwise_count(bits ^ _as_numbers([hashes[row.video]])).mean(axis=1)
+        on_stage = len(np.unique(group[distances <= STAGE_BITS])) > most_groups
+        for index in np.flatnonzero(distances <= MOST_DIFFERENT_BITS):
+            is_stage = on_stage and distances[index] > NEARLY_IDENTICAL_BITS
+            kind = STAGE if is_stage else SAME_SCENE
+            yield Leak(row.video, known[index].video, kind, float(distances[index]))
+
+
+def _has_groups(rows: Sequence[ListedVideo]) -> bool:
+    """Whether clips share groups: without a pattern, each is in one called after its file."""
+    groups = [row.group for row in rows if row.group not in (row.video, Path(row.video).name)]
+    return len(set(groups)) < len(groups)
+
+
+def _says_something(hashes: Sequence[str]) -> bool:
+    return bool(hashes) and all(hashes)
+
+
+def _as_numbers(hashes: Sequence[Sequence[str]]) -> npt.NDArray[np.uint64]:
+    return np.array([[int(text, 16) for text in row] for row in hashes], dtype=np.uint64)

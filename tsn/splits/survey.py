@@ -1,0 +1,180 @@
+"""What the videos of a dataset are like: size, rate, length, and a fingerprint of what they show.
+
+Every video is decoded as a whole, as only that tells how many frames it has. It is looked at once:
+what was found lies in a cache under the hash of its bytes.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from tsn.files import atomic_path, write_csv
+from tsn.streams.video import Frame, FrameReader, VideoError, decord_version, quiet_decoding
+from tsn.workers.pool import Died, run_tasks
+from tsn.workers.watchdog import watched
+
+COLUMNS = (
+    *("video", "width", "height", "frames_per_second"),
+    *("counted", "frames", "seconds", "defect"),
+)
+VERSION = 3  # raise with every change of what is found
+_POSITIONS = (0.125, 0.375, 0.625)  # of the frames that are fingerprinted
+_HASH_SIZE = 8  # a difference hash has 8 x 8 bits
+_LEAST_CONTRAST = 4.0  # gray levels; a flat frame looks like any other
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What is known of a video.
+
+    `hashes` are 64-bit difference hashes of three of its frames, "" for a flat one. `counted` is
+    how many frames its header says it has, `frames` how many can be decoded. `defect` says why
+    nothing is known, and is empty otherwise.
+    """
+
+    width: int
+    height: int
+    frames_per_second: float
+    counted: int
+    frames: int
+    hashes: tuple[str, ...]
+    defect: str
+
+    @property
+    def seconds(self) -> float:
+        """How long the frames that can be decoded last; 0 where the rate is unknown."""
+        return self.frames / self.frames_per_second if self.frames_per_second > 0 else 0.0
+
+
+def survey(
+    videos_dir: Path, hashes: Mapping[str, str], cache_dir: Path, workers: int
+) -> Iterator[tuple[str, Facts]]:
+    """Yield every video with its facts, as they are found. `hashes` are the SHA-256 of the videos.
+
+    A video that cannot be read has a defect. The calling script needs the usual
+    `if __name__ == "__main__":`, as workers are spawned.
+    """
+    missing: dict[str, list[str]] = {}
+    for video, digest in hashes.items():
+        known = _cached(cache_dir, digest)
+        if known is None:
+            missing.setdefault(digest, []).append(video)
+        else:
+            yield video, known
+    tasks = [Path(videos_dir) / same[0] for same in missing.values()]
+    digests = dict(zip(tasks, missing, strict=True))
+    for task, answer in run_tasks(_look, tasks, ["cpu"] * max(workers, 1), _initialise_worker):
+        digest = digests[task]
+        if isinstance(answer, Died):
+            answer = _defective(f"the process that looked at it {answer}")
+        else:
+            _remember(cache_dir, digest, answer)
+        for video in missing[digest]:
+            yield video, answer
+
+
+def write_facts(path: Path, facts: Mapping[str, Facts]) -> None:
+    """Write the facts as CSV, a video a line."""
+    lines = (
+        (
+            video,
+            row.width,
+            row.height,
+            round(row.frames_per_second, 3),
+            row.counted,
+            row.frames,
+            round(row.seconds, 2),
+            row.defect,
+        )
+        for video, row in sorted(facts.items())
+    )
+    write_csv(path, COLUMNS, lines)
+
+
+def difference_hash(frame: Frame) -> str:
+    """Return 64 bits in hexadecimal, whether each pixel of a tiny frame is darker than the next.
+
+    Equal for a frame that was scaled or encoded anew, but for a few bits; "" for a flat frame.
+    """
+    gray = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
+    tiny = cv2.resize(gray, (_HASH_SIZE + 1, _HASH_SIZE), interpolation=cv2.INTER_AREA)
+    if tiny.std() < _LEAST_CONTRAST:
+        return ""
+    bits: npt.NDArray[np.bool_] = tiny[:, 1:] > tiny[:, :-1]
+    return np.packbits(bits).tobytes().hex()
+
+
+def _look(path: Path, _: str) -> Facts:
+    reader = FrameReader(path)
+    shown: list[Frame] = []
+    width = height = 0
+    try:
+        for frame in watched(iter(reader)):
+            height, width = frame.shape[:2]
+            while _is_shown(reader, len(shown)):
+                shown.append(frame)
+    except VideoError as error:
+        return _defective(error.reason)
+    return Facts(
+        width=width,
+        height=height,
+        frames_per_second=reader.frames_per_second,
+        counted=reader.num_counted,
+        frames=reader.num_frames,
+        hashes=tuple(map(difference_hash, shown)),
+        defect="",
+    )
+
+
+def _is_shown(reader: FrameReader, num_shown: int) -> bool:
+    """Whether the frame that just came is the next of the fingerprint (of a short video, twice)."""
+    return (
+        num_shown < len(_POSITIONS)
+        and reader.num_frames > _POSITIONS[num_shown] * reader.num_promised
+    )
+
+
+def _defective(defect: str) -> Facts:
+    return Facts(
+        width=0,
+        height=0,
+        frames_per_second=0.0,
+        counted=0,
+        frames=0,
+        hashes=(),
+        defect=defect,
+    )
+
+
+def _initialise_worker() -> None:
+    cv2.setNumThreads(1)
+    quiet_decoding()
+
+
+def _version() -> str:
+    """What decides what is found in a video, beside its bytes."""
+    return f"{VERSION} decord {decord_version()}"
+
+
+def _cache_path(cache_dir: Path, digest: str) -> Path:
+    return Path(cache_dir) / digest[:2] / f"{digest}.json"
+
+
+def _cached(cache_dir: Path, digest: str) -> Facts | None:
+    try:
+        known = json.loads(_cache_path(cache_dir, digest).read_text(encoding="utf-8"))
+        if known.pop("version") != _version():
+            return None
+        return Facts(**known | {"hashes": tuple(known["hashes"])})
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _remember(cache_dir: Path, digest: str, facts: Facts) -> None:
+    with atomic_path(_cache_path(cache_dir, digest)) as temporary:
+        temporary.write_text(json.dumps(asdict(facts) | {"version": _version()}), encoding="utf-8")

@@ -1,0 +1,294 @@
+"""A stream of a video on disk: one zip of JPEGs per video, and a manifest beside them.
+
+A stream directory holds `<video>.zip` for every video id and `manifest.csv`. An archive is an
+uncompressed zip that ordinary tools open. Its members, numbered from 1, are `img_00001.jpg`
+(colour) or the pair `flow_x_00001.jpg`, `flow_y_00001.jpg` (gray). Equal entries give equal bytes:
+members are sorted and carry one fixed time.
+
+Layout: entries are (T, H, W, C) uint8; C is 3 (B, G, R) or 2 (x, y).
+"""
+
+import csv
+import os
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass, fields
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from tsn.files import atomic_path
+from tsn.workers.prefetch import map_ahead
+
+Entries = npt.NDArray[np.uint8]
+
+MEMBERS = {3: ("img_{:05d}.jpg",), 2: ("flow_x_{:05d}.jpg", "flow_y_{:05d}.jpg")}
+MANIFEST = "manifest.csv"
+OK = "ok"
+QUARANTINED = "quarantined"
+
+_FIXED_TIME = (1980, 1, 1, 0, 0, 0)
+_MAX_MEMBERS = 65_534  # more need the zip64 extension
+MAX_ENTRIES = _MAX_MEMBERS // max(map(len, MEMBERS.values()))
+_END_RECORD = struct.Struct("<4s4H2LH")
+_LOCAL_HEADER_BYTES = 30
+_CENTRAL_HEADER_BYTES = 46
+
+
+class ArchiveError(ValueError):
+    """An archive that is not what it should be: truncated, short, damaged or of another layout."""
+
+    def __init__(self, path: Path | str, found: str = "") -> None:
+        hint = "Delete the file and run the extraction of its stream again."
+        super().__init__(f"{path}: {found}. {hint}" if found else path)  # a worker hands on text
+
+
+@dataclass(frozen=True, kw_only=True)
+class ManifestRow:
+    """One video of a stream: `entries` images of `width` x `height`, or why there are none.
+
+    `missing` frames more are counted by the file but cannot be decoded. `key` identifies the
+    content: a digest of the video's bytes and of how it was extracted.
+    """
+
+    video: str
+    entries: int
+    missing: int
+    width: int
+    height: int
+    status: str
+    reason: str
+    key: str
+
+
+def archive_path(stream_dir: Path, video: str) -> Path:
+    """Where the archive of a video lies in a stream directory."""
+    return Path(stream_dir) / f"{video}.zip"
+
+
+def write_archive(
+    path: Path, entries: Iterable[npt.NDArray[np.uint8]], jpeg_quality: int, threads: int = 1
+) -> int:
+    """Write (H, W, 3) or (H, W, 2) entries as JPEGs and return their number.
+
+    The file appears under its name only when it is whole. `threads` encode while the next entries
+    are made; they change no byte. Raises ValueError for no entries, for entries of different
+    shapes, and for more of them than a plain zip holds.
+    """
+    members: dict[str, bytes] = {}
+    encode = partial(_encode, jpeg_quality=jpeg_quality)
+    num_entries = 0
+    for images in map_ahead(encode, _of_one_shape(path, entries), threads):
+        members.update(images)
+        num_entries += 1
+    if not 0 < len(members) <= _MAX_MEMBERS:
+        raise ValueError(f"{path}: {len(members)} images to write, expected 1 to {_MAX_MEMBERS}")
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "x") as archive:
+        for name in sorted(members):
+            archive.writestr(zipfile.ZipInfo(name, _FIXED_TIME), members[name])
+    return num_entries
+
+
+def count_entries(path: Path) -> int:
+    """Return how many entries an archive holds; ArchiveError if it is truncated or not one."""
+    with _opened(path) as descriptor:
+        return _read_directory(path, descriptor).num_entries
+
+
+def read_entries(path: Path, indices: Sequence[int]) -> Entries:
+    """Return the entries at `indices` (from 0, any order, repeats allowed) as (T, H, W, C).
+
+    Only the members asked for are read. Raises ArchiveError for an index that is not there and for
+    a member that does not decode or does not match its checksum.
+    """
+    with _opened(path) as descriptor:
+        directory = _read_directory(path, descriptor)
+        missing = [index for index in indices if not 0 <= index < directory.num_entries]
+        if missing or not len(indices):
+            raise ArchiveError(
+                path,
+                f"entries {missing} asked for, the archive has 0 to {directory.num_entries - 1}",
+            )
+        return np.stack([_read_entry(path, descriptor, directory, i) for i in indices])
+
+
+def write_manifest(rows: Iterable[ManifestRow], stream_dir: Path) -> Path:
+    """Write the manifest of a stream directory, sorted by video, and return its path."""
+    path = Path(stream_dir) / MANIFEST
+    with atomic_path(path) as temporary, temporary.open("x", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(_manifest_columns())
+        writer.writerows(astuple(row) for row in sorted(rows, key=lambda row: row.video))
+    return path
+
+
+def read_manifest(stream_dir: Path) -> dict[str, ManifestRow]:
+    """Return the rows of a stream directory's manifest by video.
+
+    Raises FileNotFoundError when there is none, ValueError for other columns or a bad line.
+    """
+    path = Path(stream_dir) / MANIFEST
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no manifest; run the extraction of this stream first")
+    with path.open(newline="", encoding="utf-8") as file:
+        lines = list(csv.reader(file))
+    if not lines or lines[0] != _manifest_columns():
+        raise ValueError(
+            f"{path}: columns {lines[:1]}, expected {_manifest_columns()}; extract the stream again"
+        )
+    rows = (_manifest_row(path, number, line) for number, line in enumerate(lines[1:], start=2))
+    return {row.video: row for row in rows}
+
+
+def _manifest_columns() -> list[str]:
+    return [field.name for field in fields(ManifestRow)]
+
+
+def _manifest_row(path: Path, number: int, line: list[str]) -> ManifestRow:
+    try:
+        video, entries, missing, width, height, status, reason, key = line
+        row = ManifestRow(
+            video=video,
+            entries=int(entries),
+            missing=int(missing),
+            width=int(width),
+            height=int(height),
+            status=status,
+            reason=reason,
+            key=key,
+        )
+    except ValueError as error:
+        raise ValueError(f"{path} line {number}: cannot read {line}: {error}") from error
+    if status not in (OK, QUARANTINED):
+        raise ValueError(
+            f"{path} line {number}: status {status!r} is neither {OK} nor {QUARANTINED}"
+        )
+    return row
+
+
+def _of_one_shape(
+    path: Path, entries: Iterable[npt.NDArray[np.uint8]]
+) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
+    """Yield (number from 1, entry), all (H, W, 2) or (H, W, 3) and like the first."""
+    shape: tuple[int, ...] | None = None
+    for number, entry in enumerate(entries, start=1):
+        shape = shape or entry.shape
+        if entry.shape != shape or entry.ndim != 3 or entry.shape[2] not in MEMBERS:
+            raise ValueError(
+                f"{path}: entry {number} has shape {entry.shape}, expected {shape}, 2 or 3 channels"
+            )
+        yield number, entry
+
+
+def _encode(
+    numbered: tuple[int, npt.NDArray[np.uint8]], jpeg_quality: int
+) -> list[tuple[str, bytes]]:
+    number, entry = numbered
+    names = MEMBERS[entry.shape[2]]
+    images = []
+    for name, image in zip(names, _images(entry), strict=True):
+        done, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality])
+        if not done:
+            raise RuntimeError(f"OpenCV could not encode an image of shape {image.shape}")
+        images.append((name.format(number), data.tobytes()))
+    return images
+
+
+def _images(entry: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.uint8]]:
+    if entry.shape[2] == 3:
+        return [entry]
+    return [np.ascontiguousarray(entry[:, :, channel]) for channel in range(2)]
+
+
+@dataclass(frozen=True)
+class _Directory:
+    """The zip's central directory as an array: our member names all have one length.
+
+    Python's zipfile builds an object for every member on opening, which takes longer than decoding
+    a snippet.
+    """
+
+    channels: int
+    num_entries: int
+    records: npt.NDArray[np.void]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: no such archive; run the extraction first") from None
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _read_directory(path: Path, descriptor: int) -> _Directory:
+    size = os.fstat(descriptor).st_size
+    tail = os.pread(descriptor, _END_RECORD.size, max(0, size - _END_RECORD.size))
+    if len(tail) < _END_RECORD.size or tail[:4] != b"PK\x05\x06":
+        raise ArchiveError(
+            path, f"{size} bytes that do not end like a zip: truncated or no archive"
+        )
+    _, _, _, _, num_members, length, offset, _ = _END_RECORD.unpack(tail)
+    if offset + length + _END_RECORD.size != size:
+        raise ArchiveError(path, f"{size} bytes, its directory says {offset + length + len(tail)}")
+    data = os.pread(descriptor, length, offset)
+    for channels, names in MEMBERS.items():
+        record = _record_type(len(names[0].format(1)))
+        if length and length == num_members * record.itemsize and num_members % len(names) == 0:
+            directory = _Directory(
+                channels, num_members // len(names), np.frombuffer(data, dtype=record)
+            )
+            if _is_numbered(directory):
+                return directory
+    raise ArchiveError(path, f"{num_members} members, not numbered img or flow_x and flow_y JPEGs")
+
+
+def _record_type(name_length: int) -> np.dtype[np.void]:
+    return np.dtype(
+        {
+            "names": ["crc", "size", "offset", "name"],
+            "formats": ["<u4", "<u4", "<u4", f"S{name_length}"],
+            "offsets": [16, 20, 42, _CENTRAL_HEADER_BYTES],
+            "itemsize": _CENTRAL_HEADER_BYTES + name_length,
+        }
+    )
+
+
+def _is_numbered(directory: _Directory) -> bool:
+    """Whether the first and last member of each image kind are where their number puts them."""
+    count = directory.num_entries
+    return all(
+        directory.records["name"][plane * count + index] == name.format(index + 1).encode()
+        for plane, name in enumerate(MEMBERS[directory.channels])
+        for index in (0, count - 1)
+    )
+
+
+def _read_entry(path: Path, descriptor: int, directory: _Directory, index: int) -> Entries:
+    images = [
+        _read_image(path, descriptor, directory, plane * directory.num_entries + index)
+        for plane in range(len(MEMBERS[directory.channels]))
+    ]
+    return images[0] if directory.channels == 3 else np.stack(images, axis=2)
+
+
+def _read_image(path: Path, descriptor: int, directory: _Directory, member: int) -> Entries:
+    crc, size, offset, name = directory.records[member].tolist()
+    data = os.pread(descriptor, size, offset + _LOCAL_HEADER_BYTES + len(name))
+    if zlib.crc32(data) != crc:
+        raise ArchiveError(path, f"member {name.decode()} does not match its checksum")
+    colour = cv2.IMREAD_COLOR if directory.channels == 3 else cv2.IMREAD_GRAYSCALE
+    image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), colour)
+    if image is None:
+        raise ArchiveError(path, f"member {name.decode()} is no JPEG")
+    return np.asarray(image, dtype=np.uint8)

@@ -1,0 +1,342 @@
+"""Extraction of streams: every video once, in parallel, into a store and from there into place.
+
+Every video's result goes to the store (`tsn.streams.store`) as soon as it is done, so an
+interrupted extraction repeats at most the videos it was working on, and a new video costs one
+video. Any number of machines can fill a store, each with its share of the videos.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from itertools import chain
+from pathlib import Path, PurePosixPath
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from tsn.streams.archives import (
+    MANIFEST,
+    MAX_ENTRIES,
+    OK,
+    QUARANTINED,
+    ManifestRow,
+    archive_path,
+    write_archive,
+)
+from tsn.streams.store import (
+    StoredResult,
+    find_result,
+    hash_file,
+    link_archive,
+    put_result,
+    result_key,
+    stored_archive_path,
+    sweep_store,
+)
+from tsn.streams.table import FramesConfig, Seat, Stream
+from tsn.streams.video import (
+    Frame,
+    FrameReader,
+    VideoError,
+    decord_version,
+    quiet_decoding,
+    resize_frames,
+)
+from tsn.workers.pool import Died, run_tasks
+from tsn.workers.watchdog import watched
+
+logger = logging.getLogger(__name__)
+
+# What decides whether a finished video is accepted, not what is in its archive.
+_NOT_IN_KEY = ("min_frames", "max_quarantined")
+
+
+class ExtractionError(ValueError):
+    """An extraction that did not give a complete stream. What was finished is in the store."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extracted:
+    """One finished video: its row of the manifest, whether it was in the store already, and how
+    many of its pairs kept their camera motion (warped flow only)."""
+
+    row: ManifestRow
+    from_store: bool
+    num_unsupported: int
+
+
+def fill_store(
+    stream: Stream,
+    config: FramesConfig,
+    videos_dir: Path,
+    videos: Sequence[str],
+    store_dir: Path,
+    seats: Sequence[Seat],
+) -> Iterator[Extracted]:
+    """Yield one record per video as it finishes; its result is in the store.
+
+    Stored results come first, the rest is computed by one process per seat. Raises
+    FileNotFoundError and ValueError for bad arguments before any work. The calling script needs
+    the usual `if __name__ == "__main__":`, as workers are spawned.
+    """
+    _check_arguments(stream, config, Path(videos_dir), videos, seats)
+    return _fill(stream, config, Path(videos_dir), sorted(videos), Path(store_dir), seats)
+
+
+def extract_stream(
+    stream: Stream,
+    config: FramesConfig,
+    videos_dir: Path,
+    videos: Sequence[str],
+    out_dir: Path,
+    store_dir: Path,
+    seats: Sequence[Seat],
+) -> Iterator[Extracted]:
+    """Like `fill_store`; then put the archives in place in `out_dir`.
+
+    `out_dir` is complete when the iterator ends; write the manifest from the records then. Raises
+    ExtractionError at the end when more than `config.max_quarantined` videos are unusable.
+    """
+    records = fill_store(stream, config, videos_dir, videos, store_dir, seats)
+    return _put_in_place(records, stream, config, Path(out_dir), Path(store_dir))
+
+
+def shard_of(videos: Sequence[str], index: int, count: int) -> list[str]:
+    """Return share `index` (from 1) of `count` of the videos; the shares make up the whole.
+
+    Shares are of equal size and take every `count`-th video, so that each has of every class.
+    """
+    if not 1 <= index <= count:
+        raise ValueError(f"shard {index}/{count}: expected 1/{count} to {count}/{count}")
+    return sorted(videos)[index - 1 :: count]
+
+
+def _fill(
+    stream: Stream,
+    config: FramesConfig,
+    videos_dir: Path,
+    videos: Sequence[str],
+    store_dir: Path,
+    seats: Sequence[Seat],
+) -> Iterator[Extracted]:
+    sweep_store(store_dir)
+    missing: dict[str, list[str]] = {}
+
+    def record(video: str, key: str, result: StoredResult, from_store: bool) -> Extracted:
+        row = _manifest_row(video, key, result, config)
+        return Extracted(row=row, from_store=from_store, num_unsupported=result.num_unsupported)
+
+    for video, key in _keys(stream, config, videos_dir, videos, len(seats)):
+        result = find_result(store_dir, key)
+        if result is None:
+            missing.setdefault(key, []).append(video)
+        else:
+            yield record(video, key, result, from_store=True)
+    tasks = [
+        _Task(stream, config, videos_dir / same[0], store_dir, key) for key, same in missing.items()
+    ]
+    for task, result in _compute(tasks, seats):
+        for copy, video in enumerate(missing[task.key]):
+            yield record(video, task.key, result, from_store=copy > 0)
+
+
+def _put_in_place(
+    records: Iterator[Extracted],
+    stream: Stream,
+    config: FramesConfig,
+    out_dir: Path,
+    store_dir: Path,
+) -> Iterator[Extracted]:
+    _clear_output(out_dir)
+    rows = []
+    for record in records:
+        rows.append(record.row)
+        yield record
+    _refuse_too_many(stream, config, [row for row in rows if row.status == QUARANTINED])
+    for row in rows:
+        if row.status == OK:
+            link_archive(store_dir, row.key, archive_path(out_dir, row.video))
+
+
+def _check_arguments(
+    stream: Stream,
+    config: FramesConfig,
+    videos_dir: Path,
+    videos: Sequence[str],
+    seats: Sequence[Seat],
+) -> None:
+    if type(config) is not stream.config_class:
+        raise ValueError(
+            f"stream {stream.name} takes a {stream.config_class.__name__}, "
+            f"not a {type(config).__name__}"
+        )
+    if not seats:
+        raise ValueError("no seats: expected at least one worker to compute with")
+    if not videos or len(set(videos)) != len(videos):
+        raise ValueError(f"{len(videos)} videos, {len(set(videos))} different: list each one once")
+    for video in videos:
+        if PurePosixPath(video).is_absolute() or ".." in PurePosixPath(video).parts:
+            raise ValueError(f"{video!r}: expected a path below {videos_dir}")
+    missing = [video for video in videos if not (videos_dir / video).is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"{len(missing)} of {len(videos)} videos are not below {videos_dir}: "
+            f"{', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}. Run the download again."
+        )
+
+
+def _clear_output(out_dir: Path) -> None:
+    """Leave no archive of an earlier run that this one does not answer for."""
+    (out_dir / MANIFEST).unlink(missing_ok=True)
+    for path in out_dir.rglob("*.zip"):
+        path.unlink()
+
+
+def _keys(
+    stream: Stream, config: FramesConfig, videos_dir: Path, videos: Sequence[str], threads: int
+) -> Iterator[tuple[str, str]]:
+    settings = {k: v for k, v in asdict(config).items() if k not in _NOT_IN_KEY}
+    settings |= library_versions()
+    with ThreadPoolExecutor(threads) as pool:
+        hashes = pool.map(hash_file, (videos_dir / video for video in videos))
+        for video, video_hash in zip(videos, hashes, strict=True):
+            yield video, result_key(video_hash, stream.name, stream.version, settings)
+
+
+def library_versions() -> dict[str, str]:
+    """What decodes, resizes, computes and encodes: another version may give other values."""
+    return {"opencv": cv2.__version__, "decord": decord_version()}
+
+
+def _manifest_row(video: str, key: str, result: StoredResult, config: FramesConfig) -> ManifestRow:
+    reason = result.defect
+    if not reason and result.num_frames < config.min_frames:
+        reason = f"{result.num_frames} frames, expected at least {config.min_frames}"
+    return ManifestRow(
+        video=video,
+        entries=0 if reason else result.num_entries,
+        missing=result.num_missing,
+        width=config.width,
+        height=config.height,
+        status=QUARANTINED if reason else OK,
+        reason=reason,
+        key=key,
+    )
+
+
+def _refuse_too_many(
+    stream: Stream, config: FramesConfig, quarantined: Sequence[ManifestRow]
+) -> None:
+    if len(quarantined) <= config.max_quarantined:
+        return
+    rows = sorted(quarantined, key=lambda row: row.video)
+    listing = "\n".join(f"  {row.video}: {row.reason}" for row in rows)
+    raise ExtractionError(
+        f"stream {stream.name}: {len(rows)} videos cannot be used, max_quarantined allows "
+        f"{config.max_quarantined}:\n{listing}\nFetch them again, remove them from the dataset, "
+        f"or raise max_quarantined. All other videos are in the store and not computed again."
+    )
+
+
+@dataclass(frozen=True)
+class _Task:
+    stream: Stream
+    config: FramesConfig
+    video_path: Path
+    store_dir: Path
+    key: str
+
+    def __str__(self) -> str:
+        return f"{self.stream.name} of {self.video_path}"
+
+
+def _compute(tasks: Sequence[_Task], seats: Sequence[Seat]) -> Iterator[tuple[_Task, StoredResult]]:
+    """Yield every task's result; a video that hangs or kills its process twice has a defect.
+
+    The second attempt is made alone, as memory can be what was missing. Such a defect is not kept
+    in the store: the next extraction tries again.
+    """
+    killers = []
+    for task, answer in run_tasks(_extract_video, tasks, seats, _initialise_worker):
+        if isinstance(answer, Died):
+            logger.warning("%s: its worker %s; trying it alone later", task.video_path, answer)
+            killers.append(task)
+        else:
+            yield task, answer
+    for killer in killers:
+        for task, answer in run_tasks(_extract_video, [killer], seats[:1], _initialise_worker):
+            yield task, _died_twice(answer) if isinstance(answer, Died) else answer
+
+
+def _died_twice(death: Died) -> StoredResult:
+    return _defective(f"the process that extracts it died twice: the last one {death}")
+
+
+def _defective(defect: str) -> StoredResult:
+    return StoredResult(
+        num_frames=0, num_missing=0, num_entries=0, num_bytes=0, num_unsupported=0, defect=defect
+    )
+
+
+def _initialise_worker() -> None:
+    cv2.setNumThreads(1)
+    quiet_decoding()
+
+
+def _extract_video(task: _Task, seat: Seat) -> StoredResult:
+    """Compute one video's stream into the store.
+
+    An error of OpenCV is a defect that is not kept: it can be the memory that was missing.
+    """
+    try:
+        result = _write_entries(task, seat)
+    except cv2.error as error:
+        return _defective(f"OpenCV: {error.err}")
+    put_result(task.store_dir, task.key, result)
+    return result
+
+
+def _write_entries(task: _Task, seat: Seat) -> StoredResult:
+    stream, config = task.stream, task.config
+    archive = stored_archive_path(task.store_dir, task.key)
+    reader = FrameReader(task.video_path)
+    num_unsupported = num_written = 0
+
+    def frames() -> Iterator[Frame]:
+        for frame in watched(resize_frames(reader, config.width, config.height)):
+            if stream.num_entries(reader.num_frames) > MAX_ENTRIES:
+                raise VideoError(task.video_path, f"more than {MAX_ENTRIES} entries; cut it up")
+            yield frame
+
+    def pixels() -> Iterator[npt.NDArray[np.uint8]]:
+        nonlocal num_unsupported
+        for entry in stream.make_entries(frames(), config, seat):
+            num_unsupported += not entry.supported
+            yield entry.pixels
+
+    try:
+        entries = pixels()
+        first = next(entries, None)
+        if first is not None:
+            num_written = write_archive(
+                archive, chain([first], entries), config.jpeg_quality, seat.threads
+            )
+            defect = ""
+        else:
+            defect = (
+                f"{reader.num_frames} frames, {stream.name} takes {stream.frames_per_entry} or more"
+            )
+    except VideoError as error:
+        defect = error.reason
+    if not defect and num_written != stream.num_entries(reader.num_frames):
+        raise RuntimeError(f"{stream.name} made {num_written} entries of {reader.num_frames}")
+    return StoredResult(
+        num_frames=reader.num_frames,
+        num_missing=reader.num_missing,
+        num_entries=num_written,
+        num_bytes=archive.stat().st_size if num_written else 0,
+        num_unsupported=num_unsupported,
+        defect=defect,
+    )

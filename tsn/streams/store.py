@@ -1,0 +1,131 @@
+"""A store of extracted videos, addressed by what they were made from.
+
+A video's stream is a function of the video's bytes, the stream's settings and the version of the
+algorithm; a result is kept under the hash of these three, so it is computed once, whatever the
+video is called and whichever machine computes it first. Results are an archive and a small record,
+or, for a video that cannot be used, a record alone: a bad video is not tried twice.
+
+    <root>/ab/ab12...ef.zip     the archive, read-only
+    <root>/ab/ab12...ef.json    the record, written last: without it there is no result
+"""
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from tsn.files import TEMPORARY_SUFFIX, atomic_path, link_file
+from tsn.streams.archives import ArchiveError, count_entries
+
+logger = logging.getLogger(__name__)
+
+_READ_ONLY = 0o444
+_STALE_SECONDS = 24 * 3600
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredResult:
+    """What is kept of one video's stream.
+
+    `num_frames` decoded, `num_missing` more that the file counts; `num_entries` and `num_bytes` of
+    the archive, both 0 without one; `num_unsupported` pairs whose camera motion could not be taken
+    out; `defect` why there is no archive, empty if there is one.
+    """
+
+    num_frames: int
+    num_missing: int
+    num_entries: int
+    num_bytes: int
+    num_unsupported: int
+    defect: str
+
+
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def result_key(video_hash: str, stream: str, version: int, settings: Mapping[str, object]) -> str:
+    """Return the key of a stream of a video: equal for equal bytes, settings and version."""
+    made_from = {
+        "video": video_hash,
+        "stream": stream,
+        "version": version,
+        "settings": dict(settings),
+    }
+    canonical = json.dumps(made_from, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def stored_archive_path(root: Path, key: str) -> Path:
+    """Where the archive of a key lies, or will."""
+    return Path(root) / key[:2] / f"{key}.zip"
+
+
+def find_result(root: Path, key: str) -> StoredResult | None:
+    """Return the result under a key, or None.
+
+    An archive that is gone or no longer what was stored counts as no result, with a warning.
+    """
+    record_path = _record_path(root, key)
+    try:
+        result = StoredResult(**json.loads(record_path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError) as error:
+        logger.warning("%s: unreadable record, computing it again (%s)", record_path, error)
+        return None
+    damage = "" if result.defect else _archive_damage(stored_archive_path(root, key), result)
+    if damage:
+        logger.warning("%s; computing it again", damage)
+        return None
+    return result
+
+
+def put_result(root: Path, key: str, result: StoredResult) -> None:
+    """Record a result, whose archive, if it has one, is in place; the archive turns read-only."""
+    archive = stored_archive_path(root, key)
+    if not result.defect:
+        damage = _archive_damage(archive, result)
+        if damage:
+            other = find_result(root, key)
+            if other and replace(other, num_bytes=result.num_bytes) == result:
+                return  # another machine made it at the same time; its bytes can be others
+            raise ArchiveError(archive, damage)
+        # Outputs are hard links to this file: writing into one would change the stored result.
+        archive.chmod(_READ_ONLY)
+    with atomic_path(_record_path(root, key)) as temporary:
+        temporary.write_text(json.dumps(asdict(result), sort_keys=True), encoding="utf-8")
+
+
+def link_archive(root: Path, key: str, destination: Path) -> None:
+    """Put the archive of a key at `destination`: a hard link, or a copy where none is possible."""
+    link_file(stored_archive_path(root, key), destination)
+
+
+def sweep_store(root: Path) -> None:
+    """Remove temporary files of writers killed more than a day ago."""
+    for path in Path(root).glob(f"*/.*{TEMPORARY_SUFFIX}"):
+        try:
+            if time.time() - path.stat().st_mtime > _STALE_SECONDS:
+                path.unlink()
+        except FileNotFoundError:
+            continue
+
+
+def _record_path(root: Path, key: str) -> Path:
+    return stored_archive_path(root, key).with_suffix(".json")
+
+
+def _archive_damage(archive: Path, result: StoredResult) -> str:
+    """Say how an archive differs from its record; empty if it does not."""
+    try:
+        num_bytes, num_entries = archive.stat().st_size, count_entries(archive)
+    except (FileNotFoundError, ArchiveError) as error:
+        return str(error)
+    found, expected = (num_entries, num_bytes), (result.num_entries, result.num_bytes)
+    return "" if found == expected else f"{archive}: (entries, bytes) {found}, stored {expected}"

@@ -1,0 +1,181 @@
+"""Stochastic gradient descent as the released solvers do it (PAPER.md section 2), for any network.
+
+The loop is a generator of iterations: whoever runs it decides what to log and when to save.
+Every draw (inputs, dropout) is a function of the seed and the number of the micro-batch alone. So a
+resumed training is the uninterrupted one, bit for bit on the same kind of machine, and one in
+several processes differs in the order of float sums only (tsn.training.data_parallel).
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from tsn.training.data_parallel import ALONE, Share, agree_on_start, summed
+
+
+@dataclass(frozen=True, kw_only=True)
+class SolverConfig:
+    """SGD with a step schedule, counted in iterations of `batch_size` videos.
+
+    A batch is accumulated from parts of `micro_batch` videos, so that one small device gives the
+    same effective batch as many big ones. Several processes deal these parts out among them.
+    """
+
+    iterations: int
+    batch_size: int
+    micro_batch: int
+    base_lr: float
+    lr_steps: tuple[int, ...]
+    lr_factor: float
+    momentum: float
+    weight_decay: float
+    clip_norm: float
+
+    def __post_init__(self) -> None:
+        if self.iterations < 1:
+            raise ValueError(f"iterations is at least 1, got {self.iterations}")
+        if self.batch_size < 1 or self.micro_batch < 1 or self.batch_size % self.micro_batch:
+            raise ValueError(
+                f"batch_size {self.batch_size} is not a multiple of micro_batch {self.micro_batch}"
+            )
+        if list(self.lr_steps) != sorted(set(self.lr_steps)):
+            raise ValueError(f"lr_steps must rise, got {self.lr_steps}")
+        if not all(0 < step < self.iterations for step in self.lr_steps):
+            raise ValueError(
+                f"lr_steps lie within the {self.iterations} iterations, got {self.lr_steps}"
+            )
+        for name in ("base_lr", "lr_factor", "clip_norm"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} is above 0, got {getattr(self, name)}")
+        if not 0 <= self.weight_decay < math.inf:
+            raise ValueError(f"weight_decay is 0 or more, got {self.weight_decay}")
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"momentum is in [0, 1), got {self.momentum}")
+
+    @property
+    def parts(self) -> int:
+        """Micro-batches of an iteration."""
+        return self.batch_size // self.micro_batch
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """What one step of the solver saw: loss and accuracy are means over the batch."""
+
+    iteration: int
+    loss: float
+    accuracy: float
+    lr: float
+    gradient_norm: float
+
+
+def learning_rate(iteration: int, solver: SolverConfig) -> float:
+    """The rate used by the 0-based iteration: base x factor^(steps passed)."""
+    passed = sum(iteration >= step for step in solver.lr_steps)
+    return solver.base_lr * solver.lr_factor**passed
+
+
+def make_optimizer(groups: list[dict[str, Any]], solver: SolverConfig) -> torch.optim.SGD:
+    """SGD over parameter groups that carry `lr_mult` and `decay_mult`."""
+    optimizer = torch.optim.SGD(groups, lr=solver.base_lr, momentum=solver.momentum)
+    for group in optimizer.param_groups:
+        group["weight_decay"] = solver.weight_decay * group["decay_mult"]
+    return optimizer
+
+
+def micro_batches(
+    stream: Dataset[tuple[Tensor, int]],
+    solver: SolverConfig,
+    *,
+    device: torch.device,
+    workers: int,
+    start: int,
+    share: Share = ALONE,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """This process's micro-batches of iterations start.. of an endless stream, on the device."""
+    size, parts = solver.micro_batch, solver.parts
+    loader: DataLoader[tuple[Tensor, int]] = DataLoader(
+        stream,
+        batch_sampler=(
+            list(range(number * size, (number + 1) * size))
+            for iteration in range(start, solver.iterations)
+            for number in (iteration * parts + part for part in share.micro_batches(parts))
+        ),
+        num_workers=workers,
+        pin_memory=device.type == "cuda",
+        generator=torch.Generator(),
+    )
+    for inputs, labels in loader:
+        yield inputs.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+
+
+def solve(
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    inputs: Iterator[tuple[Tensor, Tensor]],
+    solver: SolverConfig,
+    *,
+    seed: int,
+    start: int,
+    share: Share = ALONE,
+) -> Iterator[Iteration]:
+    """Minimises the cross-entropy of network(x) over this process's micro-batches (x, labels).
+
+    Every process yields what all of them saw and did.
+    """
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    device = parameters[0].device
+    agree_on_start(start, share, device)
+    for iteration in range(start, solver.iterations):
+        lr = learning_rate(iteration, solver)
+        for group in optimizer.param_groups:
+            group["lr"] = lr * group["lr_mult"]
+        optimizer.zero_grad(set_to_none=True)
+        outcome = torch.zeros(solver.parts, 2, device=device)
+        with summed(network, parameters, outcome, share) as mine:
+            for part in mine:
+                torch.manual_seed(_mix(seed, iteration * solver.parts + part))  # for dropout
+                outcome[part] = _accumulate(network, *next(inputs), solver.parts)
+        loss, accuracy = (math.fsum(column) / solver.parts for column in outcome.T.tolist())
+        norm = nn.utils.clip_grad_norm_(parameters, solver.clip_norm).item()
+        if not norm < float("inf"):
+            raise FloatingPointError(
+                f"iteration {iteration}: the gradient is not finite (loss {loss}); lower base_lr"
+            )
+        optimizer.step()
+        yield Iteration(iteration, loss, accuracy, lr, norm)
+
+
+def _accumulate(network: nn.Module, x: Tensor, labels: Tensor, parts: int) -> Tensor:
+    """Adds a micro-batch's share of the gradient; returns its (loss, accuracy), on the device."""
+    scores = network(x)
+    loss = nn.functional.cross_entropy(scores, labels)
+    (loss / parts).backward()  # type: ignore[no-untyped-call]
+    return torch.stack([loss.detach(), (scores.argmax(1) == labels).float().mean()])
+
+
+def _mix(seed: int, number: int) -> int:
+    return (seed * 1_000_003 + number) % 2**63
+
+
+def momentum_state(optimizer: torch.optim.Optimizer, network: nn.Module) -> dict[str, Tensor]:
+    """The momentum buffers by parameter name."""
+    return {
+        name: optimizer.state[parameter]["momentum_buffer"]
+        for name, parameter in network.named_parameters()
+        if optimizer.state.get(parameter)
+    }
+
+
+def restore_momentum(
+    optimizer: torch.optim.Optimizer, network: nn.Module, buffers: Mapping[str, Tensor]
+) -> None:
+    """Puts `momentum_state` back."""
+    for name, parameter in network.named_parameters():
+        if name in buffers:
+            optimizer.state[parameter]["momentum_buffer"] = buffers[name].to(parameter.device)

@@ -1,0 +1,173 @@
+"""Tasks in processes of which one may die, hang up or be stopped without harm to the others.
+
+Not a ProcessPoolExecutor: that one cannot say which task killed a worker, breaks all others with
+it, and cannot be stopped in the middle of a task. Workers are spawned, so the calling script needs
+the usual `if __name__ == "__main__":`.
+"""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any, Generic, TypeVar
+
+from tsn.workers.watchdog import HUNG, PATIENCE_SECONDS
+
+Task = TypeVar("Task")
+Answer = TypeVar("Answer")
+Seat = TypeVar("Seat")
+
+_SECONDS_TO_STOP = 5.0
+
+
+class WorkerError(RuntimeError):
+    """A function that raised in a worker, or a worker that cannot start.
+
+    It tells the traceback, too, unless the function raised an OSError."""
+
+
+@dataclass(frozen=True)
+class Died:
+    """Instead of an answer: the process ended, by exit code or signal (negative)."""
+
+    exit_code: int | None
+
+    def __str__(self) -> str:
+        if self.exit_code == HUNG:
+            return f"was stuck for {PATIENCE_SECONDS:.0f} seconds"
+        if self.exit_code is not None and self.exit_code < 0:
+            return f"was killed by signal {-self.exit_code}"
+        return f"exited with code {self.exit_code}"
+
+
+def run_tasks(
+    function: Callable[[Task, Seat], Answer],
+    tasks: Iterable[Task],
+    seats: Sequence[Seat],
+    initialise: Callable[[], None],
+) -> Iterator[tuple[Task, Answer | Died]]:
+    """Yield every task with `function(task, seat)`, or with how its process died, as they finish.
+
+    Every seat has a process, which calls `initialise()` once, and a new one when that died: a
+    seat stands for what one process at a time may use, a GPU for example. Processes end with this
+    generator, at once when it is closed early, and with the calling process, however that ends.
+    Raises WorkerError when `function` raises. Function, tasks, seats and answers are pickled.
+    """
+    waiting = deque(tasks)
+    pool: dict[Connection, _Worker[Task, Seat]] = {}
+    try:
+        for seat in seats[: len(waiting)]:
+            _add_worker(pool, function, initialise, seat)
+        while pool:
+            for connection in wait(list(pool)):
+                assert isinstance(connection, Connection)
+                worker = pool[connection]
+                finished, worker.task = worker.task, None
+                message = _receive(connection, worker.process)
+                if isinstance(message, Died):
+                    if finished is None:
+                        raise WorkerError(f"a worker {message} before its first task: see above")
+                    _stop(connection, pool.pop(connection).process)
+                    if waiting:
+                        _add_worker(pool, function, initialise, worker.seat)
+                elif waiting:
+                    worker.task = waiting.popleft()
+                    with suppress(OSError):  # it died meanwhile: its pipe says so next time
+                        connection.send(worker.task)
+                else:
+                    _stop(connection, pool.pop(connection).process)
+                if finished is not None:
+                    yield finished, message
+    finally:
+        for worker in pool.values():
+            worker.process.terminate()
+        for connection, worker in pool.items():
+            _stop(connection, worker.process)
+
+
+@dataclass
+class _Worker(Generic[Task, Seat]):
+    process: BaseProcess
+    seat: Seat
+    task: Task | None
+
+
+@dataclass(frozen=True)
+class _Raised:
+    report: str
+
+
+def _add_worker(
+    pool: dict[Connection, _Worker[Task, Seat]],
+    function: Callable[[Task, Seat], Answer],
+    initialise: Callable[[], None],
+    seat: Seat,
+) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    connection, worker_end = spawn.Pipe()
+    process = spawn.Process(target=_work, args=(worker_end, function, initialise, seat))
+    process.start()
+    worker_end.close()  # so that the worker's death ends the pipe
+    pool[connection] = _Worker(process, seat, None)
+
+
+def _receive(connection: Connection, process: BaseProcess) -> Any:
+    """Return a worker's message: None when it is ready, then an answer each time, or Died."""
+    try:
+        message = connection.recv()
+    except (EOFError, OSError):
+        process.join()
+        return Died(process.exitcode)
+    if isinstance(message, _Raised):
+        raise WorkerError(message.report)
+    return message
+
+
+def _stop(connection: Connection, process: BaseProcess) -> None:
+    connection.close()  # an idle worker leaves at the end of its pipe
+    process.join(_SECONDS_TO_STOP)
+    if process.is_alive():
+        process.kill()
+        process.join()
+    process.close()
+
+
+def _work(
+    connection: Connection,
+    function: Callable[[Task, Seat], Answer],
+    initialise: Callable[[], None],
+    seat: Seat,
+) -> None:
+    """The main function of a worker process: answer tasks until the pipe ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which stops us
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    initialise()
+    connection.send(None)
+    with suppress(EOFError):
+        while True:
+            connection.send(_answer(function, connection.recv(), seat))
+
+
+def _answer(function: Callable[[Task, Seat], Answer], task: Task, seat: Seat) -> Answer | _Raised:
+    try:
+        return function(task, seat)
+    except OSError as error:  # a full disk, a file that is gone: the text says it all
+        return _Raised(f"{task}: {error}")
+    except Exception:
+        return _Raised(f"{task}: {traceback.format_exc()}")
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
