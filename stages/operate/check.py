@@ -1,109 +1,150 @@
-"""check: reads the whole of params.yaml strictly, before anything is computed."""
+"""check: reads params.yaml and recipes strictly, and refuses what cannot be, before it is computed.
 
-import argparse
+As the first stage of a dataset it reads that dataset's recipe. By hand, without --dataset, it reads
+every recipe. What it writes never changes, so what follows is not run again because of it.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ruamel.yaml import YAML
+from ruamel.yaml.tokens import AliasToken, AnchorToken
 
 from stages.runtime import command, params
 from stages.runtime.machine import Machine
-from tsn.modality import MODALITIES, modality
+from stages.runtime.options import StageOptions, option, output_path
+from stages.runtime.params import Settings
+from tsn.files import write_json
+from tsn.modality import MODALITIES, Modality, modality
 from tsn.recogniser.comparison import PromotionRule
 from tsn.recogniser.folder import PackageConfig
+from tsn.records import RecordError, refuse_other_keys, require_keys
 from tsn.scoring.fusion import FusionConfig
 from tsn.scoring.score import ScoringConfig
 from tsn.sources.table import SOURCES
 from tsn.splits.formats import SplitConfig
-from tsn.splits.ingest import IntakeConfig
-from tsn.streams.table import STREAMS
+from tsn.splits.ingest import IngestConfig
+from tsn.streams.table import STREAMS, Acceptance
 from tsn.training.initial_weights import INITS
-from tsn.training.train import TrainingConfig
+from tsn.training.start import TrainingConfig
 
-TOP_LEVEL = ("datasets", "splits", "modalities", "machine", "recipes")
+SELECTION = ("datasets", "splits", "modalities", "machine")
 RECIPE = (
-    *("source", "split", "extract", "init", "train", "score", "fusion"),
-    *("package", "intake", "promotion"),
+    *("source", "split", "accept", "extract", "init", "train", "score", "fusion"),
+    *("package", "ingest", "promotion"),
 )
 
 
-def main(_: argparse.Namespace) -> None:
-    content = params.load()
-    params.refuse_other_keys(content, "", TOP_LEVEL)
-    params.section(content, "machine", Machine)
-    params.section(content, "splits", tuple[int, ...])
-    recipes = params.find(content, "recipes")
-    for name in params.section(content, "datasets", tuple[str, ...]):
-        params.find(content, f"recipes.{name}")
-    for name in params.section(content, "modalities", tuple[str, ...]):
+@dataclass(frozen=True, kw_only=True)
+class Options(StageOptions):
+    dataset: str | None = option("only this dataset's recipe, recipes/<dataset>.yaml", default=None)
+    out: Path | None = output_path("a note that the recipe was read", default=None)
+
+
+def main(options: Options) -> None:
+    selection = params.load()
+    check_selection(selection)
+    active = params.section(selection, "datasets", tuple[str, ...])
+    chosen = (options.dataset,) if options.dataset else params.recipe_names()
+    for name in dict.fromkeys([*(active if options.dataset is None else ()), *chosen]):
+        recipe = params.load_recipe(name)
+        refuse_anchors(recipe.path)
+        check_recipe(recipe)
+        if name in active:
+            check_fit(selection, recipe)
+    if options.out is not None:
+        write_json(options.out, {"recipe": "can be run"})
+
+
+def check_selection(selection: Settings) -> None:
+    """Raise RecordError unless params.yaml is well formed."""
+    require_keys(selection.values, SELECTION, f"{selection.path}: the top level")
+    params.section(selection, "machine", Machine)
+    for key, item in (("datasets", str), ("splits", int), ("modalities", str)):
+        values = params.section(selection, key, tuple[item, ...])  # type: ignore[valid-type]
+        if not values or len(set(values)) < len(values):
+            raise RecordError(f"{selection.path}: {key}: expected different values, got {values}")
+    for name in params.section(selection, "modalities", tuple[str, ...]):
         modality(name)
-    for name in recipes:
-        check_recipe(content, name)
 
 
-def check_recipe(content: params.Content, name: str) -> None:
-    """Every section of one recipe, and that they fit together."""
-    recipe = f"recipes.{name}"
-    params.refuse_other_keys(params.find(content, recipe), recipe, RECIPE)
-    params.choice(content, f"{recipe}.source", {k: row.config for k, row in SOURCES.items()})
-    split = params.section(content, f"{recipe}.split", SplitConfig)
-    _, init = params.choice(content, f"{recipe}.init", INITS)
+def refuse_anchors(path: Path) -> None:
+    """Raise RecordError for a recipe that shares numbers by YAML anchors.
+
+    `dvc exp run -S` writes the file anew without resolving them, so a change of one number would
+    be lost, or come to others.
+    """
+    for token in YAML(typ="safe", pure=True).scan(path.read_text(encoding="utf-8")):
+        if isinstance(token, AnchorToken | AliasToken):
+            raise RecordError(
+                f"{path} line {token.start_mark.line + 1}: {token.value!r} is a YAML anchor; "
+                "`dvc exp run -S` does not follow them: write the numbers out"
+            )
+
+
+def check_recipe(recipe: Settings) -> None:
+    """Raise RecordError unless every section of a recipe is well formed and they fit together."""
+    require_keys(recipe.values, RECIPE, f"{recipe.path}: the top level")
+    params.choice(recipe, "source", {name: row.config for name, row in SOURCES.items()})
+    params.section(recipe, "split", SplitConfig)
+    params.section(recipe, "accept", Acceptance)
+    params.choice(recipe, "init", {name: row.config for name, row in INITS.items()})
     for part in ("extract", "train"):
-        section = f"{recipe}.{part}"
-        params.refuse_other_keys(params.find(content, section), section, tuple(MODALITIES))
-    for row in MODALITIES.values():
-        stream = STREAMS[row.stream]
-        snippet_frames = row.snippet_length + stream.frames_per_entry - 1
-        extract = params.section(content, f"{recipe}.extract.{row.name}", stream.config_class)
-        train = params.section(content, f"{recipe}.train.{row.name}", TrainingConfig)
-        where = f"{recipe}.train.{row.name}"
-        if train.network.backbone != init.backbone:
-            raise params.ParamsError(
-                f"{where}.network.backbone: {train.network.backbone}, but {recipe}.init makes "
-                f"weights of {init.backbone}"
+        refuse_other_keys(params.find(recipe, part), tuple(MODALITIES), f"{recipe.path}: {part}")
+    for name in params.find(recipe, "train"):
+        check_modality(recipe, modality(name))
+    params.section(recipe, "score", ScoringConfig)
+    params.section(recipe, "fusion", FusionConfig)
+    params.section(recipe, "package", PackageConfig)
+    params.section(recipe, "ingest", IngestConfig)
+    params.section(recipe, "promotion", PromotionRule)
+
+
+def check_modality(recipe: Settings, row: Modality) -> None:
+    """Raise RecordError unless what is extracted for a modality is what its training takes."""
+    stream = STREAMS[row.stream]
+    extract = params.section(recipe, f"extract.{row.name}", stream.config_class)
+    train = params.section(recipe, f"train.{row.name}", TrainingConfig)
+    _, init = params.choice(recipe, "init", {name: kind.config for name, kind in INITS.items()})
+    min_frames = params.section(recipe, "accept", Acceptance).min_frames
+    snippet_frames = row.snippet_length + stream.frames_per_entry - 1
+    where = f"{recipe.path}: train.{row.name}"
+    if train.network.backbone != init.backbone:
+        raise RecordError(
+            f"{where}.network.backbone: {train.network.backbone}, but init makes weights of "
+            f"{init.backbone}"
+        )
+    if min_frames < snippet_frames:
+        raise RecordError(
+            f"{recipe.path}: accept.min_frames: {min_frames}, but a snippet of {row.name} takes "
+            f"{snippet_frames}"
+        )
+    if train.input_size > min(extract.width, extract.height):
+        raise RecordError(
+            f"{where}.input_size: {train.input_size} does not fit into the extracted "
+            f"{extract.width}x{extract.height}"
+        )
+
+
+def check_fit(selection: Settings, recipe: Settings) -> None:
+    """Raise RecordError unless the recipe has what params.yaml asks for."""
+    made = params.section(recipe, "split", SplitConfig).splits
+    splits = params.section(selection, "splits", tuple[int, ...])
+    for number in splits:
+        if not 1 <= number <= made:
+            raise RecordError(
+                f"{selection.path}: splits: {number}, but {recipe.path} makes 1 to {made}"
             )
-        if extract.min_frames < snippet_frames:
-            raise params.ParamsError(
-                f"{recipe}.extract.{row.name}.min_frames: {extract.min_frames}, but a snippet of "
-                f"{row.name} takes {snippet_frames}"
-            )
-        if train.input_size > min(extract.width, extract.height):
-            raise params.ParamsError(
-                f"{where}.input_size: {train.input_size} does not fit into the extracted "
-                f"{extract.width}x{extract.height}"
-            )
-    params.section(content, f"{recipe}.score", ScoringConfig)
-    fusion = params.section(content, f"{recipe}.fusion", FusionConfig)
-    package = params.section(content, f"{recipe}.package", PackageConfig)
-    params.section(content, f"{recipe}.intake", IntakeConfig)
-    params.section(content, f"{recipe}.promotion", PromotionRule)
-    if name in params.find(content, "datasets"):
-        check_selection(content, recipe, split, fusion)
-        check_package(content, recipe, package)
-
-
-def check_selection(
-    content: params.Content, recipe: str, split: SplitConfig, fusion: FusionConfig
-) -> None:
-    """That the pipeline's splits and modalities are what an active recipe makes and fuses."""
-    for number in params.section(content, "splits", tuple[int, ...]):
-        if not 1 <= number <= split.splits:
-            raise params.ParamsError(f"splits: {number}, but {recipe} makes 1 to {split.splits}")
-    modalities = params.section(content, "modalities", tuple[str, ...])
-    for combination, weights in fusion.combinations.items():
-        for member in weights:
-            if member not in modalities:
-                raise params.ParamsError(
-                    f"{recipe}.fusion.combinations.{combination}: {member} is not among "
-                    f"modalities ({', '.join(modalities)}); add it there or drop the combination"
-                )
-
-
-def check_package(content: params.Content, recipe: str, package: PackageConfig) -> None:
-    """That the split to be packaged is one that an active recipe trains."""
-    splits = params.section(content, "splits", tuple[int, ...])
-    if package.split not in splits:
-        raise params.ParamsError(
-            f"{recipe}.package.split: {package.split} is not among splits "
+    for name in params.section(selection, "modalities", tuple[str, ...]):
+        for part in ("extract", "train"):
+            params.find(recipe, f"{part}.{name}")
+    packaged = params.section(recipe, "package", PackageConfig).split
+    if packaged not in splits:
+        raise RecordError(
+            f"{recipe.path}: package.split: {packaged} is not among splits "
             f"({', '.join(map(str, splits))}); add it there or package another"
         )
 
 
 if __name__ == "__main__":
-    command.run(argparse.ArgumentParser(prog="check", description=__doc__), main)
+    command.run(__doc__, Options, main)

@@ -1,7 +1,5 @@
 """What every stage does as a program: speak plainly, end with its parent, fail in one screen."""
 
-import argparse
-import ctypes
 import errno
 import logging
 import os
@@ -10,36 +8,43 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 from tqdm import tqdm
 
+from stages.runtime.options import Options, parse_or_exit
+from tsn.workers.parent import end_with_parent
+
 T = TypeVar("T")
-PR_SET_PDEATHSIG = 1
-PASSING_ERRNOS = {errno.EAGAIN, errno.EIO, errno.ENOMEM, errno.ESTALE}
+TRANSIENT_ERRNOS = {errno.EAGAIN, errno.EIO, errno.ENOMEM, errno.ESTALE}
 # PyTorch's words, as its errors have no common class: for a GPU, a loader that was killed.
-PASSING_WORDS = ("CUDA", "cuDNN", "CUBLAS", "NCCL", "DataLoader worker", "can't allocate memory")
+TRANSIENT_WORDS = ("CUDA", "cuDNN", "CUBLAS", "NCCL", "DataLoader worker", "can't allocate memory")
 
 
-def run(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], None]) -> None:
-    """Parses, runs `main`, and turns an expected error into one readable line and exit code 1.
+def run(doc: str | None, cls: type[Options], main: Callable[[Options], None]) -> None:
+    """Run `main` with the options of the command line; an expected error is one line, and code 1.
+
+    doc: the program's docstring, for its help.
 
     What may pass by itself (a GPU out of memory, a lost connection) has exit code EX_TEMPFAIL, 75:
     whoever started the stage may try again. Nothing else is worth it.
     """
-    arguments = parser.parse_args()
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    prog = sys.argv[0] if spec is None else f"python -m {spec.name}"
+    options = parse_or_exit(cls, sys.argv[1:], prog, doc or "")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    _end_with_parent()
+    end_with_parent()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that `finally` clauses run
     try:
-        main(arguments)
+        main(options)
     except KeyboardInterrupt:
         sys.exit(130)
     except (ValueError, OSError, ArithmeticError) as error:
-        print(f"\n{parser.prog}: {_plain(error)}", file=sys.stderr)
-        sys.exit(os.EX_TEMPFAIL if may_pass(error) else 1)
+        print(f"\n{Path(sys.argv[0]).stem}: {_plain(error)}", file=sys.stderr)
+        sys.exit(os.EX_TEMPFAIL if is_transient(error) else 1)
     except Exception as error:
-        if not may_pass(error):
+        if not is_transient(error):
             raise
         traceback.print_exc()
         sys.exit(os.EX_TEMPFAIL)
@@ -47,13 +52,13 @@ def run(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], No
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Python's own end would print a traceback
 
 
-def may_pass(error: BaseException) -> bool:
-    """Whether the same work may succeed at another moment: nothing is wrong with what it is."""
+def is_transient(error: BaseException) -> bool:
+    """Return whether the same work may succeed at another moment: nothing is wrong with it."""
     if isinstance(error, OSError):
-        return isinstance(error, (ConnectionError, TimeoutError)) or error.errno in PASSING_ERRNOS
+        return isinstance(error, (ConnectionError, TimeoutError)) or error.errno in TRANSIENT_ERRNOS
     text = str(error)
     return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(words in text for words in PASSING_WORDS)
+        isinstance(error, RuntimeError) and any(words in text for words in TRANSIENT_WORDS)
     )
 
 
@@ -105,9 +110,3 @@ def byte_bars() -> Iterator[Callable[[str, int, int], None]]:
     finally:
         for bar in bars.values():
             bar.close()
-
-
-def _end_with_parent() -> None:
-    """On Linux, a stage is told to stop when `dvc` dies, even by kill -9; no orphan trains on."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

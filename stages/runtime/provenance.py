@@ -8,13 +8,15 @@ import contextlib
 import hashlib
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from stages.runtime import params
+from stages.runtime.options import StageOptions
+from tsn.files import file_sha256
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
@@ -23,6 +25,8 @@ NEUTRAL_MODULES = frozenset(
     {
         "stages.runtime.command",
         "stages.runtime.gpu_slots",
+        "stages.runtime.options",
+        "stages.runtime.places",
         "stages.tracking.logged_model",
         "stages.tracking.store",
         "stages.runtime.params",
@@ -32,6 +36,9 @@ NEUTRAL_MODULES = frozenset(
         "stages.runtime.torchrun",
         "stages.tracking.runs",
         "tsn.files",
+        "tsn.locks",
+        "tsn.records",
+        "tsn.workers.parent",
         "tsn.workers.prefetch",
         "tsn.workers.watchdog",
     }
@@ -39,19 +46,19 @@ NEUTRAL_MODULES = frozenset(
 
 
 def fingerprint(cell: Mapping[str, object], config: Any, files: Iterable[Path]) -> str:
-    """A digest of what a training is for and made of: cell, configuration, files, library code."""
+    """Return a digest of what a training is for and made of: cell, numbers, files, library code."""
     code = code_files("tsn", "stages")
-    read = [(path.name, _file_digest(path).hex()) for path in [*files, *code]]
+    read = [(path.name, file_sha256(path)) for path in [*files, *code]]
     return digest([dict(cell), asdict(config), read])
 
 
 def digest(content: Any) -> str:
-    """A digest of anything that JSON can hold."""
+    """Return a digest of anything that JSON can hold."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def code_files(*packages: str) -> list[Path]:
-    """The project's own modules that this process has imported and that shape results, sorted."""
+    """Return the project's imported modules that shape results, sorted."""
     sources = (
         getattr(module, "__file__", None)
         for name, module in list(sys.modules.items())
@@ -62,18 +69,21 @@ def code_files(*packages: str) -> list[Path]:
 
 
 def _real_name(name: str, module: ModuleType) -> str:
-    """A module's name; that of the program itself is hidden behind `__main__`."""
+    """Return a module's name; that of the program itself is hidden behind `__main__`."""
     spec = getattr(module, "__spec__", None)
     return spec.name if name == "__main__" and spec is not None else name
 
 
 @contextlib.contextmanager
-def unchanged(sections: Sequence[str], inputs: Iterable[Path]) -> Iterator[None]:
-    """Raises ValueError at the end if a params section, an input or the code has changed."""
-    paths = list(inputs)
-    before = _snapshot(sections, paths)
+def unchanged(options: StageOptions, also: Iterable[Path] = ()) -> Iterator[None]:
+    """Raise ValueError at the end if what the options read, or the code, has changed meanwhile.
+
+    also: further files and folders that the stage reads.
+    """
+    paths = [*options.inputs, *also]
+    before = _snapshot(options, paths)
     yield
-    after = _snapshot(sections, paths)
+    after = _snapshot(options, paths)
     changed = sorted(
         name for name in before.keys() | after.keys() if before.get(name) != after.get(name)
     )
@@ -84,19 +94,21 @@ def unchanged(sections: Sequence[str], inputs: Iterable[Path]) -> Iterator[None]
         )
 
 
-def _snapshot(sections: Sequence[str], inputs: Iterable[Path]) -> dict[str, object]:
-    content = params.load()
-    state: dict[str, object] = {f"params.yaml {s}": params.find(content, s) for s in sections}
-    for path in inputs:
+def _snapshot(options: StageOptions, paths: Iterable[Path]) -> dict[str, object]:
+    state: dict[str, object] = {}
+    if options.params_sections:
+        state |= _sections(params.load(), options.params_sections)
+    if options.recipe_sections:
+        state |= _sections(params.load_recipe(options.dataset), options.sections)
+    for path in paths:
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             status = file.stat()
             if not file.is_dir():
                 state[str(file)] = (status.st_size, status.st_mtime_ns)
     for file in code_files("tsn", "stages"):
-        state.setdefault(str(file.relative_to(PROJECT_ROOT)), _file_digest(file))
+        state.setdefault(str(file.relative_to(PROJECT_ROOT)), file_sha256(file))
     return state
 
 
-def _file_digest(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
+def _sections(settings: params.Settings, names: Iterable[str]) -> dict[str, object]:
+    return {f"{settings.path} {name}": params.find(settings, name) for name in names}
