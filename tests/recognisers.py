@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 
@@ -33,20 +32,6 @@ WARPED = WarpedFlowConfig(
     ),
 )
 STREAM_CONFIGS = {"rgb": FRAMES, "rgb_diff": FRAMES, "flow": FLOW, "warped_flow": WARPED}
-
-
-def write_video(path: Path, num_frames: int, seed: int = 1, codec: str = "MJPG") -> Path:
-    """A camera that wanders over a blurred texture, larger than what is extracted of it."""
-    width, height = 80, 60
-    noise = np.random.default_rng(seed).integers(0, 256, (100, 140, 3), dtype=np.uint8)
-    scene = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 2.0), None, 0, 255, cv2.NORM_MINMAX)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), 25.0, (width, height))
-    for index in range(num_frames):
-        x, y = (int(20 + 20 * wave(index * 0.11 * seed)) for wave in (np.sin, np.cos))
-        writer.write(np.ascontiguousarray(scene[y : y + height, x : x + width]))
-    writer.release()
-    return path
 
 
 def write_models(folder: Path, modalities: Sequence[str], seed: int = 1) -> dict[str, Path]:

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 from ruamel.yaml import YAML
-from test_survey import vivid_frames
-from test_video import write_video
+from videos import vivid_frames, write_video
 from workspace import ROOT, copy_project, dvc, run_stage, runs_of, shrink_recipe
 
 from tsn.lists import read_list, read_names

@@ -3,16 +3,15 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import grimp
 import pytest
 from ruamel.yaml import YAML
+from workspace import ROOT
 
 from stages.runtime.provenance import NEUTRAL_MODULES
 
-ROOT = Path(__file__).parents[1]
 # Modules that no result depends on: an edit of one of these runs nothing again.
 NO_RESULT = {"stages", "tsn", *NEUTRAL_MODULES}
 # Paths of a command that are no dependency of its stage, and why.

@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-BINARIES = Path(sys.executable).parent
+from workspace import BINARIES, ROOT
 
 # A stage as the project's are: it ends with its parent, leases a slot, reads params.yaml, refuses
 # to finish if that changes, has a process of its own beside it, and writes its output atomically.

@@ -1,0 +1,268 @@
+"""Cells on other machines: a real server, two workers in clones of their own, one DVC remote."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect_server import PREFECT, background, free_port, prefect_server
+from toy_grid import (
+    cells,
+    cleaned,
+    dvc,
+    environment,
+    git,
+    lock_file,
+    make_workspace,
+    results,
+    running,
+    wait_until,
+)
+from workspace import ROOT
+
+from flows.grid.remote import committed
+from flows.processes.programs import ProgramError
+
+DEPLOYMENTS = """
+pull:
+  - prefect.deployments.steps.set_working_directory: {directory: "{{ $TSN_WORKSPACE }}"}
+deployments:
+  - {name: far, entrypoint: "flows/grid/remote.py:remote_cell", work_pool: {name: far}}
+"""
+# Who ran a cell is told beside the workspace: a checkout's name.
+SIGNED = '(Path(os.environ["TSN_WORKSPACE"]).parent / "ran").open("a").write(f"{args.out}\\n")\n'
+
+
+def make_project(folder: Path, remote: Path) -> Path:
+    """A toy pipeline in git, with the project's code, whose cells say who ran them."""
+    head = make_workspace(folder / "head/project", cells(3, 1.0))
+    shutil.rmtree(head / ".dvc")
+    for name in ("flows", "stages", "tsn"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, head / name, ignore=ignored)
+    cell = (head / "cell.py").read_text()
+    signed = cell.replace("    gpus = ", f"    {SIGNED}    gpus = ").replace(
+        '"leases"', '"/dev/null"'
+    )
+    (head / "cell.py").write_text(signed)
+    (head / "prefect.yaml").write_text(DEPLOYMENTS)
+    (head / ".gitignore").write_text("/*.txt\n/inbox\n/.tsn\n__pycache__\n/mlflow.db*\n")
+    git(head, "init", "-q", "-b", "main")
+    dvc(head, "init", "-q")
+    dvc(head, "remote", "add", "-q", "-d", "shared", str(remote))
+    dvc(head, "config", "core.autostage", "false")
+    git(head, "add", "-A")
+    git(head, "commit", "-q", "-m", "toy")
+    return head
+
+
+def clone(head: Path, folder: Path) -> Path:
+    folder.mkdir()
+    git(folder, "clone", "-q", str(head), "project")
+    return folder / "project"
+
+
+def ran(checkout: Path) -> list[str]:
+    path = checkout.parent / "ran"
+    return path.read_text().split() if path.is_file() else []
+
+
+@pytest.mark.slow
+def test_workers_run_the_trainings_and_the_head_takes_the_results(tmp_path: Path) -> None:
+    head = make_project(tmp_path, tmp_path / "remote")
+    workers = [clone(head, tmp_path / name) for name in ("one", "two")]
+    with ExitStack() as stack:
+        (tmp_path / "prefect").mkdir()
+        server = stack.enter_context(prefect_server(tmp_path / "prefect"))
+        stack.enter_context(cleaned(tmp_path))
+        subprocess.run(
+            [PREFECT, "work-pool", "create", "far", "--type", "process"],
+            env=os.environ | server,
+            check=True,
+        )
+        subprocess.run(
+            [PREFECT, "--no-prompt", "deploy", "--all"],
+            cwd=head,
+            env=os.environ | server,
+            check=True,
+            capture_output=True,
+        )
+        for worker in workers:
+            more = environment(**server, TSN_WORKSPACE=str(worker), PYTHONPATH=str(worker))
+            options = ["worker", "start", "--pool", "far", "--limit", "1"]
+            stack.enter_context(background(worker.parent, more, *options))
+        done = subprocess.run(
+            [sys.executable, "-m", "flows.reproduce", "--pool", "far", "--jobs", "2"],
+            cwd=head,
+            env=environment(**server, TSN_WORKSPACE=str(head), PYTHONPATH=str(head)),
+            capture_output=True,
+            text=True,
+            timeout=400,
+        )
+        logs = [(worker.parent / "worker.log").read_text()[-3000:] for worker in workers]
+        assert done.returncode == 0, done.stderr[-3000:] + "\n".join(logs)
+    assert sorted(ran(head)) == ["fuse.txt", "prep.txt"]
+    assert all(ran(worker) for worker in workers)
+    assert sorted(name for worker in workers for name in ran(worker)) == [
+        f"{index}.txt" for index in (1, 2, 3)
+    ]
+    assert dvc(head, "status", "--json").strip() == "{}"
+    assert [path.name for path in workers[0].glob(".tsn/trees/*")] == []
+    alone = clone(head, tmp_path / "alone")
+    subprocess.run(
+        [PREFECT.with_name("dvc"), "repro", "-q"],
+        cwd=alone,
+        env=environment(TSN_WORKSPACE=str(alone)),
+        check=True,
+    )
+    assert results(alone) == results(head)
+    assert lock_file(head).is_file()
+
+
+@pytest.mark.slow
+def test_two_runs_of_one_cell_on_a_worker_follow_one_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = make_project(tmp_path, tmp_path / "remote")
+    monkeypatch.setenv("TSN_WORKSPACE", str(head))
+    dvc(head, "repro", "-q", "prep")
+    dvc(head, "push", "-q", "--run-cache")
+    worker = clone(head, tmp_path / "worker")
+    program = (
+        "import pathlib, sys; from flows.grid.remote import remote_cell; "
+        "remote_cell.fn('train@1', sys.argv[1], pathlib.Path(sys.argv[2]).read_text())"
+    )
+    more = {"TSN_WORKSPACE": str(worker), "PYTHONPATH": str(worker)}
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, committed(head), lock_file(head)],
+            cwd=worker,
+            env=environment(**more),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    ends = [process.communicate(timeout=300)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], ends
+    assert ran(worker) == ["1.txt"]
+    assert list(worker.glob(".tsn/trees/*")) == []
+
+
+# Sends one cell to a pool that has no worker, and stops when its input ends.
+SENDER = """
+import sys, threading
+from pathlib import Path
+from flows.grid import remote
+from flows.grid.plan import Cell
+from flows.processes.programs import StoppedError
+
+ask, told = remote._state_of, []
+
+def tell(run):
+    if not told:
+        told.append(run)
+        print(run, flush=True)
+    return ask(run)
+
+remote.POLL_SECONDS, remote._state_of = 0.2, tell
+stop = threading.Event()
+threading.Thread(target=lambda: (sys.stdin.read(), stop.set()), daemon=True).start()
+head = remote.Head(workspace=Path.cwd(), graph={"a": ()}, commit="c", pool="far", stop=stop)
+try:
+    head.send(Cell(name="a", upstreams=()))
+    print("sent")
+except StoppedError as error:
+    print(error)
+"""
+
+
+def ask(server: dict[str, str], path: str, **body: object) -> Any:
+    """What the server's API answers; it says 503 while its database is busy."""
+    request = urllib.request.Request(
+        f"{server['PREFECT_API_URL']}/{path}",
+        json.dumps(body).encode(),
+        {"Content-Type": "application/json"},
+    )
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            if error.code != 503 or time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
+
+
+def sender(folder: Path, server: dict[str, str]) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", SENDER],
+        cwd=folder,
+        env=environment(**server, PREFECT_CLIENT_MAX_RETRIES="0"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def line(process: "subprocess.Popen[str]") -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+@pytest.mark.slow
+def test_sent_cell_outlives_an_outage_is_sent_once_and_is_cancelled_with_its_head(
+    tmp_path: Path,
+) -> None:
+    home, folder, port = tmp_path / "prefect", tmp_path / "head", free_port()
+    home.mkdir()
+    folder.mkdir()
+
+    def runs() -> list[Any]:
+        return list(ask(server, "flow_runs/filter", sort="EXPECTED_START_TIME_ASC"))
+
+    with prefect_server(home, port) as server, cleaned(tmp_path):
+        flow = ask(server, "flows/", name="cell")
+        ask(server, "deployments/", name="far", flow_id=flow["id"])
+        first, again = sender(folder, server), sender(folder, server)
+        assert line(first) == line(again)  # of the same inputs: one run
+        for pid in running(home, "prefect"):
+            os.kill(pid, signal.SIGKILL)
+        assert first.stderr is not None
+        while "does not answer" not in (said := first.stderr.readline()):
+            assert said
+        with prefect_server(home, port):
+            (run,) = runs()
+            state = {"type": "COMPLETED"}
+            ask(server, f"flow_runs/{run['id']}/set_state", state=state, force=True)
+            assert (line(first), line(again)) == ("sent", "sent")
+            third = sender(folder, server)  # what has ended is no answer to it
+            assert line(third) != run["id"]
+            for process in (first, again, third):
+                out, _ = process.communicate("", timeout=60)
+            assert out == "stopped: a\n"
+            wait_until(lambda: "CANCELL" in runs()[-1]["state_type"], "cancelled")
+
+
+def test_what_is_not_committed_is_no_commit_for_others(tmp_path: Path) -> None:
+    head = make_project(tmp_path, tmp_path / "remote")
+    assert len(committed(head)) == 40
+    (head / "params.yaml").write_text("machine: {}\n")
+    with pytest.raises(ProgramError, match=r"commit these first:\n.*params\.yaml"):
+        committed(head)
+    git(head, "checkout", "-q", "params.yaml")
+    dvc(head, "remote", "remove", "shared")
+    git(head, "commit", "-q", "-a", "-m", "no remote")
+    with pytest.raises(ProgramError, match="no DVC remote"):
+        committed(head)

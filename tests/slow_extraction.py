@@ -1,0 +1,47 @@
+"""An extraction that takes its time, to be stopped in the middle; also as a program of its own.
+
+usage: python -m slow_extraction ROOT VIDEO ...
+"""
+
+import multiprocessing
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from videos import PAN_HEIGHT, PAN_WIDTH
+
+from tsn.streams.extraction import extract_stream
+from tsn.streams.table import STREAMS, Entry, FramesConfig, Seat
+from tsn.streams.video import Frame
+
+SEAT = Seat(device="cpu", threads=1)
+FRAMES = FramesConfig(
+    width=PAN_WIDTH, height=PAN_HEIGHT, jpeg_quality=90, min_frames=3, max_quarantined=0
+)
+
+
+def slow_entries(frames: Iterator[Frame], config: FramesConfig, seat: Seat) -> Iterator[Entry]:
+    """Yield the frames themselves, 20 a second."""
+    for frame in frames:
+        time.sleep(0.05)
+        yield Entry(frame, True)
+
+
+SLOW = replace(STREAMS["frames"], name="slow", make_entries=slow_entries)
+
+
+def main(root: Path, videos: list[str]) -> None:
+    """Extract with two workers, and print their process ids per video done."""
+    records = extract_stream(
+        SLOW, FRAMES, root / "videos", videos, root / "slow", root / "store", [SEAT] * 2
+    )
+    for _ in records:
+        pids = [str(child.pid) for child in multiprocessing.active_children()]
+        sys.stdout.write(" ".join(pids) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2:])

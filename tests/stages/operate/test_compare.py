@@ -1,0 +1,261 @@
+"""Challenger against champion on a real registry: who is promoted, once, whenever it is killed."""
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from mlflow_models import aliases
+from recognisers import write_recogniser
+from videos import write_wandering
+
+from stages.operate import compare
+from stages.tracking import registry
+from stages.tracking import runs as tracking
+from stages.tracking import store as mlflow_store
+from stages.tracking.registry import CHALLENGER, CHAMPION, PREVIOUS
+
+PARAMS = """
+machine: {device: cpu, processes: 1, threads: 1, workers: 0, checkpoint_seconds: 60.0}
+recipes:
+  toy:
+    promotion: {minimum_gain: 0.0, maximum_class_loss: 0.5, confidence: 0.9}
+"""
+LABELS = [0, 1, 2, 0, 1, 2]  # of the six videos
+WRONG_ONCE = [0, 1, 2, 0, 1, 0]
+WRONG_TWICE = [0, 1, 0, 0, 1, 0]  # and nothing right of class 2
+
+
+class Killed(BaseException):
+    """What ends a process in the middle of something."""
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Sequence[int], int], Path]:
+    """Makes recognisers by what they predict of six videos; one each, as they take a second."""
+    folder = tmp_path_factory.mktemp("bundles")
+    videos = [write_wandering(folder / f"videos/walk/{i}.avi", 6, seed=i + 1) for i in range(6)]
+
+    def make(predicted: Sequence[int], seed: int) -> Path:
+        bundle = folder / f"{seed}/toy"
+        if not bundle.is_dir():
+            write_recogniser(bundle, videos, weights={"rgb": 1.0}, seed=seed, predicted=predicted)
+        return bundle
+
+    return make
+
+
+@pytest.fixture
+def workspace(store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with params.yaml and an empty MLflow store."""
+    (store / "params.yaml").write_text(PARAMS)
+    monkeypatch.chdir(store)
+    return store
+
+
+def challenge(bundle: Path) -> None:
+    """What the package stage does."""
+    key = {"stage": "package"}
+    with tracking.run(part="package", dataset="toy", name="p", key=key, params={}, tags={}):
+        pass
+    registry.register("toy", bundle, tracking.find_runs("toy", key)[0].run_id, challenge=True)
+
+
+def run(workspace: Path, data: str | None, recogniser: Path | None = None) -> dict[str, object]:
+    arguments = argparse.Namespace(
+        dataset="toy",
+        recogniser=recogniser,
+        videos=workspace / "videos",
+        out=workspace / "out",
+        decide_for=data,
+    )
+    compare.main(arguments)
+    story: dict[str, object] = json.loads((workspace / "out/comparison.json").read_text())
+    return story
+
+
+def test_the_first_challenger_has_nobody_to_beat(
+    workspace: Path, bundles: Callable[[Sequence[int], int], Path]
+) -> None:
+    challenge(bundles(WRONG_ONCE, 1))
+    story = run(workspace, "data 1")
+    assert (story["verdict"], story["champion"]) == ("promoted", None)
+    assert aliases() == {CHAMPION: "1", CHALLENGER: "1"}
+    assert "no champion to compare it with" in (workspace / "out/comparison.md").read_text()
+    assert tracking.is_logged("toy", {"stage": "retrain", "data": "data 1"}, "retrain")
+
+
+def test_a_better_one_is_promoted_and_a_worse_one_is_not(
+    workspace: Path, bundles: Callable[[Sequence[int], int], Path]
+) -> None:
+    challenge(bundles(WRONG_ONCE, 1))
+    run(workspace, "data 1")
+    challenge(bundles(LABELS, 2))
+    story = run(workspace, "data 2")
+    assert (story["champion"], story["verdict"], story["reasons"]) == ("1", "promoted", [])
+    assert aliases() == {CHAMPION: "2", CHALLENGER: "2", PREVIOUS: "1"}
+    assert (workspace / "out/comparison.png").is_file()
+    text = (workspace / "out/comparison.md").read_text()
+    assert "| mean class accuracy | 83.3% | 100.0% |" in text
+    assert "| wave hand | 2 | 50.0% | 100.0% | +50.0 |" in text
+    challenge(bundles(WRONG_TWICE, 3))
+    story = run(workspace, "data 3")
+    assert story["verdict"] == "not promoted"
+    assert aliases() == {CHAMPION: "2", CHALLENGER: "3", PREVIOUS: "1"}
+    text = (workspace / "out/comparison.md").read_text()
+    assert "wave hand loses 100.0% (100.0% to 0.0% of 2 videos)" in text
+    (logged,) = tracking.find_runs("toy", {"stage": "retrain", "data": "data 3"})
+    assert logged.metrics["gain"] == pytest.approx(-1 / 3)
+    assert logged.metrics["mcnemar_p"] == pytest.approx(0.5)
+    assert logged.tags["verdict"] == "not promoted"
+
+
+def test_looking_decides_nothing(
+    workspace: Path, bundles: Callable[[Sequence[int], int], Path]
+) -> None:
+    challenge(bundles(WRONG_ONCE, 1))
+    run(workspace, "data 1")
+    challenge(bundles(LABELS, 2))
+    assert run(workspace, None)["decided"] is False
+    assert "would be promoted" in (workspace / "out/comparison.md").read_text()
+    assert aliases() == {CHAMPION: "1", CHALLENGER: "2"}
+    assert registry.find_number("toy", "2").tags.get(compare.VERDICT) is None
+
+
+def test_the_recogniser_that_was_made_is_judged_whoever_has_the_alias(
+    workspace: Path, bundles: Callable[[Sequence[int], int], Path]
+) -> None:
+    better, worse = bundles(LABELS, 2), bundles(WRONG_ONCE, 1)
+    challenge(worse)
+    run(workspace, "data 1")
+    with pytest.raises(ValueError, match=r"MLflow has not .*; run `dvc repro package@toy`"):
+        run(workspace, "data 2", better)  # its registration failed, the alias is on the older one
+    assert not tracking.is_logged("toy", {"stage": "retrain", "data": "data 2"}, "retrain")
+    challenge(better)
+    challenge(worse)
+    assert run(workspace, "data 2", better)["challenger"] == "2"
+    assert aliases()[CHAMPION] == "2"
+
+
+def test_a_video_the_champion_never_saw_is_scored_by_it(
+    workspace: Path, bundles: Callable[[Sequence[int], int], Path], tmp_path: Path
+) -> None:
+    challenge(bundles(WRONG_ONCE, 1))
+    run(workspace, "data 1")
+    video = write_wandering(workspace / "videos/walk/new.avi", 6, seed=9)
+    write_recogniser(tmp_path / "other/toy", [video], weights={"rgb": 1.0}, seed=4, predicted=[0])
+    challenge(tmp_path / "other/toy")
+    run(workspace, "data 2")
+    assert (
+        "1 videos, new to the champion, were scored"
+        in (workspace / "out/comparison.md").read_text()
+    )
+
+
+def test_a_verdict_is_not_carried_out_again_after_a_roll_back(
+    workspace: Path,
+    bundles: Callable[[Sequence[int], int], Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    challenge(bundles(WRONG_ONCE, 1))
+    run(workspace, "data 1")
+    challenge(bundles(LABELS, 2))
+    promote = registry.promote
+
+    def killed(version: registry.Version) -> None:
+        promote(version)
+        raise Killed
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(registry, "promote", killed)
+        run(workspace, "data 2")
+    registry.roll_back("toy")
+    run(workspace, "data 2")
+    assert aliases() == {CHAMPION: "1", CHALLENGER: "2", PREVIOUS: "2"}
+
+
+def test_a_verdict_over_another_champion_is_found_anew(
+    workspace: Path,
+    bundles: Callable[[Sequence[int], int], Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    challenge(bundles(WRONG_TWICE, 3))
+    run(workspace, "data 1")
+    challenge(bundles(WRONG_ONCE, 1))
+
+    def killed(_: registry.Version) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(registry, "promote", killed)
+        run(workspace, "data 2")
+    challenge(bundles(LABELS, 2))
+    registry.promote(registry.find_number("toy", "3"))  # by a person, meanwhile
+    story = run(workspace, "data 2", bundles(WRONG_ONCE, 1))
+    assert (story["champion"], story["verdict"]) == ("3", "not promoted")
+    assert aliases()[CHAMPION] == "3"
+
+
+WRITES = ("set_model_version_tag", "set_registered_model_alias", "set_terminated", "log_batch")
+
+
+def kill_at(monkeypatch: pytest.MonkeyPatch, number: int, *, before: bool) -> None:
+    """The process ends at the `number`th write to the store, before or after it is done."""
+    from mlflow import MlflowClient
+
+    count = 0
+
+    def deadly(method: Callable[..., object]) -> Callable[..., object]:
+        def call(*args: object, **kwargs: object) -> object:
+            nonlocal count
+            count += 1
+            if count == number and before:
+                raise Killed
+            answer = method(*args, **kwargs)
+            if count == number:
+                raise Killed
+            return answer
+
+        return call
+
+    for name in WRITES:
+        monkeypatch.setattr(MlflowClient, name, deadly(getattr(MlflowClient, name)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("before", [True, False])
+def test_a_kill_at_any_write_is_healed_by_the_next_run(
+    workspace: Path,
+    bundles: Callable[[Sequence[int], int], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    before: bool,
+) -> None:
+    challenge(bundles(WRONG_ONCE, 1))
+    run(workspace, "data 0")
+    clean = {CHAMPION: "1", CHALLENGER: "1"}
+    promoted = {CHAMPION: "2", CHALLENGER: "2", PREVIOUS: "1"}
+    killed = 0
+    for number in range(1, 40):
+        challenge(bundles(LABELS, 2))
+        data = f"data {number} {before}"
+        with monkeypatch.context() as patched:
+            kill_at(patched, number, before=before)
+            try:
+                run(workspace, data)
+            except Killed:
+                killed += 1
+            else:
+                break
+        assert run(workspace, data)["verdict"] == "promoted"
+        assert aliases() == promoted
+        assert registry.find_number("toy", "2").tags[compare.OPPONENT] == "1"
+        assert len(tracking.find_runs("toy", {"stage": "retrain", "data": data})) == 1
+        run(workspace, data)  # and again: nothing happens twice
+        assert aliases() == promoted
+        registry.roll_back("toy")
+        client = mlflow_store.connect()
+        client.delete_registered_model_alias("toy", PREVIOUS)
+        client.set_registered_model_alias("toy", CHALLENGER, "1")
+        assert aliases() == clean
+    assert killed >= 8

@@ -1,0 +1,86 @@
+"""Shards into the store: the command, and flow runs that a worker takes from a work pool."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prefect_server import PREFECT, background, prefect_server
+from videos import write_pan
+from workspace import ROOT
+
+VIDEOS = [f"{name}/{index}.avi" for name in "ab" for index in range(2)]
+LIST = "data/synthetic/splits/videos.txt"
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """A checkout with four small videos and a recipe for them."""
+    for name in ("stages", "tsn", "flows"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    names = tmp_path / "data/synthetic/splits/videos.txt"
+    names.parent.mkdir(parents=True)
+    names.write_text("".join(f"{video}\n" for video in VIDEOS))
+    for number, video in enumerate(VIDEOS):
+        write_pan(tmp_path / "data/synthetic/videos" / video, num_frames=8, brightness=number)
+    return tmp_path
+
+
+def run(workspace: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", *arguments],
+        cwd=workspace,
+        env=os.environ | {"PYTHONPATH": str(workspace)} | environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def extract(workspace: Path) -> subprocess.CompletedProcess[str]:
+    videos, out = "data/synthetic/videos", "data/synthetic/rgb"
+    stage = ["stages.extract", "--dataset", "synthetic", "--modality", "rgb"]
+    writes = ["--out", out, "--quarantine", "data/synthetic/quarantine/rgb.csv"]
+    return run(workspace, *stage, "--videos", videos, "--list", LIST, *writes)
+
+
+@pytest.mark.slow
+def test_shards_are_what_the_stage_then_finds(workspace: Path) -> None:
+    fill = ["stages.operate.fill", "--dataset", "synthetic", "--modality", "rgb"]
+    fill += ["--videos", "data/synthetic/videos", "--list", LIST, "--shard"]
+    assert "2 videos, 16 entries, 0 from the store" in run(workspace, *fill, "1/2").stdout
+    assert "2 videos, 16 entries, 2 from the store" in run(workspace, *fill, "1/2").stdout
+    assert "4 videos, 32 entries, 2 from the store" in extract(workspace).stdout
+    assert "no videos in this share" in run(workspace, *fill, "9/9").stdout
+    for bad in ("0/2", "3/2", "half"):
+        refused = run(workspace, *fill, bad)
+        assert refused.returncode == 2 and "expected i/n" in refused.stderr
+
+
+@pytest.fixture
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    with prefect_server(tmp_path_factory.mktemp("prefect")) as environment:
+        yield environment
+
+
+@pytest.mark.slow
+def test_a_pools_worker_takes_the_shards_and_a_failed_one_fails_the_flow(
+    workspace: Path, server: dict[str, str]
+) -> None:
+    pool = ["work-pool", "create", "gpus", "--type", "process"]
+    subprocess.run([PREFECT, *pool], env=os.environ | server, check=True)
+    environment = server | {"PYTHONPATH": str(workspace)}
+    fill = ["flows.fill", "--dataset", "synthetic", "--modality", "rgb", "--pool", "gpus"]
+    with background(workspace, environment, "worker", "start", "--pool", "gpus"):
+        done = run(workspace, *fill, "--shards", "2", **environment)
+        assert done.returncode == 0, done.stderr + (workspace / "worker.log").read_text()
+        assert "4 videos, 32 entries, 4 from the store" in extract(workspace).stdout
+
+        shutil.rmtree(workspace / "data/synthetic/videos")
+        failed = run(workspace, *fill, "--shards", "1", **environment)
+        assert failed.returncode != 0
+        assert "shard 1/1 of synthetic rgb ended as Failed" in failed.stderr

@@ -1,0 +1,117 @@
+"""The split stage as a program, on real videos of which one is on both sides."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+from ruamel.yaml import YAML
+from videos import vivid_frames, write_video
+from workspace import ROOT
+
+from stages.split import describe_counts, describe_stage, describe_unreadable
+from tsn.sources.folder import checksum_rows, folder_videos
+from tsn.splits.leakage import STAGE, Leak
+from tsn.splits.survey import Facts
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """Two classes of three people; of the first class, one clip is another's, too."""
+    frames = vivid_frames(54, 64, 48)
+    for index in range(6):
+        path = tmp_path / f"videos/{'ab'[index % 2]}/p{index // 2}_1.avi"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_video(path, frames[9 * index : 9 * index + 9], "MJPG")
+    shutil.copy(tmp_path / "videos/a/p0_1.avi", tmp_path / "videos/a/p1_2.avi")
+    (tmp_path / "videos/b/p2_2.avi").write_bytes(b"broken")
+    (tmp_path / "lists").mkdir()
+    lines = checksum_rows(tmp_path / "videos", folder_videos(tmp_path / "videos"))
+    text = "".join(f"{video},{size},{digest}\n" for video, size, digest in lines)
+    (tmp_path / "videos.csv").write_text("video,bytes,sha256\n" + text)
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    return tmp_path
+
+
+def split(workspace: Path, leaks: str) -> str:
+    yaml = YAML()
+    content = yaml.load(workspace / "params.yaml")
+    content["recipes"]["weizmann"]["split"].update(group_pattern=r"^(p\d)_", leaks=leaks)
+    yaml.dump(content, workspace / "params.yaml")
+    paths = {"videos": "videos", "lists": "lists", "checksums": "videos.csv", "out": "splits"}
+    words = [word for name, path in paths.items() for word in (f"--{name}", path)]
+    done = subprocess.run(
+        [sys.executable, "-m", "stages.split", "--dataset", "weizmann", *words],
+        cwd=workspace,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def rows(path: Path) -> list[str]:
+    return path.read_text().splitlines()[1:]
+
+
+def test_leaks_are_kept_and_tagged_or_dropped(workspace: Path) -> None:
+    told = split(workspace, "keep")
+    assert (
+        "1 test videos show the scene of a training video, 1 of them the same bytes "
+        "(a/p0_1.avi = a/p1_2.avi); all kept" in told
+    )
+    assert "cannot be read: b/p2_2.avi: not a video file" in told
+    assert rows(workspace / "splits/leaks.csv") == [
+        "1,a/p0_1.avi,a/p1_2.avi,same bytes,0.0",
+        "2,a/p1_2.avi,a/p0_1.avi,same bytes,0.0",
+    ]
+    assert rows(workspace / "splits/1/test.csv") == [
+        "a/p0_1.avi,0,p0,leaked",
+        "b/p0_1.avi,1,p0,clean",
+    ]
+    assert all(row.endswith(",clean") for row in rows(workspace / "splits/3/test.csv"))
+    assert len(rows(workspace / "splits/1/train.csv")) == 6
+    assert len(rows(workspace / "splits/survey.csv")) == 8
+    assert cv2.imread(str(workspace / "splits/classes.jpg")).shape[0] > 108
+
+    assert "1 training videos dropped" in split(workspace, "drop")
+    assert "a/p1_2.avi" not in (workspace / "splits/1/train.csv").read_text()
+    assert rows(workspace / "splits/1/test.csv") == ["a/p0_1.avi,0,p0,", "b/p0_1.avi,1,p0,"]
+
+
+def facts_of(counted: int, frames: int, defect: str = "") -> Facts:
+    return Facts(
+        width=4,
+        height=4,
+        frames_per_second=25.0,
+        counted=counted,
+        frames=frames,
+        hashes=(),
+        defect=defect,
+    )
+
+
+def test_what_was_taken_for_the_stage_is_told_with_an_example() -> None:
+    staged = [Leak(f"a/{number}", "a/t", STAGE, 3.0) for number in range(50)]
+    assert describe_stage(staged) == (
+        "50 test videos show a scene that more than a tenth of the groups show "
+        "(a/0 that of a/t): taken for the dataset's stage, listed in leaks.csv"
+    )
+
+
+def test_lying_headers_and_defects_are_told_the_worst_first_and_a_few_of_them() -> None:
+    facts = {"a/sound": facts_of(9, 9), "a/fewer": facts_of(9, 12), "a/more": facts_of(50, 9)}
+    assert describe_counts(facts) == [
+        "2 videos do not have the frames that their headers count:",
+        "  a/more: counted 50, decoded 9",
+        "  a/fewer: counted 9, decoded 12",
+    ]
+    assert describe_counts({"a/sound": facts_of(9, 9)}) == []
+    bad = {f"a/{number:02}": facts_of(0, 0, "no video") for number in range(12)}
+    told = describe_unreadable(bad)
+    assert told[0] == "cannot be read: a/00: no video"
+    assert told[10:] == ["and 2 more, in survey.csv"]

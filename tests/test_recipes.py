@@ -1,0 +1,140 @@
+"""Recipes: every number can be changed for an experiment, by DVC's own code, and is read then."""
+
+import importlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dvc.utils.hydra import apply_overrides
+from ruamel.yaml import YAML
+from workspace import ROOT
+
+from stages.operate import check
+from stages.runtime import params
+from stages.runtime.options import StageOptions
+from tsn.modality import MODALITIES
+
+# The programs that read a recipe: the stages of dvc.yaml, and two that people and flows run.
+STAGES = [
+    *("download", "split", "extract", "look", "pretrain", "train", "score", "fuse", "report"),
+    *("package", "operate.ingest", "operate.compare"),
+]
+RECIPES = sorted(path.stem for path in (ROOT / "recipes").glob("*.yaml"))
+# What another value of these leaves is: they take no number, or few.
+OTHER = {
+    "format": "hmdb51",
+    "group_pattern": "_x([0-9]+)_",
+    "leaks": "drop",
+    "engine": "dis",
+    "consensus": "max",
+    "crops": "center",
+    "headline": "two_stream",
+}
+
+
+def leaves(node: Any, dotted: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the dotted name and value of everything in a mapping that is no mapping."""
+    for key, value in node.items():
+        name = f"{dotted}.{key}" if dotted else key
+        if isinstance(value, dict):
+            yield from leaves(value, name)
+        else:
+            yield name, value
+
+
+def recipe_leaves(dataset: str) -> list[tuple[str, Any]]:
+    path = ROOT / f"recipes/{dataset}.yaml"
+    return list(leaves(YAML(typ="safe", pure=True).load(path)))
+
+
+def other_value(name: str, value: Any) -> Any:
+    """Return another valid value for a leaf."""
+    key = name.rpartition(".")[2]
+    if key in OTHER:
+        return OTHER[key]
+    if key == "classes":
+        return ["some"]
+    if key == "counts":
+        return None
+    if key == "lr_steps":
+        return [value[0] - 1, *value[1:]]
+    if key == "crop_scales":
+        return value[:-1]
+    if key == "crop_positions":
+        return 5
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, float):
+        return value / 2 if value else 0.1
+    if isinstance(value, int):
+        return value * 2 if key in ("input_size", "batch_size", "iterations") else value + 1
+    return 7 if value is None else f"{value}x"
+
+
+def parsed_sections(recipe: params.Settings) -> dict[str, Any]:
+    """Return what every program of a recipe reads, by section, as the dataclasses it takes."""
+    found = {}
+    for stage in STAGES:
+        options: type[StageOptions] = importlib.import_module(f"stages.{stage}").Options
+        for section in options.recipe_sections:
+            for modality in MODALITIES:
+                name = section.replace("{modality}", modality)
+                found[stage, name] = check.read_section(recipe, name)
+    return found
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(ROOT / "recipes", tmp_path / "recipes")
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("dataset", RECIPES)
+def test_every_leaf_reaches_a_stage_when_it_is_overridden(dataset: str, project: Path) -> None:
+    path = project / f"recipes/{dataset}.yaml"
+    text = path.read_text()
+    before = parsed_sections(params.load_recipe(dataset))
+    for name, value in recipe_leaves(dataset):
+        if "archives" in name and isinstance(value, list):
+            continue  # a list of records is changed as a whole
+        other = other_value(name, value)
+        try:
+            apply_overrides(path, [f"{name}={override(other)}"])
+            after = parsed_sections(params.load_recipe(dataset))
+        finally:
+            path.write_text(text)
+        changed = {section for section in before if before[section] != after[section]}
+        assert changed, f"{name}={other!r} reached no stage"
+        assert all(name.startswith(section) for _, section in changed), (name, changed)
+
+
+def override(value: Any) -> str:
+    """Return a value as the word behind `-S name=`."""
+    if value is None:
+        return "null"
+    if isinstance(value, list):
+        return f"[{','.join(map(str, value))}]"
+    return f"'{value}'" if isinstance(value, str) else str(value).lower()
+
+
+@pytest.mark.parametrize("dataset", RECIPES)
+def test_recipe_is_flat_and_short(dataset: str) -> None:
+    path = ROOT / f"recipes/{dataset}.yaml"
+    check.refuse_anchors(path)
+    assert len(path.read_text().splitlines()) < 200
+
+
+def test_comments_survive_an_experiment(project: Path) -> None:
+    path = project / "recipes/synthetic.yaml"
+    before = path.read_text()
+    apply_overrides(path, ["train.rgb.solver.iterations=40"])
+    assert path.read_text() == before.replace("iterations: 160", "iterations: 40", 1)
+
+
+def test_the_other_values_are_other_values() -> None:
+    for dataset in RECIPES:
+        assert all(other_value(name, value) != value for name, value in recipe_leaves(dataset))

@@ -1,0 +1,77 @@
+"""TV-L1 on the CPU against true flow and OpenCV's DualTVL1, and on frames of odd kinds."""
+
+import numpy as np
+import pytest
+from flow_pairs import Flow, Gray, mean_endpoint_error, waving_pair
+
+from tsn.flow.engines import create_engine, to_gray
+from tsn.flow.tvl1 import pyramid_shapes
+from tsn.flow.tvl1_cpu import tvl1_flow
+from tsn.sources.synthetic import SyntheticConfig, clip_specs, render_clip, true_flow
+
+CLIPS = SyntheticConfig(
+    seed=3,
+    groups=3,
+    clips_per_group=1,
+    frames=8,
+    width=160,
+    height=120,
+    frames_per_second=25,
+    pan_share=0.34,
+)
+
+
+def rendered_pairs() -> list[tuple[Gray, Gray, Flow]]:
+    pairs = []
+    for spec in clip_specs(CLIPS)[::4]:
+        frames = render_clip(spec, CLIPS)
+        pairs.append((to_gray(frames[3]), to_gray(frames[4]), true_flow(spec, CLIPS)[3]))
+    return pairs
+
+
+@pytest.mark.parametrize("kind", ["rendered", "waving"])
+def test_true_flow_is_met_no_worse_than_by_opencv(kind: str) -> None:
+    pairs = rendered_pairs() if kind == "rendered" else [waving_pair(a) for a in (0.3, 1.0, 2.5)]
+    opencv = create_engine("opencv", "cpu")
+    ours, theirs = [], []
+    for gray0, gray1, truth in pairs:
+        ours.append(mean_endpoint_error(tvl1_flow(gray0, gray1), truth))
+        reference = opencv.compute(gray0[None], gray1[None])[0]
+        theirs.append(mean_endpoint_error(reference, truth))
+    assert max(o / t for o, t in zip(ours, theirs, strict=True)) <= 1.05
+    assert np.mean(ours) < np.mean(theirs) < 0.25
+
+
+def test_it_is_opencvs_algorithm() -> None:
+    gray0, gray1, truth = waving_pair(2.0)
+    reference = create_engine("opencv", "cpu").compute(gray0[None], gray1[None])[0]
+    assert mean_endpoint_error(tvl1_flow(gray0, gray1), reference) < 0.05
+    assert mean_endpoint_error(np.zeros_like(truth), reference) > 1.5
+
+
+def test_equal_frames_have_no_flow_and_the_same_frames_the_same_bits() -> None:
+    gray0, gray1, _ = waving_pair(1.0)
+    np.testing.assert_array_equal(tvl1_flow(gray0, gray0), 0)
+    np.testing.assert_array_equal(tvl1_flow(gray0, gray1), tvl1_flow(gray0, gray1))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (2, 3), (17, 16), (40, 200)])
+def test_frames_of_any_size_give_finite_flow(shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    gray0, gray1 = rng.integers(0, 256, (2, *shape), dtype=np.uint8)
+    flow = tvl1_flow(gray0, gray1)
+    assert (flow.shape, flow.dtype) == ((*shape, 2), np.float32)
+    assert np.isfinite(flow).all()
+
+
+def test_flat_frames_of_other_brightness_have_no_flow() -> None:
+    dark, bright = np.full((30, 40), 20, np.uint8), np.full((30, 40), 220, np.uint8)
+    np.testing.assert_array_equal(tvl1_flow(dark, bright), 0)
+
+
+def test_pyramid_by_hand() -> None:
+    # 340 * 0.8 = 272, 217.6, 174.4, 139.2; 256 * 0.8 = 204.8, 164, 131.2, 104.8
+    assert pyramid_shapes(256, 340) == [(256, 340), (205, 272), (164, 218), (131, 174), (105, 139)]
+    # 24 * 0.8 = 19.2, then 15.2: too small
+    assert pyramid_shapes(24, 99) == [(24, 99), (19, 79)]
+    assert pyramid_shapes(1, 1) == [(1, 1)]

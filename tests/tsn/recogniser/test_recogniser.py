@@ -1,0 +1,381 @@
+"""A recogniser gives the scores of the pipeline; one that is not whole is refused."""
+
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from recognisers import (
+    CLASSES,
+    INPUT_SIZE,
+    STREAM_CONFIGS,
+    TESTING,
+    WEIGHTS,
+    write_models,
+    write_recogniser,
+)
+from videos import write_wandering
+
+from tsn.lists import ListedVideo
+from tsn.metrics import Scores
+from tsn.modality import modality
+from tsn.model.checkpoint import load_model
+from tsn.recogniser import folder as recogniser_folder
+from tsn.recogniser import recogniser
+from tsn.recogniser import sparse_read as excerpt
+from tsn.recogniser.folder import CARD, RecogniserError, read_test_scores
+from tsn.recogniser.recogniser import load_recogniser
+from tsn.scoring.fusion import fuse
+from tsn.scoring.score import score_videos, video_scores
+from tsn.scoring.scores import VideoScores
+from tsn.snippets.dataset import TestingSnippets, listed_clips
+from tsn.streams import table as streams
+from tsn.streams.archives import write_manifest
+from tsn.streams.extraction import extract_stream
+from tsn.streams.store import hash_file
+from tsn.streams.table import STREAMS, FramesConfig, Seat
+from tsn.streams.video import VideoError
+
+CPU = torch.device("cpu")
+# 6 frames are one snippet; 21 repeat and overlap their snippets; of 150, most is not looked at.
+LENGTHS = (6, 21, 150)
+
+
+def pipeline_scores(
+    root: Path,
+    videos: Sequence[str],
+    models: Mapping[str, Path],
+    weights: Mapping[str, float] = WEIGHTS,
+    streams: Mapping[str, FramesConfig] = STREAM_CONFIGS,
+) -> Scores:
+    """What `extract`, `score` and `fuse` make of the videos below root/videos."""
+    listed = [ListedVideo(video, 0, "g", ()) for video in videos]
+    cells = {}
+    for name, model in models.items():
+        row, config, out = modality(name), streams[name], root / "streams" / name
+        seats = [Seat(device="cpu", threads=1)]
+        records = extract_stream(
+            STREAMS[row.stream], config, root / "videos", videos, out, root / "store", seats
+        )
+        write_manifest([record.row for record in records], out)
+        clips, dropped = listed_clips(listed, out, row)
+        assert not dropped
+        network, card = load_model(model)
+        network.to(CPU, memory_format=torch.channels_last)
+        dataset = TestingSnippets(
+            clips, row, snippets=TESTING.snippets, crops=TESTING.crops, size=INPUT_SIZE
+        )
+        snippets = list(score_videos(network, dataset, batch=TESTING.batch, device=CPU, workers=0))
+        cells[name] = VideoScores(
+            dataset="toy",
+            split=2,
+            modality=name,
+            model=card.fingerprint,
+            fingerprint="",
+            classes=CLASSES,
+            videos=tuple(videos),
+            labels=np.zeros(len(videos), np.int64),
+            snippets=np.stack(snippets),
+            scores=video_scores(snippets),
+        )
+    return fuse(cells, weights)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bundle") / "toy"
+    videos = [
+        write_wandering(folder.parent / "videos/walk" / f"{k}.avi", 6, seed=k) for k in (1, 2)
+    ]
+    write_recogniser(folder, videos, weights=WEIGHTS)
+    return folder
+
+
+@pytest.fixture
+def copied(bundle: Path, tmp_path: Path) -> Path:
+    shutil.copytree(bundle, tmp_path / "toy")
+    return tmp_path / "toy"
+
+
+@pytest.fixture
+def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The sizes of the batches of pairs whose flow is computed from now on."""
+    sizes = []
+    create = streams.create_engine
+
+    def create_counting(name: str, device: str) -> Any:
+        engine = create(name, device)
+
+        def compute(gray0: Any, gray1: Any) -> Any:
+            sizes.append(len(gray0))
+            return engine.compute(gray0, gray1)
+
+        return replace(engine, compute=compute)
+
+    monkeypatch.setattr(streams, "create_engine", create_counting)
+    return sizes
+
+
+def test_scores_are_those_of_the_pipeline_to_the_bit(bundle: Path, tmp_path: Path) -> None:
+    names = [f"run/{num_frames}.avi" for num_frames in LENGTHS]
+    for name, num_frames in zip(names, LENGTHS, strict=True):
+        write_wandering(tmp_path / "videos" / name, num_frames, seed=3)
+    expected = pipeline_scores(tmp_path, names, {name: bundle / name for name in WEIGHTS})
+    loaded = load_recogniser(bundle, CPU)
+    found = np.stack([loaded.score(tmp_path / "videos" / name) for name in names])
+    assert found.dtype == np.float32 and found.shape == (3, 3)
+    assert np.ptp(found, axis=1).min() > 0.1
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_other_frame_sizes_and_a_video_of_another_codec(tmp_path: Path) -> None:
+    """Networks whose frames differ in size decode the video once each."""
+    folder = tmp_path / "toy"
+    weights = {"flow": 1.0, "rgb": 0.3}
+    write_recogniser(folder, weights=weights)
+    video = write_wandering(tmp_path / "videos/run/clip.mp4", 12, codec="mp4v")
+    whole = load_recogniser(folder, CPU)
+    streams = {**STREAM_CONFIGS, "rgb": replace(STREAM_CONFIGS["rgb"], width=64)}
+    members = [replace(row, stream=streams[row.modality]) for row in whole.card.members]
+    other = recogniser.Recogniser(
+        replace(whole.card, members=tuple(members)), whole._networks, whole._input_sizes, CPU
+    )
+    models = {name: folder / name for name in weights}
+    (expected,) = pipeline_scores(tmp_path, ["run/clip.mp4"], models, weights, streams)
+    np.testing.assert_array_equal(other.score(video), expected)
+    assert not np.array_equal(whole.score(video), expected)
+
+
+def test_of_a_long_video_only_what_the_snippets_hold_is_computed(
+    bundle: Path, tmp_path: Path, computed: list[int]
+) -> None:
+    video = write_wandering(tmp_path / "clip.avi", 150)
+    load_recogniser(bundle, CPU).score(video)
+    # Flow and warped flow, 4 snippets of 5 fields each; the video has 149.
+    assert sum(computed) == 2 * 4 * 5
+
+
+def test_threads_change_nothing(bundle: Path, tmp_path: Path) -> None:
+    video = write_wandering(tmp_path / "clip.avi", 60)
+    view = excerpt.View(
+        modality=modality("warped_flow"),
+        stream=STREAMS["warped_flow"],
+        config=STREAM_CONFIGS["warped_flow"],
+        snippets=5,
+    )
+    part = excerpt.read_excerpt(video, [view])
+    one, three = (excerpt.snippet_reader(part, view, "cpu", n) for n in (1, 3))
+    for start in view.entries(60)[::5]:
+        np.testing.assert_array_equal(one(start), three(start))
+
+
+def test_a_video_that_claims_too_many_frames_is_read_as_often_as_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video = write_wandering(tmp_path / "clip.avi", 40)
+    view = excerpt.View(
+        modality=modality("rgb"), stream=STREAMS["frames"], config=STREAM_CONFIGS["rgb"], snippets=3
+    )
+    expected = excerpt.read_excerpt(video, [view])
+    assert sorted(expected.frames) == [0, 19, 38]
+    monkeypatch.setattr(excerpt, "count_packets", lambda _: 46)
+    found = excerpt.read_excerpt(video, [view])
+    assert found.num_frames == 40 and sorted(found.frames) == [0, 19, 38]
+    for number, frame in expected.frames.items():
+        np.testing.assert_array_equal(found.frames[number], frame)
+
+
+def test_runs_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(excerpt, "LONGEST_RUN", 3)
+    assert excerpt.runs([0, 1, 5, 6, 7, 8, 9]) == [range(0, 2), range(5, 8), range(8, 10)]
+    assert excerpt.runs([]) == []
+
+
+def broken(path: Path) -> Path:
+    path.write_bytes(b"no video")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("video", "error", "message"),
+    [
+        (lambda f: f / "none.avi", FileNotFoundError, "none.avi: no such video file"),
+        (lambda f: broken(f / "x.avi"), VideoError, "x.avi: not a video file"),
+        (
+            lambda f: write_wandering(f / "short.avi", 5),
+            VideoError,
+            "short.avi: 5 frames, a snippet of rgb_diff takes 6",
+        ),
+    ],
+)
+def test_a_video_that_cannot_be_recognised_is_refused(
+    bundle: Path, tmp_path: Path, video: Callable[[Path], Path], error: type, message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        load_recogniser(bundle, CPU).score(video(tmp_path))
+
+
+def test_what_is_saved_comes_back(bundle: Path) -> None:
+    card = load_recogniser(bundle, CPU).card
+    assert (card.dataset, card.split, card.classes) == ("toy", 2, CLASSES)
+    assert card.combination == "rgb+rgb_diff+flow+warped_flow"
+    assert {member.modality: member.weight for member in card.members} == WEIGHTS
+    assert {member.modality: member.stream for member in card.members} == STREAM_CONFIGS
+    assert card.testing == TESTING
+    tests = read_test_scores(bundle)
+    assert tests.videos == ("walk/1.avi", "walk/2.avi") and tests.labels.tolist() == [0, 1]
+    expected = np.random.default_rng(1).normal(size=(2, 3)).astype(np.float32)
+    np.testing.assert_array_equal(tests.scores, expected)
+    assert (bundle / "trained_on.txt").read_text() == f"{'a' * 64}\n{'b' * 64}\n"
+    assert recogniser_folder.read_trained_on(bundle) == {"a" * 64, "b" * 64}
+
+
+def test_equal_recognisers_have_one_fingerprint_and_equal_bytes(
+    bundle: Path, tmp_path: Path
+) -> None:
+    videos = sorted((bundle.parent / "videos").rglob("*.avi"))
+    again = write_recogniser(tmp_path / "again", videos, weights=WEIGHTS)
+    assert again == load_recogniser(bundle, CPU).card
+    for file in (path for path in bundle.rglob("*") if path.is_file()):
+        assert (tmp_path / "again" / file.relative_to(bundle)).read_bytes() == file.read_bytes()
+    other = write_recogniser(tmp_path / "other", videos, weights={**WEIGHTS, "rgb": 1.1})
+    fewer_tests = write_recogniser(tmp_path / "fewer", videos[:1], weights=WEIGHTS)
+    assert len({row.fingerprint for row in (again, other, fewer_tests)}) == 3
+
+
+def test_a_recogniser_takes_the_place_of_the_one_in_its_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "toy"
+    write_recogniser(folder, weights={"rgb": 1.0, "rgb_diff": 1.0})
+    write_recogniser(folder, weights={"rgb": 1.0})
+    assert sorted(path.name for path in folder.iterdir()) == [
+        CARD,
+        "rgb",
+        "test_scores.csv",
+        "trained_on.txt",
+    ]
+
+
+def edit(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    content = json.loads(path.read_text())
+    change(content)
+    path.unlink()
+    path.write_text(json.dumps(content))
+
+
+def set_weight(content: dict[str, Any]) -> None:
+    content["members"][0]["weight"] = 2.0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c.update(format=2), f"{CARD}: of format 2, this code reads 1"),
+        (lambda c: c.update(colour=1), "unknown key 'colour'; valid: format, dataset"),
+        (lambda c: c.pop("testing"), "'testing' is missing; expected: format"),
+        (lambda c: c["testing"].update(speed=1), "testing: unknown key 'speed'; valid: snippets"),
+        (lambda c: c["testing"].update(crops="five"), "testing: unknown crops 'five'"),
+        (lambda c: c["testing"].update(snippets="4"), "a value is of another type"),
+        (lambda c: c["members"][2]["stream"].pop("bound"), "stream of flow: 'bound' is missing"),
+        (
+            lambda c: c["members"][3]["stream"]["homography"].update(min_inliers=1),
+            "stream of warped_flow: homography: min_inliers is 1",
+        ),
+        (lambda c: c["members"][0].update(modality="depth"), "unknown modality 'depth'"),
+        (lambda c: c["members"][2].update(stream_version=0), "flow was trained on version 0 of"),
+        (set_weight, f"{CARD}: changed since it was written"),
+        (lambda c: c["classes"].reverse(), f"{CARD}: changed since it was written"),
+    ],
+)
+def test_a_changed_card_is_refused(
+    copied: Path, change: Callable[[dict[str, Any]], None], message: str
+) -> None:
+    edit(copied / CARD, change)
+    with pytest.raises(RecogniserError, match=message):
+        load_recogniser(copied, CPU)
+
+
+def test_changed_weights_are_refused(copied: Path) -> None:
+    weights = copied / "flow/weights.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.unlink()
+    weights.write_bytes(content)
+    with pytest.raises(RecogniserError, match=r"flow/weights.safetensors: not the file that"):
+        load_recogniser(copied, CPU)
+
+
+@pytest.mark.parametrize("name", ["test_scores.csv", "trained_on.txt"])
+def test_what_promotion_rests_on_cannot_be_changed(copied: Path, name: str) -> None:
+    with (copied / name).open("a") as file:
+        file.write("c" * 64 + "\n")
+    with pytest.raises(RecogniserError, match=f"{name}: not the file that {CARD} names"):
+        load_recogniser(copied, CPU)
+    edit(copied / CARD, lambda content: content.update(rehashed(copied)))
+    with pytest.raises(RecogniserError, match=f"{CARD}: changed since it was written"):
+        load_recogniser(copied, CPU)
+
+
+def rehashed(folder: Path) -> dict[str, str]:
+    """What the card would say of the files as they are."""
+    names = {"test_scores_sha256": "test_scores.csv", "trained_on_sha256": "trained_on.txt"}
+    return {key: hash_file(folder / name) for key, name in names.items()}
+
+
+def test_a_changed_sidecar_is_refused(copied: Path) -> None:
+    edit(copied / "rgb/weights.json", lambda content: content.update(input_size=64))
+    with pytest.raises(RecogniserError, match="changed since it was written, or a network"):
+        load_recogniser(copied, CPU)
+
+
+@pytest.mark.parametrize("name", [CARD, "flow/weights.safetensors", "trained_on.txt"])
+def test_a_missing_file_is_named(copied: Path, name: str) -> None:
+    (copied / name).unlink()
+    with pytest.raises(FileNotFoundError, match=name):
+        load_recogniser(copied, CPU)
+
+
+def test_other_libraries_are_said(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    here = recogniser.current_libraries()
+    monkeypatch.setattr(recogniser, "current_libraries", lambda: {**here, "opencv": "9.9"})
+    load_recogniser(bundle, CPU)
+    assert f"with opencv {here['opencv']} (here 9.9): its scores may differ" in caplog.text
+
+
+def test_networks_of_different_cells_are_refused(tmp_path: Path) -> None:
+    models = write_models(tmp_path / "models", ["rgb", "flow"])
+    edit(models["flow"] / "weights.json", lambda content: content.update(split=3))
+    arguments: dict[str, Any] = {
+        "weights": {"rgb": 1.0, "flow": 1.0},
+        "streams": STREAM_CONFIGS,
+        "testing": TESTING,
+        "tests": read_test_scores_of_nothing(),
+        "trained_on": [],
+    }
+    with pytest.raises(RecogniserError, match="split is 3 for flow, 2 for rgb"):
+        recogniser_folder.save_recogniser(tmp_path / "toy", models=models, **arguments)
+    with pytest.raises(RecogniserError, match="given as flow is one of rgb"):
+        both = {"rgb": models["rgb"], "flow": models["rgb"]}
+        recogniser_folder.save_recogniser(tmp_path / "toy", models=both, **arguments)
+    assert not (tmp_path / "toy" / CARD).exists()
+
+
+def read_test_scores_of_nothing() -> recogniser_folder.TestScores:
+    return recogniser_folder.TestScores(
+        classes=CLASSES,
+        videos=(),
+        sha256=(),
+        labels=np.empty(0, np.int64),
+        scores=np.empty((0, 3), np.float32),
+    )
+
+
+def test_softmax_by_hand() -> None:
+    shares = recogniser.softmax(np.log(np.array([1.0, 2.0, 5.0], np.float32)))
+    np.testing.assert_allclose(shares, [0.125, 0.25, 0.625], rtol=1e-6)

@@ -1,0 +1,24 @@
+"""The contact sheet of real videos, of odd shapes and broken ones."""
+
+from pathlib import Path
+
+import numpy as np
+from videos import write_video
+
+from tsn.splits.contact_sheet import contact_sheet
+
+
+def test_every_class_has_a_cell_in_its_place(tmp_path: Path) -> None:
+    colours = {"red": (0, 0, 200), "green": (0, 200, 0)}
+    videos = {name: tmp_path / f"{name}.avi" for name in (*colours, "broken")}
+    for name, colour in colours.items():
+        shape = (48, 128) if name == "red" else (96, 64)
+        write_video(videos[name], [np.full((*shape, 3), colour, np.uint8)] * 5, "MJPG")
+    videos["broken"].write_bytes(b"broken")
+    sheet = contact_sheet(videos)
+    assert sheet.shape == (2 * (108 + 16 + 8), 2 * (144 + 8), 3)
+    cells = [sheet[16 + 4 + y + 54, 4 + x + 72] for y in (0, 132) for x in (0, 152)]
+    np.testing.assert_allclose(cells[0], colours["red"], atol=12)
+    np.testing.assert_allclose(cells[1], colours["green"], atol=12)
+    np.testing.assert_array_equal(cells[2:], [[200] * 3, [255] * 3])
+    assert (sheet[4:20, 4:60] < 128).any()  # a name over the first picture

@@ -1,0 +1,184 @@
+"""Intake of real clips: who is taken in, who is refused and why, and that nothing is lost."""
+
+from pathlib import Path
+
+import pytest
+from videos import digests, vivid_frames, write_video
+
+from tsn.lists import ListedVideo
+from tsn.sources.additions import Addition, read_additions
+from tsn.sources.folder import SourceError
+from tsn.splits import ingest as intake
+from tsn.splits.ingest import Dataset, Intake, find_clips, take_in
+from tsn.streams.store import hash_file
+
+FRAMES = vivid_frames(60, 64, 48)
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests' files are as new as can be."""
+    monkeypatch.setattr(intake, "SETTLED_SECONDS", 0.0)
+
+
+def write(path: Path, first: int, codec: str = "MJPG", count: int = 8) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_video(path, FRAMES[first : first + count], codec)
+    return path
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Dataset:
+    """A class with a training and a test video, and another with one test video."""
+    write(tmp_path / "videos/a/train.avi", 0)
+    write(tmp_path / "videos/a/test.avi", 8)
+    write(tmp_path / "videos/b/test.avi", 16)
+    test = [ListedVideo("a/test.avi", 0, "g", ()), ListedVideo("b/test.avi", 1, "g", ())]
+    return Dataset(
+        videos=tmp_path / "videos",
+        classes=("a", "b"),
+        digests=digests(tmp_path / "videos"),
+        train=[ListedVideo("a/train.avi", 0, "h", ())],
+        test=test,
+    )
+
+
+def run(tmp_path: Path, dataset: Dataset) -> Intake:
+    clips, misplaced = find_clips(tmp_path / "inbox")
+    assert misplaced == {}
+    folder, cache = tmp_path / "new", tmp_path / "cache"
+    return take_in(clips, dataset, (), folder, 6, cache, 2, lambda paths: iter(paths))
+
+
+def test_good_clips_are_taken_in_once_and_stay_where_they_are(
+    tmp_path: Path, dataset: Dataset
+) -> None:
+    new = write(tmp_path / "inbox/a/new, [1].avi", 24)
+    again = tmp_path / "inbox/a/again.avi"
+    again.write_bytes((tmp_path / "videos/a/train.avi").read_bytes())
+    found = run(tmp_path, dataset)
+    assert [row.video for row in found.taken] == ["a/new, [1].avi"]
+    assert (found.known, found.refused) == (1, {})
+    assert (tmp_path / "new/videos/a/new, [1].avi").read_bytes() == new.read_bytes()
+    assert new.is_file() and again.is_file()
+    second = run(tmp_path, dataset)
+    assert (second.taken, second.known) == ((), 2)
+    assert read_additions(tmp_path / "new/clips.csv") == list(found.taken)
+
+
+def test_what_cannot_be_used_is_refused_with_its_reason(tmp_path: Path, dataset: Dataset) -> None:
+    inbox = tmp_path / "inbox"
+    reasons = {
+        write(inbox / "c/1.avi", 24): "unknown class 'c'; the dataset has a, b",
+        write(inbox / "a/short.avi", 32, count=3): "3 frames, expected at least 6",
+        # The test video of b, encoded anew and called a.
+        write(inbox / "a/leak.mp4", 16, "mp4v"): "shows the scene of the test video b/test.avi",
+    }
+    (inbox / "a/broken.avi").write_bytes(b"no video")
+    reasons[inbox / "a/broken.avi"] = "not a video file, or one without its header"
+    good = write(inbox / "b/good.mp4", 40, "mp4v")
+    found = run(tmp_path, dataset)
+    assert found.refused == reasons
+    assert [row.video for row in found.taken] == ["b/good.mp4"]
+    assert good.is_file()
+
+
+def test_another_clip_of_a_name_that_is_taken_gets_one_of_its_own(
+    tmp_path: Path, dataset: Dataset
+) -> None:
+    write(tmp_path / "inbox/a/train.avi", 24)
+    (row,) = run(tmp_path, dataset).taken
+    assert row.video == f"a/train-{row.sha256[:8]}.avi"
+    assert (tmp_path / "new/videos" / row.video).is_file()
+
+
+def test_the_same_clip_twice_in_the_inbox_is_one(tmp_path: Path, dataset: Dataset) -> None:
+    first = write(tmp_path / "inbox/a/1.avi", 24)
+    (tmp_path / "inbox/a/2.avi").write_bytes(first.read_bytes())
+    assert [row.video for row in run(tmp_path, dataset).taken] == ["a/1.avi"]
+
+
+def test_a_clip_that_may_still_be_written_is_left_for_the_next_time(
+    tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "inbox/a/1.avi", 24)
+    with monkeypatch.context() as patched:
+        patched.setattr(intake, "SETTLED_SECONDS", 3600.0)
+        found = run(tmp_path, dataset)
+    assert (found.taken, found.unsettled) == ((), 1)
+    assert len(run(tmp_path, dataset).taken) == 1
+
+
+def test_a_kill_before_the_list_is_written_costs_nothing(
+    tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "inbox/a/1.avi", 24)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(intake, "write_additions", killed)
+        run(tmp_path, dataset)
+    assert read_additions(tmp_path / "new/clips.csv") == []
+    assert [row.video for row in run(tmp_path, dataset).taken] == ["a/1.avi"]
+
+
+def test_a_spreadsheet_gives_labels_and_groups(tmp_path: Path, dataset: Dataset) -> None:
+    write(tmp_path / "phone/IMG 1.avi", 24)
+    table = tmp_path / "new.csv"
+    table.write_text("path,label,group\nphone/IMG 1.avi,b,anna\n")
+    clips, _ = find_clips(table)
+    folder, cache = tmp_path / "new", tmp_path / "cache"
+    found = take_in(clips, dataset, (), folder, 6, cache, 1, lambda paths: iter(paths))
+    assert [(row.video, row.group) for row in found.taken] == [("b/IMG 1.avi", "anna")]
+
+
+def test_a_spreadsheets_bad_lines_are_refused_alone(tmp_path: Path) -> None:
+    write(tmp_path / "1.avi", 24)
+    table = tmp_path / "new.csv"
+    table.write_text("path,label\nnone.avi,a\n1.avi,a\n")
+    clips, problems = find_clips(table)
+    assert [clip.path for clip in clips] == [tmp_path / "1.avi"]
+    assert list(problems) == [tmp_path / "new.csv:2"]
+    assert "no such video" in problems[tmp_path / "new.csv:2"]
+    table.write_text("path,label\n")
+    assert find_clips(table) == ([], {})
+
+
+def test_bytes_of_two_classes_are_of_none(tmp_path: Path, dataset: Dataset) -> None:
+    inbox = tmp_path / "inbox"
+    first = write(inbox / "a/1.avi", 24)
+    for name, source in (("b/1.avi", first), ("b/2.avi", tmp_path / "videos/a/train.avi")):
+        (inbox / name).parent.mkdir(exist_ok=True)
+        (inbox / name).write_bytes(source.read_bytes())
+    found = run(tmp_path, dataset)
+    assert found.taken == ()
+    assert found.refused == {
+        inbox / "a/1.avi": "the same bytes under a, b (in the inbox)",
+        inbox / "b/1.avi": "the same bytes under a, b (in the inbox)",
+        inbox / "b/2.avi": "the same bytes under a, b (the dataset has it as a/train.avi)",
+    }
+
+
+def test_what_was_taken_in_earlier_is_known_wherever_it_lies(
+    tmp_path: Path, dataset: Dataset
+) -> None:
+    clip = write(tmp_path / "inbox/a/1.avi", 24)
+    before = [Addition("a/1.avi", "", hash_file(clip))]
+    clips, _ = find_clips(tmp_path / "inbox")
+    folder, cache = tmp_path / "new", tmp_path / "cache"
+    found = take_in(clips, dataset, before, folder, 6, cache, 1, lambda paths: iter(paths))
+    assert (found.taken, found.known) == ((), 1)
+
+
+def test_files_outside_a_class_folder_and_a_missing_inbox_are_told(tmp_path: Path) -> None:
+    for name in ("none", "none.csv"):
+        with pytest.raises(SourceError, match="no such"):
+            find_clips(tmp_path / name)
+    (tmp_path / "inbox/a").mkdir(parents=True)
+    (tmp_path / "inbox/1.avi").write_bytes(b"")
+    (tmp_path / "inbox/a/.hidden").write_bytes(b"")
+    clips, misplaced = find_clips(tmp_path / "inbox")
+    assert clips == []
+    assert list(misplaced) == [tmp_path / "inbox/1.avi"]
