@@ -6,6 +6,7 @@ every recipe. What it writes never changes, so what follows is not run again bec
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.tokens import AliasToken, AnchorToken
@@ -33,6 +34,21 @@ RECIPE = (
     *("source", "split", "accept", "extract", "init", "train", "score", "fusion"),
     *("package", "ingest", "promotion"),
 )
+MODALITY_SECTIONS = ("extract", "train")  # a section for each modality
+CHOICES: dict[str, dict[str, type]] = {
+    "source": {name: row.config for name, row in SOURCES.items()},
+    "init": {name: row.config for name, row in INITS.items()},
+}
+SECTIONS: dict[str, type] = {
+    "split": SplitConfig,
+    "accept": Acceptance,
+    "train": TrainingConfig,
+    "score": ScoringConfig,
+    "fusion": FusionConfig,
+    "package": PackageConfig,
+    "ingest": IngestConfig,
+    "promotion": PromotionRule,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +61,8 @@ def main(options: Options) -> None:
     selection = params.load()
     check_selection(selection)
     active = params.section(selection, "datasets", tuple[str, ...])
-    chosen = (options.dataset,) if options.dataset else params.recipe_names()
-    for name in dict.fromkeys([*(active if options.dataset is None else ()), *chosen]):
+    chosen = (options.dataset,) if options.dataset else (*active, *params.recipe_names())
+    for name in dict.fromkeys(chosen):
         recipe = params.load_recipe(name)
         refuse_anchors(recipe.path)
         check_recipe(recipe)
@@ -85,28 +101,37 @@ def refuse_anchors(path: Path) -> None:
 def check_recipe(recipe: Settings) -> None:
     """Raise RecordError unless every section of a recipe is well formed and they fit together."""
     require_keys(recipe.values, RECIPE, f"{recipe.path}: the top level")
-    params.choice(recipe, "source", {name: row.config for name, row in SOURCES.items()})
-    params.section(recipe, "split", SplitConfig)
-    params.section(recipe, "accept", Acceptance)
-    params.choice(recipe, "init", {name: row.config for name, row in INITS.items()})
-    for part in ("extract", "train"):
-        refuse_other_keys(params.find(recipe, part), tuple(MODALITIES), f"{recipe.path}: {part}")
+    for part in RECIPE:
+        if part not in MODALITY_SECTIONS:
+            read_section(recipe, part)
+            continue
+        rows = params.find(recipe, part)
+        refuse_other_keys(rows, tuple(MODALITIES), f"{recipe.path}: {part}")
+        for name in rows:
+            read_section(recipe, f"{part}.{name}")
     for name in params.find(recipe, "train"):
         check_modality(recipe, modality(name))
-    params.section(recipe, "score", ScoringConfig)
-    params.section(recipe, "fusion", FusionConfig)
-    params.section(recipe, "package", PackageConfig)
-    params.section(recipe, "ingest", IngestConfig)
-    params.section(recipe, "promotion", PromotionRule)
+
+
+def read_section(recipe: Settings, dotted: str) -> Any:
+    """Return a section as what its stage makes of it; RecordError for one that there is not."""
+    part, _, name = dotted.partition(".")
+    if part in CHOICES:
+        return params.choice(recipe, part, CHOICES[part])
+    if part == "extract" and name:
+        return params.section(recipe, dotted, STREAMS[modality(name).stream].config_class)
+    if part == "extract":
+        return {row: read_section(recipe, f"extract.{row}") for row in params.find(recipe, part)}
+    return params.section(recipe, dotted, SECTIONS[part])
 
 
 def check_modality(recipe: Settings, row: Modality) -> None:
     """Raise RecordError unless what is extracted for a modality is what its training takes."""
     stream = STREAMS[row.stream]
-    extract = params.section(recipe, f"extract.{row.name}", stream.config_class)
-    train = params.section(recipe, f"train.{row.name}", TrainingConfig)
-    _, init = params.choice(recipe, "init", {name: kind.config for name, kind in INITS.items()})
-    min_frames = params.section(recipe, "accept", Acceptance).min_frames
+    extract = read_section(recipe, f"extract.{row.name}")
+    train = read_section(recipe, f"train.{row.name}")
+    _, init = read_section(recipe, "init")
+    min_frames = read_section(recipe, "accept").min_frames
     snippet_frames = row.snippet_length + stream.frames_per_entry - 1
     where = f"{recipe.path}: train.{row.name}"
     if train.network.backbone != init.backbone:
@@ -128,7 +153,7 @@ def check_modality(recipe: Settings, row: Modality) -> None:
 
 def check_fit(selection: Settings, recipe: Settings) -> None:
     """Raise RecordError unless the recipe has what params.yaml asks for."""
-    made = params.section(recipe, "split", SplitConfig).splits
+    made = read_section(recipe, "split").splits
     splits = params.section(selection, "splits", tuple[int, ...])
     for number in splits:
         if not 1 <= number <= made:
@@ -138,7 +163,7 @@ def check_fit(selection: Settings, recipe: Settings) -> None:
     for name in params.section(selection, "modalities", tuple[str, ...]):
         for part in ("extract", "train"):
             params.find(recipe, f"{part}.{name}")
-    packaged = params.section(recipe, "package", PackageConfig).split
+    packaged = read_section(recipe, "package").split
     if packaged not in splits:
         raise RecordError(
             f"{recipe.path}: package.split: {packaged} is not among splits "
