@@ -29,16 +29,20 @@ MODALITIES = ["rgb", "flow"]
 pytestmark = pytest.mark.slow
 
 
-def shrink(path: Path) -> None:
+RECIPE = "recipes/synthetic.yaml"
+
+
+def shrink(folder: Path) -> None:
     """The synthetic recipe at the smallest size that still runs every stage."""
     yaml = YAML()
-    params = yaml.load(path)
+    params = yaml.load(folder / "params.yaml")
     params["modalities"] = MODALITIES
     params["machine"].update(device="cpu", processes=1, workers=0, threads=1)
-    recipe = params["recipes"]["synthetic"]
+    yaml.dump(params, folder / "params.yaml")
+    recipe = yaml.load(folder / RECIPE)
     recipe["source"]["synthetic"].update(groups=3, clips_per_group=1, frames=8)
     shrink_recipe(recipe, MODALITIES)
-    yaml.dump(params, path)
+    yaml.dump(recipe, folder / RECIPE)
 
 
 def stage(
@@ -61,7 +65,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project, as a zip download gives it, after `make repro`."""
     folder = tmp_path_factory.mktemp("chain")
     copy_project(ROOT, folder)
-    shrink(folder / "params.yaml")
+    shrink(folder)
     (folder / ".venv").symlink_to(sys.prefix)
     done = subprocess.run(
         ["make", "--assume-old=.venv/.ready", "repro"],  # the environment is the tests' own
@@ -132,7 +136,7 @@ def test_restored_cells_get_the_runs_they_had(workspace: Path, tmp_path: Path) -
     assert scored.returncode == 0, scored.stderr
 
     def sync() -> str:
-        done = run_stage(workspace, "sync", MLFLOW_TRACKING_URI=store)
+        done = run_stage(workspace, "operate.sync", MLFLOW_TRACKING_URI=store)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -162,7 +166,9 @@ def test_restored_cells_get_the_runs_they_had(workspace: Path, tmp_path: Path) -
 def test_the_same_cell_in_another_folder_gives_the_same_bytes(
     workspace: Path, tmp_path: Path
 ) -> None:
-    for name in ("tsn", "stages", "params.yaml", "dvc.yaml", "data", "models/synthetic/init"):
+    for name in (
+        *("tsn", "stages", "params.yaml", "recipes", "dvc.yaml", "data", "models/synthetic/init"),
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         copy = shutil.copytree if (workspace / name).is_dir() else shutil.copy
         copy(workspace / name, tmp_path / name)
@@ -182,10 +188,10 @@ def test_the_same_cell_in_another_folder_gives_the_same_bytes(
 
 
 def test_an_edit_during_a_training_is_noticed_and_not_recorded(workspace: Path) -> None:
-    before, lock = (workspace / "params.yaml").read_text(), (workspace / "dvc.lock").read_text()
-    edit(workspace, "machine", "checkpoint_seconds", value=0.0)
-    rgb = ("recipes", "synthetic", "train", "rgb", "solver")
-    edit(workspace, *rgb, "iterations", value=40)
+    before, lock = (workspace / RECIPE).read_text(), (workspace / "dvc.lock").read_text()
+    machine = (workspace / "params.yaml").read_text()
+    edit(workspace / "params.yaml", "machine.checkpoint_seconds", 0.0)
+    edit(workspace / RECIPE, "train.rgb.solver.iterations", 40)
     try:
         process = subprocess.Popen(
             [BINARIES / "dvc", "repro", "--single-item", "train@synthetic-1-rgb"],
@@ -200,27 +206,28 @@ def test_an_edit_during_a_training_is_noticed_and_not_recorded(workspace: Path) 
         while not (started.is_dir() and any(started.glob("*.safetensors"))):
             assert process.poll() is None and time.monotonic() < deadline, "it never trained"
             time.sleep(0.05)
-        edit(workspace, *rgb, "base_lr", value=0.9)
+        edit(workspace / RECIPE, "train.rgb.solver.base_lr", 0.9)
         _, errors = process.communicate(timeout=300)
         assert process.returncode != 0
-        assert "changed while this stage ran: params.yaml recipes.synthetic.train.rgb" in errors
+        assert f"changed while this stage ran: {RECIPE} train.rgb" in errors
         assert (workspace / "dvc.lock").read_text() == lock
     finally:
-        (workspace / "params.yaml").write_text(before)
+        (workspace / RECIPE).write_text(before)
+        (workspace / "params.yaml").write_text(machine)
         shutil.rmtree(workspace / ".tsn/progress", ignore_errors=True)
         dvc(workspace, "checkout", "--force", "-q")
 
 
 def test_a_changed_flow_parameter_leaves_the_rgb_cells_alone(workspace: Path) -> None:
-    before = (workspace / "params.yaml").read_text()
-    edit(workspace, "recipes", "synthetic", "train", "flow", "solver", "base_lr", value=0.5)
+    before = (workspace / RECIPE).read_text()
+    edit(workspace / RECIPE, "train.flow.solver.base_lr", 0.5)
     try:
         stale = json.loads(dvc(workspace, "status", "--json").stdout)
         assert {name for name in stale if name.startswith("train")} == {
             f"train@synthetic-{split}-flow" for split in (1, 2, 3)
         }
     finally:
-        (workspace / "params.yaml").write_text(before)
+        (workspace / RECIPE).write_text(before)
 
 
 def test_the_recogniser_gives_the_scores_of_the_pipeline(workspace: Path) -> None:
@@ -228,7 +235,14 @@ def test_the_recogniser_gives_the_scores_of_the_pipeline(workspace: Path) -> Non
     tests = read_test_scores(workspace / "recognisers/synthetic")
     video = workspace / "data/synthetic/videos" / tests.videos[-1]
     done = run_stage(
-        *(workspace, "recognise", video, "--json", "--model", "models:/synthetic@challenger")
+        *(
+            workspace,
+            "operate.recognise",
+            video,
+            "--json",
+            "--model",
+            "models:/synthetic@challenger",
+        )
     )
     assert done.returncode == 0, done.stderr
     scores = json.loads(done.stdout)["scores"]
@@ -303,14 +317,14 @@ def test_a_dead_mlflow_server_costs_no_result(workspace: Path, tmp_path: Path) -
 
 
 def test_a_mistyped_parameter_is_refused_by_name_and_nothing_is_recorded(workspace: Path) -> None:
-    params, lock = (workspace / "params.yaml").read_text(), (workspace / "dvc.lock").read_text()
-    edit(workspace, "recipes", "synthetic", "train", "rgb", "dropuot", value=0.5)
+    recipe, lock = (workspace / RECIPE).read_text(), (workspace / "dvc.lock").read_text()
+    edit(workspace / RECIPE, "train.rgb.dropuot", 0.5)
     try:
         done = dvc(workspace, "repro", "train@synthetic-1-rgb")
         assert done.returncode != 0
-        assert "recipes.synthetic.train.rgb.dropuot: unknown key; valid: seed" in done.stderr
+        assert f"{RECIPE}: train.rgb.dropuot: unknown key; valid: seed" in done.stderr
         assert "Traceback" not in done.stderr
         assert (workspace / "dvc.lock").read_text() == lock
     finally:
-        (workspace / "params.yaml").write_text(params)
+        (workspace / RECIPE).write_text(recipe)
         dvc(workspace, "checkout", "--force", "-q")

@@ -34,7 +34,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("odd")
     copy_project(ROOT, folder)
     write_dataset(folder / "inbox")
-    write_recipe(folder / "params.yaml")
+    write_recipe(folder)
     assert dvc(folder, "config", "--local", "core.no_scm", "true").returncode == 0
     done = dvc(folder, "repro")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
@@ -69,18 +69,18 @@ def clips_tested(split: int) -> list[str]:
     ]
 
 
-def write_recipe(path: Path) -> None:
+def write_recipe(folder: Path) -> None:
     yaml = YAML()
-    content = yaml.load(path)
+    content = yaml.load(folder / "params.yaml")
     content.update(datasets=["odd"], splits=[1], modalities=MODALITIES)
     content["machine"].update(device="cpu", workers=1, threads=1)
-    recipe = content["recipes"]["odd"] = content["recipes"].pop("weizmann")
+    yaml.dump(content, folder / "params.yaml")
+    recipe = yaml.load(folder / "recipes/weizmann.yaml")
     recipe["source"]["folder"] = {"videos": "inbox/videos", "lists": "inbox/lists"}
-    recipe["split"].update(format="hmdb51", group_pattern="", splits=2)
-    for row in MODALITIES:
-        recipe["extract"][row]["max_quarantined"] = 1
+    recipe["split"].update(format="hmdb51", group_pattern=None, splits=2)
+    recipe["accept"]["max_quarantined"] = 1
     shrink_recipe(recipe, MODALITIES)
-    yaml.dump(content, path)
+    yaml.dump(recipe, folder / "recipes/odd.yaml")
 
 
 def test_every_list_and_score_has_the_original_names(workspace: Path) -> None:

@@ -1,6 +1,9 @@
 """dvc.yaml against the code: a stage depends on the modules it imports, and on no other."""
 
+import dataclasses
+import importlib
 import json
+import re
 import subprocess
 import sys
 from typing import Any
@@ -10,33 +13,40 @@ import pytest
 from ruamel.yaml import YAML
 from workspace import ROOT
 
+from stages.runtime import options
+from stages.runtime.options import StageOptions
 from stages.runtime.provenance import NEUTRAL_MODULES
 
-# Modules that no result depends on: an edit of one of these runs nothing again.
-NO_RESULT = {"stages", "tsn", *NEUTRAL_MODULES}
-# Paths of a command that are no dependency of its stage, and why.
-HELD_ELSEWHERE = {
-    # It holds an output of the same stage; `fuse` writes the same numbers to plots, too.
-    ("report", "metrics/${item.dataset}"),
+# Inputs that the command of a stage does not name, and why.
+UNNAMED = {
+    "data/${item.dataset}/checked.json",  # written when the recipe can be run at all
+    "additions",  # the folder above the one that is named: that one need not be there
 }
 LIGHT = ["download", "split", "extract", "look"]
-PROGRAMS = [
-    f"operate.{name}" for name in ("check", "fill", "promote", "recognise", "show", "sync")
-]  # run by people, not by DVC
+PROGRAMS = ["check", "fill", "promote", "recognise", "show", "sync"]  # run by people
 
 
 def load_stages() -> dict[str, dict[str, Any]]:
-    stages: dict[str, dict[str, Any]] = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")[
-        "stages"
-    ]
-    return stages
+    return dict(YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"])
 
 
 STAGES = load_stages()
 
 
+def module_of(stage: str) -> str:
+    """Return the program of a stage, as its command names it."""
+    words: list[str] = STAGES[stage]["cmd"].split()
+    assert words[:2] == ["python", "-m"]
+    return words[2]
+
+
+def options_of(stage: str) -> type[StageOptions]:
+    found: type[StageOptions] = importlib.import_module(module_of(stage)).Options
+    return found
+
+
 def paths(entries: list[Any]) -> set[str]:
-    """The paths of a list of deps or outs, where an entry is a path or {path: options}."""
+    """Return the paths of deps or outs, where an entry is a path or {path: options}."""
     return {path for entry in entries for path in ([entry] if isinstance(entry, str) else entry)}
 
 
@@ -44,62 +54,108 @@ def outputs_of(row: Any) -> set[str]:
     return {path for kind in ("outs", "metrics", "plots") for path in paths(row.get(kind, []))}
 
 
+def code_of(stage: str) -> set[str]:
+    """Return the code among the deps of a stage, as files and folders."""
+    return {p for p in paths(STAGES[stage]["deps"]) if p.split("/")[0] in ("stages", "tsn")}
+
+
+def inputs_of(stage: str) -> set[str]:
+    return paths(STAGES[stage]["deps"]) - code_of(stage)
+
+
 @pytest.fixture(scope="module")
 def imports() -> grimp.ImportGraph:
     return grimp.build_graph("tsn", "stages", cache_dir=None, exclude_type_checking_imports=True)
+
+
+def test_stages_are_the_verbs() -> None:
+    verbs = {path.stem for path in (ROOT / "stages").glob("*.py")} - {"__init__"}
+    assert verbs == set(STAGES) - {"check"}
+    assert module_of("check") == "stages.operate.check"
+    assert all(module_of(verb) == f"stages.{verb}" for verb in verbs)
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_stage_depends_on_exactly_the_modules_it_imports(
     imports: grimp.ImportGraph, stage: str
 ) -> None:
-    module = f"stages.{stage}"
-    imported = {module, *imports.find_upstream_modules(module)} - NO_RESULT
-    expected = {f"{name.replace('.', '/')}.py" for name in imported}
-    listed = {path for path in paths(STAGES[stage]["deps"]) if path.endswith(".py")}
+    module = module_of(stage)
+    imported = {module, *imports.find_upstream_modules(module)} - NEUTRAL_MODULES
+    files = {f"{name.replace('.', '/')}.py" for name in imported}
+    expected = {file for file in files if (ROOT / file).is_file()}  # a package has no code
+    listed = {path for path in code_of(stage) if path.endswith(".py")}
+    for folder in code_of(stage) - listed:
+        if (ROOT / folder).is_dir():
+            inside = {str(p.relative_to(ROOT)) for p in (ROOT / folder).rglob("*.py")}
+            listed |= {path for path in inside if not path.endswith("__init__.py")}
     assert {"missing": sorted(expected - listed), "idle": sorted(listed - expected)} == {
         "missing": [],
         "idle": [],
     }
 
 
+def test_packages_have_no_code() -> None:
+    packages = [p for top in ("tsn", "stages") for p in (ROOT / top).rglob("__init__.py")]
+    code = {str(p.relative_to(ROOT)): p.read_text() for p in packages}
+    assert all(re.fullmatch(r'("""[^"]*""")?\s*', text) for text in code.values()), code
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_listed_code_is_there(stage: str) -> None:
-    code = [p for p in paths(STAGES[stage]["deps"]) if p.startswith(("stages/", "tsn/"))]
-    assert f"stages/{stage}.py" in code
-    assert [path for path in code if not (ROOT / path).is_file()] == []
+    assert [path for path in code_of(stage) if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_command_has_the_options_of_the_stage(stage: str) -> None:
+    words = STAGES[stage]["cmd"].split()[3:]
+    cls = options_of(stage)
+    numbers = [word.replace("${item.split}", "1").replace("${item.", "{") for word in words]
+    parsed = options.parse(cls, numbers)
+    named = {word for word in words if word.startswith("--")}
+    required = {
+        f"--{row.name.replace('_', '-')}"
+        for row in dataclasses.fields(cls)
+        if row.default is dataclasses.MISSING
+    }
+    assert required <= named
+    assert parsed is not None
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_command_reads_its_dependencies_and_writes_its_outputs(stage: str) -> None:
-    row = STAGES[stage]
-    words = row["cmd"].split()
-    assert words[:3] == ["python", "-m", f"stages.{stage}"]
-    named = {word for word in words if "/" in word}
-    inputs = {p for p in paths(row["deps"]) if not p.startswith(("stages/", "tsn/"))}
-    outputs = outputs_of(row)
-    held = {path for name, path in HELD_ELSEWHERE if name == stage}
-    # A folder may stand for the outputs in it.
-    folders = {n for n in named if any(output.startswith(f"{n}/") for output in outputs)}
-    # What the command names may lie in an input.
-    within = {n for n in named if any(n.startswith(f"{p}/") for p in inputs)}
-    assert named - held - folders - within <= inputs | outputs
-    assert all(o in named or o.startswith(tuple(f"{f}/" for f in folders)) for o in outputs)
-    # An input that the command does not name lies in or above a folder that it does name.
-    below = {
-        p
-        for p in inputs - named
-        if not any(p.startswith(f"{n}/") or n.startswith(f"{p}/") for n in named)
-    }
-    assert below == set()
+    words = STAGES[stage]["cmd"].split()[3:]
+    values = dict(zip(words[::2], words[1::2], strict=True))
+    roles: dict[str, set[str]] = {"input": set(), "output": set(), "value": set()}
+    for row in dataclasses.fields(options_of(stage)):
+        if (value := values.get(f"--{row.name.replace('_', '-')}")) is not None:
+            roles[row.metadata["role"]].add(value)
+    inputs, outputs = inputs_of(stage), outputs_of(STAGES[stage])
+    # A path of the command may lie in an input, or be a folder of outputs.
+    assert all(p in inputs or any(p.startswith(f"{i}/") for i in inputs) for p in roles["input"])
+    assert all(p in outputs or any(o.startswith(f"{p}/") for o in outputs) for p in roles["output"])
+    named = roles["input"] | roles["output"] | roles["value"]
+    assert {p for p in outputs if p not in named and not p.startswith(folders(named))} == set()
+    unnamed = {p for p in inputs if p not in named and not p.startswith(folders(named))}
+    above = {p for p in unnamed if any(n.startswith(f"{p}/") for n in named)}
+    assert unnamed - above <= UNNAMED
+
+
+def folders(named: set[str]) -> tuple[str, ...]:
+    return tuple(f"{name}/" for name in named)
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_every_stage_depends_on_its_own_section(stage: str) -> None:
-    source = (ROOT / f"stages/{stage}.py").read_text()
-    for section in STAGES[stage]["params"]:
-        literal = section.replace("${item.", "{args.")
-        assert f'"{literal}"' in source
+def test_stage_depends_on_the_parameters_it_reads(stage: str) -> None:
+    recipe = "recipes/${item.dataset}.yaml"
+    row = STAGES[stage].get("params", [])
+    plain = {entry for entry in row if isinstance(entry, str)}
+    (sections,) = [entry[recipe] for entry in row if not isinstance(entry, str)]
+    cls = options_of(stage)
+    if stage == "check":  # it reads all of it
+        assert (plain, sections) == ({"splits", "modalities"}, None)
+        return
+    assert plain == set(cls.params_sections)
+    assert set(sections) == {s.replace("{", "${item.") for s in cls.recipe_sections}
 
 
 def test_outputs_have_one_stage_each() -> None:
@@ -130,7 +186,7 @@ for name in NAMES:
     out = io.StringIO()
     try:
         with contextlib.redirect_stdout(out):
-            runpy.run_module(f"stages.{name}", run_name="__main__")
+            runpy.run_module(name, run_name="__main__", alter_sys=True)
     except SystemExit as end:
         texts[name] = [end.code, out.getvalue()]
 print(json.dumps([texts, list(sys.modules)]))
@@ -138,13 +194,13 @@ print(json.dumps([texts, list(sys.modules)]))
 
 
 def test_help_of_every_program_comes_without_loading_a_server() -> None:
-    names = [*STAGES, *PROGRAMS]
-    texts, modules = json.loads(run_python(HELP.replace("NAMES", repr(names))))
-    assert list(texts) == names
-    for name, (code, text) in texts.items():
+    stages = {module_of(stage): STAGES[stage]["cmd"].split()[3::2] for stage in STAGES}
+    options_of_programs = {f"stages.operate.{name}": [] for name in PROGRAMS} | stages
+    texts, modules = json.loads(run_python(HELP.replace("NAMES", repr([*options_of_programs]))))
+    for name, named in options_of_programs.items():
+        code, text = texts[name]
         assert code == 0
-        assert text.startswith(f"usage: {name.removeprefix('operate.')} ")
-        options = {w for w in STAGES.get(name, {"cmd": ""})["cmd"].split() if w.startswith("--")}
-        assert all(option in text for option in options)
+        assert text.startswith(f"usage: python -m {name} ")
+        assert all(option in text for option in named)
     assert "torch" in modules
     assert {"mlflow", "prefect", "dvc"}.isdisjoint(modules)

@@ -49,7 +49,7 @@ deployments:
 """
 TRACKED = """
     from stages.tracking import runs as tracking
-    name = args.out.stem
+    name = options.out.stem
     with tracking.run(
         part="toy", dataset="toy", name=name, key={"cell": name}, params={}, tags={"toy": "yes"}
     ) as run:

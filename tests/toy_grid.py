@@ -17,33 +17,37 @@ from workspace import BINARIES, ROOT
 # A stage as the project's are: it ends with its parent, leases a slot, reads params.yaml, refuses
 # to finish if that changes, has a process of its own beside it, and writes its output atomically.
 CELL = """
-import argparse, os, subprocess, sys, time
+import os, subprocess, sys, time
+from dataclasses import dataclass
 from pathlib import Path
-from stages.runtime import command
-from stages.runtime import gpu_slots
-from stages.runtime import provenance
+from stages.runtime import command, gpu_slots, provenance
+from stages.runtime.options import StageOptions, option, output_path
 from stages.tracking import status
 from tsn.files import atomic_path
 
-def main(args):
-    gpus = gpu_slots.lease(1, 1, probe=lambda gpu: gpu != "broken")
-    with provenance.unchanged(["machine"], args.inputs):
-        steps = max(1, int(args.seconds / 0.05))
-        for step in range(steps):
-            time.sleep(args.seconds / steps)
-            status.report(done=step + 1, total=steps, loss=1 / (step + 1), rate=20.0)
-    status.report(link=f"http://mlflow/{args.out.stem}")
-    with Path("leases").open("a") as file:
-        file.write(f"{args.out} {gpus}\\n")
-    text = "".join(path.read_text() for path in args.inputs)
-    with atomic_path(args.out) as temporary:
-        temporary.write_text(f"{args.out}({text})")
+@dataclass(frozen=True, kw_only=True)
+class Options(StageOptions):
+    params_sections = ("machine",)
+    seconds: float = option("how long it works")
+    out: Path = output_path("what it read")
+    reads: tuple[Path, ...] = option("what it reads", default=(), positional=True)
 
-parser = argparse.ArgumentParser(prog="cell")
-parser.add_argument("--seconds", type=float)
-parser.add_argument("--out", type=Path)
-parser.add_argument("inputs", type=Path, nargs="*")
-command.run(parser, main)
+def main(options):
+    gpus = gpu_slots.lease(1, 1, probe=lambda gpu: gpu != "broken")
+    with provenance.unchanged(options, options.reads):
+        steps = max(1, int(options.seconds / 0.05))
+        for step in range(steps):
+            time.sleep(options.seconds / steps)
+            status.report(done=step + 1, total=steps, loss=1 / (step + 1), rate=20.0)
+    status.report(link=f"http://mlflow/{options.out.stem}")
+    with Path("leases").open("a") as file:
+        file.write(f"{options.out} {gpus}\\n")
+    text = "".join(path.read_text() for path in options.reads)
+    with atomic_path(options.out) as temporary:
+        temporary.write_text(f"{options.out}({text})")
+
+if __name__ == "__main__":
+    command.run("cell: a toy stage.", Options, main)
 """
 
 

@@ -13,8 +13,8 @@ from ruamel.yaml import YAML
 BINARIES = Path(sys.executable).parent
 ROOT = Path(__file__).parents[1]
 COPIED = (
-    *("tsn", "stages", "flows", "params.yaml", "dvc.yaml", "pyproject.toml", "requirements.lock"),
-    *("additions", "Makefile", ".dvcignore", ".dvc/config"),
+    *("tsn", "stages", "flows", "params.yaml", "recipes", "dvc.yaml", "pyproject.toml"),
+    *("requirements.lock", "additions", "Makefile", ".dvcignore", ".dvc/config"),
 )
 
 
@@ -42,22 +42,22 @@ def shrink_recipe(recipe: Any, modalities: list[str]) -> None:
         iterations=2, batch_size=4, micro_batch=4, lr_steps=[1]
     )
     recipe["score"].update(snippets=2)
-    headline = "+".join(modalities)
     recipe["fusion"] = {
-        "headline": headline,
-        "combinations": {headline: {row: 1.0 + 0.5 * n for n, row in enumerate(modalities)}},
+        "headline": "all",
+        "combinations": {"all": {row: 1.0 + 0.5 * n for n, row in enumerate(modalities)}},
     }
 
 
-def edit(workspace: Path, *keys: str, value: object) -> None:
+def edit(path: Path, dotted: str, value: object) -> None:
+    """Set a value in params.yaml or in a recipe."""
     yaml = YAML()
-    path = workspace / "params.yaml"
-    params = yaml.load(path)
-    section = params
-    for key in keys[:-1]:
+    content = yaml.load(path)
+    section = content
+    *parents, last = dotted.split(".")
+    for key in parents:
         section = section[key]
-    section[keys[-1]] = value
-    yaml.dump(params, path)
+    section[last] = value
+    yaml.dump(content, path)
 
 
 def environment(workspace: Path) -> Mapping[str, str]:

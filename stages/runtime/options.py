@@ -66,7 +66,7 @@ def option(
 ) -> Any:
     """Return a field for a plain value; `text` is its help. Without a default it is required.
 
-    positional: one or more words without a name, for a field that is a tuple.
+    positional: words without a name, for a field that is a tuple; at least one if it is required.
     parse: what makes the value of a word, instead of the field's type; ValueError refuses it.
     """
     return field(
@@ -159,7 +159,8 @@ def _add_argument(
         "metavar": meta.get("metavar"),
     }
     if meta.get("positional"):
-        parser.add_argument(row.name, nargs="+", **shared)
+        required = row.default is dataclasses.MISSING
+        parser.add_argument(row.name, nargs="+" if required else "*", **shared)
     elif row.default is dataclasses.MISSING:
         parser.add_argument(name, required=True, **shared)
     else:

@@ -21,6 +21,7 @@ from stages.runtime import params
 from stages.tracking import registry
 from tsn.sources.synthetic import SyntheticConfig, write_clips
 
+RECIPE = "recipes/synthetic.yaml"
 MODALITIES = ["rgb", "rgb_diff"]
 pytestmark = pytest.mark.slow
 
@@ -42,11 +43,12 @@ def checkout(tmp_path: Path) -> Iterator[Path]:
     content = yaml.load(folder / "params.yaml")
     content["splits"], content["modalities"] = [1], MODALITIES
     content["machine"].update(device="cpu", workers=1, threads=1)
-    recipe = content["recipes"]["synthetic"]
+    yaml.dump(content, folder / "params.yaml")
+    recipe = yaml.load(folder / RECIPE)
     recipe["source"]["synthetic"].update(groups=3, clips_per_group=1, frames=8)
     recipe["promotion"].update(minimum_gain=-1.0, maximum_class_loss=1.0)
     shrink_recipe(recipe, MODALITIES)
-    yaml.dump(content, folder / "params.yaml")
+    yaml.dump(recipe, folder / RECIPE)
     git(folder, "init", "-q", "-b", "main")
     git(folder, "add", "-A")
     git(folder, "commit", "-q", "-m", "project")
@@ -81,8 +83,8 @@ def retrain(checkout: Path, server: dict[str, str]) -> str:
 
 def put_new_clips(checkout: Path) -> None:
     """Ten clips that the dataset does not have, and one that is none."""
-    content = params.load(checkout / "params.yaml")
-    config = params.section(content, "recipes.synthetic.source.synthetic", SyntheticConfig)
+    recipe = params.load(checkout / RECIPE)
+    config = params.section(recipe, "source.synthetic", SyntheticConfig)
     raw = checkout.parent / "raw"
     for video in write_clips(replace(config, seed=77), raw):
         target = checkout / "inbox/new/synthetic" / video
@@ -107,7 +109,7 @@ def test_new_clips_make_a_challenger_also_after_a_kill_and_nothing_new_ends_at_o
     assert aliases(checkout, monkeypatch) == {"champion": "1", "challenger": "1"}
     before = git(checkout, "rev-parse", "HEAD")
     put_new_clips(checkout)
-    edited = checkout / "params.yaml"
+    edited = checkout / RECIPE
     text = edited.read_text()
     edited.write_text(text.replace("seed: 1", "seed: 2"))  # on the desk, not committed
     tree = checkout / ".tsn/trees/retrain-synthetic"
@@ -123,8 +125,8 @@ def test_new_clips_make_a_challenger_also_after_a_kill_and_nothing_new_ends_at_o
     assert aliases(checkout, monkeypatch) == {"champion": "2", "challenger": "2", "previous": "1"}
     # One commit, of the pointer alone; the edit on the desk is neither used nor lost.
     assert git(checkout, "log", "--format=%s", f"{before}..HEAD") == "Data: new clips of synthetic"
-    assert "seed: 2" in edited.read_text() and "seed: 2" not in (tree / "params.yaml").read_text()
-    report = (checkout / ".tsn/retrain/synthetic/intake.txt").read_text()
+    assert "seed: 2" in edited.read_text() and "seed: 2" not in (tree / RECIPE).read_text()
+    report = (checkout / ".tsn/retrain/synthetic/ingest.txt").read_text()
     assert "broken.avi: not a video file" in report and "10 known already" in report
     story = json.loads((checkout / ".tsn/retrain/synthetic/comparison.json").read_text())
     assert (story["champion"], story["challenger"], story["comparison"]["videos"]) == ("1", "2", 10)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
-from workspace import ROOT
+from workspace import ROOT, edit
 
 from stages.operate import check
 from stages.runtime import params
@@ -19,17 +19,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copy(ROOT / "params.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def edit(path: Path, dotted: str, value: object) -> None:
-    yaml = YAML()
-    content = yaml.load(path)
-    node = content
-    *parents, last = dotted.split(".")
-    for key in parents:
-        node = node[key]
-    node[last] = value
-    yaml.dump(content, path)
 
 
 def test_every_recipe_is_valid() -> None:
