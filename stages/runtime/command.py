@@ -63,7 +63,7 @@ def is_transient(error: BaseException) -> bool:
 
 
 def _plain(error: Exception) -> str:
-    """The error's own text, where a loader process has put its traceback around it."""
+    """Return the error's own text, without the traceback that a loader process puts around it."""
     text = str(error)
     if not (text.startswith("Caught ") and "Original Traceback" in text):
         return text
@@ -74,7 +74,7 @@ def _plain(error: Exception) -> str:
 def progress(
     items: Iterable[T], *, total: int | None, unit: str, text: str, initial: int = 0
 ) -> Iterator[T]:
-    """A bar with rate and time left on a terminal, nothing elsewhere."""
+    """Yield the items; show a bar with rate and time left on a terminal, nothing elsewhere."""
     yield from tqdm(
         items,
         total=total,
@@ -89,7 +89,7 @@ def progress(
 
 @contextmanager
 def byte_bars() -> Iterator[Callable[[str, int, int], None]]:
-    """What to tell a file's name, its bytes so far and in all: a bar for each on a terminal."""
+    """Give what to call with a file's name, its bytes so far and in all: a bar for each file."""
     bars: dict[str, tqdm[Any]] = {}
 
     def report(name: str, have: int, total: int) -> None:

@@ -14,7 +14,6 @@ what it gets. What it leases it then shares (a shared lock) with the processes t
 that the GPUs stay taken until the last of them has ended, should it be killed itself.
 """
 
-import fcntl
 import logging
 import os
 import subprocess
@@ -27,6 +26,8 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+
+from tsn.locks import try_lock
 
 MASK = "CUDA_VISIBLE_DEVICES"
 SLOTS = "TSN_GPU_SLOTS"
@@ -59,7 +60,7 @@ class Slot:
 
 
 def find_slots() -> list[Slot]:
-    """The slots that this process may lease; none on a machine without GPUs."""
+    """Return the slots that this process may lease; none on a machine without GPUs."""
     listed = os.environ.get(SLOTS)
     gpus = visible_gpus() if listed is None else _named(_words(listed))
     seen: Counter[str] = Counter()
@@ -71,7 +72,7 @@ def find_slots() -> list[Slot]:
 
 
 def visible_gpus() -> list[str]:
-    """UUIDs of the GPUs that CUDA shows under the inherited mask; the mask's words if it fails."""
+    """Return the UUIDs of the GPUs under the inherited mask; the mask's words if CUDA fails."""
     mask = os.environ.get(MASK)
     if mask is not None and (not _words(mask) or "MIG-" in mask):
         return _words(mask)
@@ -79,7 +80,7 @@ def visible_gpus() -> list[str]:
 
 
 def _named(words: list[str]) -> list[str]:
-    """The UUID of each word, so that all ways to name a GPU meet at one lock."""
+    """Return the UUID of each word, so that all ways to name a GPU meet at one lock."""
     different = list(dict.fromkeys(words))
     uuids = _ask_cuda(LIST_PROGRAM, ",".join(different)) if different else []
     if len(uuids) != len(different):
@@ -88,7 +89,7 @@ def _named(words: list[str]) -> list[str]:
 
 
 def works(gpu: str) -> bool:
-    """Whether a process that sees this GPU alone can use its memory."""
+    """Return whether a process that sees this GPU alone can use its memory."""
     return bool(_ask_cuda(PROBE_PROGRAM, gpu))
 
 
@@ -99,7 +100,7 @@ def lease(
     slots: Sequence[Slot] | None = None,
     probe: Callable[[str], bool] = works,
 ) -> list[str]:
-    """Leases free GPUs until this process ends and shows CUDA these alone; returns their names.
+    """Lease free GPUs until this process ends and show CUDA these alone; return their names.
 
     To be called before CUDA is used. Waits until `at_least` are free at once. A GPU that fails its
     probe is passed over with a warning; NoGpuError when too few are left. Without any slot nothing
@@ -124,27 +125,27 @@ def lease(
         if at_least > 1:
             os.environ[LOCKS] = ",".join(_lock_path(slot).name for slot in taken)
             for lock in locks:  # nobody comes between: only who has the turn tries these
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                try_lock(lock, shared=True)
     return gpus
 
 
 def _take_turns(gpus: Sequence[str], stack: ExitStack) -> None:
-    """Waits for the turn of each GPU, and keeps it until the stack ends.
+    """Wait for the turn of each GPU, and keep it until the stack ends.
 
     All go through the GPUs in one order, so that no two wait for one another.
     """
     for gpu in gpus:
         turn = stack.enter_context(_open(_turn_path(gpu)))
-        if not _lock(turn, fcntl.LOCK_EX):
+        if not try_lock(turn):
             logger.info("waiting for the turn of GPU %s, which another process has", gpu)
-        while not _lock(turn, fcntl.LOCK_EX):
+        while not try_lock(turn):
             time.sleep(WAIT_SECONDS)
 
 
 def _collect(
     slots: Sequence[Slot], at_least: int, at_most: int, probe: Callable[[str], bool]
 ) -> dict[Slot, IO[str]]:
-    """Locks slots, one of a GPU, until there are enough."""
+    """Lock slots, one of a GPU, until there are enough."""
     taken: dict[Slot, IO[str]] = {}
     broken: set[str] = set()
     told = False
@@ -176,7 +177,7 @@ def _take(
     *,
     has_turns: bool,
 ) -> None:
-    """Adds to the taken slots what is free of the others, and to the broken GPUs what they are."""
+    """Add what is free to the taken slots, and GPUs that fail their probe to the broken ones."""
     for slot in slots:
         if len(taken) >= at_most or slot.gpu in broken | {held.gpu for held in taken}:
             continue
@@ -200,26 +201,26 @@ def _too_few(at_least: int, sound: Sequence[Slot], broken: Set[str]) -> NoGpuErr
 
 
 def _share() -> None:
-    """Keeps the slots that this process has from the one that started it taken, too."""
+    """Share the slots that the process which started this one has leased."""
     if _held:
         return
     for name in _words(os.environ.get(LOCKS, "")):
         lock = _open(_folder() / name)
-        if not _lock(lock, fcntl.LOCK_SH):
+        if not try_lock(lock, shared=True):
             lock.close()
             raise OSError(f"{name}: the lease of the process that started this one has ended")
         _held.append(lock)
 
 
 def _try_slot(slot: Slot, *, has_turn: bool) -> IO[str] | None:
-    """The lock of a slot if it is free, and if no other process has the turn of its GPU."""
+    """Return the lock of a slot if it is free and no other process has the turn of its GPU."""
     with ExitStack() as stack:
         if not has_turn:
             turn = stack.enter_context(_open(_turn_path(slot.gpu)))
-            if not _lock(turn, fcntl.LOCK_SH):
+            if not try_lock(turn, shared=True):
                 return None
         lock = _open(_lock_path(slot))
-        if not _lock(lock, fcntl.LOCK_EX):
+        if not try_lock(lock):
             lock.close()
             return None
     lock.truncate(0)
@@ -228,16 +229,8 @@ def _try_slot(slot: Slot, *, has_turn: bool) -> IO[str] | None:
     return lock
 
 
-def _lock(file: IO[str], kind: int) -> bool:
-    try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
 def _open(path: Path) -> IO[str]:
-    """A lock file, made if there is none.
+    """Open a lock file; make it if there is none.
 
     Neither emptied nor followed: what is in it is the present holder's, and the folder is known.
     In a folder that all may write to, the kernel refuses O_CREAT for a file that another made.
@@ -291,9 +284,10 @@ def _words(mask: str) -> list[str]:
 
 
 def _ask_cuda(program: str, mask: str | None) -> list[str]:
-    """What a small program says about the GPUs of a mask; nothing when it fails or hangs.
+    """Return what a small program says about the GPUs of a mask; nothing when it fails or hangs.
 
     In a process of its own: CUDA reads its mask once, and one that has failed cannot be used again.
+    NVML would not do: it knows no mask, and cannot try the memory.
     """
     environment = {**os.environ} if mask is None else {**os.environ, MASK: mask}
     with suppress(OSError, subprocess.SubprocessError):

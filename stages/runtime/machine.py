@@ -43,7 +43,7 @@ class Machine:
 
 
 def choose_device(machine: Machine) -> "torch.device":
-    """The device of the machine section, with torch made deterministic there.
+    """Return the device of the machine section, with torch made deterministic there.
 
     A GPU is leased for this process (`stages/runtime/gpu_slots.py`), after a wait if all are taken;
     of the GPUs that were leased for all processes of a training, each has the one of its number.
@@ -66,7 +66,7 @@ def choose_device(machine: Machine) -> "torch.device":
 
 
 def lease_gpu_each(machine: Machine, processes: int) -> None:
-    """Leases a GPU for every process of a training, or none where they run on the CPU.
+    """Lease a GPU for every process of a training, or none where they run on the CPU.
 
     ValueError on a machine that has fewer.
     """
@@ -82,7 +82,7 @@ def lease_gpu_each(machine: Machine, processes: int) -> None:
 
 
 def lease_gpus(machine: Machine, at_least: int, at_most: int) -> int:
-    """Leases free GPUs if the machine section lends any, and counts them; 0: the CPU is used.
+    """Lease free GPUs if the machine section lends any, and count them; 0: the CPU is used.
 
     They are cuda:0 to cuda:n-1 of this process and those it starts.
     """
@@ -98,7 +98,7 @@ def lease_gpus(machine: Machine, at_least: int, at_most: int) -> int:
 
 
 def count_jobs(machine: Machine) -> int:
-    """How many trainings this machine takes at once, each of `processes` processes.
+    """Return how many training runs this machine takes at once, each of `processes` processes.
 
     A process takes a GPU slot, or as many cores as it has threads. At least 1.
     """
@@ -108,14 +108,14 @@ def count_jobs(machine: Machine) -> int:
 
 
 def count_cores() -> int:
-    """How many CPU cores this process may use."""
+    """Return how many CPU cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def _has_nvidia_driver() -> bool:
-    """Asked before torch, whose import takes longer than many an extraction."""
+    """Return whether there is one: asked before torch, whose import takes seconds."""
     try:
         ctypes.CDLL("libcuda.so.1" if os.name == "posix" else "nvcuda.dll")
     except OSError:
