@@ -43,8 +43,11 @@ def test_rows_by_hand() -> None:
     assert row["by_tag"] == {"long": 1.0, "pan": 0.5, "still": 1.0}
 
 
-def test_cells_of_one_split_are_taken() -> None:
-    refuse_foreign({"rgb": RGB, "flow": FLOW}, "d", 1, ["a/1", "a/2", "a/quarantined", "b/1"])
+def test_cells_of_one_split_are_taken_unless_one_of_their_videos_is_not_listed() -> None:
+    cells = {"rgb": RGB, "flow": FLOW}
+    refuse_foreign(cells, "d", 1, ["a/1", "a/2", "a/quarantined", "b/1"])
+    with pytest.raises(ValueError, match=r"rgb\.npz .* 1 videos that .* \(b/1\)"):
+        refuse_foreign(cells, "d", 1, ["a/1", "a/2", "a/quarantined"])
 
 
 @pytest.mark.parametrize(
