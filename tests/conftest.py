@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,14 +13,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from prefect_server import SHARED
+from small_configs import NETWORK, SOLVER
 
 from stages.tracking import store as mlflow_store
 from tsn.lists import ListedVideo
 from tsn.modality import modality
-from tsn.model.network import LearningRateMultipliers, NetworkConfig
+from tsn.model.network import LearningRateMultipliers
 from tsn.snippets.dataset import Augmentation, TrainingSnippets, listed_clips
 from tsn.streams.archives import OK, ManifestRow, archive_path, write_archive, write_manifest
-from tsn.training.solver import SolverConfig
 from tsn.training.train import TrainingConfig
 
 Entries = npt.NDArray[np.uint8]
@@ -67,25 +68,9 @@ def tiny_training() -> TrainingConfig:
     return TrainingConfig(
         seed=5,
         input_size=32,
-        network=NetworkConfig(
-            backbone="bn_inception_quarter",
-            consensus="weighted_average",
-            num_segments=2,
-            dropout=0.5,
-            partial_bn=True,
-        ),
+        network=replace(NETWORK, consensus="weighted_average", num_segments=2),
         augmentation=Augmentation(crop_scales=(1.0, 0.8), crop_positions=13, mirror=True),
-        solver=SolverConfig(
-            iterations=4,
-            batch_size=2,
-            micro_batch=1,
-            base_lr=0.1,
-            lr_steps=(1, 3),
-            lr_factor=0.1,
-            momentum=0.9,
-            weight_decay=5e-4,
-            clip_norm=20.0,
-        ),
+        solver=replace(SOLVER, lr_steps=(1, 3)),
         lr_multipliers=LearningRateMultipliers(
             bias=2.0, first_conv_weight=5.0, first_conv_bias=10.0
         ),

@@ -1,48 +1,34 @@
 """Small videos and recognisers of untrained networks, for the tests of what is served."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import small_configs
 import torch
 
-from tsn.flow.camera_motion import HomographyConfig
 from tsn.modality import modality
 from tsn.model.checkpoint import ModelCard, save_model
-from tsn.model.network import NetworkConfig, build_network
+from tsn.model.network import build_network
 from tsn.recogniser.folder import RecogniserCard, TestScores, save_recogniser
 from tsn.scoring.score import ScoringConfig
 from tsn.streams.store import hash_file
-from tsn.streams.table import FlowConfig, FramesConfig, WarpedFlowConfig
 
-WIDTH, HEIGHT, INPUT_SIZE = 48, 36, 32
+INPUT_SIZE = 32
 CLASSES = ("walk", "run", "wave hand")
 TESTING = ScoringConfig(snippets=4, crops="ten_crop", batch=30)
 WEIGHTS = {"rgb": 1.0, "rgb_diff": 0.7, "flow": 1.5, "warped_flow": 0.5}
-FRAMES = FramesConfig(width=WIDTH, height=HEIGHT, jpeg_quality=90, min_frames=6, max_quarantined=0)
-FLOW = FlowConfig(
-    **{**vars(FRAMES), "jpeg_quality": 95},
-    bound=8.0,
-    engine="tvl1",
-)
-WARPED = WarpedFlowConfig(
-    **vars(FLOW),
-    homography=HomographyConfig(
-        max_corners=100, reprojection_threshold=1.0, min_matches=10, min_inliers=6
-    ),
+FRAMES, FLOW, WARPED = (
+    replace(config, min_frames=6)
+    for config in (small_configs.FRAMES, small_configs.FLOW, small_configs.WARPED)
 )
 STREAM_CONFIGS = {"rgb": FRAMES, "rgb_diff": FRAMES, "flow": FLOW, "warped_flow": WARPED}
 
 
 def write_models(folder: Path, modalities: Sequence[str], seed: int = 1) -> dict[str, Path]:
     """A model folder per modality, of networks with random weights."""
-    config = NetworkConfig(
-        backbone="bn_inception_quarter",
-        consensus="average",
-        num_segments=3,
-        dropout=0.8,
-        partial_bn=True,
-    )
+    config = replace(small_configs.NETWORK, dropout=0.8)
     for index, name in enumerate(modalities):
         network = build_network(
             config,

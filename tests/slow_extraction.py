@@ -10,16 +10,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from videos import PAN_HEIGHT, PAN_WIDTH
+from small_configs import FRAMES
 
 from tsn.streams.extraction import extract_stream
 from tsn.streams.table import STREAMS, Entry, FramesConfig, Seat
 from tsn.streams.video import Frame
 
 SEAT = Seat(device="cpu", threads=1)
-FRAMES = FramesConfig(
-    width=PAN_WIDTH, height=PAN_HEIGHT, jpeg_quality=90, min_frames=3, max_quarantined=0
-)
 
 
 def slow_entries(frames: Iterator[Frame], config: FramesConfig, seat: Seat) -> Iterator[Entry]:

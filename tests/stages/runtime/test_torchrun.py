@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import small_configs
 import torch
 from ruamel.yaml import YAML
 from safetensors.torch import load_file
@@ -24,21 +25,12 @@ from stages.runtime.machine import Machine
 from tsn.files import write_csv
 from tsn.lists import COLUMNS, write_names
 from tsn.model.checkpoint import save_initial
-from tsn.training.solver import SolverConfig
 
 SECONDS = 120.0  # against hanging
 ITERATIONS = 30
 MACHINE = Machine(device="cpu", processes=8, threads=1, workers=0, checkpoint_seconds=60.0)
-SOLVER = SolverConfig(
-    iterations=1,
-    batch_size=6,
-    micro_batch=2,
-    base_lr=0.1,
-    lr_steps=(),
-    lr_factor=0.1,
-    momentum=0.9,
-    weight_decay=0.0,
-    clip_norm=1.0,
+SOLVER = replace(
+    small_configs.SOLVER, iterations=1, batch_size=6, micro_batch=2, weight_decay=0.0, clip_norm=1.0
 )
 
 

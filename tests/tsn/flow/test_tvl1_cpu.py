@@ -3,22 +3,12 @@
 import numpy as np
 import pytest
 from flow_pairs import Flow, Gray, mean_endpoint_error, waving_pair
+from small_configs import SYNTHETIC as CLIPS
 
 from tsn.flow.engines import create_engine, to_gray
 from tsn.flow.tvl1 import pyramid_shapes
 from tsn.flow.tvl1_cpu import tvl1_flow
-from tsn.sources.synthetic import SyntheticConfig, clip_specs, render_clip, true_flow
-
-CLIPS = SyntheticConfig(
-    seed=3,
-    groups=3,
-    clips_per_group=1,
-    frames=8,
-    width=160,
-    height=120,
-    frames_per_second=25,
-    pan_share=0.34,
-)
+from tsn.sources.synthetic import clip_specs, render_clip, true_flow
 
 
 def rendered_pairs() -> list[tuple[Gray, Gray, Flow]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from small_configs import NETWORK
 from torch import Tensor
 
 from tsn.model import checkpoint
@@ -23,7 +24,7 @@ from tsn.model.checkpoint import (
     save_progress,
     save_tensors,
 )
-from tsn.model.network import NetworkConfig, TemporalSegmentNetwork, build_network
+from tsn.model.network import TemporalSegmentNetwork, build_network
 
 CLASSES = ("Über Kopf", "b;c", "a")
 CARD = ModelCard(
@@ -32,13 +33,7 @@ CARD = ModelCard(
     modality="flow",
     classes=CLASSES,
     input_size=32,
-    network=NetworkConfig(
-        backbone="bn_inception_quarter",
-        consensus="weighted_average",
-        num_segments=3,
-        dropout=0.5,
-        partial_bn=True,
-    ),
+    network=replace(NETWORK, consensus="weighted_average"),
     iterations=7,
     fingerprint="f00d",
 )

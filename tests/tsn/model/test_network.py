@@ -3,13 +3,13 @@ from typing import Any
 
 import pytest
 import torch
+from small_configs import NETWORK as CONFIG
 from torch import Tensor, nn
 
 from tsn.model.backbones import BACKBONES, backbone
 from tsn.model.consensus import CONSENSUS
 from tsn.model.network import (
     LearningRateMultipliers,
-    NetworkConfig,
     TemporalSegmentNetwork,
     build_network,
     cross_modality_conv,
@@ -17,13 +17,6 @@ from tsn.model.network import (
     parameter_groups,
 )
 
-CONFIG = NetworkConfig(
-    backbone="bn_inception_quarter",
-    consensus="average",
-    num_segments=3,
-    dropout=0.5,
-    partial_bn=True,
-)
 MULTIPLIERS = LearningRateMultipliers(bias=2.0, first_conv_weight=5.0, first_conv_bias=10.0)
 
 

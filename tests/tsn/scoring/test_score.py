@@ -1,14 +1,16 @@
 """The score of a video against the same taken apart: one crop after another, means in numpy."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from small_configs import NETWORK
 
 from tsn.lists import ListedVideo
 from tsn.modality import modality
-from tsn.model.network import NetworkConfig, TemporalSegmentNetwork, build_network
+from tsn.model.network import TemporalSegmentNetwork, build_network
 from tsn.scoring import score as scoring
 from tsn.snippets import crops as geometry
 from tsn.snippets import sampling
@@ -21,13 +23,7 @@ FLOW = modality("flow")
 
 def network() -> TemporalSegmentNetwork:
     built = build_network(
-        NetworkConfig(
-            backbone="bn_inception_quarter",
-            consensus="average",
-            num_segments=3,
-            dropout=0.9,
-            partial_bn=True,
-        ),
+        replace(NETWORK, dropout=0.9),
         in_channels=10,
         num_classes=4,
         generator=torch.Generator().manual_seed(1),

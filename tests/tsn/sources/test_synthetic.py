@@ -11,21 +11,13 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from small_configs import SYNTHETIC
 
 from tsn.sources import synthetic
 from tsn.sources.synthetic import CLASSES, ClipSpec, SyntheticConfig
 from tsn.streams.video import import_decord
 
-CONFIG = SyntheticConfig(
-    seed=3,
-    groups=6,
-    clips_per_group=4,
-    frames=24,
-    width=160,
-    height=120,
-    frames_per_second=25,
-    pan_share=0.5,
-)
+CONFIG = replace(SYNTHETIC, groups=6, clips_per_group=4, frames=24, pan_share=0.5)
 
 
 def spec_of(name: str, camera: str, config: SyntheticConfig = CONFIG) -> ClipSpec:

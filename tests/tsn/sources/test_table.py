@@ -1,26 +1,18 @@
 """The table of sources: each yields the ids of the videos it writes."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import small_configs
 
 from tsn.sources.csv_file import CsvConfig
 from tsn.sources.distribution import DistributionConfig
 from tsn.sources.download import no_report
 from tsn.sources.folder import FolderConfig, folder_videos
-from tsn.sources.synthetic import SyntheticConfig
 from tsn.sources.table import SOURCES
 
-SYNTHETIC = SyntheticConfig(
-    seed=1,
-    groups=3,
-    clips_per_group=1,
-    frames=6,
-    width=64,
-    height=64,
-    frames_per_second=25,
-    pan_share=0.0,
-)
+SYNTHETIC = replace(small_configs.SYNTHETIC, seed=1, frames=6, width=64, height=64, pan_share=0.0)
 
 
 @pytest.mark.parametrize("kind", SOURCES)

@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
-from slow_extraction import FRAMES, SEAT, SLOW
+from slow_extraction import SEAT, SLOW
+from small_configs import FLOW, FRAMES, WARPED
 from videos import PAN_HEIGHT as HEIGHT
 from videos import PAN_WIDTH as WIDTH
 from videos import write_pan
@@ -31,27 +32,10 @@ from tsn.streams.table import (
     FramesConfig,
     Seat,
     Stream,
-    WarpedFlowConfig,
 )
 from tsn.streams.video import Frame, read_frames
 from tsn.workers.pool import WorkerError
 from tsn.workers.watchdog import HUNG
-
-FLOW = FlowConfig(
-    width=WIDTH,
-    height=HEIGHT,
-    jpeg_quality=95,
-    min_frames=3,
-    max_quarantined=0,
-    bound=8.0,
-    engine="tvl1",
-)
-WARPED = WarpedFlowConfig(
-    **vars(FLOW),
-    homography=HomographyConfig(
-        max_corners=100, reprojection_threshold=1.0, min_matches=10, min_inliers=6
-    ),
-)
 
 
 def extract(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import small_configs
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -17,21 +18,14 @@ from tsn.modality import modality
 from tsn.model.network import build_network
 from tsn.snippets.dataset import TrainingSnippets
 from tsn.training.data_parallel import ALONE, Share, agree_on_start, summed
-from tsn.training.solver import SolverConfig, make_optimizer, micro_batches, solve
+from tsn.training.solver import make_optimizer, micro_batches, solve
 from tsn.training.train import TrainingConfig, network_optimizer, train
 
 CPU = torch.device("cpu")
 SECONDS = 60.0  # against hanging: what is waited for takes a few
-SOLVER = SolverConfig(
-    iterations=4,
-    batch_size=15,
-    micro_batch=3,
-    base_lr=0.1,
-    lr_steps=(2,),
-    lr_factor=0.1,
-    momentum=0.9,
-    weight_decay=5e-4,
-    clip_norm=0.3,  # below every gradient's: what is clipped has to be the whole
+CLIP_NORM = 0.3  # below every gradient's: what is clipped has to be the whole
+SOLVER = replace(
+    small_configs.SOLVER, batch_size=15, micro_batch=3, lr_steps=(2,), clip_norm=CLIP_NORM
 )
 
 

@@ -1,9 +1,12 @@
 """The generated still images: seeded, labelled, grounds of the hue that their label says."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 import torch
+from small_configs import SOLVER
 
 from tsn.training import pretext
 from tsn.training.pretext import (
@@ -14,23 +17,12 @@ from tsn.training.pretext import (
     PretextImages,
     pretext_image,
 )
-from tsn.training.solver import SolverConfig
 
 CONFIG = PretextConfig(
     seed=3,
     backbone="bn_inception_quarter",
     input_size=32,
-    solver=SolverConfig(
-        iterations=3,
-        batch_size=4,
-        micro_batch=2,
-        base_lr=0.05,
-        lr_steps=(),
-        lr_factor=0.1,
-        momentum=0.9,
-        weight_decay=5e-4,
-        clip_norm=40.0,
-    ),
+    solver=replace(SOLVER, iterations=3, batch_size=4, micro_batch=2, base_lr=0.05, clip_norm=40.0),
 )
 
 

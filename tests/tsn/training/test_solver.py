@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+import small_configs
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
@@ -21,16 +22,8 @@ from tsn.training.solver import (
 )
 
 CPU = torch.device("cpu")
-SOLVER = SolverConfig(
-    iterations=2,
-    batch_size=1,
-    micro_batch=1,
-    base_lr=0.1,
-    lr_steps=(1,),
-    lr_factor=0.1,
-    momentum=0.9,
-    weight_decay=0.0,
-    clip_norm=1e9,
+SOLVER = replace(
+    small_configs.SOLVER, iterations=2, batch_size=1, lr_steps=(1,), weight_decay=0.0, clip_norm=1e9
 )
 
 
