@@ -3,10 +3,6 @@
 import os
 
 HEARTBEAT_SECONDS = 30
-NEEDS_A_SERVER = (
-    "this needs a Prefect server: start one with everything else by `make server` and set "
-    "PREFECT_API_URL=http://127.0.0.1:4200/api"
-)
 
 # Read when prefect is imported. Its own choice, 20 seconds, is too short for two cores.
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "90")

@@ -1,8 +1,8 @@
 """The chain as a Prefect flow: its cells in parallel, each a task that runs one DVC stage.
 
 DVC stays the only truth about what is done, so a repeated flow goes on where the last one stopped.
-`python -m flows.reproduce` runs it here; with `--cron` it stays and runs on schedule. Without a
-Prefect server (`PREFECT_API_URL`) it runs on a temporary one, which ends with it.
+`python -m flows.reproduce` runs it here; prefect.yaml is for a schedule. Without a Prefect server
+(`PREFECT_API_URL`) it runs on a temporary one, which ends with it.
 
 What is done, and in which order, is `flows/grid/queue.py`, which knows no Prefect; this module
 shows it: a task per cell, a progress artifact per training, links to the MLflow runs, a table at
@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 from uuid import UUID
 
 from prefect import State, flow, task
@@ -35,9 +35,9 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Failed
 
 from flows.grid.cells import Outcome, run_cell
-from flows.grid.display import TerminalBoard, read_progress
+from flows.grid.display import TerminalProgress, read_progress
 from flows.grid.plan import Cell, read_graph
-from flows.grid.queue import Board, Jobs, RunCell, require_good, run_grid
+from flows.grid.queue import GridState, Jobs, RunCell, require_good, run_grid
 from flows.grid.remote import Head, committed
 from flows.processes.programs import ProgramError
 from flows.processes.start import start
@@ -46,7 +46,9 @@ from stages.tracking.status import read_status
 
 SECONDS_BETWEEN_LOOKS = 2.0
 CLOSING_SECONDS = 20.0
+EXPECTED = (ProgramError, ValueError, OSError)  # their words say all, without a traceback
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 class CancelledError(ProgramError):
@@ -61,7 +63,7 @@ def reproduce(
     cpu_jobs: int | None = None,
     pool: str | None = None,
 ) -> State | None:
-    """Brings the workspace's results up to date, with so many cells at once (`choose_jobs`).
+    """Bring the workspace's results up to date, with so many cells at once (`choose_jobs`).
 
     With `pool`, the workers of that work pool run the heavy cells (`flows/grid/remote.py`).
     """
@@ -69,7 +71,7 @@ def reproduce(
         show_grid(workspace.resolve(), targets, jobs=jobs, cpu_jobs=cpu_jobs, pool=pool)
     except CancelledError as error:
         return Cancelled(message=str(error))
-    except (ProgramError, ValueError) as error:  # it says all, without a traceback
+    except EXPECTED as error:
         return Failed(message=str(error))
     return None
 
@@ -82,18 +84,18 @@ def show_grid(
     cpu_jobs: int | None = None,
     pool: str | None = None,
 ) -> None:
-    """Runs the grid as tasks of the flow run that this is called in, and shows it there.
+    """Run the grid as tasks of the flow run that this is called in, and shows it there.
 
     Not as a flow run below that one, which would be left as running if this process is killed:
     those send no heartbeat. ProgramError if a cell fails, CancelledError if the run is cancelled.
     """
     stop = threading.Event()
-    terminal, prefect = TerminalBoard(workspace), PrefectBoard(workspace)
+    terminal, prefect = TerminalProgress(workspace), PrefectProgress(workspace)
     outcomes: tuple[Outcome, ...] = ()
 
-    def watch(board: Board) -> None:
-        terminal(board)
-        prefect(board)
+    def watch(state: GridState) -> None:
+        terminal(state)
+        prefect(state)
 
     try:
         outcomes = run_grid(
@@ -110,7 +112,7 @@ def show_grid(
 
 
 def choose_jobs(workspace: Path, jobs: int | None, cpu_jobs: int | None) -> Jobs:
-    """As many heavy cells as GPUs or cores allow for the processes of each; others per core."""
+    """Return the jobs asked for, or a heavy one per GPU or share of cores, and others per core."""
     section = params.section(params.load(workspace / params.PARAMS), "machine", machine.Machine)
     return Jobs(
         heavy=machine.count_jobs(section) if jobs is None else jobs,
@@ -119,7 +121,7 @@ def choose_jobs(workspace: Path, jobs: int | None, cpu_jobs: int | None) -> Jobs
 
 
 def choose_place(workspace: Path, pool: str | None, stop: threading.Event) -> RunCell:
-    """What runs a cell: dvc in this workspace, or a worker of the pool."""
+    """Return what runs a cell: dvc in this workspace, or a worker of the pool."""
     if pool is None:
         return partial(run_cell, workspace=workspace, stop=stop)
     commit, graph = committed(workspace), read_graph(workspace)
@@ -127,32 +129,46 @@ def choose_place(workspace: Path, pool: str | None, stop: threading.Event) -> Ru
 
 
 def as_task(run: RunCell) -> RunCell:
-    """The same function in a Prefect task: what it returns or raises counts, Prefect does not."""
+    """Return the same function, run in a Prefect task."""
 
     def run_as_task(cell: Cell) -> Outcome:
-        outcomes: list[Outcome] = []
-        errors: list[Exception] = []
-
-        @task(name="cell", task_run_name=cell.name, cache_policy=NO_CACHE, persist_result=False)
-        def repro() -> State | None:
-            try:
-                outcomes.append(run(cell))
-            except Exception as error:
-                errors.append(error)
-                raise
-            return None if outcomes[0].good else Failed(message=outcomes[0].reason)
-
-        with suppress(Exception):
-            repro(return_state=True)
-        for error in errors:
-            raise error
-        return outcomes[0] if outcomes else run(cell)  # Prefect failed before it began
+        return run_in_task("cell", cell.name, partial(run, cell), failure=lambda row: row.reason)
 
     return run_as_task
 
 
-class PrefectBoard:
-    """Shows the grid in Prefect's UI, and raises CancelledError when it was cancelled there.
+def run_in_task(
+    kind: str, name: str, work: Callable[[], T], *, failure: Callable[[T], str] = lambda _: ""
+) -> T:
+    """Run `work` in a Prefect task; what it returns or raises counts, Prefect does not.
+
+    failure: why a result fails the task, or nothing.
+    """
+    results: list[T] = []
+    errors: list[Exception] = []
+
+    @task(name=kind, task_run_name=name, cache_policy=NO_CACHE, persist_result=False)
+    def run() -> State | None:
+        try:
+            results.append(work())
+            why = failure(results[0])
+        except EXPECTED as error:
+            errors.append(error)
+            why = str(error)
+        except Exception as error:
+            errors.append(error)
+            raise
+        return Failed(message=why) if why else None
+
+    with suppress(Exception):
+        run(return_state=True)
+    for error in errors:
+        raise error
+    return results[0] if results else work()  # Prefect failed before it began
+
+
+class PrefectProgress:
+    """Shows every state it is called with in Prefect's UI; CancelledError if cancelled there.
 
     On a thread of its own: a server that does not answer must not keep a cell waiting.
     """
@@ -160,7 +176,7 @@ class PrefectBoard:
     def __init__(self, workspace: Path) -> None:
         self._workspace = workspace
         self._flow_run = UUID(flow_run.id)
-        self._board = Board(running=(), outcomes=(), waiting=0)
+        self._state = GridState(running=(), outcomes=(), waiting=0)
         self._bars: dict[str, UUID] = {}
         self._linked: set[str] = set()
         self._ended = 0
@@ -172,13 +188,13 @@ class PrefectBoard:
         self._thread = threading.Thread(target=context.run, args=(self._follow,), daemon=True)
         self._thread.start()
 
-    def __call__(self, board: Board) -> None:
-        self._board = board
+    def __call__(self, state: GridState) -> None:
+        self._state = state
         if self._cancelled.is_set():
             raise CancelledError("cancelled in the UI; no process of it is left")
 
     def close(self, outcomes: Sequence[Outcome] = ()) -> None:
-        """Shows how everything ended, with a table; waits for the server, but not for long."""
+        """Show how everything ended, with a table; wait for the server, but not for long."""
         self._outcomes = tuple(outcomes)
         self._closed.set()
         self._thread.join(CLOSING_SECONDS)
@@ -191,7 +207,7 @@ class PrefectBoard:
             self._try(partial(self._tabulate, self._outcomes))
 
     def _try(self, show: Callable[[], None]) -> None:
-        """Shows something, or says once per outage that the server cannot be reached."""
+        """Show something, or say once per outage that the server cannot be reached."""
         try:
             show()
         except Exception as error:  # whatever it is, the cells go on
@@ -205,14 +221,14 @@ class PrefectBoard:
 
     def _look(self) -> None:
         with get_client(sync_client=True) as client:
-            state = client.read_flow_run(self._flow_run).state
-        if state is not None and (state.is_cancelling() or state.is_cancelled()):
+            run = client.read_flow_run(self._flow_run).state
+        if run is not None and (run.is_cancelling() or run.is_cancelled()):
             self._cancelled.set()
-        board = self._board
-        ended = [outcome.cell for outcome in board.outcomes[self._ended :]]
-        for cell in (*board.running, *ended):
+        state = self._state
+        ended = [outcome.cell for outcome in state.outcomes[self._ended :]]
+        for cell in (*state.running, *ended):
             self._show(cell)
-        self._ended = len(board.outcomes)  # not before: what an outage hides is shown after it
+        self._ended = len(state.outcomes)  # not before: what an outage hides is shown after it
 
     def _show(self, cell: str) -> None:
         status = read_status(self._workspace, cell)
@@ -245,12 +261,12 @@ class PrefectBoard:
 
 
 def key_of(kind: str, cell: str) -> str:
-    """A key as Prefect takes it: lower case, digits and dashes."""
+    """Return a key as Prefect takes it: lower case, digits and dashes."""
     return f"{kind}-{re.sub('[^a-z0-9]+', '-', cell.lower()).strip('-')}"
 
 
 def main() -> None:
-    """Once, or on a schedule."""
+    """Run the flow once."""
     parser = argparse.ArgumentParser(
         prog="reproduce", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -265,15 +281,7 @@ def main() -> None:
     parser.add_argument(
         "--pool", help="a work pool whose workers run trainings, scorings and extractions"
     )
-    parser.add_argument("--cron", help='schedule, e.g. "0 3 * * *"; needs a server')
-    arguments = parser.parse_args()
-    values = {
-        "targets": arguments.targets,
-        "jobs": arguments.jobs,
-        "cpu_jobs": arguments.cpu_jobs,
-        "pool": arguments.pool,
-    }
-    start(parser, reproduce, values, name="scheduled", cron=arguments.cron)
+    start(parser, reproduce, vars(parser.parse_args()))
 
 
 if __name__ == "__main__":

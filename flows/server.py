@@ -17,8 +17,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
-from flows.grid.cells import LOGS
-from flows.processes.programs import BINARIES, ProgramError, run_program
+from flows.processes.programs import BINARIES, ProgramError, run_logged
+from stages.runtime.places import LOGS, mlflow_database
 
 HOST = "127.0.0.1"
 POOL = "tsn"
@@ -42,7 +42,7 @@ class Services:
         self._ends: dict[str, list[float]] = {}
 
     def start(self, name: str, command: Sequence[str]) -> None:
-        """Starts one; what it prints goes to `.tsn/logs/<name>.log`."""
+        """Start one; what it prints goes to `.tsn/logs/<name>.log`."""
         self._commands[name] = [str(BINARIES / command[0]), *command[1:]]
         self._log(name).unlink(missing_ok=True)
         self._submit(name)
@@ -52,15 +52,14 @@ class Services:
 
     def _run(self, name: str, pause: float) -> int:
         self._stop.wait(pause)
-        self._log(name).parent.mkdir(parents=True, exist_ok=True)
-        with self._log(name).open("ab") as output:
-            return run_program(self._commands[name], self._root, output=output, stop=self._stop)
+        command, log = self._commands[name], self._log(name)
+        return run_logged(command, self._root, log, append=True, stop=self._stop)[0]
 
     def _log(self, name: str) -> Path:
         return self._root / LOGS / f"{name}.log"
 
     def wait_for(self, url: str) -> None:
-        """Returns when the address answers; ProgramError when a program ends before it does."""
+        """Return when the address answers; ProgramError when a program ends before it does."""
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             for name, code in self._ended(0.5):
@@ -73,7 +72,7 @@ class Services:
         raise ProgramError(f"{url} did not answer in {START_SECONDS:.0f} s")
 
     def keep(self) -> None:
-        """Starts again whatever ends; ProgramError when that happens too often to be of use."""
+        """Start again whatever ends; ProgramError when that happens too often to be of use."""
         while True:
             for name, code in self._ended(3600.0):
                 now = time.monotonic()
@@ -87,7 +86,7 @@ class Services:
                 self._submit(name, pause)
 
     def _ended(self, seconds: float) -> Iterator[tuple[str, int]]:
-        """Name and exit code of each program that has ended, waiting so long for the first."""
+        """Yield name and exit code of what has ended, after a wait of so long for the first."""
         for future in wait(self._running, seconds, FIRST_COMPLETED).done:
             yield self._running.pop(future), future.result()
 
@@ -99,13 +98,13 @@ class Services:
         )
 
     def stop(self) -> None:
-        """Ends all of them and waits until they are gone."""
+        """End all of them and wait until they are gone."""
         self._stop.set()
         self._threads.shutdown()
 
 
 def deploy(root: Path) -> None:
-    """Makes the flows of prefect.yaml known to the server, and that killed runs are noticed.
+    """Make the flows of prefect.yaml known to the server, and that killed runs are noticed.
 
     Schedules that were switched on or off before stay so.
     """
@@ -135,16 +134,15 @@ def deploy(root: Path) -> None:
 
 
 def run_prefect_deploy(root: Path) -> None:
-    """`prefect deploy --all`; ProgramError with its words when it fails."""
+    """Run `prefect deploy --all`; ProgramError with its words when it fails."""
     command = [str(BINARIES / "prefect"), "--no-prompt", "deploy", "--all"]
-    log = root / LOGS / "deploy.log"
-    with log.open("wb") as output:
-        if run_program(command, root, output=output) != 0:
-            raise ProgramError(f"prefect deploy --all failed:\n{log.read_text(errors='replace')}")
+    code, text = run_logged(command, root, root / LOGS / "deploy.log")
+    if code != 0:
+        raise ProgramError(f"prefect deploy --all failed:\n{text}")
 
 
 def require_free(port: int, option: str) -> None:
-    """ProgramError if something listens on the port: what answers there would not be ours."""
+    """Raise ProgramError if something listens on the port: what answers there would not be ours."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -156,11 +154,11 @@ def require_free(port: int, option: str) -> None:
 
 
 def serve(services: Services, root: Path, prefect_port: int, mlflow_port: int) -> None:
-    """Starts everything in its order and stays."""
+    """Start everything in its order and stay."""
     require_free(prefect_port, "--prefect-port")
     require_free(mlflow_port, "--mlflow-port")
     prefect, mlflow = f"http://{HOST}:{prefect_port}", f"http://{HOST}:{mlflow_port}"
-    store, artifacts = f"sqlite:///{root / 'mlflow.db'}", root / "mlartifacts"
+    store, artifacts = mlflow_database(root), root / "mlartifacts"
     os.environ["PREFECT_API_URL"] = f"{prefect}/api"
     os.environ["MLFLOW_TRACKING_URI"] = mlflow
     os.environ["TSN_WORKSPACE"] = str(root)
@@ -188,7 +186,7 @@ def serve(services: Services, root: Path, prefect_port: int, mlflow_port: int) -
 
 
 def main() -> None:
-    """Serves until Ctrl-C."""
+    """Serve until Ctrl-C."""
     parser = argparse.ArgumentParser(
         prog="server", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

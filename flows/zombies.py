@@ -17,7 +17,7 @@ ENDS = ("Completed", "Failed", "Cancelled", "Crashed")
 
 
 def mark_zombies(seconds: int = BEATS_MISSED * HEARTBEAT_SECONDS) -> None:
-    """Tells the Prefect server to mark runs as crashed that were not heard of for so long.
+    """Tell the Prefect server to mark runs as crashed that were not heard of for so long.
 
     Runs of deployments are meant; they send a heartbeat (`PREFECT_FLOWS_HEARTBEAT_FREQUENCY`).
     May be called at every start.

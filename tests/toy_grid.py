@@ -145,9 +145,9 @@ from flows.processes.programs import ProgramError
 
 told = []
 
-def watch(board):
+def watch(state):
     if not told:
-        told.append(len(board.running) + len(board.outcomes) + board.waiting)
+        told.append(len(state.running) + len(state.outcomes) + state.waiting)
         print("planned", *told, flush=True)
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it

@@ -1,4 +1,4 @@
-"""The data of a dataset as commits: what was taken in is one, and what others took in comes as one.
+"""The clips that a dataset took in, as commits: those made here, and those of other machines.
 
 `additions/<dataset>.dvc` says which clips there are; the clips are in DVC's cache, and go to other
 machines through its remote. Commits are made in a worktree (`flows/git/worktree.py`) from what the
@@ -9,8 +9,8 @@ import logging
 import shutil
 from pathlib import Path
 
-from flows.git.worktree import git, tell_dvc
-from flows.processes.programs import ProgramError, run_dvc
+from flows.git.worktree import git
+from flows.processes.programs import ProgramError, dvc_output, run_dvc
 from stages.operate.ingest import ADDITIONS
 from tsn.sources.additions import CLIPS, merge_additions
 
@@ -19,18 +19,18 @@ logger = logging.getLogger(__name__)
 
 
 def pull(root: Path) -> None:
-    """Takes the commits of the upstream branch, those made here after them."""
+    """Take the commits of the upstream branch, and put those made here after them."""
     git(root, "pull", "--quiet", "--rebase")
 
 
 def fetch(tree: Path, dataset: str) -> None:
-    """Fetches the clips of a commit that another machine has made."""
+    """Fetch the clips of a commit that another machine has made."""
     if (tree / pointer(dataset)).is_file():
         run_dvc(["fetch", "--quiet", str(pointer(dataset))], tree)
 
 
-def absorb(root: Path, tree: Path, dataset: str, pending: Path) -> None:
-    """Makes the pending clips part of the branch that is checked out in `root`, by one commit.
+def commit_clips(root: Path, tree: Path, dataset: str, pending: Path) -> None:
+    """Make the pending clips part of the branch that is checked out in `root`, by one commit.
 
     `tree` is a worktree at that branch's commit. The pending folder is dropped when the commit is
     there; until then another call does what a kill left. ProgramError if the branch has moved.
@@ -39,7 +39,7 @@ def absorb(root: Path, tree: Path, dataset: str, pending: Path) -> None:
         return
     folder = tree / ADDITIONS / dataset
     if (tree / pointer(dataset)).is_file():  # exactly the clips of the commit
-        tell_dvc(["checkout", "--force", "--quiet", str(pointer(dataset))], tree)
+        dvc_output(["checkout", "--force", "--quiet", str(pointer(dataset))], tree)
     else:
         shutil.rmtree(folder, ignore_errors=True)
     if merge_additions(pending, folder):
@@ -50,13 +50,13 @@ def absorb(root: Path, tree: Path, dataset: str, pending: Path) -> None:
         git(root, "merge", "--ff-only", "--quiet", git(tree, "rev-parse", "HEAD"))
     shutil.rmtree(pending)
     try:
-        tell_dvc(["checkout", "--quiet", str(pointer(dataset))], root)
+        dvc_output(["checkout", "--quiet", str(pointer(dataset))], root)
     except ProgramError as error:
         logger.warning("additions/%s is not that of the commit: %s", dataset, error)
 
 
 def publish(root: Path) -> None:
-    """Pushes the checked-out branch, if it has an upstream: other machines fetch it from there."""
+    """Push the checked-out branch, if it has an upstream: other machines fetch it from there."""
     try:
         git(root, "rev-parse", "--abbrev-ref", "@{upstream}")
     except ProgramError:
@@ -65,7 +65,7 @@ def publish(root: Path) -> None:
 
 
 def data_state(root: Path, dataset: str, commit: str) -> str:
-    """What stands for the clips that a commit's dataset has taken in: equal for the same clips."""
+    """Return what stands for the clips that a commit has of a dataset: equal for equal clips."""
     try:
         return git(root, "rev-parse", "--verify", "--quiet", f"{commit}:{pointer(dataset)}")
     except ProgramError:
@@ -73,7 +73,7 @@ def data_state(root: Path, dataset: str, commit: str) -> str:
 
 
 def pointer(dataset: str) -> Path:
-    """The file by which git knows a dataset's additions."""
+    """Return the file by which git knows a dataset's additions."""
     return ADDITIONS / f"{dataset}.dvc"
 
 

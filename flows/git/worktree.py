@@ -7,18 +7,17 @@ Its results are in the shared cache, so `dvc repro` in the checkout takes them f
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 
-from flows.grid.mend import LOCK_FILE
-from flows.processes.programs import ProgramError, ask_dvc, run_dvc
+from flows.grid.lock_file import read_lock_file, repair, write_lock_file
+from flows.processes.programs import ProgramError, dvc_output, run_dvc
+from stages.runtime.places import DVC_LOCK, STORE, SURVEY, TREES
 
-TREES = Path(".tsn/trees")
-SHARED = (Path(".tsn/store"), Path(".tsn/survey"), Path("inbox"))  # what a commit does not say
+SHARED = (STORE, SURVEY, Path("inbox"))  # what a commit does not say
 
 
 def git(root: Path, *arguments: str) -> str:
-    """What git prints; ProgramError with its own words when it fails, or asks for a password."""
+    """Return what git prints; ProgramError with its words if it fails, or asks for a password."""
     done = subprocess.run(
         ["git", *arguments],
         cwd=root,
@@ -33,7 +32,7 @@ def git(root: Path, *arguments: str) -> str:
 
 
 def require_repository(root: Path) -> None:
-    """ProgramError unless `root` is the top of a git checkout with a commit."""
+    """Raise ProgramError unless `root` is the top of a git checkout with a commit."""
     try:
         top = Path(git(root, "rev-parse", "--show-toplevel"))
         git(root, "rev-parse", "--verify", "--quiet", "HEAD")
@@ -47,7 +46,7 @@ def require_repository(root: Path) -> None:
 
 
 def pin(root: Path, name: str, commit: str) -> Path:
-    """The workspace `name` of a checkout, at that commit and with the checkout's cache.
+    """Return the workspace `name` of a checkout, at that commit and with the checkout's cache.
 
     It is kept from one time to the next, and made anew if it was left half made. DVC's outputs
     are not in it yet, or those of last time are: `restore` puts in place what the cache has.
@@ -65,7 +64,7 @@ def pin(root: Path, name: str, commit: str) -> Path:
 
 
 def _switch(tree: Path, commit: str) -> bool:
-    """Puts the commit into a worktree; False if it is none, or a kill left it half done."""
+    """Put the commit into a worktree; return False if it is none, or a kill left it half done."""
     try:
         top = git(tree, "rev-parse", "--show-toplevel")
         if Path(top).resolve() != tree.resolve():
@@ -77,21 +76,16 @@ def _switch(tree: Path, commit: str) -> bool:
 
 
 def restore(root: Path, tree: Path) -> None:
-    """Puts in place what the cache has of the checkout's results; the rest is computed there."""
-    known = root / LOCK_FILE
-    if known.is_file() and not (tree / LOCK_FILE).exists():
-        shutil.copy(known, tree / LOCK_FILE)  # nobody committed it: what the checkout has computed
+    """Put in place what the cache has of the checkout's results; the rest is computed there."""
+    if not (tree / DVC_LOCK).exists():  # nobody committed it: what the checkout has computed
+        write_lock_file(tree, read_lock_file(root))
+    repair(tree)
     run_dvc(["checkout", "--force", "--allow-missing", "--quiet"], tree)
 
 
 def remove(root: Path, tree: Path) -> None:
-    """Drops a workspace; what it computed is in the cache."""
+    """Drop a workspace; what it computed is in the cache."""
     git(root, "worktree", "remove", "--force", str(tree))
-
-
-def tracking_uri(root: Path) -> str:
-    """Where runs of a checkout's workspaces are logged: to its own store, unless one is chosen."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root.resolve() / 'mlflow.db'}"
 
 
 def _share(ours: Path, theirs: Path) -> None:
@@ -102,17 +96,9 @@ def _share(ours: Path, theirs: Path) -> None:
 
 
 def _share_cache(root: Path, tree: Path) -> None:
-    """DVC's settings of this machine (remotes, for one), and the same cache."""
+    """Give a workspace DVC's settings of this machine (remotes, for one), and the same cache."""
     local = root / ".dvc/config.local"
     if local.is_file():
         shutil.copy(local, tree / ".dvc/config.local")
-    cache = tell_dvc(["cache", "dir"], root).strip()
-    tell_dvc(["cache", "dir", "--local", str((root / cache).resolve())], tree)
-
-
-def tell_dvc(arguments: Sequence[str], workspace: Path) -> str:
-    """What a short dvc command prints; ProgramError with its words when it fails."""
-    done = ask_dvc(arguments, workspace)
-    if done.returncode != 0:
-        raise ProgramError(f"dvc {' '.join(arguments)}: {done.stderr.strip() or done.stdout}")
-    return done.stdout
+    cache = dvc_output(["cache", "dir"], root).strip()
+    dvc_output(["cache", "dir", "--local", str((root / cache).resolve())], tree)

@@ -10,15 +10,15 @@ from typing import Any
 from tqdm import tqdm
 
 from flows.grid.cells import Outcome
-from flows.grid.queue import Board, counts
+from flows.grid.queue import GridState, counts
 from stages.tracking.status import read_status
 
 SECONDS_BETWEEN_LINES = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress:
-    """How far a training is: `done` of `total` iterations, its loss, iterations a second."""
+class CellProgress:
+    """How far a training run is: `done` of `total` iterations, its loss, iterations a second."""
 
     done: int
     total: int
@@ -33,10 +33,10 @@ class Progress:
         )
 
 
-def read_progress(status: Mapping[str, Any]) -> Progress | None:
-    """The progress that a stage's status holds; None if it tells of none."""
+def read_progress(status: Mapping[str, Any]) -> CellProgress | None:
+    """Return the progress that a stage's status holds; None if it tells of none."""
     try:
-        return Progress(
+        return CellProgress(
             done=int(status["done"]),
             total=int(status["total"]),
             loss=float(status["loss"]),
@@ -47,14 +47,14 @@ def read_progress(status: Mapping[str, Any]) -> Progress | None:
 
 
 def describe(outcome: Outcome) -> str:
-    """A line on how a cell went."""
+    """Return a line on how a cell went."""
     attempts = f", {outcome.attempts} attempts" if outcome.attempts > 1 else ""
     why = f": {outcome.reason}" if outcome.reason else ""
     return f"{outcome.cell}: {outcome.state} in {outcome.seconds:.1f} s{attempts}{why}"
 
 
-class TerminalBoard:
-    """Shows every board it is called with on standard error; bars only on a terminal."""
+class TerminalProgress:
+    """Shows every state it is called with on standard error; bars only on a terminal."""
 
     def __init__(self, workspace: Path) -> None:
         self._workspace = workspace
@@ -64,23 +64,23 @@ class TerminalBoard:
         self._told = time.monotonic()
         self._has_bars = sys.stderr.isatty()
 
-    def __call__(self, board: Board) -> None:
-        for cell in board.running:
+    def __call__(self, state: GridState) -> None:
+        for cell in state.running:
             if cell not in self._started:
                 self._started.add(cell)
-                self._say(f"{cell}: started, {board.waiting} wait")
-        for outcome in board.outcomes[self._ended :]:
+                self._say(f"{cell}: started, {state.waiting} wait")
+        for outcome in state.outcomes[self._ended :]:
             if outcome.cell in self._bars:
                 self._bars.pop(outcome.cell).close()
             self._say(describe(outcome))
-        self._ended = len(board.outcomes)
+        self._ended = len(state.outcomes)
         late = time.monotonic() - self._told > SECONDS_BETWEEN_LINES
         if self._has_bars or late:
             self._told = time.monotonic()
-            for cell in board.running:
+            for cell in state.running:
                 self._show(cell)
-        if not board.running:
-            self._say(summary(board))
+        if not state.running:
+            self._say(summary(state))
 
     def _show(self, cell: str) -> None:
         progress = read_progress(read_status(self._workspace, cell))
@@ -101,7 +101,7 @@ class TerminalBoard:
         tqdm.write(line, file=sys.stderr)
 
 
-def summary(board: Board) -> str:
-    """How many cells ended in which way."""
-    told = ", ".join(f"{number} {state}" for state, number in counts(board.outcomes).items())
+def summary(state: GridState) -> str:
+    """Return how many cells ended in which way."""
+    told = ", ".join(f"{number} {how}" for how, number in counts(state.outcomes).items())
     return f"grid: {told or 'everything is up to date'}"

@@ -1,7 +1,7 @@
 """What is to do: the cells that are not up to date and all that depends on them.
 
-Asked of DVC itself, by `dvc dag` and `dvc status`, in about two starts of dvc. Not `dvc repro
---dry`: that one tells no descendants of what it has not run.
+DVC itself says which, by `dvc dag` and `dvc status`. Not `dvc repro --dry`: that one tells no
+descendants of what it has not run.
 """
 
 import difflib
@@ -9,16 +9,15 @@ import json
 import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-from flows.grid.mend import TORN, mend
-from flows.processes.programs import ProgramError, ask_dvc
+from flows.grid.lock_file import TRUNCATED, repair
+from flows.processes.programs import ProgramError, dvc_output
 
-# A reader can meet dvc.lock while it is rewritten, and find it empty or cut.
+# A reader can meet dvc.lock while it is rewritten, and find it empty or truncated.
 ATTEMPTS = 5
 RETRY_SECONDS = 0.4
 # How long another run, or what a killed one left, may take to end before it is an error.
@@ -26,6 +25,7 @@ BUSY_SECONDS = 20.0
 
 EDGE = re.compile(r'^"(?P<upstream>[^"]+)" -> "(?P<cell>[^"]+)";$')
 NODE = re.compile(r'^"(?P<cell>[^"]+)";$')
+VISITED = re.compile(r"^Running stage '(?P<cell>[^']+)':$", re.MULTILINE)
 BUSY = re.compile(r"is busy.*?\(PID (?P<pid>\d+)\): (?P<command>[^\n]*)", re.DOTALL)
 
 Graph = Mapping[str, tuple[str, ...]]
@@ -49,33 +49,25 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Cells to run, every one after its upstreams; `up_to_date` counts those that need not.
+    """Cells to run, every one after its upstreams; `up_to_date` counts those that need not."""
 
-    targets: the cells that were asked for; none means all.
-    """
-
-    targets: tuple[str, ...]
     cells: tuple[Cell, ...]
     up_to_date: int
 
 
 def make_plan(workspace: Path, targets: Sequence[str] = ()) -> Plan:
-    """The plan for the targets and what they depend on; for everything when there are none.
+    """Return the plan for the targets and what they depend on; for everything without any.
 
     A target is a cell (`train@synthetic-1-rgb`), a stage (`train`: its cells) or a pattern
     (`train@*-rgb`). Raises BusyError while another run is active, UnknownTargetError, and
     ProgramError with DVC's words when it does not answer.
     """
-    with ThreadPoolExecutor(2) as pool:
-        status = pool.submit(changed_cells, workspace)
-        graph = pool.submit(read_graph, workspace).result()
-        return plan_of(graph, status.result(), targets)
+    return plan_of(read_graph(workspace), changed_cells(workspace), targets)
 
 
 def plan_of(graph: Graph, changed: Iterable[str], targets: Sequence[str] = ()) -> Plan:
-    """The plan for a graph (cell -> its upstreams) and the cells of it that have changed."""
-    chosen = select(graph, targets)
-    wanted = _with_ancestors(graph, chosen) if targets else set(graph)
+    """Return the plan for a graph (cell -> its upstreams) and the cells of it that have changed."""
+    wanted = _with_ancestors(graph, select(graph, targets)) if targets else set(graph)
     order = [name for name in TopologicalSorter(graph).static_order() if name in wanted]
     todo = set(changed) & wanted
     for name in order:
@@ -86,11 +78,11 @@ def plan_of(graph: Graph, changed: Iterable[str], targets: Sequence[str] = ()) -
         for name in order
         if name in todo
     )
-    return Plan(targets=tuple(chosen), cells=cells, up_to_date=len(order) - len(cells))
+    return Plan(cells=cells, up_to_date=len(order) - len(cells))
 
 
 def select(graph: Graph, targets: Sequence[str]) -> list[str]:
-    """The cells that the targets name. UnknownTargetError for one that names none."""
+    """Return the cells that the targets name. UnknownTargetError for one that names none."""
     found: list[str] = []
     for target in targets:
         cells = [n for n in graph if n == target or n.startswith(f"{target}@")] or [
@@ -118,9 +110,9 @@ def _with_ancestors(graph: Graph, names: Iterable[str]) -> set[str]:
 
 
 def read_graph(workspace: Path) -> dict[str, tuple[str, ...]]:
-    """Every cell of the workspace and what it depends on directly, as `dvc dag` tells it."""
+    """Return every cell of the workspace and what it depends on directly."""
     upstreams: dict[str, list[str]] = {}
-    for line in _ask(["dag", "--dot"], workspace).splitlines():
+    for line in _answer(["dag", "--dot"], workspace).splitlines():
         if found := EDGE.match(line.strip()):
             upstreams.setdefault(found["upstream"], [])
             upstreams.setdefault(found["cell"], []).append(found["upstream"])
@@ -130,28 +122,33 @@ def read_graph(workspace: Path) -> dict[str, tuple[str, ...]]:
 
 
 def changed_cells(workspace: Path) -> tuple[str, ...]:
-    """The cells that `dvc status` does not find up to date."""
-    answer = json.loads(_ask(["status", "--json"], workspace) or "{}")
-    return tuple(answer)
+    """Return the cells that `dvc status` does not find up to date."""
+    return tuple(json.loads(_answer(["status", "--json"], workspace) or "{}"))
 
 
-def _ask(arguments: Sequence[str], workspace: Path) -> str:
-    """What dvc prints; asked again while dvc.lock is being written or another run ends."""
+def repro_order(workspace: Path) -> list[str]:
+    """Return every cell of the workspace in the order in which `dvc repro` runs them."""
+    return VISITED.findall(_answer(["repro", "--dry", "--force"], workspace))
+
+
+def _answer(arguments: Sequence[str], workspace: Path) -> str:
+    """Return what dvc prints; ask again while dvc.lock is being written or another run ends."""
     busy_since = time.monotonic()
     attempt = 0
     while True:
-        answer = ask_dvc(arguments, workspace)
-        if answer.returncode == 0:
-            return answer.stdout
-        busy = BUSY.search(answer.stderr)
+        try:
+            return dvc_output(arguments, workspace)
+        except ProgramError as error:
+            told = str(error)
+        busy = BUSY.search(told)
         if busy and time.monotonic() - busy_since > BUSY_SECONDS:
             raise BusyError(
                 f"another run is active in {workspace}: pid {busy['pid']} ({busy['command']}). "
                 "Wait for it, or stop it"
             )
         attempt += not busy
-        if attempt >= ATTEMPTS or not (busy or TORN.search(answer.stderr)):
-            raise ProgramError(f"dvc {' '.join(arguments)}: {answer.stderr.strip()}")
+        if attempt >= ATTEMPTS or not (busy or re.search(TRUNCATED, told)):
+            raise ProgramError(told)
         if attempt > 1:
-            mend(workspace)  # not what it was met with while being written, but torn by a kill
+            repair(workspace)  # not met while it was written: a kill has truncated it
         time.sleep(RETRY_SECONDS)

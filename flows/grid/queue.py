@@ -10,20 +10,25 @@ import logging
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-from flows.grid.cells import Outcome, State
-from flows.grid.lock_order import forget_order, keep_order, remember_order
-from flows.grid.plan import Cell, Plan, make_plan
-from flows.processes.locks import only_one
+from flows.grid.cells import CellState, Outcome
+from flows.grid.lock_file import keep_copy, sort_entries
+from flows.grid.plan import Cell, Plan, make_plan, read_graph, repro_order
+from flows.processes.locks import lock_or_refuse
 from flows.processes.programs import ProgramError, run_stage
 
 logger = logging.getLogger(__name__)
 
-LOCK = Path(".dvc/tmp/grid.lock")
+GRID_LOCK = Path(".dvc/tmp/grid.lock")
+CHECK = "check"  # the stage that refuses parameters and recipes that cannot be
 HEAVY_STAGES = frozenset({"extract", "pretrain", "train", "score"})  # a GPU each, or many threads
 WATCH_SECONDS = 1.0
+# What is not up to date although its cell ended well is run once more: a kill that truncated
+# dvc.lock may have lost cells of it, which then come from DVC's run-cache.
+ROUNDS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +44,7 @@ class Jobs:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Board:
+class GridState:
     """The grid at one moment: the cells that run, those that have ended, how many are to come."""
 
     running: tuple[str, ...]
@@ -49,13 +54,13 @@ class Board:
 
 RunCell = Callable[[Cell], Outcome]
 RunStage = Callable[[str, Path], None]
-Watch = Callable[[Board], None]
+Watch = Callable[[GridState], None]
 
 
 def execute(
     plan: Plan, run_cell: RunCell, jobs: Jobs, *, watch: Watch, stop: threading.Event
 ) -> tuple[Outcome, ...]:
-    """Runs every cell of the plan after its upstreams; the outcomes in the order they came.
+    """Run every cell of the plan after its upstreams; return the outcomes in the order they came.
 
     A failed cell's descendants are skipped, all others run. `run_cell` is called on threads that
     see the caller's context variables; `watch` here, after every change and once a second. If
@@ -71,12 +76,12 @@ def execute(
                     context = contextvars.copy_context()
                     running[threads.submit(context.run, run_cell, cell)] = cell
                 names = tuple(cell.name for cell in running.values())
-                watch(Board(running=names, outcomes=queue.outcomes, waiting=len(queue.waiting)))
+                watch(GridState(running=names, outcomes=queue.outcomes, waiting=len(queue.waiting)))
                 if not running:
                     return queue.outcomes
                 ended, _ = wait(running, WATCH_SECONDS, FIRST_COMPLETED)
                 for future in ended:
-                    queue.settle(running.pop(future), future.result())
+                    queue.keep(running.pop(future), future.result())
         except BaseException:
             stop.set()
             raise
@@ -95,7 +100,7 @@ class _Queue:
         return tuple(self._done.values())
 
     def take(self, running: Collection[Cell]) -> Iterator[Cell]:
-        """Cells that can start beside the running ones, in the plan's order."""
+        """Take the cells that can start beside the running ones, in the plan's order."""
         heavy = sum(map(is_heavy, running))
         free = {True: self._jobs.heavy - heavy, False: self._jobs.light - len(running) + heavy}
         for cell in list(self.waiting.values()):
@@ -103,8 +108,8 @@ class _Queue:
                 free[is_heavy(cell)] -= 1
                 yield self.waiting.pop(cell.name)
 
-    def settle(self, cell: Cell, outcome: Outcome) -> None:
-        """Keeps an outcome; what cannot start any more is skipped."""
+    def keep(self, cell: Cell, outcome: Outcome) -> None:
+        """Keep an outcome; skip what cannot start any more."""
         self._done[cell.name] = outcome
         for below in list(self.waiting.values()):  # in the plan's order: children of skipped, too
             lost = [n for n in below.upstreams if n in self._done and not self._done[n].good]
@@ -113,7 +118,7 @@ class _Queue:
                 reason = f"needs {', '.join(lost)}"
                 self._done[below.name] = Outcome(
                     cell=below.name,
-                    state=State.SKIPPED,
+                    state=CellState.SKIPPED,
                     seconds=0.0,
                     attempts=0,
                     reason=reason,
@@ -122,12 +127,12 @@ class _Queue:
 
 
 def is_heavy(cell: Cell) -> bool:
-    """Whether a cell is of a stage that uses a GPU where there is one."""
+    """Return whether a cell is of a stage that uses a GPU where there is one."""
     return stage_of(cell.name) in HEAVY_STAGES
 
 
 def stage_of(cell: str) -> str:
-    """`train` of `train@synthetic-1-rgb`, wherever its dvc.yaml lies."""
+    """Return `train` of `train@synthetic-1-rgb`, wherever its dvc.yaml lies."""
     return cell.rpartition(":")[2].partition("@")[0]
 
 
@@ -141,35 +146,42 @@ def run_grid(
     stop: threading.Event,
     run_stage: RunStage = run_stage,
 ) -> tuple[Outcome, ...]:
-    """Brings the targets, or everything, up to date; the outcomes of the cells that were not.
+    """Bring the targets, or everything, up to date; return the outcomes of the cells that were not.
 
-    Refuses bad parameters before anything runs, and a workspace where another grid runs. Leaves the
-    dvc.lock that `dvc repro` leaves, and gives MLflow the runs of restored cells. Whether all is
-    well is for `require_good` to say. `run_stage` runs the stages check and sync of a workspace,
-    for one that has none of the project's parameters to do otherwise.
+    Refuses bad recipes before anything else runs, and a workspace where another grid runs. Leaves
+    dvc.lock in the order of `dvc repro`, and gives MLflow the runs of restored cells. Whether all
+    is well is for `require_good` to say. `run_stage` is for a workspace without the project's code.
     """
-    with only_one(workspace / LOCK, f"another grid runs in {workspace.resolve()}"):
-        run_stage("check", workspace)
-        plan = make_plan(workspace, targets)
-        is_first = remember_order(workspace)
-        outcomes = execute(plan, run_cell, jobs, watch=watch, stop=stop)
-        if outcomes or not is_first:  # killed before it had put them in order, perhaps
-            keep_order(workspace, plan.targets, stop=stop)
+    with lock_or_refuse(workspace / GRID_LOCK, f"another grid runs in {workspace.resolve()}"):
+        if any(stage_of(name) == CHECK for name in read_graph(workspace)):
+            require_good([run_cell(Cell(name=CHECK, upstreams=()))])
+        keep_copy(workspace)
+        outcomes: tuple[Outcome, ...] = ()
+        for _ in range(ROUNDS):
+            plan = make_plan(workspace, targets)
+            if outcomes and not plan.cells:
+                break
+            watch_all = partial(_watch_further, watch, outcomes)
+            outcomes += execute(plan, run_cell, jobs, watch=watch_all, stop=stop)
+            if not outcomes or not all(outcome.good for outcome in outcomes):
+                break
+        else:
+            require_clean(workspace, targets)
+        sort_entries(workspace, repro_order(workspace), stop=stop)
         try:
-            run_stage("sync", workspace)
+            run_stage("operate.sync", workspace)
         except ProgramError as error:  # as everything about MLflow, it does not decide
             logger.warning("%s", error)
-        if all(outcome.good for outcome in outcomes):
-            if outcomes:
-                require_clean(workspace, plan.targets)
-            forget_order(workspace)
     return outcomes
 
 
+def _watch_further(watch: Watch, before: tuple[Outcome, ...], state: GridState) -> None:
+    watch(replace(state, outcomes=before + state.outcomes))
+
+
 def require_clean(workspace: Path, targets: Sequence[str]) -> None:
-    """ProgramError if something is not up to date although all cells ended well."""
-    left = make_plan(workspace, targets).cells
-    if left:
+    """Raise ProgramError if something is not up to date although all cells ended well."""
+    if left := make_plan(workspace, targets).cells:
         names = ", ".join(cell.name for cell in left[:5])
         raise ProgramError(
             f"{len(left)} cells have changed while the grid ran: {names}; run it again"
@@ -177,9 +189,11 @@ def require_clean(workspace: Path, targets: Sequence[str]) -> None:
 
 
 def require_good(outcomes: Sequence[Outcome]) -> None:
-    """ProgramError with the reason of every failed cell, and the cells skipped for it."""
-    failed = [f"{row.cell} failed:\n{row.reason}" for row in outcomes if row.state is State.FAILED]
-    skipped = [row.cell for row in outcomes if row.state is State.SKIPPED]
+    """Raise ProgramError with the reason of every failed cell, and the cells skipped for it."""
+    failed = [
+        f"{row.cell} failed:\n{row.reason}" for row in outcomes if row.state is CellState.FAILED
+    ]
+    skipped = [row.cell for row in outcomes if row.state is CellState.SKIPPED]
     if skipped:
         failed.append(f"skipped, as they need what failed: {', '.join(skipped)}")
     if failed:
@@ -188,5 +202,5 @@ def require_good(outcomes: Sequence[Outcome]) -> None:
 
 
 def counts(outcomes: Sequence[Outcome]) -> Mapping[str, int]:
-    """How many cells ended in which state."""
-    return {state: n for state in State if (n := sum(o.state is state for o in outcomes))}
+    """Return how many cells ended in which state."""
+    return {state: n for state in CellState if (n := sum(o.state is state for o in outcomes))}

@@ -29,21 +29,20 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling
 
 from flows.git import worktree
-from flows.grid import cells
-from flows.grid.cells import Outcome, run_cell
-from flows.grid.mend import LOCK_FILE
+from flows.grid.cells import CellState, Outcome, run_cell
+from flows.grid.lock_file import read_lock_file, write_lock_file
 from flows.grid.plan import Cell, Graph
 from flows.grid.queue import is_heavy
-from flows.processes.locks import one_after_another
-from flows.processes.programs import ProgramError, StoppedError, run_dvc
+from flows.processes.locks import wait_for_lock
+from flows.processes.programs import ProgramError, StoppedError, dvc_output, run_dvc
+from stages.runtime.places import LOCKS
 from stages.tracking.status import file_name
 
-TREE_LOCKS = Path(".tsn/locks")
 POLL_SECONDS = 2.0
 PATIENCE_SECONDS = 600.0  # with a server that does not answer: it may be started again meanwhile
 ATTEMPTS = 3  # of a cell whose worker dies
 # What a commit has to have as it is here, for other machines to compute the same.
-CODE = ("tsn", "stages", "dvc.yaml", "params.yaml", "additions", ".dvc/config")
+CODE = ("tsn", "stages", "dvc.yaml", "params.yaml", "recipes", "additions", ".dvc/config")
 
 Answer = TypeVar("Answer")
 logger = logging.getLogger(__name__)
@@ -51,7 +50,7 @@ logger = logging.getLogger(__name__)
 
 @flow(name="cell", flow_run_name="{cell}")
 def remote_cell(cell: str, commit: str, lock: str) -> None:
-    """Runs one cell in this worker's checkout ($TSN_WORKSPACE, or where it runs).
+    """Run one cell in this worker's checkout ($TSN_WORKSPACE, or where it runs).
 
     Another run of the cell here, as of two heads, is waited for: both use one workspace, and what
     the first has computed the second takes from the cache.
@@ -62,16 +61,16 @@ def remote_cell(cell: str, commit: str, lock: str) -> None:
     root = Path(os.environ.get("TSN_WORKSPACE", ".")).resolve()
     worktree.require_repository(root)
     name = f"cell-{file_name(cell)}"
-    with one_after_another(root / TREE_LOCKS / name):
+    with wait_for_lock(root / LOCKS / name):
         tree = worktree.pin(root, name, known_commit(root, commit))
-        (tree / LOCK_FILE).write_text(lock, encoding="utf-8")
+        write_lock_file(tree, lock)
         run_dvc(["repro", "--pull", "--single-item", cell], tree)
         run_dvc(["push", "--quiet", "--run-cache", cell], tree)
         worktree.remove(root, tree)
 
 
 def known_commit(root: Path, commit: str) -> str:
-    """The commit, fetched if this checkout does not have it yet."""
+    """Return the commit, fetched if this checkout does not have it yet."""
     for fetch in (False, True):
         if fetch:
             worktree.git(root, "fetch", "--quiet", "--all")
@@ -96,7 +95,7 @@ class Head:
     stop: threading.Event
 
     def run_cell(self, cell: Cell) -> Outcome:
-        """Runs a light cell here, and a heavy one elsewhere, its result taken from the remote."""
+        """Run a light cell here, and a heavy one elsewhere, its result taken from the remote."""
         start = time.monotonic()
         if is_heavy(cell):
             try:
@@ -104,7 +103,7 @@ class Head:
             except ProgramError as error:
                 return Outcome(
                     cell=cell.name,
-                    state=cells.State.FAILED,
+                    state=CellState.FAILED,
                     seconds=time.monotonic() - start,
                     attempts=1,
                     reason=str(error),
@@ -114,15 +113,11 @@ class Head:
         return replace(done, seconds=time.monotonic() - start)
 
     def send(self, cell: Cell) -> None:
-        """Has a worker run a cell; its result is in the DVC remote when this returns."""
+        """Have a worker run a cell; its result is in the DVC remote when this returns."""
         if upstreams := self.graph[cell.name]:
             run_dvc(["push", "--quiet", "--run-cache", *upstreams], self.workspace)
-        lock = self.workspace / LOCK_FILE
-        parameters = {
-            "cell": cell.name,
-            "commit": self.commit,
-            "lock": lock.read_text(encoding="utf-8") if lock.is_file() else "",
-        }
+        lock = read_lock_file(self.workspace)
+        parameters = {"cell": cell.name, "commit": self.commit, "lock": lock}
         numbers = itertools.count(1)
         for attempt in range(1, ATTEMPTS + 1):
             run = self._hand_out(parameters, numbers)
@@ -133,7 +128,7 @@ class Head:
             raise ProgramError(f"{cell.name} on another machine: {state.name}: {state.message}")
 
     def _hand_out(self, parameters: Mapping[str, str], numbers: Iterator[int]) -> FlowRun:
-        """The run of a cell with these inputs that is under way already, or else a new one.
+        """Return the run of a cell with these inputs that is under way already, or else a new one.
 
         So a question that is asked again, or a head that was started again, has nothing computed
         twice. A run that has ended keeps its number: it is no answer to what is asked now.
@@ -153,7 +148,7 @@ class Head:
         return cast(FlowRun, run)
 
     def _wait_for(self, run: UUID, cell: Cell) -> State:
-        """How the run on another machine ended; it is cancelled if this is left before."""
+        """Return how the run on another machine ended; cancel it if this is left before."""
         state: State | None = None
         try:
             while state is None or not state.is_final():
@@ -166,7 +161,7 @@ class Head:
                 _cancel(run)
 
     def _ask(self, question: Callable[[], Answer]) -> Answer:
-        """The server's answer, asked for again while it does not answer; ProgramError at last."""
+        """Return the server's answer, asked for again while it is silent; ProgramError at last."""
         silent_since: float | None = None
         while True:
             try:
@@ -205,15 +200,15 @@ def _cancel(run: UUID) -> None:
 
 
 def _is_refusal(error: httpx.HTTPError) -> bool:
-    """Whether the server has answered that the question is wrong, so that none will be better."""
+    """Return whether the server has answered, that the question is wrong: no use to go on."""
     return isinstance(error, httpx.HTTPStatusError) and error.response.status_code < 500
 
 
 def committed(workspace: Path) -> str:
-    """The commit that other machines are to use; ProgramError when there are edits beside it."""
+    """Return the commit that other machines are to use; ProgramError if there are edits, too."""
     worktree.require_repository(workspace)
     if edits := worktree.git(workspace, "status", "--porcelain", "--", *CODE):
         raise ProgramError(f"other machines run what is committed; commit these first:\n{edits}")
-    if not worktree.tell_dvc(["config", "core.remote"], workspace).strip():
+    if not dvc_output(["config", "core.remote"], workspace).strip():
         raise ProgramError("no DVC remote: `dvc remote add -d shared <folder or URL>`")
     return worktree.git(workspace, "rev-parse", "HEAD")

@@ -28,7 +28,7 @@ PR_SET_CHILD_SUBREAPER = 36
 
 
 def main(first: str, command: Sequence[str]) -> int:
-    """Runs the command; its exit code, 128 + n when signal n ended it.
+    """Run the command; return its exit code, 128 + n when signal n ended it.
 
     first: who is asked first, `group` or `alone`.
     """
@@ -48,7 +48,7 @@ def main(first: str, command: Sequence[str]) -> int:
 
 
 def _bury_others(program: int) -> None:
-    """Waits for the program, and meanwhile for what became ours: DVC takes zombies for living."""
+    """Wait for the program, and meanwhile for what became ours: DVC takes zombies for living."""
     if sys.platform != "linux":
         return
     with suppress(ChildProcessError):
@@ -79,7 +79,7 @@ def _watch(program: "subprocess.Popen[bytes]", first: str, left_alone: threading
 
 
 def _end_orphans() -> None:
-    """Ends the processes that are this one's since those that started them died."""
+    """End the processes that are this one's since those that started them died."""
     begin = time.monotonic()
     asked: set[int] = set()
     # One that is not gone some time after it was killed hangs in the kernel.
@@ -98,7 +98,7 @@ def _end_orphans() -> None:
 
 
 def _children() -> Iterator[int]:
-    """The children that live; those that have ended are buried. Linux only."""
+    """Yield the children that live; bury those that have ended. Linux only."""
     if sys.platform != "linux":
         return
     with suppress(ChildProcessError):
@@ -121,7 +121,10 @@ def _parent(pid: str) -> int | None:
 
 
 def _end_with_leash() -> None:
-    """On Linux the kernel ends the program should this process be killed itself."""
+    """Have the kernel end the program should this process be killed itself. Linux only.
+
+    Not by `tsn.workers.parent`: this process runs isolated, with nothing but Python itself.
+    """
     _control(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 

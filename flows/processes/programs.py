@@ -1,6 +1,7 @@
 """The programs that flows start: `dvc` and the stages, each ended with the flow that started it."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,11 +13,15 @@ from pathlib import Path
 from typing import IO
 
 from flows.processes import leash
+from stages.runtime.places import LOGS
 
 BINARIES = Path(sys.executable).parent
 DVC = (str(BINARIES / "dvc"), "--wait-for-lock")
 POLL_SECONDS = 0.05
 NEVER = threading.Event()
+LOG_BYTES = 100_000  # of the end of an output, to look for the reason in
+REASON_LINES = 8
+NOT_THE_REASON = re.compile(r"^(Running stage|> |ERROR: failed to reproduce|Updating lock file)")
 
 
 class ProgramError(RuntimeError):
@@ -28,7 +33,7 @@ class StoppedError(RuntimeError):
 
 
 def run_dvc(arguments: Sequence[str], workspace: Path) -> None:
-    """Runs dvc in the workspace with this environment's python; ProgramError unless it succeeds.
+    """Run dvc in the workspace with this environment's python; ProgramError unless it succeeds.
 
     However this function is left, no process of the run stays behind.
     """
@@ -40,19 +45,12 @@ def run_dvc(arguments: Sequence[str], workspace: Path) -> None:
         )
 
 
-def run_stage(name: str, workspace: Path, arguments: Sequence[str] = ()) -> None:
-    """Runs `python -m stages.<name>` in the workspace; ProgramError unless it succeeds.
+def dvc_output(arguments: Sequence[str], workspace: Path) -> str:
+    """Return what a dvc command prints that ends by itself within seconds.
 
-    However this function is left, no process of the run stays behind.
+    ProgramError with its words when it fails.
     """
-    code = run_program([sys.executable, "-m", f"stages.{name}", *arguments], workspace)
-    if code != 0:
-        raise ProgramError(f"stages.{name} exited with {code}; it says why above")
-
-
-def ask_dvc(arguments: Sequence[str], workspace: Path) -> "subprocess.CompletedProcess[str]":
-    """What dvc answers, for commands that end by themselves within seconds."""
-    return subprocess.run(
+    done = subprocess.run(
         [*DVC, *arguments],
         cwd=workspace,
         env=program_environment(),
@@ -60,6 +58,53 @@ def ask_dvc(arguments: Sequence[str], workspace: Path) -> "subprocess.CompletedP
         capture_output=True,
         text=True,
     )
+    if done.returncode != 0:
+        raise ProgramError(f"dvc {' '.join(arguments)}: {done.stderr.strip() or done.stdout}")
+    return done.stdout
+
+
+def run_stage(name: str, workspace: Path, arguments: Sequence[str] = ()) -> None:
+    """Run `python -m stages.<name>` in the workspace, and print what it printed.
+
+    ProgramError with its last words unless it succeeds. However this function is left, no process
+    of the run stays behind.
+    """
+    command = [sys.executable, "-m", f"stages.{name}", *arguments]
+    code, text = run_logged(command, workspace, workspace / LOGS / f"{name}.log")
+    if code != 0:
+        raise ProgramError(last_words(text) or f"stages.{name} exited with {code}")
+    if text.strip():
+        print(text.strip(), flush=True)
+
+
+def run_logged(
+    command: Sequence[str],
+    workspace: Path,
+    log: Path,
+    *,
+    append: bool = False,
+    stop: threading.Event = NEVER,
+) -> tuple[int, str]:
+    """Return the exit code of a command as `run_program` does, and the end of what it printed.
+
+    All that it prints goes to the file `log`.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab" if append else "wb") as output:
+        begin = output.tell()
+        code = run_program(command, workspace, output=output, stop=stop)
+    with log.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        file.seek(max(begin, end - LOG_BYTES))
+        return code, file.read().decode(errors="replace")
+
+
+def last_words(text: str) -> str:
+    """Return the last lines of a failed program's output, without what dvc says of every cell."""
+    lines = [line.rstrip() for line in text.splitlines()]
+    told = [line for line in lines if line and not NOT_THE_REASON.match(line)]
+    failure = [line for line in lines if line.startswith("ERROR: failed to reproduce")]
+    return "\n".join(told[-REASON_LINES:] or failure[-1:])
 
 
 def run_program(
@@ -70,11 +115,11 @@ def run_program(
     stop: threading.Event = NEVER,
     ask_first: str = "group",
 ) -> int:
-    """The exit code of a command, 128 + n if signal n ended it; StoppedError once `stop` is set.
+    """Return the exit code of a command, 128 + n if signal n ended it.
 
-    Its output goes to the file, or where this process's goes. However this function is left, and
-    if this process is killed, too, no process of the command stays behind; `ask_first` is what
-    `flows/processes/leash.py` says about how it is ended.
+    StoppedError once `stop` is set. Its output goes to the file, or where this process's goes.
+    However this function is left, and if this process is killed, too, no process of the command
+    stays behind; `ask_first` is what `flows/processes/leash.py` says about how it is ended.
     """
     process = subprocess.Popen(
         # Isolated and without site-packages: a fifth of the start of a usual Python.
@@ -97,7 +142,7 @@ def run_program(
 
 
 def program_environment() -> dict[str, str]:
-    """This process's, with the environment's programs first: a stage's `python` is found there.
+    """Return this process's environment, in which a stage's `python` is found here.
 
     And without DVC's analytics, whose process would outlive the cell.
     """
@@ -106,14 +151,17 @@ def program_environment() -> dict[str, str]:
 
 
 def _has_ended(process: "subprocess.Popen[bytes]") -> bool:
-    """Without reaping it, so that its number stays that of its group; macOS knows no such way."""
+    """Return whether it has ended, without reaping it: its number stays that of its group.
+
+    macOS knows no such way.
+    """
     if sys.platform == "darwin":
         return process.poll() is not None
     return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def _end(process: "subprocess.Popen[bytes]") -> int:
-    """Lets the leash end its program if that still runs, then kills what is left of the group."""
+    """Let the leash end its program if that still runs, then kill what is left of the group."""
     assert process.stdin is not None
     process.stdin.close()
     deadline = time.monotonic() + 5 * leash.GRACE_SECONDS

@@ -9,6 +9,7 @@ from workspace import ROOT
 
 from flows.git import data_commits, worktree
 from flows.processes.programs import ProgramError
+from stages.runtime.places import TREES
 from tsn.sources.additions import Addition, read_additions, write_additions
 
 
@@ -46,7 +47,7 @@ def test_a_pinned_workspace_has_the_commit_and_the_checkouts_results(checkout: P
 
 
 def test_a_workspace_that_was_left_half_made_is_made_anew(checkout: Path) -> None:
-    broken = checkout / worktree.TREES / "w"
+    broken = checkout / TREES / "w"
     broken.mkdir(parents=True)
     (broken / "junk").write_text("of a kill")
     tree = worktree.pin(checkout, "w", "HEAD")
@@ -62,7 +63,7 @@ def test_no_checkout_is_told(tmp_path: Path) -> None:
 
 
 def put_pending(checkout: Path, *names: str) -> Path:
-    """What `take_in` leaves for a commit."""
+    """What `stages.operate.ingest` leaves for a commit."""
     pending = checkout / ".tsn/retrain/toy/pending"
     for name in names:
         path = pending / "videos/a" / name
@@ -75,7 +76,7 @@ def put_pending(checkout: Path, *names: str) -> Path:
 
 def absorb(checkout: Path, *names: str) -> None:
     tree = worktree.pin(checkout, "w", git(checkout, "rev-parse", "HEAD"))
-    data_commits.absorb(checkout, tree, "toy", put_pending(checkout, *names))
+    data_commits.commit_clips(checkout, tree, "toy", put_pending(checkout, *names))
 
 
 def clips_of(checkout: Path) -> list[str]:
@@ -85,7 +86,7 @@ def clips_of(checkout: Path) -> list[str]:
 def test_new_clips_are_one_commit_and_nothing_else_is_committed(checkout: Path) -> None:
     before = data_commits.data_state(checkout, "toy", "HEAD")
     tree = worktree.pin(checkout, "w", "HEAD")
-    data_commits.absorb(checkout, tree, "toy", checkout / "nothing")
+    data_commits.commit_clips(checkout, tree, "toy", checkout / "nothing")
     assert data_commits.data_state(checkout, "toy", "HEAD") == before
     (checkout / "params.yaml").write_text("edited: true\n")
     git(checkout, "add", "params.yaml")
@@ -116,7 +117,7 @@ def test_a_commit_adds_to_the_commit_before_whatever_lies_in_the_checkout(checko
     git(checkout, "revert", "--no-edit", "HEAD")
     reverted = data_commits.data_state(checkout, "toy", "HEAD")
     tree = worktree.pin(checkout, "w", git(checkout, "rev-parse", "HEAD"))
-    data_commits.absorb(checkout, tree, "toy", checkout / "nothing")
+    data_commits.commit_clips(checkout, tree, "toy", checkout / "nothing")
     assert data_commits.data_state(checkout, "toy", "HEAD") == reverted  # and stays so
 
 
@@ -125,7 +126,7 @@ def test_a_branch_that_moves_meanwhile_loses_nothing(checkout: Path) -> None:
     git(checkout, "commit", "-q", "--allow-empty", "-m", "meanwhile")
     pending = put_pending(checkout, "1.avi")
     with pytest.raises(ProgramError, match="git merge --ff-only"):
-        data_commits.absorb(checkout, tree, "toy", pending)
+        data_commits.commit_clips(checkout, tree, "toy", pending)
     absorb(checkout, "1.avi")
     assert clips_of(checkout) == ["a/1.avi"]
 
@@ -146,7 +147,7 @@ def test_clips_of_others_come_and_go_by_the_upstream_branch(checkout: Path, tmp_
     data_commits.pull(two)
     tree = worktree.pin(two, "w", git(two, "rev-parse", "HEAD"))
     data_commits.fetch(tree, "toy")
-    data_commits.absorb(two, tree, "toy", put_pending(two, "2.avi"))
+    data_commits.commit_clips(two, tree, "toy", put_pending(two, "2.avi"))
     data_commits.publish(two)
     assert clips_of(two) == ["a/1.avi", "a/2.avi"]
     data_commits.pull(one)

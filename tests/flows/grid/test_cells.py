@@ -16,9 +16,9 @@ from toy_grid import (
     wait_until,
 )
 
-from flows.grid.cells import Outcome, State, may_pass, reason, run_cell
+from flows.grid.cells import CellState, Outcome, is_transient, run_cell
 from flows.grid.plan import Cell
-from flows.processes.programs import ProgramError, StoppedError
+from flows.processes.programs import ProgramError, StoppedError, last_words
 
 DVC_SAYS = "ERROR: failed to reproduce 'x': failed to run: python -m stages.x, exited with {}"
 
@@ -40,13 +40,13 @@ DVC_SAYS = "ERROR: failed to reproduce 'x': failed to run: python -m stages.x, e
     ],
 )
 def test_what_is_tried_again(code: int, text: str, again: bool) -> None:
-    assert may_pass(code, text) is again
+    assert is_transient(code, text) is again
 
 
 def test_reason_is_the_end_of_the_output_without_what_dvc_always_says() -> None:
     text = f"Running stage 'x':\n> python\nstep 1\n\nx: lr: expected a number\n{DVC_SAYS.format(1)}"
-    assert reason(text) == "step 1\nx: lr: expected a number"
-    assert reason(DVC_SAYS.format(-9)) == DVC_SAYS.format(-9)
+    assert last_words(text) == "step 1\nx: lr: expected a number"
+    assert last_words(DVC_SAYS.format(-9)) == DVC_SAYS.format(-9)
 
 
 def run_one(
@@ -68,31 +68,31 @@ def test_outcomes_of_real_cells(tmp_path: Path) -> None:
             outs: [flaky.txt]
         """,
     )
-    assert run_one(tmp_path, "good").state is State.RAN
-    assert run_one(tmp_path, "good").state is State.UNCHANGED
+    assert run_one(tmp_path, "good").state is CellState.RAN
+    assert run_one(tmp_path, "good").state is CellState.UNCHANGED
     (tmp_path / "good.txt").unlink()
     lock_file(tmp_path).unlink()
-    assert run_one(tmp_path, "good").state is State.RESTORED
+    assert run_one(tmp_path, "good").state is CellState.RESTORED
     bad = run_one(tmp_path, "bad", (0.1, 0.1))
     log = tmp_path / ".tsn/logs/bad.log"
-    assert (bad.state, bad.attempts) == (State.FAILED, 1)
+    assert (bad.state, bad.attempts) == (CellState.FAILED, 1)
     assert bad.reason == f"because\n({log})"
     assert "failed to reproduce 'bad'" in log.read_text()
     flaky = run_one(tmp_path, "flaky", (0.1, 0.1))
-    assert (flaky.state, flaky.attempts) == (State.RAN, 3)
+    assert (flaky.state, flaky.attempts) == (CellState.RAN, 3)
 
 
 def test_program_error_on_the_way_is_a_failed_cell(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(workspace: Path, *, stop: threading.Event) -> None:
-        raise ProgramError("no way to mend")
+        raise ProgramError("no way to repair")
 
     make_workspace(tmp_path, "stages: {flaky: {cmd: exit 75, outs: [x]}}")
-    monkeypatch.setattr("flows.grid.cells.mend", refuse)
+    monkeypatch.setattr("flows.grid.cells.repair", refuse)
     failed = run_one(tmp_path, "flaky", (0.1,))
-    assert (failed.state, failed.attempts) == (State.FAILED, 1)
-    assert failed.reason == f"no way to mend\n({tmp_path / '.tsn/logs/flaky.log'})"
+    assert (failed.state, failed.attempts) == (CellState.FAILED, 1)
+    assert failed.reason == f"no way to repair\n({tmp_path / '.tsn/logs/flaky.log'})"
 
 
 @pytest.mark.slow
@@ -134,7 +134,7 @@ def test_cell_that_params_were_edited_under_fails_and_says_why(tmp_path: Path) -
     thread.start()
     failed = run_one(tmp_path, "train@1", (0.1,))
     thread.join()
-    assert (failed.state, failed.attempts) == (State.FAILED, 1)
+    assert (failed.state, failed.attempts) == (CellState.FAILED, 1)
     assert "changed while this stage ran: params.yaml machine" in failed.reason
     assert lock_file(tmp_path).read_bytes() == before
 
@@ -151,7 +151,7 @@ def test_disk_that_is_full_is_said_and_costs_nothing_else(tmp_path: Path) -> Non
         f"import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n{big}"
     )
     failed = run_one(tmp_path, "prep", (0.1,))
-    assert (failed.state, failed.attempts) == (State.FAILED, 1)
+    assert (failed.state, failed.attempts) == (CellState.FAILED, 1)
     assert "cell: [Errno 27] File too large" in failed.reason
     assert list(tmp_path.glob("*prep.txt*")) == []
     (tmp_path / "cell.py").write_text(text)

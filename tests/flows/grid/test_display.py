@@ -5,24 +5,24 @@ from pathlib import Path
 
 import pytest
 
-from flows.grid.cells import Outcome, State
-from flows.grid.display import TerminalBoard, read_progress
-from flows.grid.queue import Board
+from flows.grid.cells import CellState, Outcome
+from flows.grid.display import TerminalProgress, read_progress
+from flows.grid.queue import GridState
 
 
-def test_board_tells_what_starts_and_ends_and_how_far_a_training_is(
+def test_progress_tells_what_starts_and_ends_and_how_far_a_training_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("flows.grid.display.SECONDS_BETWEEN_LINES", -1.0)
     status = {"done": 30, "total": 90, "loss": 0.5, "rate": 2.0, "link": "http://x"}
     (tmp_path / ".tsn/status").mkdir(parents=True)
     (tmp_path / ".tsn/status/train@a.json").write_text(json.dumps(status))
-    show = TerminalBoard(tmp_path)
-    show(Board(running=("train@a", "fuse"), outcomes=(), waiting=1))
+    show = TerminalProgress(tmp_path)
+    show(GridState(running=("train@a", "fuse"), outcomes=(), waiting=1))
     ended = Outcome(
-        cell="fuse", state=State.RAN, seconds=0.0, attempts=2, reason="", link="http://x"
+        cell="fuse", state=CellState.RAN, seconds=0.0, attempts=2, reason="", link="http://x"
     )
-    show(Board(running=(), outcomes=(ended,), waiting=0))
+    show(GridState(running=(), outcomes=(ended,), waiting=0))
     assert capsys.readouterr().err.splitlines() == [
         "train@a: started, 1 wait",
         "fuse: started, 1 wait",

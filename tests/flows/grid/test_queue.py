@@ -25,9 +25,9 @@ from toy_grid import (
     wait_until,
 )
 
-from flows.grid.cells import Outcome, State
+from flows.grid.cells import CellState, Outcome
 from flows.grid.plan import Cell, Plan
-from flows.grid.queue import Board, Jobs, execute, require_good, stage_of
+from flows.grid.queue import GridState, Jobs, execute, require_good, stage_of
 from flows.processes.programs import ProgramError, StoppedError
 
 TWO = Jobs(heavy=2, light=1)
@@ -36,18 +36,18 @@ TWO = Jobs(heavy=2, light=1)
 def plan_for(**upstreams: str) -> Plan:
     """A plan of `name="upstream upstream"`; a name with `train` in it is a heavy cell."""
     made = [Cell(name=n.replace("_", "@"), upstreams=_split(u)) for n, u in upstreams.items()]
-    return Plan(targets=(), cells=tuple(made), up_to_date=0)
+    return Plan(cells=tuple(made), up_to_date=0)
 
 
 def _split(names: str) -> tuple[str, ...]:
     return tuple(name.replace("_", "@") for name in names.split())
 
 
-def outcome(cell: Cell, state: State = State.RAN) -> Outcome:
+def outcome(cell: Cell, state: CellState = CellState.RAN) -> Outcome:
     return Outcome(cell=cell.name, state=state, seconds=0.0, attempts=1, reason="", link="")
 
 
-def ignore(board: Board) -> None:
+def ignore(state: GridState) -> None:
     pass
 
 
@@ -82,7 +82,7 @@ def test_failed_cell_lets_its_siblings_finish_and_skips_its_descendants() -> Non
     )
 
     def run(cell: Cell) -> Outcome:
-        return outcome(cell, State.FAILED if cell.name == "train@a" else State.RAN)
+        return outcome(cell, CellState.FAILED if cell.name == "train@a" else CellState.RAN)
 
     outcomes = execute(plan, run, TWO, watch=ignore, stop=threading.Event())
     assert {row.cell: (str(row.state), row.reason) for row in outcomes} == {
@@ -108,8 +108,8 @@ def test_error_sets_stop_and_comes_out_when_all_threads_have_ended(culprit: str)
         ended.append(cell.name)
         raise StoppedError(cell.name)
 
-    def watch(board: Board) -> None:
-        if culprit == "watch" and len(board.running) == 2:
+    def watch(state: GridState) -> None:
+        if culprit == "watch" and len(state.running) == 2:
             raise KeyError("a bug")
 
     jobs = Jobs(heavy=1, light=2)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.processes.locks import one_after_another, only_one
+from flows.processes.locks import lock_or_refuse, wait_for_lock
 from flows.processes.programs import ProgramError, StoppedError
 
 
@@ -13,14 +13,14 @@ def test_second_holder_is_refused_or_waits_until_the_first_has_ended(tmp_path: P
     path, came = tmp_path / "folder/lock", []
 
     def second() -> None:
-        with one_after_another(path):
+        with wait_for_lock(path):
             came.append("second")
 
     thread = threading.Thread(target=second)
-    with only_one(path, "it runs"):
+    with lock_or_refuse(path, "it runs"):
         with (
             pytest.raises(ProgramError, match=r"it runs: pid \d+\. Wait"),
-            only_one(path, "it runs"),
+            lock_or_refuse(path, "it runs"),
         ):
             pass
         thread.start()
@@ -35,8 +35,8 @@ def test_wait_can_be_stopped(tmp_path: Path) -> None:
     stop.set()
     path = tmp_path / "lock"
     with (
-        one_after_another(path),
+        wait_for_lock(path),
         pytest.raises(StoppedError, match="waiting for"),
-        one_after_another(path, stop=stop),
+        wait_for_lock(path, stop=stop),
     ):
         pass

@@ -1,0 +1,148 @@
+"""dvc.lock: put back when a kill has truncated it, and its entries in the order of `dvc repro`.
+
+DVC rewrites dvc.lock, and the list of who reads and writes what (.dvc/tmp/rwlock), in place. So a
+dvc that is killed in that moment leaves them truncated, and from then on every dvc refuses to
+start. Both are written under a lock of DVC's: whoever holds it and still finds the file truncated
+knows that nobody writes it. `repair` then puts dvc.lock back from the copy that the grid keeps, or
+removes it. A cell that is lost by that comes back from DVC's run-cache without running.
+
+DVC appends what is new, so a grid leaves the entries in the order in which its cells ended.
+`sort_entries` puts them in that of `dvc repro`, whatever has run before: the bytes are those that
+`dvc repro` leaves in a workspace that had no dvc.lock.
+"""
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from flows.processes.locks import wait_for_lock
+from flows.processes.programs import NEVER, ProgramError
+from stages.runtime.places import DVC_LOCK
+from tsn.files import atomic_path, copy_file
+from tsn.locks import try_lock
+
+DVC_TMP = Path(".dvc/tmp")
+REPO_LOCK = "lock"
+READERS, READERS_LOCK = "rwlock", "rwlock.lock"
+COPY = DVC_TMP / "grid-dvc.lock"
+TRUNCATED_COPY = DVC_TMP / "truncated-dvc.lock"
+READ_SECONDS = 10.0  # that dvc may take to write the file
+# What dvc says when it meets one of the files truncated: for good, or while it is being written.
+TRUNCATED = r"dvc\.lock|RWLock-file|YAML file structure is corrupted"
+
+logger = logging.getLogger(__name__)
+
+
+def read_lock_file(workspace: Path) -> str:
+    """Return the text of dvc.lock, not as it is met half written; empty where there is none."""
+    path, deadline = workspace / DVC_LOCK, time.monotonic() + READ_SECONDS
+    while path.is_file():
+        if is_whole(text := path.read_text(encoding="utf-8")):
+            return text
+        if time.monotonic() > deadline:
+            raise ProgramError(f"{path}: truncated; the next `make grid` there puts it right")
+        time.sleep(0.1)
+    return ""
+
+
+def write_lock_file(workspace: Path, text: str) -> None:
+    """Give a workspace where no dvc runs the dvc.lock of another one, or none if that has none."""
+    path = workspace / DVC_LOCK
+    path.unlink(missing_ok=True)
+    if text:
+        with atomic_path(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+
+def keep_copy(workspace: Path) -> None:
+    """Copy a dvc.lock that is whole, for `repair` to go back to.
+
+    Not while DVC holds its lock, which it may for an hour, to hash frames or to push: an older
+    copy is worth less, but nothing is lost with it.
+    """
+    path = workspace / DVC_LOCK
+    with (workspace / DVC_TMP / REPO_LOCK).open("a+") as lock:
+        if try_lock(lock) and path.is_file() and is_whole(path.read_text(encoding="utf-8")):
+            copy_file(path, workspace / COPY)
+
+
+def repair(workspace: Path, *, stop: threading.Event = NEVER) -> None:
+    """Put what is truncated of the two files back; do nothing to others.
+
+    Wait for DVC's locks; StoppedError once `stop` is set.
+    """
+    with dvc_lock(workspace, READERS_LOCK, stop=stop):
+        readers = workspace / DVC_TMP / READERS
+        if readers.is_file() and not _is_json(readers.read_text(encoding="utf-8")):
+            logger.warning("%s: truncated by a kill; it is emptied", readers)
+            with atomic_path(readers) as temporary:
+                temporary.write_text("{}")
+    with dvc_lock(workspace, REPO_LOCK, stop=stop):
+        path, copy = workspace / DVC_LOCK, workspace / COPY
+        if not path.is_file() or is_whole(path.read_text(encoding="utf-8")):
+            return
+        copy_file(path, workspace / TRUNCATED_COPY)
+        if copy.is_file():
+            copy_file(copy, path)
+        else:
+            path.unlink()
+        how = "put back from its copy" if copy.is_file() else "removed, as there is no copy"
+        logger.warning("%s: truncated by a kill; it is %s (was: %s)", path, how, TRUNCATED_COPY)
+
+
+def is_whole(text: str) -> bool:
+    """Return whether a dvc.lock is one that DVC has written to its end."""
+    try:
+        content = YAML(typ="safe").load(text)
+        return text.endswith("\n") and all(
+            "cmd" in entry
+            and all(len(row) > 1 for k in ("deps", "outs") for row in entry.get(k, []))
+            for entry in content["stages"].values()
+        )
+    except (YAMLError, KeyError, TypeError, AttributeError):
+        return False
+
+
+def sort_entries(workspace: Path, order: Sequence[str], *, stop: threading.Event = NEVER) -> None:
+    """Put the entries of dvc.lock into an order of cells; any others last, in the order they have.
+
+    Under DVC's own lock, which it waits for (StoppedError once `stop` is set), atomically, and not
+    one byte is changed when the order is right. The file is written as DVC writes it.
+    """
+    path, rank = workspace / DVC_LOCK, {name: number for number, name in enumerate(order)}
+    with dvc_lock(workspace, REPO_LOCK, stop=stop):
+        if not path.is_file():
+            return
+        yaml = YAML()
+        yaml.default_flow_style = False
+        content = yaml.load(path)
+        names = list(content["stages"])
+        ordered = sorted(names, key=lambda name: rank.get(name, len(rank)))
+        if ordered != names:
+            for name in ordered:
+                content["stages"].move_to_end(name)
+            with atomic_path(path) as temporary:
+                yaml.dump(content, temporary)
+
+
+def _is_json(text: str) -> bool:
+    with suppress(ValueError):
+        return isinstance(json.loads(text), dict)
+    return False
+
+
+def dvc_lock(
+    workspace: Path, name: str, *, stop: threading.Event = NEVER
+) -> AbstractContextManager[None]:
+    """Hold one of DVC's own locks, waited for as `dvc --wait-for-lock` does: however long.
+
+    StoppedError once `stop` is set.
+    """
+    return wait_for_lock(workspace / DVC_TMP / name, stop=stop)

@@ -1,0 +1,23 @@
+"""Where a workspace keeps what is no input and no output of a stage.
+
+All but dvc.lock and MLflow's database lies below `.tsn/`, which neither git nor DVC looks into.
+"""
+
+from pathlib import Path
+
+DVC_LOCK = Path("dvc.lock")
+
+TSN = Path(".tsn")
+STORE = TSN / "store"  # a video's stream, computed once, whatever DVC deletes
+SURVEY = TSN / "survey"  # what a video looks like, read once
+PROGRESS = TSN / "progress"  # of training runs that have not come to their end
+STATUS = TSN / "status"  # how far each running cell is
+LOGS = TSN / "logs"  # what cells, programs and servers print
+TREES = TSN / "trees"  # worktrees that are pinned to a commit
+LOCKS = TSN / "locks"  # one for each worktree of a cell
+RETRAIN = TSN / "retrain"  # what the last retraining of each dataset took in and found
+
+
+def mlflow_database(root: Path) -> str:
+    """Return the address of a checkout's own MLflow store."""
+    return f"sqlite:///{root.resolve() / 'mlflow.db'}"
