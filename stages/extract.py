@@ -11,6 +11,7 @@ from pathlib import Path
 from stages.runtime import command, params, provenance
 from stages.runtime.gpu_slots import ALL
 from stages.runtime.machine import Machine, count_cores, lease_gpus
+from stages.runtime.places import STORE
 from tsn.files import write_csv
 from tsn.lists import read_names
 from tsn.modality import modality
@@ -18,8 +19,6 @@ from tsn.streams.archives import OK, write_manifest
 from tsn.streams.extraction import Extracted, extract_stream
 from tsn.streams.table import STREAMS, FramesConfig, Seat, uses_gpu
 from tsn.workers.pool import WorkerError
-
-STORE = Path(".tsn/store")  # below DVC: a video's stream is computed once, whatever DVC deletes
 
 
 def main(args: argparse.Namespace) -> None:

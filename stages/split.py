@@ -17,6 +17,7 @@ import cv2
 from stages.runtime import command, params, provenance
 from stages.runtime.checksums import read_digests
 from stages.runtime.machine import Machine
+from stages.runtime.places import SURVEY_CACHE
 from tsn.files import atomic_path
 from tsn.lists import CONTACT_SHEET, LEAKS, SURVEY, SplitLists, write_splits
 from tsn.sources.folder import folder_videos
@@ -36,7 +37,6 @@ from tsn.splits.survey import Facts, survey, write_facts
 from tsn.workers.pool import WorkerError
 
 MOST_LINES = 10  # of a kind that are printed
-CACHE = Path(".tsn/survey")  # below DVC: a video is looked at once
 
 
 def main(args: argparse.Namespace) -> None:
@@ -49,7 +49,7 @@ def main(args: argparse.Namespace) -> None:
         known = read_digests(args.checksums)
         digests = {video: known[video] for video in lists.videos}
         text = f"look at {args.dataset}"
-        seen = survey(args.videos, digests, CACHE, workers)
+        seen = survey(args.videos, digests, SURVEY_CACHE, workers)
         try:
             facts = dict(command.progress(seen, total=len(digests), unit="video", text=text))
         except WorkerError as error:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from flows.grid.lock_file import read_lock_file, repair, write_lock_file
 from flows.processes.programs import ProgramError, dvc_output, run_dvc
-from stages.runtime.places import DVC_LOCK, STORE, SURVEY, TREES
+from stages.runtime.places import DVC_LOCK, STORE, SURVEY_CACHE, TREES
 
-SHARED = (STORE, SURVEY, Path("inbox"))  # what a commit does not say
+SHARED = (STORE, SURVEY_CACHE, Path("inbox"))  # what a commit does not say
 
 
 def git(root: Path, *arguments: str) -> str:

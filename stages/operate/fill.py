@@ -9,9 +9,10 @@ output in seconds. A shard that is run again computes only what is missing.
 import argparse
 from pathlib import Path
 
-from stages.extract import STORE, choose_seats, follow, summary
+from stages.extract import choose_seats, follow, summary
 from stages.runtime import command, params
 from stages.runtime.machine import Machine
+from stages.runtime.places import STORE
 from tsn.lists import read_names
 from tsn.modality import modality
 from tsn.streams.archives import QUARANTINED

@@ -13,7 +13,7 @@ from pathlib import Path
 from stages.runtime import command, params
 from stages.runtime.checksums import read_digests
 from stages.runtime.machine import Machine
-from stages.split import CACHE
+from stages.runtime.places import SURVEY_CACHE
 from tsn.files import atomic_path
 from tsn.lists import read_list, read_names
 from tsn.modality import MODALITIES
@@ -47,7 +47,7 @@ def look_at(args: argparse.Namespace, content: params.Content, clips: list[NewCl
         read_additions(ADDITIONS / args.dataset / CLIPS),
         args.out or ADDITIONS / args.dataset,
         least_frames(content, args.dataset),
-        CACHE,
+        SURVEY_CACHE,
         params.section(content, "machine", Machine).workers,
         lambda paths: command.progress(paths, total=len(paths), unit="clip", text="read"),
     )

@@ -18,9 +18,9 @@ from ruamel.yaml import YAML
 
 from stages import fuse, package, report, score, train
 from stages.runtime import command, params
+from stages.runtime.places import DVC_LOCK
 from stages.tracking import runs as tracking
 
-LOCK = Path("dvc.lock")
 TRACKED = (train, score, fuse, report, package)
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 def main(_: argparse.Namespace) -> None:
     content = params.load()
     datasets = params.section(content, "datasets", tuple[str, ...])
-    stages = YAML(typ="safe", pure=True).load(LOCK)["stages"] if LOCK.is_file() else {}
+    stages = YAML(typ="safe", pure=True).load(DVC_LOCK)["stages"] if DVC_LOCK.is_file() else {}
     for stage in TRACKED:
         for name, entry in stages.items():
             words = shlex.split(entry.get("cmd", ""))

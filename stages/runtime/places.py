@@ -9,7 +9,7 @@ DVC_LOCK = Path("dvc.lock")
 
 TSN = Path(".tsn")
 STORE = TSN / "store"  # a video's stream, computed once, whatever DVC deletes
-SURVEY = TSN / "survey"  # what a video looks like, read once
+SURVEY_CACHE = TSN / "survey"  # what a video looks like, read once
 PROGRESS = TSN / "progress"  # of training runs that have not come to their end
 STATUS = TSN / "status"  # how far each running cell is
 LOGS = TSN / "logs"  # what cells, programs and servers print

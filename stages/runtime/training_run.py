@@ -11,6 +11,7 @@ from torch import nn
 
 from stages.runtime import command
 from stages.runtime.machine import Machine
+from stages.runtime.places import PROGRESS
 from stages.tracking import runs as tracking
 from stages.tracking import status
 from tsn.model.checkpoint import load_progress, save_progress
@@ -24,7 +25,6 @@ METRICS = {  # column of the log -> metric in MLflow
     "gradient_norm": "train/gradient_norm",
 }
 STATUS_SECONDS = 1.0
-PROGRESS = Path(".tsn/progress")  # outside DVC's outputs, which it deletes before every attempt
 
 
 @dataclass

@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from stages.runtime.places import STATUS
 from tsn.files import atomic_path
-
-STATUS = Path(".tsn/status")
 
 
 def report(**values: object) -> None:

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stages.runtime.places import mlflow_database
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
@@ -48,7 +50,7 @@ def tracking_is_on() -> bool:
 
 def tracking_uri() -> str:
     """The address of the store."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{PROJECT_ROOT / 'mlflow.db'}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or mlflow_database(PROJECT_ROOT)
 
 
 def sqlite_file(uri: str) -> Path | None:
