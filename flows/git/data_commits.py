@@ -11,7 +11,7 @@ from pathlib import Path
 
 from flows.git.worktree import git
 from flows.processes.programs import ProgramError, dvc_output, run_dvc
-from stages.operate.ingest import ADDITIONS
+from stages.runtime.places import ADDITIONS
 from tsn.sources.additions import CLIPS, merge_additions
 
 AUTHOR = ("-c", "user.name=tsn retraining", "-c", "user.email=retraining@localhost")

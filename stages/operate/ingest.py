@@ -13,7 +13,7 @@ from pathlib import Path
 from stages.runtime import command, params
 from stages.runtime.checksums import read_digests
 from stages.runtime.machine import Machine
-from stages.runtime.places import SURVEY_CACHE
+from stages.runtime.places import ADDITIONS, SURVEY_CACHE
 from tsn.files import atomic_path
 from tsn.lists import read_list, read_names
 from tsn.modality import MODALITIES
@@ -21,7 +21,6 @@ from tsn.sources.additions import CLIPS, read_additions
 from tsn.splits.ingest import Dataset, Intake, IntakeConfig, NewClip, find_clips, take_in
 from tsn.streams.table import STREAMS
 
-ADDITIONS = Path("additions")
 SHOWN = 20
 
 

@@ -1,11 +1,12 @@
-"""Where a workspace keeps what is no input and no output of a stage.
+"""Where things lie in a workspace that no stage is told by dvc.yaml.
 
-All but dvc.lock and MLflow's database lies below `.tsn/`, which neither git nor DVC looks into.
+What is below `.tsn/` neither git nor DVC looks into.
 """
 
 from pathlib import Path
 
 DVC_LOCK = Path("dvc.lock")
+ADDITIONS = Path("additions")  # the clips that each dataset ingested; git knows them by a pointer
 
 TSN = Path(".tsn")
 STORE = TSN / "store"  # a video's stream, computed once, whatever DVC deletes

@@ -95,17 +95,29 @@ def test_flow_on_its_temporary_server_is_dvc_repro_and_leaves_nobody(
     assert processes(workspace) == {}
 
 
+CHECK = """
+      check:
+        matrix: {dataset: [synthetik]}
+        cmd: python -m stages.operate.check --dataset ${item.dataset} --out checked.json
+        deps: [params.yaml]
+        outs: [checked.json]
+"""
+
+
 @pytest.mark.slow
-def test_bad_params_fail_the_flow_before_dvc_starts(tmp_path: Path, server: dict[str, str]) -> None:
-    make_workspace(tmp_path, cells(1, 0.0))
+def test_bad_params_fail_the_flow_before_a_cell_runs(
+    tmp_path: Path, server: dict[str, str]
+) -> None:
+    make_workspace(tmp_path, cells(1, 0.0) + CHECK)
     params = tmp_path / "params.yaml"
     params.write_text(params.read_text().replace("datasets: [synthetic]", "datasets: [synthetik]"))
     done = run_flow(tmp_path, **server)
     assert done.returncode == 1
-    assert "synthetik: missing" in done.stderr
-    assert "stages.operate.check exited with 1" in done.stderr
+    assert "check failed:" in done.stderr
+    assert "recipes/synthetik.yaml: no such recipe" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "dvc.lock").exists()
+    assert look(server).tasks == {"check": "Failed"}
 
 
 @pytest.mark.slow

@@ -1,14 +1,12 @@
-"""Shards into the store: the command, and flow runs that a worker takes from a work pool."""
+"""Shards into the store, by the command that each machine runs."""
 
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from prefect_server import PREFECT, background, prefect_server
 from videos import write_pan
 from workspace import ROOT
 
@@ -59,28 +57,3 @@ def test_shards_are_what_the_stage_then_finds(workspace: Path) -> None:
     for bad in ("0/2", "3/2", "half"):
         refused = run(workspace, *fill, bad)
         assert refused.returncode == 2 and "expected i/n" in refused.stderr
-
-
-@pytest.fixture
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    with prefect_server(tmp_path_factory.mktemp("prefect")) as environment:
-        yield environment
-
-
-@pytest.mark.slow
-def test_a_pools_worker_takes_the_shards_and_a_failed_one_fails_the_flow(
-    workspace: Path, server: dict[str, str]
-) -> None:
-    pool = ["work-pool", "create", "gpus", "--type", "process"]
-    subprocess.run([PREFECT, *pool], env=os.environ | server, check=True)
-    environment = server | {"PYTHONPATH": str(workspace)}
-    fill = ["flows.fill", "--dataset", "synthetic", "--modality", "rgb", "--pool", "gpus"]
-    with background(workspace, environment, "worker", "start", "--pool", "gpus"):
-        done = run(workspace, *fill, "--shards", "2", **environment)
-        assert done.returncode == 0, done.stderr + (workspace / "worker.log").read_text()
-        assert "4 videos, 32 entries, 4 from the store" in extract(workspace).stdout
-
-        shutil.rmtree(workspace / "data/synthetic/videos")
-        failed = run(workspace, *fill, "--shards", "1", **environment)
-        assert failed.returncode != 0
-        assert "shard 1/1 of synthetic rgb ended as Failed" in failed.stderr
