@@ -146,7 +146,7 @@ def test_disk_that_is_full_is_said_and_costs_nothing_else(tmp_path: Path) -> Non
     text = (tmp_path / "cell.py").read_text()
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\\n"
     big = text.replace("def main", f"{limit}def main".replace("\\n", "\n"))
-    big = big.replace('f"{args.out}({text})"', '"x" * 2000')
+    big = big.replace('f"{options.out}({text})"', '"x" * 2000')
     (tmp_path / "cell.py").write_text(
         f"import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n{big}"
     )

@@ -175,9 +175,9 @@ def test_failed_cell_then_the_next_run_does_the_rest(tmp_path: Path) -> None:
     workspace = make_workspace(tmp_path / "grid", cells(3, 0.0))
     good = (workspace / "cell.py").read_text()
     bad = (
-        '    if args.out.name == "2.txt" and not Path("healed").exists(): raise ValueError("ill")\n'
+        '    if options.out.name == "2.txt" and not Path("healed").exists(): raise ValueError("ill")\n'
     )
-    (workspace / "cell.py").write_text(good.replace("def main(args):\n", f"def main(args):\n{bad}"))
+    (workspace / "cell.py").write_text(good.replace("def main(options):\n", f"def main(options):\n{bad}"))
     (sequential / "cell.py").write_text((workspace / "cell.py").read_text())
     (sequential / "healed").touch()
     lock_file(sequential).unlink()

@@ -39,7 +39,7 @@ deployments:
   - {name: far, entrypoint: "flows/grid/remote.py:remote_cell", work_pool: {name: far}}
 """
 # Who ran a cell is told beside the workspace: a checkout's name.
-SIGNED = '(Path(os.environ["TSN_WORKSPACE"]).parent / "ran").open("a").write(f"{args.out}\\n")\n'
+SIGNED = '(Path(os.environ["TSN_WORKSPACE"]).parent / "ran").open("a").write(f"{options.out}\\n")\n'
 
 
 def make_project(folder: Path, remote: Path) -> Path:
