@@ -1,40 +1,44 @@
 """download: a dataset's videos and lists, from its source to data/<dataset>, with checksums."""
 
-import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
 from stages.runtime import command, params, provenance
+from stages.runtime.options import StageOptions, option, output_path
 from tsn.files import write_csv
 from tsn.sources.additions import fetch_additions
 from tsn.sources.folder import checksum_rows
 from tsn.sources.table import SOURCES
 
 
-def main(args: argparse.Namespace) -> None:
-    section = f"recipes.{args.dataset}.source"
+@dataclass(frozen=True, kw_only=True)
+class Options(StageOptions):
+    recipe_sections = ("source",)
+
+    dataset: str = option("a recipe: recipes/<dataset>.yaml")
+    videos: Path = output_path("folder of <class>/<clip>")
+    lists: Path = output_path("folder of list files")
+    checksums: Path = output_path("video,bytes,sha256")
+    additions: Path = option("folder of clips that came later, if any")
+
+
+def main(options: Options) -> None:
+    recipe = params.load_recipe(options.dataset)
     kind, config = params.choice(
-        params.load(), section, {name: source.config for name, source in SOURCES.items()}
+        recipe, "source", {name: source.config for name, source in SOURCES.items()}
     )
-    with provenance.unchanged([section], [args.additions.parent]):
+    with provenance.unchanged(options, [options.additions.parent]):
         with command.byte_bars() as report:
-            fetched = SOURCES[kind].fetch(config, args.videos, args.lists, report)
-            videos = list(command.progress(fetched, total=None, unit="video", text=args.dataset))
-        rows = list(checksum_rows(args.videos, sorted(videos)))
+            fetched = SOURCES[kind].fetch(config, options.videos, options.lists, report)
+            videos = list(command.progress(fetched, total=None, unit="video", text=options.dataset))
+        rows = list(checksum_rows(options.videos, sorted(videos)))
         digests = {digest for _, _, digest in rows}
-        added = list(fetch_additions(args.additions, args.videos, args.lists, digests))
-        rows += checksum_rows(args.videos, added)
-        write_csv(args.checksums, ("video", "bytes", "sha256"), sorted(rows))
+        added = list(fetch_additions(options.additions, options.videos, options.lists, digests))
+        rows += checksum_rows(options.videos, added)
+        write_csv(options.checksums, ("video", "bytes", "sha256"), sorted(rows))
     late = f" and {len(added)} taken in later" if added else ""
-    print(f"{args.dataset}: {len(videos)} videos from {kind}{late}")
+    print(f"{options.dataset}: {len(videos)} videos from {kind}{late}")
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="download", description=__doc__)
-    parser.add_argument("--dataset", required=True, help="a recipe of params.yaml")
-    parser.add_argument("--videos", required=True, type=Path, help="out: folder of <class>/<clip>")
-    parser.add_argument("--lists", required=True, type=Path, help="out: folder of list files")
-    parser.add_argument("--checksums", required=True, type=Path, help="out: video,bytes,sha256")
-    parser.add_argument(
-        "--additions", required=True, type=Path, help="folder of clips that came later, if any"
-    )
-    command.run(parser, main)
+    command.run(__doc__, Options, main)

@@ -4,13 +4,14 @@ Modalities of one stream share its files: the store below DVC computes each once
 can have filled it before (`stages/operate/fill.py`); then the files are only put in place.
 """
 
-import argparse
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from stages.runtime import command, params, provenance
 from stages.runtime.gpu_slots import ALL
 from stages.runtime.machine import Machine, count_cores, lease_gpus
+from stages.runtime.options import StageOptions, input_path, option, output_path
 from stages.runtime.places import STORE
 from tsn.files import write_csv
 from tsn.lists import read_names
@@ -21,24 +22,41 @@ from tsn.streams.table import STREAMS, FramesConfig, Seat, uses_gpu
 from tsn.workers.pool import WorkerError
 
 
-def main(args: argparse.Namespace) -> None:
-    content = params.load()
-    section = f"recipes.{args.dataset}.extract.{args.modality}"
-    stream = STREAMS[modality(args.modality).stream]
-    config = params.section(content, section, stream.config_class)
-    seats = choose_seats(config, params.section(content, "machine", Machine))
-    videos = read_names(args.list)
-    text = f"extract {args.dataset} {args.modality}"
+@dataclass(frozen=True, kw_only=True)
+class Options(StageOptions):
+    recipe_sections = (
+        "extract.{modality}",
+        "accept",
+    )
+
+    dataset: str = option("a recipe: recipes/<dataset>.yaml")
+    modality: str = option("rgb, rgb_diff, flow or warped_flow")
+    videos: Path = input_path("folder of <class>/<clip>")
+    list: Path = input_path("the videos to take, one a line")
+    out: Path = output_path("archives and manifest.csv")
+    quarantine: Path = output_path("video,reason")
+
+
+def main(options: Options) -> None:
+    stream = STREAMS[modality(options.modality).stream]
+    recipe = params.load_recipe(options.dataset)
+    config = params.section(recipe, f"extract.{options.modality}", stream.config_class)
+    accept = params.section(recipe, "accept", Acceptance)
+    devices = choose_devices(config, read_machine())
+    videos = read_names(options.list)
+    text = f"extract {options.dataset} {options.modality}"
     worker_code = Path("tsn").glob("tvl1*.py")  # which this process does not import
-    with provenance.unchanged([section], [args.videos, args.list, *worker_code]):
-        extraction = extract_stream(stream, config, args.videos, videos, args.out, STORE, seats)
+    with provenance.unchanged(options, worker_code):
+        extraction = extract_stream(
+            stream, config, options.videos, videos, options.out, STORE, seats
+        )
         records = follow(extraction, len(videos), text)
-        write_manifest([record.row for record in records], args.out)
-        write_quarantine(args.quarantine, records)
+        write_manifest([record.row for record in records], options.out)
+        write_quarantine(options.quarantine, records)
     print(summary(text, records))
 
 
-def choose_seats(config: FramesConfig, machine: Machine) -> list[Seat]:
+def choose_devices(config: FramesConfig, machine: Machine) -> list[Seat]:
     """A worker per GPU that is free, where the stream can use one, or `workers` cores."""
     num_gpus = lease_gpus(machine, 1, ALL) if uses_gpu(config) else 0
     if num_gpus:
@@ -85,11 +103,4 @@ def summary(text: str, records: list[Extracted]) -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="extract", description=__doc__)
-    parser.add_argument("--dataset", required=True, help="a recipe of params.yaml")
-    parser.add_argument("--modality", required=True, help="rgb, rgb_diff, flow or warped_flow")
-    parser.add_argument("--videos", required=True, type=Path, help="folder of <class>/<clip>")
-    parser.add_argument("--list", required=True, type=Path, help="the videos to take, one a line")
-    parser.add_argument("--out", required=True, type=Path, help="out: archives and manifest.csv")
-    parser.add_argument("--quarantine", required=True, type=Path, help="out: video,reason")
-    command.run(parser, main)
+    command.run(__doc__, Options, main)

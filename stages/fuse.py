@@ -1,9 +1,8 @@
 """fuse: one split's modalities and their weighted sums, measured on its test list."""
 
-import argparse
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ import pandas as pd
 from stages.reporting import figures
 from stages.reporting.results import Accuracy, load_split
 from stages.runtime import command, params, provenance
+from stages.runtime.options import StageOptions, input_path, option, output_path
 from stages.tracking import runs as tracking
 from tsn.lists import ListedVideo, read_list
 from tsn.metrics import Scores, accuracy, confusion_matrix, per_class_accuracy
@@ -19,31 +19,47 @@ from tsn.scoring.fusion import FusionConfig, common_videos, fuse, left_out, refu
 from tsn.scoring.scores import VideoScores, load_scores
 
 
-def main(args: argparse.Namespace) -> None:
-    section = f"recipes.{args.dataset}.fusion"
-    content = params.load()
-    config = params.section(content, section, FusionConfig)
-    modalities = params.section(content, "modalities", tuple[str, ...])
-    with provenance.unchanged([section, "modalities"], [args.scores, args.list]):
-        cells = load_cells(args, modalities)
+@dataclass(frozen=True, kw_only=True)
+class Options(StageOptions):
+    recipe_sections = ("fusion",)
+    params_sections = ("modalities",)
+
+    dataset: str = option("a recipe: recipes/<dataset>.yaml")
+    split: int = option("1, 2 or 3")
+    list: Path = input_path("test list of the split")
+    scores: Path = input_path("folder of <modality>.npz")
+    metrics: Path = output_path("metrics as JSON")
+    plots: Path = output_path("tables and figures")
+
+
+def main(options: Options) -> None:
+    config, modalities = read_selection(options.dataset)
+    with provenance.unchanged(options):
+        cells = load_cells(options, modalities)
         rows = {name: cell.scores for name, cell in cells.items()}
         rows |= {name: fuse(cells, weights) for name, weights in config.combinations.items()}
-        metrics = measure(rows, next(iter(cells.values())), read_list(args.list))
-        args.metrics.parent.mkdir(parents=True, exist_ok=True)
-        args.metrics.write_text(json.dumps(metrics, indent=2) + "\n")
-        write_plots(rows, cells, metrics, config.headline, args.plots)
-    log_fusion(args, config, cells)
-    if text := left_out(cells, [row.video for row in read_list(args.list)]):
-        print(f"{args.dataset} split {args.split}: {text}")
+        metrics = measure(rows, next(iter(cells.values())), read_list(options.list))
+        options.metrics.parent.mkdir(parents=True, exist_ok=True)
+        options.metrics.write_text(json.dumps(metrics, indent=2) + "\n")
+        write_plots(rows, cells, metrics, config.headline, options.plots)
+    log_fusion(options, config, cells)
+    if text := left_out(cells, [row.video for row in read_list(options.list)]):
+        print(f"{options.dataset} split {options.split}: {text}")
     result = metrics[config.headline]["mean_class_accuracy"]
-    print(f"{args.dataset} split {args.split}: {config.headline} {result:.1%}")
+    print(f"{options.dataset} split {options.split}: {config.headline} {result:.1%}")
 
 
-def load_cells(args: argparse.Namespace, modalities: Sequence[str]) -> dict[str, VideoScores]:
+def read_selection(dataset: str) -> tuple[FusionConfig, tuple[str, ...]]:
+    """Return what is fused, and the modalities that there are."""
+    config = params.section(params.load_recipe(dataset), "fusion", FusionConfig)
+    return config, params.section(params.load(), "modalities", tuple[str, ...])
+
+
+def load_cells(options: Options, modalities: Sequence[str]) -> dict[str, VideoScores]:
     """The scores of every modality, on the videos that all of them could score."""
-    cells = {name: load_scores(args.scores / f"{name}.npz") for name in modalities}
-    listed = [video.video for video in read_list(args.list)]
-    refuse_foreign(cells, args.dataset, args.split, listed)
+    cells = {name: load_scores(options.scores / f"{name}.npz") for name in modalities}
+    listed = [video.video for video in read_list(options.list)]
+    refuse_foreign(cells, options.dataset, options.split, listed)
     cells = common_videos(cells)
     first = next(iter(cells.values()))
     for cell in cells.values():
@@ -123,34 +139,34 @@ def write_plots(
 
 
 def log_fusion(
-    args: argparse.Namespace,
+    options: Options,
     config: FusionConfig,
     cells: Mapping[str, VideoScores],
     *,
     restored: bool = False,
 ) -> None:
     """The split's run, tagged with the runs of the cells it fuses."""
-    metrics = load_split(args.metrics)
+    metrics = load_split(options.metrics)
     sources = {name: (cell.fingerprint, cell.model) for name, cell in cells.items()}
     with tracking.run(
         part="fuse",
-        dataset=args.dataset,
-        name=f"split{args.split} fusion",
-        key=run_key(args.split, config, cells),
+        dataset=options.dataset,
+        name=f"split{options.split} fusion",
+        key=run_key(options.split, config, cells),
         params={"fusion": asdict(config), "test_videos": len(next(iter(cells.values())).videos)},
         tags={
-            "dataset": args.dataset,
+            "dataset": options.dataset,
             "modality": "fusion",
             tracking.METRICS_TAG: provenance.digest(metrics),
-            **tracking.source_tags(args.dataset, sources),
+            **tracking.source_tags(options.dataset, sources),
         },
         restored=restored,
     ) as run:
         for name, row in metrics.items():
             numbers = {key: value for key, value in row.items() if isinstance(value, float)}
             run.log_metrics({f"{name}/{metric}": value for metric, value in numbers.items()})
-        run.log_artifact(args.metrics)
-        run.log_artifact(args.plots)
+        run.log_artifact(options.metrics)
+        run.log_artifact(options.plots)
 
 
 def run_key(split: int, config: FusionConfig, cells: Mapping[str, VideoScores]) -> dict[str, str]:
@@ -160,31 +176,17 @@ def run_key(split: int, config: FusionConfig, cells: Mapping[str, VideoScores]) 
     return {"stage": "fuse", "split": str(split), "fingerprint": fingerprint}
 
 
-def track(args: argparse.Namespace) -> bool:
+def track(options: Options) -> bool:
     """Logs a finished fusion from its files; False when its run is there already."""
-    content = params.load()
-    config = params.section(content, f"recipes.{args.dataset}.fusion", FusionConfig)
-    modalities = params.section(content, "modalities", tuple[str, ...])
-    cells = load_cells(args, modalities)
-    key = run_key(args.split, config, cells)
-    if tracking.is_logged(args.dataset, key, "fuse"):
+    config, modalities = read_selection(options.dataset)
+    cells = load_cells(options, modalities)
+    key = run_key(options.split, config, cells)
+    if tracking.is_logged(options.dataset, key, "fuse"):
         return False
-    log_fusion(args, config, cells, restored=True)
-    tracking.require_logged(args.dataset, key, "fuse")
+    log_fusion(options, config, cells, restored=True)
+    tracking.require_logged(options.dataset, key, "fuse")
     return True
 
 
-def arguments() -> argparse.ArgumentParser:
-    """The stage's command line."""
-    parser = argparse.ArgumentParser(prog="fuse", description=__doc__)
-    parser.add_argument("--dataset", required=True, help="a recipe of params.yaml")
-    parser.add_argument("--split", required=True, type=int, help="1, 2 or 3")
-    parser.add_argument("--list", required=True, type=Path, help="test list of the split")
-    parser.add_argument("--scores", required=True, type=Path, help="folder of <modality>.npz")
-    parser.add_argument("--metrics", required=True, type=Path, help="out: metrics as JSON")
-    parser.add_argument("--plots", required=True, type=Path, help="out: tables and figures")
-    return parser
-
-
 if __name__ == "__main__":
-    command.run(arguments(), main)
+    command.run(__doc__, Options, main)

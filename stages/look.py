@@ -5,7 +5,6 @@ of one video file, or one moment of a few videos of a folder. As a stage it does
 the report shows the picture and the run of the dataset's mean holds it.
 """
 
-import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,6 +14,7 @@ import cv2
 import numpy as np
 
 from stages.runtime import command, params, provenance
+from stages.runtime.options import StageOptions, input_path, option, output_path
 from tsn.drawing.modality_sheet import Moment, modality_sheet
 from tsn.files import atomic_path
 from tsn.flow.camera_motion import take_out_camera_motion, view_of
@@ -26,20 +26,30 @@ from tsn.workers.pool import Died, run_tasks
 from tsn.workers.watchdog import watched
 
 
-def main(args: argparse.Namespace) -> None:
-    section = f"recipes.{args.dataset}.extract.warped_flow"
-    config = params.section(params.load(), section, WarpedFlowConfig)
+@dataclass(frozen=True, kw_only=True)
+class Options(StageOptions):
+    recipe_sections = ("extract",)
+
+    dataset: str = option("a recipe: recipes/<dataset>.yaml")
+    videos: Path = input_path("a video file, or a folder of <class>/<clip>")
+    rows: int = option("moments, or videos", default=4, choices=range(1, 33), metavar="1..32")
+    out: Path = output_path("the picture, a PNG")
+
+
+def main(options: Options) -> None:
+    recipe = params.load_recipe(options.dataset)
+    config = params.section(recipe, "extract.warped_flow", WarpedFlowConfig)
     worker_code = Path("tsn").glob("tvl1*.py")  # which this process does not import
-    with provenance.unchanged([section], [args.videos, *worker_code]):
-        moments = list(moments_of(args.videos, config, args.rows))
+    with provenance.unchanged(options, worker_code):
+        moments = list(moments_of(options.videos, config, options.rows))
         if not moments:
-            raise ValueError(f"{args.videos}: no video with two frames that can be read")
+            raise ValueError(f"{options.videos}: no video with two frames that can be read")
         picture = cv2.imencode(".png", modality_sheet(moments, config.bound))[1]
-        with atomic_path(args.out) as temporary:
+        with atomic_path(options.out) as temporary:
             temporary.write_bytes(picture.tobytes())
     for moment in moments:
         print(describe(moment, config))
-    print(f"look: {args.out}")
+    print(f"look: {options.out}")
 
 
 @dataclass(frozen=True)
@@ -135,18 +145,4 @@ def describe(moment: Moment, config: WarpedFlowConfig) -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="look", description=__doc__)
-    parser.add_argument("--dataset", required=True, help="a recipe of params.yaml")
-    parser.add_argument(
-        "--videos", required=True, type=Path, help="a video file, or a folder of <class>/<clip>"
-    )
-    parser.add_argument(
-        "--rows",
-        type=int,
-        default=4,
-        choices=range(1, 33),
-        metavar="1..32",
-        help="moments, or videos (default 4)",
-    )
-    parser.add_argument("--out", required=True, type=Path, help="out: the picture, a PNG")
-    command.run(parser, main)
+    command.run(__doc__, Options, main)

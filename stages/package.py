@@ -5,7 +5,6 @@ It is registered with MLflow as the challenger of the model of the dataset's nam
 away, `python -m stages.operate.sync` does so later.
 """
 
-import argparse
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,7 +14,8 @@ import numpy as np
 
 from stages.runtime import command, params, provenance
 from stages.runtime.checksums import read_digests
-from stages.runtime.machine import Machine, choose_device
+from stages.runtime.machine import Machine, choose_device, read_machine
+from stages.runtime.options import StageOptions, input_path, option, output_path
 from stages.tracking import registry
 from stages.tracking import runs as tracking
 from stages.tracking import store as mlflow_store
@@ -54,83 +54,94 @@ class Recipe:
     testing: ScoringConfig
 
 
-def main(args: argparse.Namespace) -> None:
-    content = params.load()
-    recipe = read_recipe(content, args.dataset)
-    folders = [args.lists, args.models, args.scores]
-    sections = [
-        f"recipes.{args.dataset}.extract",
-        f"recipes.{args.dataset}.fusion",
-        f"recipes.{args.dataset}.package",
-        f"recipes.{args.dataset}.score",
-    ]
+@dataclass(frozen=True, kw_only=True)
+class Options(StageOptions):
+    recipe_sections = (
+        "extract",
+        "fusion",
+        "package",
+        "score",
+    )
+    params_sections = ("modalities",)
+
+    dataset: str = option("a recipe: recipes/<dataset>.yaml")
+    videos: Path = option("folder of <class>/<clip>")
+    checksums: Path = input_path("video,bytes,sha256")
+    lists: Path = input_path("folder of the split lists")
+    models: Path = input_path("folder of <split>/<modality>")
+    scores: Path = input_path("of <split>/<modality>.npz")
+    out: Path = output_path("the recogniser's folder")
+
+
+def main(options: Options) -> None:
+    recipe = read_recipe(options.dataset)
     flow_code = Path("tsn").glob("tvl1*.py")  # imported by the first flow
-    with provenance.unchanged(sections, [*folders, args.checksums, *flow_code]):
-        cells = load_cells(args, recipe)
-        listed = [row.video for row in read_list(args.lists / str(recipe.split) / "test.csv")]
-        tests = fused_scores(cells, recipe, args.checksums)
+    with provenance.unchanged(options, flow_code):
+        cells = load_cells(options, recipe)
+        listed = [row.video for row in read_list(options.lists / str(recipe.split) / "test.csv")]
+        tests = fused_scores(cells, recipe, options.checksums)
         card = save_recogniser(
-            args.out,
-            models=model_folders(args, recipe),
+            options.out,
+            models=model_folders(options, recipe),
             weights=recipe.weights,
             streams=recipe.streams,
             testing=recipe.testing,
             tests=tests,
-            trained_on=training_digests(args, recipe),
+            trained_on=training_digests(options, recipe),
         )
-        compared = smallest(args.videos, tests.videos)
-        difference = compare(args, tests, compared, params.section(content, "machine", Machine))
-    log_run(args, card, cells)
+        compared = smallest(options.videos, tests.videos)
+        difference = compare(options, tests, compared, read_machine())
+    log_run(options, card, cells)
     try:
         if mlflow_store.tracking_is_on():
-            register(args, card, challenge=True)
+            register(options, card, challenge=True)
     except Exception as error:  # whatever it is, the recogniser is made
         logger.warning("not registered yet, `python -m stages.operate.sync` will: %s", error)
     if text := left_out(cells, listed):
-        print(f"{args.dataset} split {card.split}: {text}")
-    tell(args, card, len(compared), difference)
+        print(f"{options.dataset} split {card.split}: {text}")
+    tell(options, card, len(compared), difference)
 
 
-def read_recipe(content: params.Content, dataset: str) -> Recipe:
+def read_recipe(dataset: str) -> Recipe:
     """The sections of a dataset that decide what is packaged."""
-    recipe = f"recipes.{dataset}"
-    fusion = params.section(content, f"{recipe}.fusion", FusionConfig)
+    recipe = params.load_recipe(dataset)
+    fusion = params.section(recipe, "fusion", FusionConfig)
     weights = fusion.combinations[fusion.headline]
     return Recipe(
-        split=params.section(content, f"{recipe}.package", PackageConfig).split,
+        split=params.section(recipe, "package", PackageConfig).split,
         weights=weights,
         streams={
             name: params.section(
-                content,
-                f"{recipe}.extract.{name}",
+                recipe,
+                f"extract.{name}",
                 STREAMS[modality(name).stream].config_class,
             )
             for name in weights
         },
-        testing=params.section(content, f"{recipe}.score", ScoringConfig),
+        testing=params.section(recipe, "score", ScoringConfig),
     )
 
 
-def model_folders(args: argparse.Namespace, recipe: Recipe) -> dict[str, Path]:
+def model_folders(options: Options, recipe: Recipe) -> dict[str, Path]:
     """The folder of each network."""
-    return {name: args.models / str(recipe.split) / name for name in recipe.weights}
+    return {name: options.models / str(recipe.split) / name for name in recipe.weights}
 
 
-def load_cells(args: argparse.Namespace, recipe: Recipe) -> dict[str, VideoScores]:
+def load_cells(options: Options, recipe: Recipe) -> dict[str, VideoScores]:
     """The scores that each network gave, on the videos that all of them could score."""
     cells = {}
-    for name, folder in model_folders(args, recipe).items():
-        path = args.scores / str(recipe.split) / f"{name}.npz"
+    for name, folder in model_folders(options, recipe).items():
+        path = options.scores / str(recipe.split) / f"{name}.npz"
         cells[name] = load_scores(path)
         if cells[name].model != load_card(folder).fingerprint:
             raise ValueError(
                 f"{path}: not the scores of the network in {folder}; run the score stage of "
-                f"{args.dataset} split {recipe.split} {name} again"
+                f"{options.dataset} split {recipe.split} {name} again"
             )
     common = common_videos(cells)
     if not next(iter(common.values())).videos:
         raise ValueError(
-            f"no test video of {args.dataset} split {recipe.split} has scores of all of "
+            f"no test video of {options.dataset} split {recipe.split} has scores of all of "
             f"{', '.join(cells)}; see what their extraction set aside"
         )
     return common
@@ -148,10 +159,10 @@ def fused_scores(cells: Mapping[str, VideoScores], recipe: Recipe, checksums: Pa
     )
 
 
-def training_digests(args: argparse.Namespace, recipe: Recipe) -> list[str]:
+def training_digests(options: Options, recipe: Recipe) -> list[str]:
     """The SHA-256 of every video on the split's training list."""
-    listed = read_list(args.lists / str(recipe.split) / "train.csv")
-    return digests_of([row.video for row in listed], args.checksums)
+    listed = read_list(options.lists / str(recipe.split) / "train.csv")
+    return digests_of([row.video for row in listed], options.checksums)
 
 
 def digests_of(videos: Sequence[str], checksums: Path) -> list[str]:
@@ -171,20 +182,18 @@ def smallest(folder: Path, videos: Sequence[str]) -> list[str]:
     return sorted(videos, key=lambda video: ((folder / video).stat().st_size, video))[:NUM_COMPARED]
 
 
-def compare(
-    args: argparse.Namespace, tests: TestScores, videos: Sequence[str], machine: Machine
-) -> float:
+def compare(options: Options, tests: TestScores, videos: Sequence[str], machine: Machine) -> float:
     """The greatest difference between the recogniser's scores of those videos and the pipeline's.
 
     A warning when they are not equal: no file says on what kind of device streams were extracted
     and scored, so whether another one is the reason cannot be known. ValueError when that cannot
     be the reason.
     """
-    recogniser = load_recogniser(args.out, choose_device(machine))
+    recogniser = load_recogniser(options.out, choose_device(machine))
     expected = dict(zip(tests.videos, tests.scores, strict=True))
     worst = 0.0
     for video in videos:
-        found = recogniser.score(args.videos / video)
+        found = recogniser.score(options.videos / video)
         difference = float(np.abs(found - expected[video]).max())
         text = (
             f"the recogniser's scores of {video} differ from the pipeline's by {difference:.3g}: "
@@ -199,7 +208,7 @@ def compare(
 
 
 def log_run(
-    args: argparse.Namespace,
+    options: Options,
     card: RecogniserCard,
     cells: Mapping[str, VideoScores],
     *,
@@ -209,7 +218,7 @@ def log_run(
     sources = {name: (cell.fingerprint, cell.model) for name, cell in cells.items()}
     with tracking.run(
         part="package",
-        dataset=args.dataset,
+        dataset=options.dataset,
         name=f"split{card.split} recogniser",
         key=run_key(card),
         params={
@@ -217,26 +226,26 @@ def log_run(
             "weights": {member.modality: member.weight for member in card.members},
         },
         tags={
-            "dataset": args.dataset,
+            "dataset": options.dataset,
             "split": str(card.split),
             "modality": "recogniser",
-            **tracking.source_tags(args.dataset, sources),
+            **tracking.source_tags(options.dataset, sources),
         },
-        results=str(args.out),
+        results=str(options.out),
         restored=restored,
     ) as run:
-        result = asdict(test_accuracy(args.out))
+        result = asdict(test_accuracy(options.out))
         run.log_metrics({f"test/{name}": value for name, value in result.items()})
 
 
-def register(args: argparse.Namespace, card: RecogniserCard, *, challenge: bool) -> None:
+def register(options: Options, card: RecogniserCard, *, challenge: bool) -> None:
     """Registers the recogniser, as `registry.register` says.
 
     OSError when MLflow did not take it, or its run.
     """
-    run = tracking.require_logged(args.dataset, run_key(card), "package")
-    version = registry.register(args.dataset, args.out, run.run_id, challenge=challenge)
-    challenger = registry.find(args.dataset, registry.CHALLENGER)
+    run = tracking.require_logged(options.dataset, run_key(card), "package")
+    version = registry.register(options.dataset, options.out, run.run_id, challenge=challenge)
+    challenger = registry.find(options.dataset, registry.CHALLENGER)
     print(f"{version} is {'the challenger' if version == challenger else 'registered'}")
 
 
@@ -251,52 +260,37 @@ def test_accuracy(bundle: Path) -> Accuracy:
     return accuracy(tests.scores, tests.labels)
 
 
-def tell(
-    args: argparse.Namespace, card: RecogniserCard, num_compared: int, difference: float
-) -> None:
+def tell(options: Options, card: RecogniserCard, num_compared: int, difference: float) -> None:
     """What was made and how it is used."""
-    size = sum(path.stat().st_size for path in args.out.rglob("*") if path.is_file())
-    tests = read_test_scores(args.out)
-    result = test_accuracy(args.out)
-    print(f"{args.out}: {card.combination} of split {card.split}, {size / 1e6:.0f} MB")
+    size = sum(path.stat().st_size for path in options.out.rglob("*") if path.is_file())
+    tests = read_test_scores(options.out)
+    result = test_accuracy(options.out)
+    print(f"{options.out}: {card.combination} of split {card.split}, {size / 1e6:.0f} MB")
     print(
         f"  {result.mean_class_accuracy:.1%} mean class accuracy on its {len(tests.videos)} test "
         f"videos; the {num_compared} smallest give the pipeline's scores to {difference:.1g}"
     )
-    print(f"  recognise a video     python -m stages.operate.recognise clip.avi --model {args.out}")
-    print(f"  make it the champion  python -m stages.operate.promote --dataset {args.dataset}")
+    print(
+        f"  recognise a video     python -m stages.operate.recognise clip.avi --model {options.out}"
+    )
+    print(f"  make it the champion  {program}.promote --dataset {options.dataset}")
 
 
-def track(args: argparse.Namespace) -> bool:
+def track(options: Options) -> bool:
     """Registers a finished recogniser from its folder; False when it is there already.
 
     A version that was there does not become the challenger again: a newer one may be that.
     """
-    card = load_recogniser_card(args.out)
-    is_logged = tracking.is_logged(args.dataset, run_key(card), "package")
-    if is_logged and registry.is_registered(args.dataset, card.fingerprint):
+    card = load_recogniser_card(options.out)
+    is_logged = tracking.is_logged(options.dataset, run_key(card), "package")
+    if is_logged and registry.is_registered(options.dataset, card.fingerprint):
         return False
     if not is_logged:
-        cells = load_cells(args, read_recipe(params.load(), args.dataset))
-        log_run(args, card, cells, restored=True)
-    register(args, card, challenge=False)
+        cells = load_cells(options, read_recipe(options.dataset))
+        log_run(options, card, cells, restored=True)
+    register(options, card, challenge=False)
     return True
 
 
-def arguments() -> argparse.ArgumentParser:
-    """The stage's command line."""
-    parser = argparse.ArgumentParser(
-        prog="package", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--dataset", required=True, help="a recipe of params.yaml")
-    parser.add_argument("--videos", required=True, type=Path, help="folder of <class>/<clip>")
-    parser.add_argument("--checksums", required=True, type=Path, help="video,bytes,sha256")
-    parser.add_argument("--lists", required=True, type=Path, help="folder of the split lists")
-    parser.add_argument("--models", required=True, type=Path, help="folder of <split>/<modality>")
-    parser.add_argument("--scores", required=True, type=Path, help="of <split>/<modality>.npz")
-    parser.add_argument("--out", required=True, type=Path, help="out: the recogniser's folder")
-    return parser
-
-
 if __name__ == "__main__":
-    command.run(arguments(), main)
+    command.run(__doc__, Options, main)

@@ -1,13 +1,13 @@
 """pretrain: the RGB weights all streams of a dataset start from (ImageNet file, pretext, none)."""
 
-import argparse
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from torch import Tensor
 
 from stages.runtime import command, params, provenance
-from stages.runtime.machine import Machine, choose_device
+from stages.runtime.machine import Machine, choose_device, read_machine
+from stages.runtime.options import StageOptions, option, output_path
 from stages.runtime.training_run import Training, complete
 from stages.tracking import runs as tracking
 from tsn.model.checkpoint import save_initial
@@ -15,18 +15,24 @@ from tsn.training.initial_weights import INITS, weights_from_file
 from tsn.training.pretext import PretextConfig, pretext_network, pretext_optimizer, pretrain
 
 
-def main(args: argparse.Namespace) -> None:
-    content = params.load()
-    section = f"recipes.{args.dataset}.init"
-    machine = params.section(content, "machine", Machine)
-    kind, config = params.choice(content, section, INITS)
-    with provenance.unchanged([section], []):
+@dataclass(frozen=True, kw_only=True)
+class Options(StageOptions):
+    recipe_sections = ("init",)
+
+    dataset: str = option("a recipe: recipes/<dataset>.yaml")
+    out: Path = output_path("folder of the weights")
+
+
+def main(options: Options) -> None:
+    machine = read_machine()
+    kind, config = params.choice(params.load_recipe(options.dataset), "init", INITS)
+    with provenance.unchanged(options):
         tensors, training = None, None
         if kind == "pretext":
-            tensors, training = train_pretext(args.dataset, config, machine)
+            tensors, training = train_pretext(options.dataset, config, machine)
         elif kind == "weights_file":
             tensors = weights_from_file(config)
-        save_initial(args.out, kind, config.backbone, tensors)
+        save_initial(options.out, kind, config.backbone, tensors)
     if training is not None:
         training.forget()
 
@@ -68,7 +74,4 @@ def train_pretext(
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="pretrain", description=__doc__)
-    parser.add_argument("--dataset", required=True, help="a recipe of params.yaml")
-    parser.add_argument("--out", required=True, type=Path, help="out: folder of the weights")
-    command.run(parser, main)
+    command.run(__doc__, Options, main)

@@ -1,8 +1,8 @@
 """report: the mean over a dataset's splits beside the paper's numbers; table, figures, page."""
 
-import argparse
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -10,23 +10,41 @@ import pandas as pd
 from stages.reporting import dataset_page, figures, results
 from stages.reporting.results import Accuracy, Figure
 from stages.runtime import command, params, provenance
+from stages.runtime.options import StageOptions, input_path, option, output_path
 from stages.tracking import runs as tracking
 
 LOOK = "look.png"  # of the stage of that name
 Splits = Mapping[int, Mapping[str, Accuracy]]
 
 
-def main(args: argparse.Namespace) -> None:
-    content = params.load()
-    section = f"recipes.{args.dataset}.fusion.headline"
-    headline = params.section(content, section, str)
-    tables = [args.lists, args.quarantine, *args.metrics.glob("split*.json")]
-    inputs = [args.plots, results.TEMPLATE, *tables]
-    with provenance.unchanged([section, "splits"], inputs):
-        splits = load_splits(args.metrics)
+@dataclass(frozen=True, kw_only=True)
+class Options(StageOptions):
+    recipe_sections = ("fusion",)
+    params_sections = (
+        "splits",
+        "modalities",
+    )
+
+    dataset: str = option("a recipe: recipes/<dataset>.yaml")
+    metrics: Path = option("folder of split<k>.json")
+    plots: Path = input_path("folder of the plots of train, fuse and look")
+    lists: Path = input_path("folder of the split lists")
+    quarantine: Path = input_path("folder of what extract set aside")
+    mean: Path = output_path("mean.json")
+    out: Path = output_path("tables, figures, page")
+
+
+def main(options: Options) -> None:
+    fusion = params.section(params.load_recipe(options.dataset), "fusion", FusionConfig)
+    modalities = params.section(params.load(), "modalities", tuple[str, ...])
+    headline = fusion.headline_of(modalities)
+    tables = [options.lists, options.quarantine, *options.metrics.glob("split*.json")]
+    inputs = [options.plots, results.TEMPLATE, *tables]
+    with provenance.unchanged(options, inputs):
+        splits = load_splits(options.metrics)
         mean = results.mean_over_splits(list(splits.values()))
-        write(args, mean, splits, headline)
-    log_mean(args, mean, splits)
+        write(options, mean, splits, headline)
+    log_mean(options, mean, splits)
 
 
 def load_splits(folder: Path) -> dict[int, dict[str, Accuracy]]:
@@ -35,34 +53,32 @@ def load_splits(folder: Path) -> dict[int, dict[str, Accuracy]]:
     return {k: results.load_split(folder / f"split{k}.json") for k in numbers}
 
 
-def write(
-    args: argparse.Namespace, mean: Mapping[str, Accuracy], splits: Splits, headline: str
-) -> None:
+def write(options: Options, mean: Mapping[str, Accuracy], splits: Splits, headline: str) -> None:
     """Every file of the stage."""
-    paper = results.PAPER.get(args.dataset)
-    args.mean.write_text(json.dumps(mean, indent=2) + "\n")
-    args.out.mkdir(parents=True, exist_ok=True)
-    shown = draw(args, mean, splits, headline)
+    paper = results.PAPER.get(options.dataset)
+    options.mean.write_text(json.dumps(mean, indent=2) + "\n")
+    options.out.mkdir(parents=True, exist_ok=True)
+    shown = draw(options, mean, splits, headline)
     page = results.html_page(
-        dataset=args.dataset,
-        facts=dataset_page.facts(args.lists),
-        listings=dataset_page.listings(args.lists, args.quarantine, modalities_of(mean)),
+        dataset=options.dataset,
+        facts=dataset_page.facts(options.lists),
+        listings=dataset_page.listings(options.lists, options.quarantine, modalities_of(mean)),
         mean=mean,
         splits=splits,
         headline=headline,
         paper=paper,
         figures=shown,
     )
-    (args.out / "index.html").write_text(page, encoding="utf-8")
+    (options.out / "index.html").write_text(page, encoding="utf-8")
     markdown = results.markdown_table(mean, splits, headline, paper)
-    (args.out / "table.md").write_text(markdown + "\n", encoding="utf-8")
+    (options.out / "table.md").write_text(markdown + "\n", encoding="utf-8")
     tables = (results.text_table(mean, splits, headline, paper), results.tag_table(mean))
     text = "\n\n".join(table for table in tables if table)
-    (args.out / "table.txt").write_text(text + "\n", encoding="utf-8")
+    (options.out / "table.txt").write_text(text + "\n", encoding="utf-8")
 
 
 def draw(
-    args: argparse.Namespace, mean: Mapping[str, Accuracy], splits: Splits, headline: str
+    options: Options, mean: Mapping[str, Accuracy], splits: Splits, headline: str
 ) -> list[Figure]:
     """The figures of the page, drawn into the report's folder."""
     modalities = modalities_of(mean)
@@ -71,38 +87,38 @@ def draw(
         Figure(
             title="Modalities and fusions",
             caption="Mean class accuracy over the splits; the whisker is the spread.",
-            path=args.out / "fusion.png",
+            path=options.out / "fusion.png",
         ),
         Figure(
             title="Classes",
             caption="Accuracy per class, mean over the splits.",
-            path=args.out / "per_class.png",
+            path=options.out / "per_class.png",
         ),
         Figure(
             title="Training",
             caption=f"Loss, accuracy and learning rate of split {first}'s networks.",
-            path=args.out / "training.png",
+            path=options.out / "training.png",
         ),
     ]
     bars, classes, curves = (figure.path for figure in shown)
-    figures.fusion_bars(mean, bars, headline, results.PAPER.get(args.dataset))
-    draw_classes([args.plots / str(k) for k in splits], [*modalities, headline], classes)
-    logs = {name: training_log(args.plots / str(first), name) for name in modalities}
+    figures.fusion_bars(mean, bars, headline, results.PAPER.get(options.dataset))
+    draw_classes([options.plots / str(k) for k in splits], [*modalities, headline], classes)
+    logs = {name: training_log(options.plots / str(first), name) for name in modalities}
     figures.training_curves(logs, curves, f"Training, split {first}")
     if any(row["by_tag"] for row in mean.values()):
         kinds = Figure(
             title="Kinds of video",
             caption="Accuracy over the test videos that carry a tag.",
-            path=args.out / "tags.png",
+            path=options.out / "tags.png",
         )
         figures.tag_bars(mean, kinds.path)
         shown.append(kinds)
     look = Figure(
         title="What the networks see",
         caption="Frame, RGB difference, flow and warped flow of a few videos.",
-        path=args.plots / LOOK,
+        path=options.plots / LOOK,
     )
-    return [*shown, look, *dataset_page.pictures(args.lists, args.out)]
+    return [*shown, look, *dataset_page.pictures(options.lists, options.out)]
 
 
 def modalities_of(mean: Mapping[str, Accuracy]) -> list[str]:
@@ -124,7 +140,7 @@ def training_log(plots: Path, name: str) -> pd.DataFrame:
 
 
 def log_mean(
-    args: argparse.Namespace,
+    options: Options,
     mean: Mapping[str, Accuracy],
     splits: Splits,
     *,
@@ -133,19 +149,19 @@ def log_mean(
     """The dataset's run: means over splits, tagged with the runs of the splits."""
     fusions = {
         k: tracking.find_runs(
-            args.dataset,
+            options.dataset,
             {"stage": "fuse", "split": str(k), tracking.METRICS_TAG: provenance.digest(rows)},
         )
         for k, rows in splits.items()
     }
     with tracking.run(
         part="report",
-        dataset=args.dataset,
+        dataset=options.dataset,
         name="mean over splits",
         key=run_key(splits),
         params={"splits": sorted(splits)},
         tags={
-            "dataset": args.dataset,
+            "dataset": options.dataset,
             "modality": "fusion",
             "split": "mean",
             **{f"source.split{k}": runs[0].run_id for k, runs in fusions.items() if runs},
@@ -155,9 +171,9 @@ def log_mean(
         for name, row in mean.items():
             values = {k: v for k, v in row.items() if isinstance(v, float)}
             run.log_metrics({f"{name}/{metric}": value for metric, value in values.items()})
-        run.log_artifact(args.mean)
-        run.log_artifact(args.plots / LOOK)
-        run.log_artifact(args.out, "report")
+        run.log_artifact(options.mean)
+        run.log_artifact(options.plots / LOOK)
+        run.log_artifact(options.out, "report")
 
 
 def run_key(splits: Splits) -> dict[str, str]:
@@ -166,33 +182,16 @@ def run_key(splits: Splits) -> dict[str, str]:
     return {"stage": "report", "fingerprint": digest}
 
 
-def track(args: argparse.Namespace) -> bool:
+def track(options: Options) -> bool:
     """Logs a finished report from its files; False when its run is there already."""
-    splits = load_splits(args.metrics)
+    splits = load_splits(options.metrics)
     key = run_key(splits)
-    if tracking.is_logged(args.dataset, key, "report"):
+    if tracking.is_logged(options.dataset, key, "report"):
         return False
-    log_mean(args, results.load_split(args.mean), splits, restored=True)
-    tracking.require_logged(args.dataset, key, "report")
+    log_mean(options, results.load_split(options.mean), splits, restored=True)
+    tracking.require_logged(options.dataset, key, "report")
     return True
 
 
-def arguments() -> argparse.ArgumentParser:
-    """The stage's command line."""
-    parser = argparse.ArgumentParser(prog="report", description=__doc__)
-    parser.add_argument("--dataset", required=True, help="a recipe of params.yaml")
-    parser.add_argument("--metrics", required=True, type=Path, help="folder of split<k>.json")
-    parser.add_argument(
-        "--plots", required=True, type=Path, help="folder of the plots of train, fuse and look"
-    )
-    parser.add_argument("--lists", required=True, type=Path, help="folder of the split lists")
-    parser.add_argument(
-        "--quarantine", required=True, type=Path, help="folder of what extract set aside"
-    )
-    parser.add_argument("--mean", required=True, type=Path, help="out: mean.json")
-    parser.add_argument("--out", required=True, type=Path, help="out: tables, figures, page")
-    return parser
-
-
 if __name__ == "__main__":
-    command.run(arguments(), main)
+    command.run(__doc__, Options, main)

@@ -1,14 +1,14 @@
 """score: the pre-softmax scores of one cell on its split's test list (25 x 10 in the paper)."""
 
-import argparse
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from stages.runtime import command, params, provenance
-from stages.runtime.machine import Machine, choose_device
+from stages.runtime.machine import choose_device, read_machine
+from stages.runtime.options import StageOptions, input_path, option, output_path
 from stages.tracking import runs as tracking
 from tsn.lists import read_list, read_names
 from tsn.metrics import accuracy
@@ -19,22 +19,36 @@ from tsn.scoring.scores import VideoScores, load_scores, save_scores
 from tsn.snippets.dataset import TestingSnippets, listed_clips
 
 
-def main(args: argparse.Namespace) -> None:
-    section = f"recipes.{args.dataset}.score"
-    content = params.load()
-    config = params.section(content, section, ScoringConfig)
-    machine = params.section(content, "machine", Machine)
-    row = modality(args.modality)
-    text = f"score {args.dataset} split {args.split} {args.modality}"
-    with provenance.unchanged([section], [args.classes, args.list, args.stream, args.model]):
-        classes = read_names(args.classes)
+@dataclass(frozen=True, kw_only=True)
+class Options(StageOptions):
+    recipe_sections = ("score",)
+
+    dataset: str = option("a recipe: recipes/<dataset>.yaml")
+    split: int = option("1, 2 or 3")
+    modality: str = option("rgb, rgb_diff, flow or warped_flow")
+    classes: Path = input_path("class names in label order")
+    list: Path = input_path("test list of the split")
+    stream: Path = input_path("extracted stream to read")
+    model: Path = input_path("trained model of this cell")
+    out: Path = output_path("scores as .npz")
+
+
+def main(options: Options) -> None:
+    config = params.section(params.load_recipe(options.dataset), "score", ScoringConfig)
+    machine = read_machine()
+    row = modality(options.modality)
+    text = f"score {options.dataset} split {options.split} {options.modality}"
+    with provenance.unchanged(options):
+        classes = read_names(options.classes)
         device = choose_device(machine)
-        network, card = load_model(args.model)
-        refuse_other_cell(card, args.dataset, args.split, args.modality, classes, args.model)
+        network, card = load_model(options.model)
+        refuse_other_cell(
+            card, options.dataset, options.split, options.modality, classes, options.model
+        )
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        clips, dropped = listed_clips(read_list(args.list), args.stream, row)
+        clips, dropped = listed_clips(read_list(options.list), options.stream, row)
         if not clips:
-            raise ValueError(f"{args.list}: no video of it could be extracted")
+            raise ValueError(f"{options.list}: no video of it could be extracted")
         dataset = TestingSnippets(
             clips, row, snippets=config.snippets, crops=config.crops, size=card.input_size
         )
@@ -43,9 +57,9 @@ def main(args: argparse.Namespace) -> None:
         )
         snippets = list(command.progress(scored, total=len(clips), unit="video", text=text))
         scores = VideoScores(
-            dataset=args.dataset,
-            split=args.split,
-            modality=args.modality,
+            dataset=options.dataset,
+            split=options.split,
+            modality=options.modality,
             model=card.fingerprint,
             fingerprint=provenance.digest(
                 [card.fingerprint, asdict(config), [(c.video, c.label) for c in clips]]
@@ -56,10 +70,10 @@ def main(args: argparse.Namespace) -> None:
             snippets=np.stack(snippets),
             scores=video_scores(snippets),
         )
-        save_scores(scores, args.out)
+        save_scores(scores, options.out)
     for video, reason in dropped.items():
         print(f"left out {video}: {reason}")
-    log_scores(scores, config, args.out)
+    log_scores(scores, config, options.out)
     result = accuracy(scores.scores, scores.labels)
     print(
         f"{scores.dataset} split {scores.split} {scores.modality}: "
@@ -100,31 +114,17 @@ def run_key(scores: VideoScores, config: ScoringConfig) -> dict[str, str]:
     return trained
 
 
-def track(args: argparse.Namespace) -> bool:
+def track(options: Options) -> bool:
     """Logs a finished scoring from its file; False when it is in its run already."""
-    scores = load_scores(args.out)
-    config = params.section(params.load(), f"recipes.{args.dataset}.score", ScoringConfig)
+    scores = load_scores(options.out)
+    config = params.section(params.load_recipe(options.dataset), "score", ScoringConfig)
     key = run_key(scores, config)
     if tracking.is_logged(scores.dataset, key, "score"):
         return False
-    log_scores(scores, config, args.out, restored=True)
+    log_scores(scores, config, options.out, restored=True)
     tracking.require_logged(scores.dataset, key, "score")
     return True
 
 
-def arguments() -> argparse.ArgumentParser:
-    """The stage's command line."""
-    parser = argparse.ArgumentParser(prog="score", description=__doc__)
-    parser.add_argument("--dataset", required=True, help="a recipe of params.yaml")
-    parser.add_argument("--split", required=True, type=int, help="1, 2 or 3")
-    parser.add_argument("--modality", required=True, help="rgb, rgb_diff, flow or warped_flow")
-    parser.add_argument("--classes", required=True, type=Path, help="class names in label order")
-    parser.add_argument("--list", required=True, type=Path, help="test list of the split")
-    parser.add_argument("--stream", required=True, type=Path, help="extracted stream to read")
-    parser.add_argument("--model", required=True, type=Path, help="trained model of this cell")
-    parser.add_argument("--out", required=True, type=Path, help="out: scores as .npz")
-    return parser
-
-
 if __name__ == "__main__":
-    command.run(arguments(), main)
+    command.run(__doc__, Options, main)

@@ -6,17 +6,17 @@ test videos are tagged, so that accuracy is told with and without them. Scenes t
 show are taken for the dataset's stage: listed, too, and counted, but no leaks.
 """
 
-import argparse
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 
 from stages.runtime import command, params, provenance
 from stages.runtime.checksums import read_digests
-from stages.runtime.machine import Machine
+from stages.runtime.machine import read_machine
+from stages.runtime.options import StageOptions, input_path, option, output_path
 from stages.runtime.places import SURVEY_CACHE
 from tsn.files import atomic_path
 from tsn.lists import CONTACT_SHEET, LEAKS, SURVEY, SplitLists, write_splits
@@ -39,17 +39,26 @@ from tsn.workers.pool import WorkerError
 MOST_LINES = 10  # of a kind that are printed
 
 
-def main(args: argparse.Namespace) -> None:
-    section = f"recipes.{args.dataset}.split"
-    content = params.load()
-    config = params.section(content, section, SplitConfig)
-    workers = params.section(content, "machine", Machine).workers
-    with provenance.unchanged([section], [args.videos, args.lists, args.checksums]):
-        lists = split_lists(folder_videos(args.videos), args.lists, config)
-        known = read_digests(args.checksums)
+@dataclass(frozen=True, kw_only=True)
+class Options(StageOptions):
+    recipe_sections = ("split",)
+
+    dataset: str = option("a recipe: recipes/<dataset>.yaml")
+    videos: Path = input_path("folder of <class>/<clip>")
+    lists: Path = input_path("folder of the dataset's lists")
+    checksums: Path = input_path("video,bytes,sha256")
+    out: Path = output_path("classes.txt, <k>/*.csv, ...")
+
+
+def main(options: Options) -> None:
+    config = params.section(params.load_recipe(options.dataset), "split", SplitConfig)
+    workers = read_machine().workers
+    with provenance.unchanged(options):
+        lists = split_lists(folder_videos(options.videos), options.lists, config)
+        known = read_digests(options.checksums)
         digests = {video: known[video] for video in lists.videos}
-        text = f"look at {args.dataset}"
-        seen = survey(args.videos, digests, SURVEY_CACHE, workers)
+        text = f"look at {options.dataset}"
+        seen = survey(options.videos, digests, SURVEY_CACHE, workers)
         try:
             facts = dict(command.progress(seen, total=len(digests), unit="video", text=text))
         except WorkerError as error:
@@ -57,11 +66,11 @@ def main(args: argparse.Namespace) -> None:
         found = findings(lists, digests, facts)
         leaks = {split: row.leaks for split, row in found.items()}
         lists = without_leaks(lists, leaks) if config.leaks == DROP else with_tags(lists, leaks)
-        write_splits(lists, args.out)
-        write_facts(args.out / SURVEY, facts)
-        write_leaks(args.out / LEAKS, found)
-        write_contact_sheet(args, lists, facts)
-    print(f"{args.dataset}: {len(lists.classes)} classes")
+        write_splits(lists, options.out)
+        write_facts(options.out / SURVEY, facts)
+        write_leaks(options.out / LEAKS, found)
+        write_contact_sheet(options, lists, facts)
+    print(f"{options.dataset}: {len(lists.classes)} classes")
     for split, train in lists.train.items():
         sizes = Counter(video.label for video in train)
         print(
@@ -105,16 +114,14 @@ def with_tags(lists: SplitLists, leaks: Mapping[int, Sequence[Leak]]) -> SplitLi
     return replace(lists, test={k: tag_leaks(lists.test[k], leaks[k]) for k in lists.test})
 
 
-def write_contact_sheet(
-    args: argparse.Namespace, lists: SplitLists, facts: Mapping[str, Facts]
-) -> None:
+def write_contact_sheet(options: Options, lists: SplitLists, facts: Mapping[str, Facts]) -> None:
     """One picture of every class."""
     shown: dict[str, Path] = {}
     for row in lists.train[min(lists.train)]:
         if not facts[row.video].defect:
-            shown.setdefault(lists.classes[row.label], args.videos / row.video)
+            shown.setdefault(lists.classes[row.label], options.videos / row.video)
     picture = cv2.imencode(".jpg", contact_sheet(dict(sorted(shown.items()))))[1]
-    with atomic_path(args.out / CONTACT_SHEET) as temporary:
+    with atomic_path(options.out / CONTACT_SHEET) as temporary:
         temporary.write_bytes(picture.tobytes())
 
 
@@ -163,10 +170,4 @@ def _first(lines: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="split", description=__doc__)
-    parser.add_argument("--dataset", required=True, help="a recipe of params.yaml")
-    parser.add_argument("--videos", required=True, type=Path, help="folder of <class>/<clip>")
-    parser.add_argument("--lists", required=True, type=Path, help="folder of the dataset's lists")
-    parser.add_argument("--checksums", required=True, type=Path, help="video,bytes,sha256")
-    parser.add_argument("--out", required=True, type=Path, help="out: classes.txt, <k>/*.csv, ...")
-    command.run(parser, main)
+    command.run(__doc__, Options, main)

@@ -1,6 +1,5 @@
 """train: one network, for one split and modality of a dataset. Resumes where it was killed."""
 
-import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +10,8 @@ import pandas as pd
 import torch
 
 from stages.runtime import command, params, provenance, torchrun
-from stages.runtime.machine import Machine, choose_device
+from stages.runtime.machine import Machine, choose_device, read_machine
+from stages.runtime.options import StageOptions, input_path, option, output_path
 from stages.runtime.training_run import LOG_COLUMNS, Training, accompany, complete, curves
 from stages.tracking import runs as tracking
 from tsn.drawing.input_sheet import input_sheet
@@ -36,12 +36,26 @@ from tsn.training.train import TrainingConfig, network_optimizer, train
 PICTURED_VIDEOS = 6
 
 
-def main(args: argparse.Namespace) -> None:
-    section = f"recipes.{args.dataset}.train.{args.modality}"
-    content = params.load()
-    config = params.section(content, section, TrainingConfig)
-    machine = params.section(content, "machine", Machine)
-    text = f"train {args.dataset} split {args.split} {args.modality}"
+@dataclass(frozen=True, kw_only=True)
+class Options(StageOptions):
+    recipe_sections = ("train.{modality}",)
+
+    dataset: str = option("a recipe: recipes/<dataset>.yaml")
+    split: int = option("1, 2 or 3")
+    modality: str = option("rgb, rgb_diff, flow or warped_flow")
+    classes: Path = input_path("class names in label order")
+    list: Path = input_path("training list of the split")
+    stream: Path = input_path("extracted stream to read")
+    init: Path = input_path("initial weights of the dataset")
+    out: Path = output_path("weights and sidecar")
+    log: Path = output_path("a row per iteration")
+
+
+def main(options: Options) -> None:
+    recipe = params.load_recipe(options.dataset)
+    config = params.section(recipe, f"train.{options.modality}", TrainingConfig)
+    machine = read_machine()
+    text = f"train {options.dataset} split {options.split} {options.modality}"
     if not torchrun.is_under_torchrun():
         processes = torchrun.processes_of(machine, config.solver, text)
         if processes > 1:
@@ -50,13 +64,13 @@ def main(args: argparse.Namespace) -> None:
     device = choose_device(machine)
     with torchrun.joined(device) as share:
         if share.rank:
-            cell = prepare(args, config, machine, device, share)
+            cell = prepare(options, config, machine, device, share)
             accompany(cell.training, cell.iterations)
             return
-        with provenance.unchanged([section], [args.classes, args.list, args.stream, args.init]):
-            cell = prepare(args, config, machine, device, share)
-            recipe = recipe_params(content, args.dataset, args.modality)
-            train_cell(cell, args.out, args.log, recipe, text)
+        with provenance.unchanged(options):
+            cell = prepare(options, config, machine, device, share)
+            numbers = recipe_params(recipe, options.modality)
+            train_cell(cell, options.out, options.log, numbers, text)
         cell.training.forget()
 
 
@@ -73,16 +87,16 @@ class Cell:
 
 
 def prepare(
-    args: argparse.Namespace,
+    options: Options,
     config: TrainingConfig,
     machine: Machine,
     device: torch.device,
     share: Share,
 ) -> Cell:
     """The cell of the command line, its network on the device; the same in every process."""
-    row = modality(args.modality)
-    classes = read_names(args.classes)
-    clips, dropped = listed_clips(read_list(args.list), args.stream, row)
+    row = modality(options.modality)
+    classes = read_names(options.classes)
+    clips, dropped = listed_clips(read_list(options.list), options.stream, row)
     snippets = TrainingSnippets(
         clips,
         row,
@@ -91,10 +105,10 @@ def prepare(
         augmentation=config.augmentation,
         seed=config.seed,
     )
-    network = initial_network(config, row, len(classes), args.init)
+    network = initial_network(config, row, len(classes), options.init)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = network_optimizer(network, row, config)
-    card = model_card(args, config, classes)
+    card = model_card(options, config, classes)
     name = f"{card.dataset}-{card.split}-{card.modality}"
 
     def iterations(start: int) -> Iterator[Iteration]:
@@ -121,14 +135,12 @@ def prepare(
     )
 
 
-def model_card(
-    args: argparse.Namespace, config: TrainingConfig, classes: tuple[str, ...]
-) -> ModelCard:
+def model_card(options: Options, config: TrainingConfig, classes: tuple[str, ...]) -> ModelCard:
     """The card of the model to be, with the fingerprint of all that it will be made of."""
-    files = [args.classes, args.list, args.stream / MANIFEST]
-    initial = (args.init / INIT_SIDECAR, args.init / INIT_WEIGHTS)
+    files = [options.classes, options.list, options.stream / MANIFEST]
+    initial = (options.init / INIT_SIDECAR, options.init / INIT_WEIGHTS)
     files += [path for path in initial if path.is_file()]
-    cell = {"dataset": args.dataset, "split": args.split, "modality": args.modality}
+    cell = {"dataset": options.dataset, "split": options.split, "modality": options.modality}
     return ModelCard(
         **cell,
         classes=classes,
@@ -190,20 +202,21 @@ def open_run(
         yield run
 
 
-def recipe_params(content: params.Content, dataset: str, modality: str) -> dict[str, object]:
-    """All that params.yaml says about a cell, for the compare page."""
-    recipe = f"recipes.{dataset}"
+def recipe_params(recipe: params.Settings, modality: str) -> dict[str, object]:
+    """Return all that the recipe and params.yaml say about a cell, for the compare page."""
     sections = {
-        "source": f"{recipe}.source",
-        "split": f"{recipe}.split",
-        "extract": f"{recipe}.extract.{modality}",
-        "init": f"{recipe}.init",
-        "train": f"{recipe}.train.{modality}",
-        "machine.device": "machine.device",
-        "machine.processes": "machine.processes",
-        "machine.threads": "machine.threads",
+        "source": "source",
+        "split": "split",
+        "accept": "accept",
+        "extract": f"extract.{modality}",
+        "init": "init",
+        "train": f"train.{modality}",
     }
-    return {name: params.find(content, dotted) for name, dotted in sections.items()}
+    machine = params.load()
+    return {name: params.find(recipe, dotted) for name, dotted in sections.items()} | {
+        f"machine.{name}": params.find(machine, f"machine.{name}")
+        for name in ("device", "processes", "threads")
+    }
 
 
 def run_key(card: ModelCard) -> dict[str, str]:
@@ -217,19 +230,19 @@ def log_files(run: tracking.Run, out: Path, log_path: Path) -> None:
         run.log_artifact(path)
 
 
-def track(args: argparse.Namespace) -> bool:
+def track(options: Options) -> bool:
     """Logs a finished training from its files; False when its run is there already."""
-    card = load_card(args.out)
+    card = load_card(options.out)
     if tracking.is_logged(card.dataset, run_key(card), "train"):
         return False
-    section = f"recipes.{args.dataset}.train.{args.modality}"
-    recipe = {"train": params.find(params.load(), section)}  # all that is known to be unchanged
-    clips, _ = listed_clips(read_list(args.list), args.stream, modality(args.modality))
-    table = pd.read_csv(args.log, float_precision="round_trip")
+    section = f"train.{options.modality}"  # all that is known to be unchanged
+    recipe = {"train": params.find(params.load_recipe(options.dataset), section)}
+    clips, _ = listed_clips(read_list(options.list), options.stream, modality(options.modality))
+    table = pd.read_csv(options.log, float_precision="round_trip")
     log = [dict(zip(LOG_COLUMNS, row, strict=True)) for row in table[list(LOG_COLUMNS)].to_numpy()]
     with open_run(card, recipe, clips, restored=True) as run:
         run.log_series(curves(log))
-        log_files(run, args.out, args.log)
+        log_files(run, options.out, options.log)
     tracking.require_logged(card.dataset, run_key(card), "train")
     return True
 
@@ -250,20 +263,5 @@ def picture(snippets: TrainingSnippets, config: TrainingConfig, path: Path) -> N
         raise OSError(f"{path}: could not be written")
 
 
-def arguments() -> argparse.ArgumentParser:
-    """The stage's command line."""
-    parser = argparse.ArgumentParser(prog="train", description=__doc__)
-    parser.add_argument("--dataset", required=True, help="a recipe of params.yaml")
-    parser.add_argument("--split", required=True, type=int, help="1, 2 or 3")
-    parser.add_argument("--modality", required=True, help="rgb, rgb_diff, flow or warped_flow")
-    parser.add_argument("--classes", required=True, type=Path, help="class names in label order")
-    parser.add_argument("--list", required=True, type=Path, help="training list of the split")
-    parser.add_argument("--stream", required=True, type=Path, help="extracted stream to read")
-    parser.add_argument("--init", required=True, type=Path, help="initial weights of the dataset")
-    parser.add_argument("--out", required=True, type=Path, help="out: weights and sidecar")
-    parser.add_argument("--log", required=True, type=Path, help="out: a row per iteration")
-    return parser
-
-
 if __name__ == "__main__":
-    command.run(arguments(), main)
+    command.run(__doc__, Options, main)

@@ -10,6 +10,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.tokens import AliasToken, AnchorToken
+from tsn.training.start import TrainingConfig
 
 from stages.runtime import command, params
 from stages.runtime.machine import Machine
@@ -27,7 +28,6 @@ from tsn.splits.formats import SplitConfig
 from tsn.splits.ingest import IngestConfig
 from tsn.streams.table import STREAMS, Acceptance
 from tsn.training.initial_weights import INITS
-from tsn.training.start import TrainingConfig
 
 SELECTION = ("datasets", "splits", "modalities", "machine")
 RECIPE = (

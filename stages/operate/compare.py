@@ -5,9 +5,8 @@ Without `--decide-for` it only shows. With it, the challenger is promoted if the
 `flows/retrain.py` calls it, it is decided once, however often this is killed and started again.
 """
 
-import argparse
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
@@ -22,7 +21,8 @@ from stages.reporting.comparison_page import (
     write_story,
 )
 from stages.runtime import command, params
-from stages.runtime.machine import Machine, choose_device
+from stages.runtime.machine import Machine, choose_device, read_machine
+from stages.runtime.options import StageOptions, input_path, option, output_path
 from stages.tracking import registry
 from stages.tracking import runs as tracking
 from stages.tracking.registry import Version
@@ -37,19 +37,31 @@ VERDICT, DATA, OPPONENT, DONE = "verdict", "data", "compared_with", "carried_out
 NOBODY = "nobody"
 
 
-def main(args: argparse.Namespace) -> None:
-    content = params.load()
-    rule = params.section(content, f"recipes.{args.dataset}.promotion", PromotionRule)
-    machine = params.section(content, "machine", Machine)
-    challenger = find_challenger(args.dataset, args.recogniser)
-    story = tell(args, challenger, rule, machine)
+@dataclass(frozen=True, kw_only=True)
+class Options(StageOptions):
+    recipe_sections = ("promotion",)
+
+    dataset: str = option("a recipe: recipes/<dataset>.yaml")
+    recogniser: Path | None = option("the challenger's folder, else by that alias", default=None)
+    videos: Path = input_path("folder of the dataset's videos")
+    out: Path = output_path("comparison.md, .json, .png")
+    decide_for: str | None = option(
+        "decide, for this state of the data", default=None, metavar="DATA"
+    )
+
+
+def main(options: Options) -> None:
+    rule = params.section(params.load_recipe(options.dataset), "promotion", PromotionRule)
+    machine = read_machine()
+    challenger = find_challenger(options.dataset, options.recogniser)
+    story = tell(options, challenger, rule, machine)
     if story.decided:
-        write_down(story, args.decide_for)
-        carry_out(registry.find_number(args.dataset, challenger.number))
-    write_story(story, args.out)
+        write_down(story, options.decide_for)
+        carry_out(registry.find_number(options.dataset, challenger.number))
+    write_story(story, options.out)
     if story.decided:
-        log(args, story)
-    print((args.out / MARKDOWN).read_text(encoding="utf-8"))
+        log(options, story)
+    print((options.out / MARKDOWN).read_text(encoding="utf-8"))
 
 
 def find_challenger(dataset: str, recogniser: Path | None) -> Version:
@@ -67,13 +79,11 @@ def find_challenger(dataset: str, recogniser: Path | None) -> Version:
     return found
 
 
-def tell(
-    args: argparse.Namespace, challenger: Version, rule: PromotionRule, machine: Machine
-) -> Story:
+def tell(options: Options, challenger: Version, rule: PromotionRule, machine: Machine) -> Story:
     """Compares the two, or says again what was decided for this data before."""
-    known = is_written_down(challenger, args.decide_for) and not is_overtaken(challenger)
+    known = is_written_down(challenger, options.decide_for) and not is_overtaken(challenger)
     champion = find_champion(challenger, known=known)
-    match = meet(champion, challenger, args.videos, rule, machine) if champion else None
+    match = meet(champion, challenger, options.videos, rule, machine) if champion else None
     reasons = tuple(objections(match.comparison, rule)) if match else ()
     return Story(
         challenger=challenger,
@@ -81,7 +91,7 @@ def tell(
         rule=rule,
         reasons=reasons,
         verdict=challenger.tags[VERDICT] if known else KEPT if reasons else PROMOTED,
-        decided=args.decide_for is not None,
+        decided=options.decide_for is not None,
     )
 
 
@@ -156,17 +166,17 @@ def carry_out(challenger: Version) -> None:
         registry.set_tags(challenger, {DONE: "true"})
 
 
-def log(args: argparse.Namespace, story: Story) -> None:
+def log(options: Options, story: Story) -> None:
     """The story as a run. OSError when MLflow did not take it: then it is not at its end."""
-    key = {"stage": "retrain", "data": args.decide_for}
+    key = {"stage": "retrain", "data": options.decide_for}
     with tracking.run(
         part="retrain",
-        dataset=args.dataset,
+        dataset=options.dataset,
         name=f"retrain: version {story.challenger.number} {story.verdict}",
         key=key,
         params={"promotion": asdict(story.rule)},
         tags={
-            "dataset": args.dataset,
+            "dataset": options.dataset,
             "modality": "fusion",
             "verdict": story.verdict,
             "challenger": story.challenger.number,
@@ -186,20 +196,10 @@ def log(args: argparse.Namespace, story: Story) -> None:
                 }
             )
         for name in (MARKDOWN, NUMBERS, PICTURE):
-            if (args.out / name).is_file():
-                run.log_artifact(args.out / name)
-    tracking.require_logged(args.dataset, key, "retrain")
+            if (options.out / name).is_file():
+                run.log_artifact(options.out / name)
+    tracking.require_logged(options.dataset, key, "retrain")
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        prog="compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--dataset", required=True, help="a recipe of params.yaml")
-    parser.add_argument(
-        "--recogniser", type=Path, help="the challenger's folder (default: who has that alias)"
-    )
-    parser.add_argument("--videos", required=True, type=Path, help="folder of the dataset's videos")
-    parser.add_argument("--out", required=True, type=Path, help="out: comparison.md, .json, .png")
-    parser.add_argument("--decide-for", metavar="DATA", help="decide, for this state of the data")
-    command.run(parser, main)
+    command.run(__doc__, Options, main)

@@ -6,12 +6,12 @@ afterwards (names are content hashes, nothing collides). The `extract` stage the
 output in seconds. A shard that is run again computes only what is missing.
 """
 
-import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
-from stages.extract import choose_seats, follow, summary
+from stages.extract import choose_devices, follow, summary
 from stages.runtime import command, params
-from stages.runtime.machine import Machine
+from stages.runtime.options import StageOptions, input_path, option, output_path
 from stages.runtime.places import STORE
 from tsn.lists import read_names
 from tsn.modality import modality
@@ -20,41 +20,49 @@ from tsn.streams.extraction import fill_store, shard_of
 from tsn.streams.table import STREAMS
 
 
-def main(args: argparse.Namespace) -> None:
-    content = params.load()
-    stream = STREAMS[modality(args.modality).stream]
-    section = f"recipes.{args.dataset}.extract.{args.modality}"
-    config = params.section(content, section, stream.config_class)
-    seats = choose_seats(config, params.section(content, "machine", Machine))
-    index, count = args.shard
-    videos = shard_of(read_names(args.list), index, count)
-    text = f"fill {args.dataset} {args.modality} {index}/{count}"
+def shard(text: str) -> tuple[int, int]:
+    """Return `i/n` as (i, n)."""
+    try:
+        index, count = map(int, text.split("/"))
+        shard_of([], index, count)
+    except ValueError:
+        raise ValueError(f"{text!r}: expected i/n, 1/n to n/n") from None
+    return index, count
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(StageOptions):
+    recipe_sections = (
+        "extract.{modality}",
+        "accept",
+    )
+
+    dataset: str = option("a recipe: recipes/<dataset>.yaml")
+    modality: str = option("rgb, rgb_diff, flow or warped_flow")
+    videos: Path = input_path("folder of <class>/<clip>")
+    list: Path = input_path("the videos to take, one a line")
+    shard: tuple[int, int] = option("which share", parse=shard, metavar="i/n")
+    store: Path = output_path("the store", default=STORE)
+
+
+def main(options: Options) -> None:
+    stream = STREAMS[modality(options.modality).stream]
+    recipe = params.load_recipe(options.dataset)
+    config = params.section(recipe, f"extract.{options.modality}", stream.config_class)
+    accept = params.section(recipe, "accept", Acceptance)
+    devices = choose_devices(config, read_machine())
+    index, count = options.shard
+    videos = shard_of(read_names(options.list), index, count)
+    text = f"fill {options.dataset} {options.modality} {index}/{count}"
     if not videos:
         print(f"{text}: no videos in this share")
         return
-    filling = fill_store(stream, config, args.videos, videos, args.store, seats)
+    filling = fill_store(stream, config, options.videos, videos, options.store, seats)
     records = follow(filling, len(videos), text)
     print(summary(text, records))
     if sum(record.row.status == QUARANTINED for record in records) > config.max_quarantined:
         print(f"  more than max_quarantined ({config.max_quarantined}): the stage will refuse them")
 
 
-def shard(text: str) -> tuple[int, int]:
-    """`i/n` as (i, n)."""
-    try:
-        index, count = map(int, text.split("/"))
-        shard_of([], index, count)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected i/n, 1/n to n/n") from None
-    return index, count
-
-
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="fill", description=__doc__)
-    parser.add_argument("--dataset", required=True, help="a recipe of params.yaml")
-    parser.add_argument("--modality", required=True, help="rgb, rgb_diff, flow or warped_flow")
-    parser.add_argument("--videos", required=True, type=Path, help="folder of <class>/<clip>")
-    parser.add_argument("--list", required=True, type=Path, help="the videos to take, one a line")
-    parser.add_argument("--shard", required=True, type=shard, metavar="i/n", help="which share")
-    parser.add_argument("--store", type=Path, default=STORE, help=f"default: {STORE}")
-    command.run(parser, main)
+    command.run(__doc__, Options, main)

@@ -7,47 +7,56 @@ additions/ make it part of the dataset, and `make repro` trains with it. `flows/
 of this on a schedule.
 """
 
-import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
 from stages.runtime import command, params
 from stages.runtime.checksums import read_digests
-from stages.runtime.machine import Machine
+from stages.runtime.machine import read_machine
+from stages.runtime.options import StageOptions, option, output_path
 from stages.runtime.places import ADDITIONS, SURVEY_CACHE
 from tsn.files import atomic_path
 from tsn.lists import read_list, read_names
-from tsn.modality import MODALITIES
 from tsn.sources.additions import CLIPS, read_additions
-from tsn.splits.ingest import Dataset, Intake, IntakeConfig, NewClip, find_clips, take_in
-from tsn.streams.table import STREAMS
+from tsn.splits.ingest import Dataset, IngestConfig, Intake, NewClip, find_clips, take_in
 
 SHOWN = 20
 
 
-def main(args: argparse.Namespace) -> None:
-    content = params.load()
-    config = params.section(content, f"recipes.{args.dataset}.intake", IntakeConfig)
-    inbox = args.root / config.inbox
-    text = f"{args.dataset}: {config.inbox} does not exist; new clips go there as <class>/<clip>"
+@dataclass(frozen=True, kw_only=True)
+class Options(StageOptions):
+    recipe_sections = ("ingest",)
+
+    dataset: str = option("a recipe: recipes/<dataset>.yaml")
+    root: Path = option("what the inbox is relative to", default=Path())
+    out: Path | None = output_path("the new clips, instead of additions/<dataset>", default=None)
+    report: Path | None = output_path("a file for what is printed, too", default=None)
+
+
+def main(options: Options) -> None:
+    recipe = params.load_recipe(options.dataset)
+    config = params.section(recipe, "ingest", IngestConfig)
+    inbox = options.root / config.inbox
+    text = f"{options.dataset}: {config.inbox} does not exist; new clips go there as <class>/<clip>"
     if inbox.exists():
         clips, misplaced = find_clips(inbox)
-        text = summary(args.dataset, look_at(args, content, clips), misplaced)
+        text = summary(options.dataset, look_at(options, recipe, clips), misplaced)
     print(text)
-    if args.report is not None:
-        with atomic_path(args.report) as temporary:
+    if options.report is not None:
+        with atomic_path(options.report) as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def look_at(args: argparse.Namespace, content: params.Content, clips: list[NewClip]) -> Intake:
+def look_at(options: Options, recipe: params.Settings, clips: list[NewClip]) -> Intake:
     """Takes in what is good of the clips."""
     return take_in(
         clips,
-        read_dataset(Path("data") / args.dataset),
-        read_additions(ADDITIONS / args.dataset / CLIPS),
-        args.out or ADDITIONS / args.dataset,
-        least_frames(content, args.dataset),
+        read_dataset(Path("data") / options.dataset),
+        read_additions(ADDITIONS / options.dataset / CLIPS),
+        options.out or ADDITIONS / options.dataset,
+        params.section(recipe, "accept", Acceptance).min_frames,
         SURVEY_CACHE,
-        params.section(content, "machine", Machine).workers,
+        read_machine().workers,
         lambda paths: command.progress(paths, total=len(paths), unit="clip", text="read"),
     )
 
@@ -70,16 +79,6 @@ def read_dataset(folder: Path) -> Dataset:
     )
 
 
-def least_frames(content: params.Content, dataset: str) -> int:
-    """The frames that every stream of a recipe asks of a video."""
-    return max(
-        params.section(
-            content, f"recipes.{dataset}.extract.{row.name}", STREAMS[row.stream].config_class
-        ).min_frames
-        for row in MODALITIES.values()
-    )
-
-
 def summary(dataset: str, intake: Intake, misplaced: dict[Path, str]) -> str:
     """What was taken in and what was not, and why."""
     lines = [f"{dataset}: {len(intake.taken)} new clips taken in, {intake.known} known already"]
@@ -93,13 +92,4 @@ def summary(dataset: str, intake: Intake, misplaced: dict[Path, str]) -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        prog="take_in", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--dataset", required=True, help="a recipe of params.yaml")
-    parser.add_argument("--root", type=Path, default=Path(), help="what the inbox is relative to")
-    parser.add_argument(
-        "--out", type=Path, help="out: the new clips (default: additions/<dataset>)"
-    )
-    parser.add_argument("--report", type=Path, help="a file for what is printed, too")
-    command.run(parser, main)
+    command.run(__doc__, Options, main)

@@ -3,27 +3,39 @@
 Without --version it is the challenger, the newest that the pipeline made.
 """
 
-import argparse
 import shlex
+from dataclasses import dataclass
 
 from stages.runtime import command
+from stages.runtime.options import StageOptions, option
 from stages.tracking import registry
 from stages.tracking import store as mlflow_store
 from stages.tracking.registry import CHALLENGER, CHAMPION, PREVIOUS, Version
 
 
-def main(args: argparse.Namespace) -> None:
-    before = aliases(args.dataset)
-    if args.roll_back:
-        registry.roll_back(args.dataset)
+@dataclass(frozen=True, kw_only=True)
+class Options(StageOptions):
+    dataset: str = option("a recipe: recipes/<dataset>.yaml")
+    version: str | None = option("the number of a registered version", default=None)
+    roll_back: bool = option("the previous one again", default=False)
+
+    def __post_init__(self) -> None:
+        if self.roll_back and self.version:
+            raise ValueError("--roll-back takes no --version")
+
+
+def main(options: Options) -> None:
+    before = aliases(options.dataset)
+    if options.roll_back:
+        registry.roll_back(options.dataset)
     else:
-        registry.promote(chosen(args.dataset, args.version))
-    after = aliases(args.dataset)
+        registry.promote(chosen(options.dataset, options.version))
+    after = aliases(options.dataset)
     print(table(before, after))
-    model = f"models:/{args.dataset}@{CHAMPION}"
+    model = f"models:/{options.dataset}@{CHAMPION}"
     store = shlex.quote(mlflow_store.tracking_uri())
     print(f"  recognise a video  python -m stages.operate.recognise clip.avi --model {model}")
-    print(f"  serve it           MLFLOW_TRACKING_URI={store} make serve DATASET={args.dataset}")
+    print(f"  serve it           MLFLOW_TRACKING_URI={store} make serve DATASET={options.dataset}")
 
 
 def chosen(dataset: str, number: str | None) -> Version:
@@ -61,11 +73,4 @@ def describe(version: Version | None) -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        prog="promote", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--dataset", required=True, help="a recipe of params.yaml")
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument("--version", help="the number of a registered version")
-    which.add_argument("--roll-back", action="store_true", help="the previous one again")
-    command.run(parser, main)
+    command.run(__doc__, Options, main)

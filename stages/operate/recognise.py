@@ -1,6 +1,5 @@
 """recognise: the classes of raw video files, by a packaged recogniser or a registered one."""
 
-import argparse
 import json
 import re
 import sys
@@ -13,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.runtime import command, params
-from stages.runtime.machine import Machine, choose_device
+from stages.runtime import command
+from stages.runtime.machine import choose_device, read_machine
+from stages.runtime.options import StageOptions, option
 from stages.tracking import registry
 from tsn.metrics import Scores
 from tsn.recogniser.recogniser import Recogniser, load_recogniser, softmax
@@ -33,23 +33,41 @@ class Answer:
     seconds: float
 
 
-def main(args: argparse.Namespace) -> None:
-    machine = params.section(params.load(), "machine", Machine)
+def positive(text: str) -> int:
+    """Return a whole number of at least 1."""
+    number = int(text)
+    if number < 1:
+        raise ValueError(f"{text} is not at least 1")
+    return number
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(StageOptions):
+    videos: tuple[Path, ...] = option("a video file", positional=True, metavar="video")
+    model: str = option(
+        "a recogniser's folder, models:/<dataset>@<alias> or models:/<dataset>/<number>"
+    )
+    top: int = option("classes to show", default=5, parse=positive)
+    json: bool = option("a line of JSON per video", default=False)
+
+
+def main(options: Options) -> None:
+    machine = read_machine()
     quiet_decoding()
     failed = []
-    with model_folder(args.model) as folder:
+    with model_folder(options.model) as folder:
         recogniser = load_recogniser(folder, choose_device(machine))
-        for video in args.videos:
+        for video in options.videos:
             try:
                 answer = recognise(recogniser, video)
             except (VideoError, FileNotFoundError) as error:
                 failed.append(error.reason if isinstance(error, VideoError) else str(error))
                 print(f"{video}: {failed[-1]}", file=sys.stderr)
                 continue
-            show = json_line if args.json else text
-            print(show(answer, recogniser.classes, args.top), flush=True)
+            show = json_line if options.json else text
+            print(show(answer, recogniser.classes, options.top), flush=True)
     if failed:
-        raise ValueError(f"{len(failed)} of {len(args.videos)} videos could not be recognised")
+        raise ValueError(f"{len(failed)} of {len(options.videos)} videos could not be recognised")
 
 
 @contextmanager
@@ -116,22 +134,5 @@ def json_line(answer: Answer, classes: Sequence[str], top: int) -> str:
     )
 
 
-def positive(text: str) -> int:
-    """A whole number of at least 1."""
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
-
-
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="recognise", description=__doc__)
-    parser.add_argument("videos", nargs="+", type=Path, metavar="video", help="a video file")
-    parser.add_argument(
-        "--model",
-        required=True,
-        help="a recogniser's folder, models:/<dataset>@<alias> or models:/<dataset>/<number>",
-    )
-    parser.add_argument("--top", type=positive, default=5, help="classes to show (default 5)")
-    parser.add_argument("--json", action="store_true", help="a line of JSON per video")
-    command.run(parser, main)
+    command.run(__doc__, Options, main)

@@ -1,12 +1,18 @@
 """show: the fused tables of every dataset, and where to look next."""
 
-import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
 from stages.runtime import command, params
+from stages.runtime.options import StageOptions
 
 
-def main(_: argparse.Namespace) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Options(StageOptions):
+    pass
+
+
+def main(_: Options) -> None:
     for dataset in params.section(params.load(), "datasets", tuple[str, ...]):
         report = Path("reports") / dataset
         print(f"\n{dataset}: mean class accuracy, %\n")
@@ -17,4 +23,4 @@ def main(_: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    command.run(argparse.ArgumentParser(prog="show", description=__doc__), main)
+    command.run(__doc__, Options, main)

@@ -4,12 +4,12 @@ A cell that DVC restored without running it, or that ran while MLflow was away, 
 files. Which cells are finished, and where their files lie, is read from dvc.lock.
 """
 
-import argparse
 import hashlib
 import logging
 import os
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,21 +18,27 @@ from ruamel.yaml import YAML
 
 from stages import fuse, package, report, score, train
 from stages.runtime import command, params
+from stages.runtime.options import StageOptions, UsageError, parse
 from stages.runtime.places import DVC_LOCK
 from stages.tracking import runs as tracking
+from tsn.records import RecordError
 
 TRACKED = (train, score, fuse, report, package)
 logger = logging.getLogger(__name__)
 
 
-def main(_: argparse.Namespace) -> None:
-    content = params.load()
-    datasets = params.section(content, "datasets", tuple[str, ...])
+@dataclass(frozen=True, kw_only=True)
+class Options(StageOptions):
+    pass
+
+
+def main(_: Options) -> None:
+    datasets = params.section(params.load(), "datasets", tuple[str, ...])
     stages = YAML(typ="safe", pure=True).load(DVC_LOCK)["stages"] if DVC_LOCK.is_file() else {}
     for stage in TRACKED:
         for name, entry in stages.items():
             words = shlex.split(entry.get("cmd", ""))
-            if words[:3] != ["python", "-m", stage.__name__] or not is_current(entry, content):
+            if words[:3] != ["python", "-m", stage.__name__] or not is_current(entry):
                 continue
             if not tracking.is_reachable():
                 return
@@ -47,27 +53,28 @@ def main(_: argparse.Namespace) -> None:
 
 def sync_stage(name: str, stage: ModuleType, words: list[str], datasets: Sequence[str]) -> None:
     """Logs one finished stage, if its dataset is active and its run is missing."""
-    parser: argparse.ArgumentParser = stage.arguments()
-    parser.exit_on_error = False
     try:
-        args = parser.parse_args(words)
-    except (argparse.ArgumentError, SystemExit):
+        options = parse(stage.Options, words)
+    except UsageError:
         return  # of an older version: it runs again at the next `dvc repro`
-    if args.dataset not in datasets:
+    if options.dataset not in datasets:
         return
     os.environ["DVC_STAGE"] = name
-    if stage.track(args):
+    if stage.track(options):
         print(f"{name}: logged to MLflow from its files")
 
 
-def is_current(entry: Mapping[str, Any], content: params.Content) -> bool:
-    """Whether the files of a stage are here, and made with today's parameters."""
+def is_current(entry: Mapping[str, Any]) -> bool:
+    """Return whether the files of a stage are here, and made with today's parameters."""
     outs, deps = entry.get("outs", []), entry.get("deps", [])
-    values = entry.get("params", {}).get(str(params.PARAMS), {})
     try:
-        unchanged = all(params.find(content, key) == value for key, value in values.items())
-    except params.ParamsError:
-        return False  # a recipe that params.yaml no longer has
+        unchanged = all(
+            params.find(params.load(Path(path)), key) == value
+            for path, values in entry.get("params", {}).items()
+            for key, value in values.items()
+        )
+    except RecordError:
+        return False  # a recipe, or a section, that is no longer there
     return (
         unchanged
         and all(Path(row["path"]).exists() for row in (*deps, *outs))
@@ -82,7 +89,4 @@ def md5(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        prog="sync", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    command.run(parser, main)
+    command.run(__doc__, Options, main)

@@ -5,7 +5,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stages.runtime import gpu_slots
+from stages.runtime import gpu_slots, params
 
 if TYPE_CHECKING:
     import torch
@@ -40,6 +40,11 @@ class Machine:
             raise ValueError(f"processes is at least 1, got {self.processes}")
         if self.threads < 1 or self.workers < 0:
             raise ValueError(f"threads >= 1 and workers >= 0, got {self.threads}, {self.workers}")
+
+
+def read_machine() -> Machine:
+    """Return the machine section of params.yaml."""
+    return params.section(params.load(), "machine", Machine)
 
 
 def choose_device(machine: Machine) -> "torch.device":
