@@ -270,9 +270,8 @@ def tell(options: Options, card: RecogniserCard, num_compared: int, difference: 
         f"  {result.mean_class_accuracy:.1%} mean class accuracy on its {len(tests.videos)} test "
         f"videos; the {num_compared} smallest give the pipeline's scores to {difference:.1g}"
     )
-    print(
-        f"  recognise a video     python -m stages.operate.recognise clip.avi --model {options.out}"
-    )
+    program = "python -m stages.operate"
+    print(f"  recognise a video     {program}.recognise clip.avi --model {options.out}")
     print(f"  make it the champion  {program}.promote --dataset {options.dataset}")
 
 

@@ -12,6 +12,7 @@ from stages.reporting.results import Accuracy, Figure
 from stages.runtime import command, params, provenance
 from stages.runtime.options import StageOptions, input_path, option, output_path
 from stages.tracking import runs as tracking
+from tsn.scoring.fusion import FusionConfig
 
 LOOK = "look.png"  # of the stage of that name
 Splits = Mapping[int, Mapping[str, Accuracy]]
