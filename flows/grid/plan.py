@@ -20,6 +20,7 @@ from flows.processes.programs import ProgramError, dvc_output
 # A reader can meet dvc.lock while it is rewritten, and find it empty or truncated.
 ATTEMPTS = 5
 RETRY_SECONDS = 0.4
+TRANSIENT_ANSWER = re.compile(rf"{TRUNCATED}|exited with -\d+$")  # or dvc itself was killed
 # How long another run, or what a killed one left, may take to end before it is an error.
 BUSY_SECONDS = 20.0
 
@@ -147,7 +148,7 @@ def _answer(arguments: Sequence[str], workspace: Path) -> str:
                 "Wait for it, or stop it"
             )
         attempt += not busy
-        if attempt >= ATTEMPTS or not (busy or re.search(TRUNCATED, told)):
+        if attempt >= ATTEMPTS or not (busy or TRANSIENT_ANSWER.search(told)):
             raise ProgramError(told)
         if attempt > 1:
             repair(workspace)  # not met while it was written: a kill has truncated it

@@ -59,7 +59,8 @@ def dvc_output(arguments: Sequence[str], workspace: Path) -> str:
         text=True,
     )
     if done.returncode != 0:
-        raise ProgramError(f"dvc {' '.join(arguments)}: {done.stderr.strip() or done.stdout}")
+        told = done.stderr.strip() or done.stdout.strip() or f"exited with {done.returncode}"
+        raise ProgramError(f"dvc {' '.join(arguments)}: {told}")
     return done.stdout
 
 
