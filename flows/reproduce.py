@@ -274,12 +274,12 @@ def main() -> None:
     parser.add_argument(
         "--jobs",
         type=int,
-        help="trainings, scorings and extractions at once (default: GPUs, or cores / "
+        help="training runs, scorings and extractions at once (default: GPUs, or cores / "
         "machine.threads, divided by machine.processes)",
     )
     parser.add_argument("--cpu-jobs", type=int, help="other stages at once (default: cores)")
     parser.add_argument(
-        "--pool", help="a work pool whose workers run trainings, scorings and extractions"
+        "--pool", help="a work pool whose workers run training runs, scorings and extractions"
     )
     start(parser, reproduce, vars(parser.parse_args()))
 

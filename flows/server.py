@@ -179,7 +179,7 @@ def serve(services: Services, root: Path, prefect_port: int, mlflow_port: int) -
     deploy(root)
     services.start("prefect-worker", ["prefect", "worker", "start", "--pool", POOL])
     print(f"flows, runs, schedules   {prefect}/deployments")
-    print(f"trainings and results    {mlflow}/#/experiments?workflowType=machine_learning")
+    print(f"training and results     {mlflow}/#/experiments?workflowType=machine_learning")
     print(f"for other programs       export PREFECT_API_URL={prefect}/api")
     print(f"what they say            {LOGS}/*.log\nCtrl-C stops all of it", flush=True)
     services.keep()

@@ -128,8 +128,8 @@ def test_new_clips_make_a_challenger_also_after_a_kill_and_nothing_new_ends_at_o
     assert "seed: 2" in edited.read_text() and "seed: 2" not in (tree / RECIPE).read_text()
     report = (checkout / ".tsn/retrain/synthetic/ingest.txt").read_text()
     assert "broken.avi: not a video file" in report and "10 known already" in report
-    story = json.loads((checkout / ".tsn/retrain/synthetic/comparison.json").read_text())
-    assert (story["champion"], story["challenger"], story["comparison"]["videos"]) == ("1", "2", 10)
+    found = json.loads((checkout / ".tsn/retrain/synthetic/comparison.json").read_text())
+    assert (found["champion"], found["challenger"], found["comparison"]["videos"]) == ("1", "2", 10)
     for name in ("test", "train"):
         listed = (tree / f"data/synthetic/splits/1/{name}.csv").read_text()
         assert listed.count("/new_") == (10 if name == "train" else 0)
