@@ -55,9 +55,10 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON, indented and with a newline at its end."""
+    """Write JSON, indented, letters as they are, with a newline at its end."""
+    text = json.dumps(content, indent=2, ensure_ascii=False)
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(f"{text}\n", encoding="utf-8")
 
 
 def file_sha256(path: Path) -> str:

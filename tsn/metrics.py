@@ -19,7 +19,7 @@ class Accuracy:
 
 
 def accuracy(scores: Scores, labels: Labels) -> Accuracy:
-    """Mean per-class accuracy, top-1 and top-5 (of all classes where there are fewer)."""
+    """Return mean per-class accuracy, top-1 and top-5 (of all classes where there are fewer)."""
     return Accuracy(
         mean_class_accuracy=float(np.nanmean(per_class_accuracy(scores, labels))),
         top1=top_k(scores, labels, 1),
@@ -28,7 +28,7 @@ def accuracy(scores: Scores, labels: Labels) -> Accuracy:
 
 
 def per_class_accuracy(scores: Scores, labels: Labels) -> npt.NDArray[np.float64]:
-    """Each class's accuracy, shape (C,); nan for a class without test videos."""
+    """Return each class's accuracy, shape (C,); nan for a class without test videos."""
     num_classes = scores.shape[1]
     totals = np.bincount(labels, minlength=num_classes)
     right = np.bincount(labels[scores.argmax(axis=1) == labels], minlength=num_classes)
@@ -38,13 +38,13 @@ def per_class_accuracy(scores: Scores, labels: Labels) -> npt.NDArray[np.float64
 
 
 def top_k(scores: Scores, labels: Labels, k: int) -> float:
-    """How often the label is among the k highest scores; of equal ones the lower class wins."""
+    """Return how often the label is among the k highest scores; of equal ones the lower class wins."""
     best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     return float((best == labels[:, None]).any(axis=1).mean())
 
 
 def confusion_matrix(scores: Scores, labels: Labels) -> npt.NDArray[np.int64]:
-    """Counts (C, C): row true class, column predicted class."""
+    """Return counts (C, C): row true class, column predicted class."""
     from sklearn.metrics import confusion_matrix as count_confusions  # takes seconds to load
 
     classes = np.arange(scores.shape[1])

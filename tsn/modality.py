@@ -12,7 +12,8 @@ class Modality:
     entry_channels: channels of one entry (3 for a BGR frame, 2 for a flow field).
     difference: whether the network sees differences of consecutive entries instead of entries.
     inverted_when_mirrored: entry channels whose value v becomes 255 - v in a mirrored snippet.
-    mean: subtracted per entry channel (of a difference: per difference channel).
+    centre: what stands for nothing (no motion, no change) and becomes 0 as the network's input;
+        None for images, which are centred at the mean that the backbone was trained with.
     cross_modality: whether the first convolution is made from RGB weights by averaging.
     """
 
@@ -22,12 +23,12 @@ class Modality:
     entry_channels: int
     difference: bool
     inverted_when_mirrored: tuple[int, ...]
-    mean: tuple[float, ...]
+    centre: float | None
     cross_modality: bool
 
     @property
     def channels(self) -> int:
-        """Channels of the network's input."""
+        """Return the channels of the network's input."""
         return (self.snippet_length - self.difference) * self.entry_channels
 
 
@@ -39,7 +40,7 @@ def _flow(name: str) -> Modality:
         entry_channels=2,
         difference=False,
         inverted_when_mirrored=(0,),
-        mean=(128.0, 128.0),
+        centre=128.0,
         cross_modality=True,
     )
 
@@ -54,7 +55,7 @@ MODALITIES = {
             entry_channels=3,
             difference=False,
             inverted_when_mirrored=(),
-            mean=(104.0, 117.0, 123.0),
+            centre=None,
             cross_modality=False,
         ),
         Modality(
@@ -64,7 +65,7 @@ MODALITIES = {
             entry_channels=3,
             difference=True,
             inverted_when_mirrored=(),
-            mean=(0.0, 0.0, 0.0),
+            centre=0.0,
             cross_modality=True,
         ),
         _flow("flow"),
@@ -74,7 +75,7 @@ MODALITIES = {
 
 
 def modality(name: str) -> Modality:
-    """The row of that name. ValueError with the valid names otherwise."""
+    """Return the row of that name. Raises ValueError with the valid ones."""
     if name not in MODALITIES:
         raise ValueError(f"unknown modality {name!r}; one of: {', '.join(MODALITIES)}")
     return MODALITIES[name]

@@ -20,14 +20,9 @@ def test_snippets_of_each_modality(name: str, stream: str, read: int, channels: 
     assert row.channels == channels
 
 
-def test_means_are_those_the_weights_expect() -> None:
-    means = {name: row.mean for name, row in MODALITIES.items()}
-    assert means == {
-        "rgb": (104.0, 117.0, 123.0),
-        "rgb_diff": (0.0, 0.0, 0.0),
-        "flow": (128.0, 128.0),
-        "warped_flow": (128.0, 128.0),
-    }
+def test_what_stands_for_nothing_becomes_zero() -> None:
+    centres = {name: row.centre for name, row in MODALITIES.items()}
+    assert centres == {"rgb": None, "rgb_diff": 0.0, "flow": 128.0, "warped_flow": 128.0}
 
 
 def test_only_the_x_of_flow_turns_around_in_a_mirror() -> None:

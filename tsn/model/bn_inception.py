@@ -4,33 +4,32 @@ The layers carry the flat names of the public Caffe port, so its ImageNet files 
 Those weights expect BGR input in 0..255. Letters: N images, C channels, H, W.
 """
 
-import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
+
+from tsn.model.tensors import check_tensors, load_public_tensors
 
 INPUT_MULTIPLE = 32
 CLASSIFIER_NAMES = ("fc", "last_linear")
 
 
 def average_pool(x: Tensor) -> Tensor:
-    """Returns the 3x3 means at stride 1; the zero border counts, as in Caffe."""
+    """Return the 3x3 means at stride 1; the zero border counts, as in Caffe."""
     return F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=True)
 
 
 def max_pool(x: Tensor) -> Tensor:
-    """Returns the 3x3 maxima at stride 1."""
+    """Return the 3x3 maxima at stride 1."""
     return F.max_pool2d(x, 3, stride=1, padding=1)
 
 
 def halving_max_pool(x: Tensor) -> Tensor:
-    """Returns the 3x3 maxima at stride 2, the last window cut at the border (Caffe's ceil mode)."""
+    """Return the 3x3 maxima at stride 2, the last window cut at the border (Caffe's ceil mode)."""
     return F.max_pool2d(x, 3, stride=2, ceil_mode=True)
 
 
@@ -51,7 +50,7 @@ class Inception(NamedTuple):
     pool: Callable[[Tensor], Tensor]
 
     def out_channels(self, in_channels: int) -> int:
-        """Channels of the concatenated branches."""
+        """Return the channels of the concatenated branches."""
         pooled = self.pool_proj or in_channels
         return self.conv_1x1 + self.conv_3x3 + self.double_3x3 + pooled
 
@@ -73,8 +72,10 @@ FEATURE_DIM = 1024
 
 
 def check_input_size(pixels: int) -> None:
-    """ValueError unless an image side is a multiple of 32: elsewhere the strided convolutions and
-    the ceil-mode pools of a module disagree about its output size."""
+    """Raise ValueError unless an image side is a multiple of 32.
+
+    Elsewhere the strided convolutions and the ceil-mode pools of a module disagree about its size.
+    """
     if pixels < INPUT_MULTIPLE or pixels % INPUT_MULTIPLE:
         raise ValueError(
             f"input_size: BN-Inception takes multiples of {INPUT_MULTIPLE} pixels (64, 224, ...), "
@@ -105,9 +106,9 @@ class BNInception(nn.Module):
             channels = row.out_channels(channels)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Features (N, 1024 * width) of images (N, C, H, W), averaged over all positions.
+        """Return features (N, 1024 * width) of images (N, C, H, W), averaged over all positions.
 
-        ValueError unless H and W are multiples of 32.
+        Raises ValueError unless H and W are multiples of 32.
         """
         for side in images.shape[-2:]:
             check_input_size(side)
@@ -145,7 +146,7 @@ class BNInception(nn.Module):
             add("pool_proj", in_channels, row.pool_proj, 1, 1)
 
     def _unit(self, name: str, x: Tensor) -> Tensor:
-        """Convolution, batch normalisation, ReLU."""
+        """Apply convolution, batch normalisation and ReLU."""
         normalised: Tensor = getattr(self, f"{name}_bn")(getattr(self, name)(x))
         return F.relu(normalised, inplace=True)
 
@@ -163,7 +164,7 @@ class BNInception(nn.Module):
 
 
 def initialise(module: nn.Module, generator: torch.Generator) -> None:
-    """Draws every convolution below `module` from Kaiming's fan-in normal, with bias 0.
+    """Draw every convolution below `module` from Kaiming's fan-in normal, with bias 0.
 
     BN starts at scale 1, shift 0, running mean 0 and running variance 1.
     """
@@ -179,7 +180,7 @@ def initialise(module: nn.Module, generator: torch.Generator) -> None:
 
 
 def load_imagenet_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a public BN-Inception file (.pth or .safetensors): RGB, width 1, complete.
+    """Return the tensors of a public BN-Inception file: RGB, width 1, complete.
 
     The classifier is dropped, BN tensors of shape (1, C) become (C,), and absent BN step counters
     become 0. Nothing is unpickled but tensors. Raises FileNotFoundError, or ValueError naming the
@@ -189,7 +190,7 @@ def load_imagenet_weights(path: Path) -> dict[str, Tensor]:
         expected = BNInception(in_channels=3, width=1.0).state_dict()
     given = {
         name: tensor
-        for name, tensor in _read_tensors(path).items()
+        for name, tensor in load_public_tensors(path).items()
         if name.split(".")[0] not in CLASSIFIER_NAMES
     }
     for name, reference in expected.items():
@@ -199,44 +200,3 @@ def load_imagenet_weights(path: Path) -> dict[str, Tensor]:
             given[name] = given[name].squeeze(0)
     check_tensors(given, expected, source=str(path))
     return given
-
-
-def check_tensors(
-    given: Mapping[str, Tensor], expected: Mapping[str, Tensor], *, source: str
-) -> None:
-    """Raises ValueError unless `given` has exactly the names and shapes of `expected`."""
-    shapes = [
-        f"{name} is {tuple(given[name].shape)}, expected {tuple(expected[name].shape)}"
-        for name in expected
-        if name in given and given[name].shape != expected[name].shape
-    ]
-    problems = {
-        "missing": [name for name in expected if name not in given],
-        "unexpected": [name for name in given if name not in expected],
-        "of another shape": shapes,
-    }
-    found = [f"{len(items)} {kind}: {_listed(items)}" for kind, items in problems.items() if items]
-    if found:
-        raise ValueError(f"{source}: the weights do not fit the network; " + "; ".join(found))
-
-
-def _listed(items: list[str]) -> str:
-    shown = ", ".join(items[:8])
-    return shown if len(items) <= 8 else f"{shown}, and {len(items) - 8} more"
-
-
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no weight file here (expected .pth or .safetensors)")
-    try:
-        if path.suffix == ".safetensors":
-            tensors = load_file(path)
-        else:
-            tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(f"{path}: not a readable weight file: {error}") from error
-    if not isinstance(tensors, Mapping) or not all(
-        isinstance(tensor, Tensor) for tensor in tensors.values()
-    ):
-        raise ValueError(f"{path}: expected a flat mapping of layer names to tensors")
-    return dict(tensors)

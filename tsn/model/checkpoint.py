@@ -1,4 +1,4 @@
-"""Weights on disk: safetensors beside a JSON sidecar, written atomically, never unpickled.
+"""Networks on disk: safetensors beside a JSON sidecar, complete or absent.
 
 A model folder holds `weights.safetensors` and `weights.json`; the sidecar says how to rebuild the
 network and what it was trained on, so that loading it needs no params.yaml. An init folder holds
@@ -6,27 +6,22 @@ the RGB weights that a dataset's networks start from (none from scratch) and whe
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from tsn.files import atomic_path
+from tsn.files import write_json
 from tsn.modality import modality
 from tsn.model.network import NetworkConfig, TemporalSegmentNetwork, build_network
+from tsn.model.tensors import CheckpointError, load_tensors, save_tensors
+from tsn.records import record
 
 WEIGHTS = "weights.safetensors"
 SIDECAR = "weights.json"
 INIT_WEIGHTS = "init.safetensors"
 INIT_SIDECAR = "init.json"
-
-
-class CheckpointError(ValueError):
-    """Weights that cannot be used for what they were asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,49 +41,27 @@ class ModelCard:
     fingerprint: str
 
 
-def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
-    """One safetensors file, complete or absent."""
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with atomic_path(path) as temporary:
-        save_file(plain, temporary, metadata)
-
-
-def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors and metadata of a file of `save_tensors`, on the CPU."""
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such weights; run the stage that makes them")
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except SafetensorError as error:
-        raise CheckpointError(f"{path}: not a complete safetensors file ({error})") from error
-
-
 def save_model(network: nn.Module, card: ModelCard, folder: Path) -> None:
-    """Weights and sidecar of a trained network."""
+    """Write weights and sidecar of a trained network."""
     save_tensors(network.state_dict(), folder / WEIGHTS, {})
-    text = json.dumps(asdict(card), indent=2, ensure_ascii=False) + "\n"
-    with atomic_path(folder / SIDECAR) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_json(folder / SIDECAR, asdict(card))
 
 
 def load_card(folder: Path) -> ModelCard:
-    """The sidecar of a model folder."""
+    """Return the sidecar of a model folder."""
     path = folder / SIDECAR
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such model; run the train stage of this cell first")
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-        network = NetworkConfig(**fields.pop("network"))
-        return ModelCard(**{**fields, "classes": tuple(fields["classes"]), "network": network})
-    except (KeyError, TypeError, ValueError) as error:
+        return record(json.loads(path.read_text(encoding="utf-8")), ModelCard, "")
+    except ValueError as error:
         raise CheckpointError(
             f"{path}: not a sidecar of this version ({error}); run the train stage of this cell"
         ) from error
 
 
 def load_model(folder: Path) -> tuple[TemporalSegmentNetwork, ModelCard]:
-    """A trained network, in evaluation mode, and its card."""
+    """Return a trained network, in evaluation mode, and its card."""
     card = load_card(folder)
     network = build_network(
         card.network,
@@ -108,7 +81,7 @@ def load_model(folder: Path) -> tuple[TemporalSegmentNetwork, ModelCard]:
 def refuse_other_cell(
     card: ModelCard, dataset: str, split: int, name: str, classes: tuple[str, ...], folder: Path
 ) -> None:
-    """CheckpointError unless the model was trained for exactly this cell.
+    """Raise CheckpointError unless the model was trained for exactly this cell.
 
     A model scored on another split has seen that split's test videos in training: 95 to 100 %
     and meaningless.
@@ -126,70 +99,40 @@ def refuse_other_cell(
 # -- what a training starts from --------------------------------------------------------------
 
 
+@dataclass(frozen=True, kw_only=True)
+class InitialCard:
+    """The sidecar of initial weights. weights: whether there are any; from scratch there are none.
+
+    kind: the row of `tsn.training.initial_weights` that made them.
+    """
+
+    kind: str
+    backbone: str
+    weights: bool
+
+
 def save_initial(folder: Path, kind: str, name: str, tensors: dict[str, Tensor] | None) -> None:
-    """The outcome of an init: sidecar, and tensors unless there are none."""
+    """Write the weights that a backbone starts from, if there are any, and their sidecar."""
     if tensors is not None:
         save_tensors(tensors, folder / INIT_WEIGHTS, {})
-    sidecar = {"kind": kind, "backbone": name, "weights": tensors is not None}
-    with atomic_path(folder / INIT_SIDECAR) as temporary:
-        temporary.write_text(json.dumps(sidecar, indent=2) + "\n")
+    card = InitialCard(kind=kind, backbone=name, weights=tensors is not None)
+    write_json(folder / INIT_SIDECAR, asdict(card))
 
 
 def load_initial(folder: Path, name: str) -> dict[str, Tensor] | None:
-    """The tensors saved for that backbone; None when training starts from scratch."""
+    """Return the tensors saved for that backbone; None when training starts from scratch."""
     path = folder / INIT_SIDECAR
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no initial weights; run the pretrain stage first")
     try:
-        sidecar = json.loads(path.read_text())
-        found, has_weights = sidecar["backbone"], sidecar["weights"]
-    except (KeyError, TypeError, ValueError) as error:
+        card = record(json.loads(path.read_text(encoding="utf-8")), InitialCard, "")
+    except ValueError as error:
         raise CheckpointError(
             f"{path}: not written by this pipeline ({error}); run the pretrain stage again"
         ) from error
-    if found != name:
+    if card.backbone != name:
         raise CheckpointError(
-            f"{path}: initial weights are for {found}, the recipe trains {name}; "
+            f"{path}: initial weights are for {card.backbone}, the recipe trains {name}; "
             "name the same backbone in its init and train sections"
         )
-    return load_tensors(folder / INIT_WEIGHTS)[0] if has_weights else None
-
-
-# -- an interrupted training ------------------------------------------------------------------
-
-
-def save_progress(
-    path: Path,
-    network: nn.Module,
-    momentum: Mapping[str, Tensor],
-    *,
-    fingerprint: str,
-    log: list[dict[str, float]],
-) -> None:
-    """Everything a training needs to go on after the last iteration of `log`."""
-    tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
-    tensors |= {f"momentum.{name}": tensor for name, tensor in momentum.items()}
-    save_tensors(tensors, path, {"fingerprint": fingerprint, "log": json.dumps(log)})
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What `save_progress` kept: the state after `len(log)` iterations."""
-
-    network: dict[str, Tensor]
-    momentum: dict[str, Tensor]
-    log: list[dict[str, float]]
-
-
-def load_progress(path: Path, fingerprint: str) -> Progress | None:
-    """The interrupted training of that fingerprint, or None to start from the beginning."""
-    if not path.is_file():
-        return None
-    tensors, metadata = load_tensors(path)
-    if metadata.get("fingerprint") != fingerprint:
-        return None
-
-    def part(prefix: str) -> dict[str, Tensor]:
-        return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-    return Progress(part("network."), part("momentum."), json.loads(metadata["log"]))
+    return load_tensors(folder / INIT_WEIGHTS)[0] if card.weights else None

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class Consensus(nn.Module):
-    """Combines the snippet scores of a video in training, class by class."""
+    """What combines the snippet scores of a video in training, class by class."""
 
     def __init__(self, num_segments: int) -> None:
         super().__init__()
@@ -19,7 +19,7 @@ class Consensus(nn.Module):
         self.num_segments = num_segments
 
     def forward(self, scores: Tensor) -> Tensor:
-        """Video scores (B, C) of scores (B, K, C); raises ValueError for another K."""
+        """Return video scores (B, C) of scores (B, K, C); raises ValueError for another K."""
         if scores.ndim != 3 or scores.shape[1] != self.num_segments:
             raise ValueError(
                 f"expected snippet scores (B, {self.num_segments}, C), got {tuple(scores.shape)}"
@@ -27,7 +27,7 @@ class Consensus(nn.Module):
         return self.aggregate(scores)
 
     def aggregate(self, scores: Tensor) -> Tensor:
-        """The consensus itself, of scores of the right shape."""
+        """Return the consensus itself, of scores of the right shape."""
         raise NotImplementedError
 
 
@@ -64,7 +64,7 @@ CONSENSUS: dict[str, type[Consensus]] = {
 
 
 def consensus(name: str, num_segments: int) -> Consensus:
-    """A new consensus function over `num_segments`. Raises ValueError naming the valid ones."""
+    """Return a consensus function over `num_segments`. Raises ValueError naming the valid ones."""
     if name not in CONSENSUS:
         raise ValueError(f"unknown consensus {name!r}; valid are: {', '.join(CONSENSUS)}")
     return CONSENSUS[name](num_segments)

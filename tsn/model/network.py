@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from tsn.model.backbones import backbone
-from tsn.model.bn_inception import check_tensors, initialise
 from tsn.model.consensus import Consensus, consensus
+from tsn.model.tensors import check_tensors
 
 CLASSIFIER_STD = 0.001
 
@@ -56,18 +56,16 @@ class TemporalSegmentNetwork(nn.Module):
         partial_bn: bool,
     ) -> None:
         super().__init__()
-        row = backbone(backbone_name)
-        self.first_conv = row.first_conv
-        self.first_bn = row.first_bn
+        self.row = backbone(backbone_name)
         self.partial_bn = partial_bn
-        self.backbone = row.build(in_channels)
-        self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(row.feature_dim, num_classes)
+        self.backbone = self.row.build(in_channels)
+        self.dropout = self.row.dropout(dropout)
+        self.fc = nn.Linear(self.row.feature_dim, num_classes)
         self.consensus = consensus(consensus_name, num_segments)
         self.train()
 
     def forward(self, snippets: Tensor) -> Tensor:
-        """Video scores (B, num_classes), before softmax, of snippets (B, K, C, H, W)."""
+        """Return video scores (B, num_classes), before softmax, of snippets (B, K, C, H, W)."""
         scores = self.snippet_scores(snippets.flatten(0, 1))  # (B*K, C, H, W)
         video_scores: Tensor = self.consensus(
             scores.reshape(*snippets.shape[:2], -1)
@@ -75,12 +73,12 @@ class TemporalSegmentNetwork(nn.Module):
         return video_scores
 
     def snippet_scores(self, snippets: Tensor) -> Tensor:
-        """Scores (N, num_classes), before softmax, of snippets (N, C, H, W) taken one by one."""
+        """Return scores (N, num_classes), before softmax, of snippets (N, C, H, W) one by one."""
         scores: Tensor = self.fc(self.dropout(self.backbone(snippets)))
         return scores
 
     def train(self, mode: bool = True) -> "TemporalSegmentNetwork":
-        """As nn.Module's; with partial BN, the frozen layers stay in evaluation mode."""
+        """Set the mode as nn.Module does; with partial BN, frozen layers stay in evaluation."""
         super().train(mode)
         if self.partial_bn:
             freeze_partial_bn(self)
@@ -90,7 +88,7 @@ class TemporalSegmentNetwork(nn.Module):
 def build_network(
     config: NetworkConfig, *, in_channels: int, num_classes: int, generator: torch.Generator
 ) -> TemporalSegmentNetwork:
-    """A network on the CPU, in training mode, with every weight drawn from `generator`.
+    """Return a network on the CPU, in training mode, with every weight drawn from `generator`.
 
     The classifier starts at N(0, 0.001) with bias 0. The global random state stays as it was.
     """
@@ -104,22 +102,22 @@ def build_network(
             dropout=config.dropout,
             partial_bn=config.partial_bn,
         )
-    initialise(network.backbone, generator)
+    network.row.initialise(network.backbone, generator)
     nn.init.normal_(network.fc.weight, std=CLASSIFIER_STD, generator=generator)
     nn.init.zeros_(network.fc.bias)
     return network
 
 
 def freeze_partial_bn(network: TemporalSegmentNetwork) -> None:
-    """Freezes statistics, scale and shift of every BN but the first (section 3.2, partial BN)."""
+    """Freeze statistics, scale and shift of every BN but the first (section 3.2, partial BN)."""
     for name, layer in network.backbone.named_modules():
-        if isinstance(layer, nn.BatchNorm2d) and name != network.first_bn:
+        if isinstance(layer, nn.BatchNorm2d) and name != network.row.first_bn:
             layer.eval()
             layer.requires_grad_(False)
 
 
 def cross_modality_conv(weight: Tensor, in_channels: int) -> Tensor:
-    """First-layer weights (O, in_channels, h, w) from RGB weights (O, 3, h, w).
+    """Return first-layer weights (O, in_channels, h, w) from RGB weights (O, 3, h, w).
 
     Their mean over RGB, repeated for every input channel (section 3.2). Raises ValueError unless
     `weight` has 3 input channels.
@@ -132,7 +130,7 @@ def cross_modality_conv(weight: Tensor, in_channels: int) -> Tensor:
 def load_initial_weights(
     network: TemporalSegmentNetwork, rgb_state: Mapping[str, Tensor], *, cross_modality: bool
 ) -> None:
-    """Starts the backbone from RGB weights, named as inside the backbone.
+    """Start the backbone from RGB weights, named as inside the backbone.
 
     With `cross_modality` the first convolution is converted to the network's input channels, else
     copied. Raises ValueError, with the network unchanged, if any tensor is missing, unexpected or
@@ -140,7 +138,7 @@ def load_initial_weights(
     """
     expected = network.backbone.state_dict()
     state = dict(rgb_state)
-    first = f"{network.first_conv}.weight"
+    first = f"{network.row.first_conv}.weight"
     if cross_modality and first in state:
         state[first] = cross_modality_conv(state[first], expected[first].shape[1])
     check_tensors(state, expected, source=f"initial weights (cross_modality={cross_modality})")
@@ -168,7 +166,7 @@ class LearningRateMultipliers:
 def parameter_groups(
     network: TemporalSegmentNetwork, *, multipliers: LearningRateMultipliers, rgb: bool
 ) -> list[dict[str, Any]]:
-    """Optimizer groups over every trainable parameter, each once; empty groups are left out.
+    """Return optimizer groups over every trainable parameter, each once; empty groups are left out.
 
     Each has "name", "params", and "lr_mult" and "decay_mult" for the caller to multiply its
     schedule's learning rate and weight decay with. Only convolution and classifier weights decay.
@@ -194,7 +192,7 @@ def parameter_groups(
 
 def _grouped_parameters(network: TemporalSegmentNetwork) -> Iterator[tuple[str, nn.Parameter]]:
     for layer_name, layer in network.named_modules():
-        is_first = layer_name == f"backbone.{network.first_conv}"
+        is_first = layer_name == f"backbone.{network.row.first_conv}"
         for name, parameter in layer.named_parameters(recurse=False):
             if isinstance(layer, nn.BatchNorm2d):
                 yield "batch_norm", parameter

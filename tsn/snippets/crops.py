@@ -22,11 +22,17 @@ POSITIONS = (
     *((0, 0), (4, 0), (0, 4), (4, 4), (2, 2)),
     *((0, 2), (4, 2), (2, 4), (2, 0), (1, 1), (3, 1), (1, 3), (3, 3)),
 )
-NUM_POSITIONS = (5, 13)
+NUM_POSITIONS = (5, len(POSITIONS))
+
+
+def check_num_positions(number: int) -> None:
+    """Raise ValueError unless training crops can be taken from so many positions."""
+    if number not in NUM_POSITIONS:
+        raise ValueError(f"crop_positions is {' or '.join(map(str, NUM_POSITIONS))}, got {number}")
 
 
 def crop_sides(base: int, scales: tuple[float, ...]) -> list[tuple[int, int]]:
-    """All (width, height) pairs: each side is base x a scale, at most one scale apart."""
+    """Return all (width, height) pairs: each side is base x a scale, at most one scale apart."""
     sides = [int(base * scale) for scale in scales]
     return [
         (width, height)
@@ -39,9 +45,8 @@ def crop_sides(base: int, scales: tuple[float, ...]) -> list[tuple[int, int]]:
 def crop_boxes(
     width: int, height: int, crop_width: int, crop_height: int, num_positions: int
 ) -> list[Box]:
-    """The first `num_positions` (5 or 13) placements of a crop in a width x height image."""
-    if num_positions not in NUM_POSITIONS:
-        raise ValueError(f"num_positions is {num_positions}; one of: 5, 13")
+    """Return the first `num_positions` (5 or 13) placements of a crop in a width x height image."""
+    check_num_positions(num_positions)
     if crop_width > width or crop_height > height:
         raise ValueError(f"a {crop_width}x{crop_height} crop does not fit into {width}x{height}")
     step_x, step_y = (width - crop_width) // 4, (height - crop_height) // 4
@@ -57,7 +62,7 @@ def training_box(
     num_positions: int,
     generator: np.random.Generator,
 ) -> Box:
-    """A random scale-jittered corner crop: size and position drawn uniformly from the choices."""
+    """Draw a scale-jittered corner crop: size and position uniformly from the choices."""
     pairs = crop_sides(min(width, height), scales)
     crop_width, crop_height = pairs[generator.integers(len(pairs))]
     boxes = crop_boxes(width, height, crop_width, crop_height, num_positions)
@@ -65,7 +70,7 @@ def training_box(
 
 
 def _corners_and_centre(width: int, height: int, size: int) -> list[tuple[Box, bool]]:
-    boxes = crop_boxes(width, height, size, size, 5)
+    boxes = crop_boxes(width, height, size, size, NUM_POSITIONS[0])
     return [(box, mirrored) for mirrored in (False, True) for box in boxes]
 
 
@@ -78,7 +83,7 @@ TESTING_CROPS = {"ten_crop": _corners_and_centre, "centre": _centre}
 
 
 def testing_crops(name: str, width: int, height: int, size: int) -> list[tuple[Box, bool]]:
-    """The crops of one test snippet; ten_crop is 4 corners and centre, then their mirrors."""
+    """Return the crops of a test snippet; ten_crop is 4 corners and centre, then their mirrors."""
     if name not in TESTING_CROPS:
         raise ValueError(f"unknown testing crops {name!r}; one of: {', '.join(TESTING_CROPS)}")
     if size > min(width, height):

@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 
 from tsn.lists import ListedVideo
 from tsn.modality import Modality
-from tsn.snippets.crops import Box, testing_crops, training_box
+from tsn.snippets.crops import Box, check_num_positions, testing_crops, training_box
 from tsn.snippets.sampling import testing_starts, training_starts
 from tsn.streams.archives import MANIFEST, OK, archive_path, read_entries, read_manifest
 
@@ -47,16 +47,15 @@ class Augmentation:
     def __post_init__(self) -> None:
         if not self.crop_scales or not all(0 < scale <= 1 for scale in self.crop_scales):
             raise ValueError(f"crop_scales are fractions in (0, 1], got {self.crop_scales}")
-        if self.crop_positions not in (5, 13):
-            raise ValueError(f"crop_positions is 5 or 13, got {self.crop_positions}")
+        check_num_positions(self.crop_positions)
 
 
 def listed_clips(
     videos: Sequence[ListedVideo], stream_dir: Path, modality: Modality
 ) -> tuple[list[Clip], dict[str, str]]:
-    """The clips of a list, and the quarantined videos with their reasons.
+    """Return the clips of a list, and the quarantined videos with their reasons.
 
-    ValueError for a video that the manifest does not know or that is shorter than a snippet.
+    Raises ValueError for a video that the manifest does not know or that is shorter than a snippet.
     """
     manifest = read_manifest(stream_dir)
     clips, dropped = [], {}
@@ -73,7 +72,7 @@ def listed_clips(
             raise ValueError(
                 f"{listed.video} has {record.entries} entries of {modality.stream}, a snippet of "
                 f"{modality.name} takes {modality.snippet_length}; raise min_frames in the "
-                "recipe's extract section, so that it is quarantined, or take it off the list"
+                "recipe's accept section, so that it is quarantined, or take it off the list"
             )
         archive = archive_path(stream_dir, listed.video)
         clips.append(Clip(listed.video, listed.label, record.entries, archive, record.key))
@@ -81,12 +80,12 @@ def listed_clips(
 
 
 def read_snippet(clip: Clip, start: int, modality: Modality) -> Entries:
-    """The entries of one snippet, stacked along the channels: (H, W, T x C)."""
+    """Return the entries of one snippet, stacked along the channels: (H, W, T x C)."""
     return stack_entries(read_entries(clip.archive, range(start, start + modality.snippet_length)))
 
 
 def stack_entries(entries: Entries) -> Entries:
-    """Consecutive entries (T, H, W, C) stacked along the channels: (H, W, T x C)."""
+    """Stack consecutive entries (T, H, W, C) along the channels: (H, W, T x C)."""
     length, height, width, channels = entries.shape
     return entries.transpose(1, 2, 0, 3).reshape(height, width, length * channels)
 
@@ -94,9 +93,9 @@ def stack_entries(entries: Entries) -> Entries:
 def crop_snippet(
     snippet: Entries, box: Box, mirrored: bool, size: int, modality: Modality
 ) -> Entries:
-    """A crop of a snippet (H, W, C), scaled to size x size and mirrored if asked: (C, size, size).
+    """Cut a box out of a snippet (H, W, C), scaled and mirrored if asked: (C, size, size).
 
-    Mirroring turns flow around: its x component is inverted (PAPER.md section 2).
+    Mirroring turns flow around: its x component is inverted (docs/paper.md).
     """
     crop = snippet[box.y : box.y + box.height, box.x : box.x + box.width]
     if crop.shape[:2] != (size, size):
@@ -149,13 +148,8 @@ class TrainingSnippets(Dataset[tuple[Tensor, int]]):
         mirrored = self.augmentation.mirror and bool(generator.integers(2))
         snippets = [read_snippet(clip, int(start), self.modality) for start in starts]
         height, width = snippets[0].shape[:2]
-        box = training_box(
-            width,
-            height,
-            self.augmentation.crop_scales,
-            self.augmentation.crop_positions,
-            generator,
-        )
+        scales, positions = self.augmentation.crop_scales, self.augmentation.crop_positions
+        box = training_box(width, height, scales, positions, generator)
         planes = [
             crop_snippet(snippet, box, mirrored, self.input_size, self.modality)
             for snippet in snippets
@@ -170,10 +164,8 @@ class TrainingSnippets(Dataset[tuple[Tensor, int]]):
         return int(self._order[offset])
 
 
-class TestingSnippets(Dataset[Tensor]):
+class ScoringSnippets(Dataset[Tensor]):
     """The test snippets of each clip (paper section 3.3): items (S, P, C, H, W) uint8."""
-
-    __test__ = False  # not a test, whatever its name says to pytest
 
     def __init__(
         self, clips: Sequence[Clip], modality: Modality, *, snippets: int, crops: str, size: int
@@ -189,7 +181,7 @@ class TestingSnippets(Dataset[Tensor]):
 
     def __getitem__(self, index: int) -> Tensor:
         clip = self.clips[index]
-        return cut_testing_snippets(
+        return cut_scoring_snippets(
             lambda start: read_snippet(clip, start, self.modality),
             clip.entries,
             self.modality,
@@ -199,7 +191,7 @@ class TestingSnippets(Dataset[Tensor]):
         )
 
 
-def cut_testing_snippets(
+def cut_scoring_snippets(
     read: Callable[[int], Entries],
     entries: int,
     modality: Modality,
@@ -208,7 +200,7 @@ def cut_testing_snippets(
     crops: str,
     size: int,
 ) -> Tensor:
-    """The test snippets (S, P, C, H, W) uint8 of a video of that many entries.
+    """Return the test snippets (S, P, C, H, W) uint8 of a video of that many entries.
 
     `read` gives the snippet (H, W, C) that starts at an entry; no start is read twice.
     """

@@ -4,14 +4,32 @@ import torch
 from torch import Tensor
 
 from tsn.modality import Modality
+from tsn.model.backbones import InputValues
 
 
-def normalise(snippets: Tensor, modality: Modality) -> Tensor:
-    """uint8 snippets (..., C, H, W) as the float input of the network: differences, minus mean."""
+def normalise(snippets: Tensor, modality: Modality, inputs: InputValues) -> Tensor:
+    """Return uint8 snippets (..., C, H, W) as the float input of a network.
+
+    Differences are taken, what stands for nothing becomes 0, and values are scaled as the network's
+    backbone expects.
+    """
     values = snippets.float()
+    step = modality.entry_channels
     if modality.difference:
-        step = modality.entry_channels
         values = values[..., step:, :, :] - values[..., :-step, :, :]
-    mean = torch.tensor(modality.mean, device=values.device)
+    of_images = step == len(inputs.mean)  # not of flow, which has no colours
+    if of_images and inputs.colours == "rgb":
+        images = values.reshape(*values.shape[:-3], -1, step, *values.shape[-2:])
+        values = images.flip(-3).flatten(-4, -3)
+    mean = inputs.mean if modality.centre is None else (modality.centre,) * step
+    values = values - _per_channel(mean, modality, values)
+    if inputs.std is None:
+        return values
+    std = inputs.std if of_images else (sum(inputs.std) / len(inputs.std),) * step
+    return values / _per_channel(std, modality, values)
+
+
+def _per_channel(numbers: tuple[float, ...], modality: Modality, values: Tensor) -> Tensor:
+    """Return numbers of an entry's channels for all of a snippet's, as (C, 1, 1)."""
     repeats = modality.channels // modality.entry_channels
-    return values - mean.repeat(repeats).view(-1, 1, 1)
+    return torch.tensor(numbers, device=values.device).repeat(repeats).view(-1, 1, 1)

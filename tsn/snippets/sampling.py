@@ -1,4 +1,4 @@
-"""Where snippets start (paper section 3.1; PAPER.md section 2). Numbers in, numbers out.
+"""Where snippets start (paper section 3.1; docs/paper.md). Numbers in, numbers out.
 
 A stream has `entries` consecutive entries, a snippet takes `length` of them. A stream shorter
 than one snippet is refused: nothing would be left to read.
@@ -13,7 +13,7 @@ Starts = npt.NDArray[np.int64]
 def training_starts(
     entries: int, num_segments: int, length: int, generator: np.random.Generator
 ) -> Starts:
-    """One start per segment, shape (K,).
+    """Return one start per segment, shape (K,).
 
     Segments are floor(entries / K) long; a snippet starts uniformly where it still fits into its
     segment. When a segment is shorter than a snippet, every snippet starts at the first entry.
@@ -27,7 +27,7 @@ def training_starts(
 
 
 def testing_starts(entries: int, num_snippets: int, length: int) -> Starts:
-    """Evenly spaced starts, shape (num_snippets,): the integer step is floor((N - L) / (S - 1))."""
+    """Return evenly spaced starts, shape (num_snippets,), floor((N - L) / (S - 1)) apart."""
     _refuse_short(entries, length)
     step = (entries - length) // max(num_snippets - 1, 1)
     return np.arange(num_snippets, dtype=np.int64) * step

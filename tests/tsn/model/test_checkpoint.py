@@ -11,20 +11,16 @@ from torch import Tensor
 
 from tsn.model import checkpoint
 from tsn.model.checkpoint import (
-    CheckpointError,
     ModelCard,
     load_card,
     load_initial,
     load_model,
-    load_progress,
-    load_tensors,
     refuse_other_cell,
     save_initial,
     save_model,
-    save_progress,
-    save_tensors,
 )
 from tsn.model.network import TemporalSegmentNetwork, build_network
+from tsn.model.tensors import CheckpointError
 
 CLASSES = ("Über Kopf", "b;c", "a")
 CARD = ModelCard(
@@ -130,57 +126,6 @@ def test_model_of_another_cell_is_refused(change: dict[str, object], message: st
     refuse_other_cell(CARD, **cell, folder=Path("m"))
     with pytest.raises(CheckpointError, match=f"m/weights.json: {message}"):
         refuse_other_cell(CARD, **(cell | change), folder=Path("m"))
-
-
-def test_failed_save_leaves_the_file_that_was_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "t.safetensors"
-    save_tensors({"a": torch.tensor([1.0])}, path, {})
-
-    def fail(tensors: object, file: Path, metadata: object) -> None:
-        Path(file).write_bytes(b"half")
-        raise OSError("disk full")
-
-    monkeypatch.setattr(checkpoint, "save_file", fail)
-    for target in (path, tmp_path / "new.safetensors"):
-        with pytest.raises(OSError, match="disk full"):
-            save_tensors({"a": torch.tensor([2.0])}, target, {})
-    assert [file.name for file in tmp_path.iterdir()] == ["t.safetensors"]
-    assert load_tensors(path)[0]["a"].tolist() == [1.0]
-
-
-def test_tensors_of_any_layout_and_type_come_back(tmp_path: Path) -> None:
-    tensors = {
-        "turned": torch.arange(6.0).view(2, 3).t(),
-        "channels_last": torch.rand(2, 3, 4, 4).to(memory_format=torch.channels_last),
-        "count": torch.tensor(7),
-        "gradient": torch.ones(2, requires_grad=True),
-        "half": torch.tensor([0.1], dtype=torch.bfloat16),
-    }
-    save_tensors(tensors, tmp_path / "t", {"note": "ü"})
-    loaded, metadata = load_tensors(tmp_path / "t")
-    assert equal(loaded, tensors)
-    assert metadata == {"note": "ü"}
-
-
-# -- progress -----------------------------------------------------------------------------------
-
-
-def test_progress_comes_back_for_its_fingerprint_only(
-    tmp_path: Path, trained: TemporalSegmentNetwork
-) -> None:
-    path = tmp_path / "p.safetensors"
-    momentum = {"fc.weight": torch.full((3, 256), 0.1)}
-    log = [{"iteration": 0, "loss": 0.1 + 0.2, "lr": 1e-3}]
-    assert load_progress(path, "f00d") is None
-    save_progress(path, trained, momentum, fingerprint="f00d", log=log)
-    assert load_progress(path, "beef") is None
-    found = load_progress(path, "f00d")
-    assert found is not None
-    assert equal(found.network, trained.state_dict())
-    assert equal(found.momentum, momentum)
-    assert found.log == log
 
 
 # -- initial weights ----------------------------------------------------------------------------

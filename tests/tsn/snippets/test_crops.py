@@ -88,7 +88,7 @@ def test_centre_crop() -> None:
 def test_unknown_choices_are_refused() -> None:
     with pytest.raises(ValueError, match="unknown testing crops 'five'; one of: ten_crop, centre"):
         geometry.testing_crops("five", 340, 256, 224)
-    with pytest.raises(ValueError, match="num_positions is 9; one of: 5, 13"):
+    with pytest.raises(ValueError, match="crop_positions is 5 or 13, got 9"):
         crop_boxes(340, 256, 224, 224, 9)
 
 

@@ -73,10 +73,10 @@ def training(
     )
 
 
-def scored_set(streams: Path, name: str, **changes: object) -> snippets.TestingSnippets:
+def scored_set(streams: Path, name: str, **changes: object) -> snippets.ScoringSnippets:
     row = modality(name)
     options = {"snippets": 4, "crops": "ten_crop", "size": SIZE} | changes
-    return snippets.TestingSnippets(clips_of(streams, row), row, **options)
+    return snippets.ScoringSnippets(clips_of(streams, row), row, **options)
 
 
 # -- lists --------------------------------------------------------------------------------------
@@ -343,7 +343,7 @@ def test_last_five_of_ten_flow_crops_are_mirrored_with_x_inverted(
     clips, _ = listed_clips(
         listed("a/v.avi"), write_stream(tmp_path, {"a/v.avi": noise}), modality("flow")
     )
-    dataset = snippets.TestingSnippets(
+    dataset = snippets.ScoringSnippets(
         clips, modality("flow"), snippets=2, crops="ten_crop", size=SIZE
     )
     item = dataset[0].numpy()
@@ -364,7 +364,7 @@ def test_damaged_archive_keeps_its_message_when_a_worker_reads_it(
     stream = write_stream(tmp_path, {"a/v.avi": flat_entries(8, 3)})
     clips, _ = listed_clips(listed("a/v.avi"), stream, modality("rgb"))
     clips[0].archive.write_bytes(clips[0].archive.read_bytes()[:-40])
-    dataset = snippets.TestingSnippets(
+    dataset = snippets.ScoringSnippets(
         clips, modality("rgb"), snippets=2, crops="centre", size=SIZE
     )
     for workers in (0, 1):
