@@ -1,18 +1,20 @@
 """pretrain: the RGB weights all streams of a dataset start from (ImageNet file, pretext, none)."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from torch import Tensor
+import torch
 
 from stages.runtime import command, params, provenance
-from stages.runtime.machine import Machine, choose_device, read_machine
+from stages.runtime.machine import choose_device, read_machine
 from stages.runtime.options import StageOptions, option, output_path
-from stages.runtime.training_run import Training, complete
+from stages.runtime.training_run import SavedTraining, complete
 from stages.tracking import runs as tracking
 from tsn.model.checkpoint import save_initial
-from tsn.training.initial_weights import INITS, weights_from_file
-from tsn.training.pretext import PretextConfig, pretext_network, pretext_optimizer, pretrain
+from tsn.training.initial_weights import INITS
+from tsn.training.solver import Training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,53 +26,35 @@ class Options(StageOptions):
 
 
 def main(options: Options) -> None:
-    machine = read_machine()
-    kind, config = params.choice(params.load_recipe(options.dataset), "init", INITS)
+    configs = {name: row.config for name, row in INITS.items()}
+    kind, config = params.choice(params.load_recipe(options.dataset), "init", configs)
+    cell = {"dataset": options.dataset, "stage": "pretrain"}
+    saved = SavedTraining(f"{options.dataset}-init", provenance.fingerprint(cell, config, []))
     with provenance.unchanged(options):
-        tensors, training = None, None
-        if kind == "pretext":
-            tensors, training = train_pretext(options.dataset, config, machine)
-        elif kind == "weights_file":
-            tensors = weights_from_file(config)
+        tensors = INITS[kind].make(config, training_runner(options.dataset, kind, config, saved))
         save_initial(options.out, kind, config.backbone, tensors)
-    if training is not None:
-        training.forget()
+    saved.forget()
 
 
-def train_pretext(
-    dataset: str, config: PretextConfig, machine: Machine
-) -> tuple[dict[str, Tensor], Training]:
-    """Backbone tensors trained on the generated still-image task."""
-    fingerprint = provenance.fingerprint({"dataset": dataset, "stage": "pretrain"}, config, [])
-    network = pretext_network(config)
-    device = choose_device(machine)
-    network.to(device)
-    optimizer = pretext_optimizer(network, config.solver)
-    with tracking.run(
-        part="pretrain",
-        dataset=dataset,
-        name="pretrain",
-        key={"stage": "pretrain", "fingerprint": fingerprint},
-        params={"pretext": asdict(config)},
-        tags={"dataset": dataset},
-    ) as run:
-        training = Training(
-            network,
-            optimizer,
-            f"{dataset}-init",
-            fingerprint,
-            config.solver.iterations,
-            machine,
-        )
-        complete(
-            training,
-            lambda start: pretrain(
-                network, optimizer, config, device=device, workers=machine.workers, start=start
-            ),
-            run,
-            text=f"pretrain {dataset}",
-        )
-    return dict(network.backbone.state_dict()), training
+def training_runner(
+    dataset: str, kind: str, config: Any, saved: SavedTraining
+) -> Callable[[Callable[[torch.device, int], Training]], None]:
+    """Return what runs a training of initial weights to its end, as a run of MLflow."""
+
+    def run_training(prepare: Callable[[torch.device, int], Training]) -> None:
+        machine = read_machine()
+        training = prepare(choose_device(machine), machine.workers)
+        with tracking.run(
+            part="pretrain",
+            dataset=dataset,
+            name="pretrain",
+            key={"stage": "pretrain", "fingerprint": saved.fingerprint},
+            params={kind: asdict(config)},
+            tags={"dataset": dataset},
+        ) as run:
+            complete(training, saved, machine, run, text=f"pretrain {dataset}")
+
+    return run_training
 
 
 if __name__ == "__main__":

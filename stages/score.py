@@ -3,20 +3,13 @@
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
-import torch
-
 from stages.runtime import command, params, provenance
 from stages.runtime.machine import choose_device, read_machine
 from stages.runtime.options import StageOptions, input_path, option, output_path
 from stages.tracking import runs as tracking
-from tsn.lists import read_list, read_names
 from tsn.metrics import accuracy
-from tsn.modality import modality
-from tsn.model.checkpoint import load_model, refuse_other_cell
-from tsn.scoring.score import ScoringConfig, score_videos, video_scores
+from tsn.scoring.score import ScoringConfig, ScoringInputs, prepare_scoring
 from tsn.scoring.scores import VideoScores, load_scores, save_scores
-from tsn.snippets.dataset import TestingSnippets, listed_clips
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,44 +27,26 @@ class Options(StageOptions):
 
 
 def main(options: Options) -> None:
-    config = params.section(params.load_recipe(options.dataset), "score", ScoringConfig)
+    config = read_config(options)
     machine = read_machine()
-    row = modality(options.modality)
     text = f"score {options.dataset} split {options.split} {options.modality}"
     with provenance.unchanged(options):
-        classes = read_names(options.classes)
-        device = choose_device(machine)
-        network, card = load_model(options.model)
-        refuse_other_cell(
-            card, options.dataset, options.split, options.modality, classes, options.model
-        )
-        network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        clips, dropped = listed_clips(read_list(options.list), options.stream, row)
-        if not clips:
-            raise ValueError(f"{options.list}: no video of it could be extracted")
-        dataset = TestingSnippets(
-            clips, row, snippets=config.snippets, crops=config.crops, size=card.input_size
-        )
-        scored = score_videos(
-            network, dataset, batch=config.batch, device=device, workers=machine.workers
-        )
-        snippets = list(command.progress(scored, total=len(clips), unit="video", text=text))
-        scores = VideoScores(
+        inputs = ScoringInputs(
             dataset=options.dataset,
             split=options.split,
             modality=options.modality,
-            model=card.fingerprint,
-            fingerprint=provenance.digest(
-                [card.fingerprint, asdict(config), [(c.video, c.label) for c in clips]]
-            ),
-            classes=classes,
-            videos=tuple(clip.video for clip in clips),
-            labels=np.array([clip.label for clip in clips]),
-            snippets=np.stack(snippets),
-            scores=video_scores(snippets),
+            classes=options.classes,
+            videos=options.list,
+            stream=options.stream,
+            model=options.model,
         )
+        device = choose_device(machine)
+        scoring = prepare_scoring(inputs, config, device=device, workers=machine.workers)
+        total = len(scoring.clips)
+        snippets = list(command.progress(scoring.snippets, total=total, unit="video", text=text))
+        scores = scoring.result(snippets, provenance.digest(scoring.made_of))
         save_scores(scores, options.out)
-    for video, reason in dropped.items():
+    for video, reason in scoring.dropped.items():
         print(f"left out {video}: {reason}")
     log_scores(scores, config, options.out)
     result = accuracy(scores.scores, scores.labels)
@@ -81,10 +56,15 @@ def main(options: Options) -> None:
     )
 
 
+def read_config(options: Options) -> ScoringConfig:
+    """Return how the recipe scores."""
+    return params.section(params.load_recipe(options.dataset), "score", ScoringConfig)
+
+
 def log_scores(
     scores: VideoScores, config: ScoringConfig, path: Path, *, restored: bool = False
 ) -> None:
-    """Adds the test result to the run that trained the model."""
+    """Add the test result to the run that trained the model."""
     result = accuracy(scores.scores, scores.labels)
     with tracking.run(
         part="score",
@@ -104,7 +84,10 @@ def log_scores(
 
 
 def run_key(scores: VideoScores, config: ScoringConfig) -> dict[str, str]:
-    """The training's run, or a run of its own if that holds the result of another scoring."""
+    """Return what the run is found by.
+
+    It is the training's, or one of its own if that holds the result of another scoring.
+    """
     trained = {"stage": "cell", "fingerprint": scores.model}
     wanted = tracking.flatten_params({"score": asdict(config)})
     for run in tracking.find_runs(scores.dataset, trained)[:1]:
@@ -115,9 +98,9 @@ def run_key(scores: VideoScores, config: ScoringConfig) -> dict[str, str]:
 
 
 def track(options: Options) -> bool:
-    """Logs a finished scoring from its file; False when it is in its run already."""
+    """Log a finished scoring from its file; return False when it is in its run already."""
     scores = load_scores(options.out)
-    config = params.section(params.load_recipe(options.dataset), "score", ScoringConfig)
+    config = read_config(options)
     key = run_key(scores, config)
     if tracking.is_logged(scores.dataset, key, "score"):
         return False

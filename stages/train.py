@@ -1,39 +1,33 @@
 """train: one network, for one split and modality of a dataset. Resumes where it was killed."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-import pandas as pd
 import torch
 
 from stages.runtime import command, params, provenance, torchrun
 from stages.runtime.machine import Machine, choose_device, read_machine
 from stages.runtime.options import StageOptions, input_path, option, output_path
-from stages.runtime.training_run import LOG_COLUMNS, Training, accompany, complete, curves
+from stages.runtime.training_run import SavedTraining, accompany, complete, curves
 from stages.tracking import runs as tracking
-from tsn.drawing.input_sheet import input_sheet
-from tsn.lists import read_list, read_names
-from tsn.modality import Modality, modality
-from tsn.model.checkpoint import (
-    INIT_SIDECAR,
-    INIT_WEIGHTS,
-    SIDECAR,
-    ModelCard,
-    load_card,
-    load_initial,
-    save_model,
-)
-from tsn.model.network import TemporalSegmentNetwork, build_network, load_initial_weights
-from tsn.snippets.dataset import Clip, TrainingSnippets, listed_clips
-from tsn.streams.archives import MANIFEST
+from tsn.lists import read_list
+from tsn.modality import modality
+from tsn.model.checkpoint import SIDECAR, ModelCard, load_card, save_model
+from tsn.snippets.dataset import Clip, listed_clips
 from tsn.training.data_parallel import Share
-from tsn.training.solver import Iteration, micro_batches
-from tsn.training.train import TrainingConfig, network_optimizer, train
+from tsn.training.progress import read_log, write_log
+from tsn.training.solver import Iteration
+from tsn.training.start import (
+    PreparedTraining,
+    TrainingConfig,
+    TrainingInputs,
+    draw_inputs,
+    prepare_training,
+)
 
-PICTURED_VIDEOS = 6
+INPUTS = "inputs.png"  # what the network sees, beside its weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,138 +50,60 @@ def main(options: Options) -> None:
     config = params.section(recipe, f"train.{options.modality}", TrainingConfig)
     machine = read_machine()
     text = f"train {options.dataset} split {options.split} {options.modality}"
-    if not torchrun.is_under_torchrun():
-        processes = torchrun.processes_of(machine, config.solver, text)
-        if processes > 1:
-            torchrun.launch("stages.train", processes, machine)
-            return
+    if torchrun.run_in_processes("stages.train", machine, config.solver, text):
+        return
     device = choose_device(machine)
     with torchrun.joined(device) as share:
         if share.rank:
-            cell = prepare(options, config, machine, device, share)
-            accompany(cell.training, cell.iterations)
+            prepared, saved = prepare(options, config, machine, device, share)
+            accompany(prepared.training, saved)
             return
         with provenance.unchanged(options):
-            cell = prepare(options, config, machine, device, share)
+            prepared, saved = prepare(options, config, machine, device, share)
+            for video, reason in prepared.dropped.items():
+                print(f"left out {video}: {reason}")
             numbers = recipe_params(recipe, options.modality)
-            train_cell(cell, options.out, options.log, numbers, text)
-        cell.training.forget()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cell:
-    """A training that is ready to begin or to go on. dropped: quarantined videos and why."""
-
-    card: ModelCard
-    config: TrainingConfig
-    snippets: TrainingSnippets
-    dropped: Mapping[str, str]
-    training: Training
-    iterations: Callable[[int], Iterator[Iteration]]
+            with open_run(prepared.card, prepared.snippets.clips, numbers) as run:
+                log = complete(prepared.training, saved, machine, run, text=text)
+                write(prepared, log, options)
+                log_files(run, options)
+                if link := run.link():
+                    print(f"MLflow: {link}")
+        saved.forget()
 
 
 def prepare(
-    options: Options,
-    config: TrainingConfig,
-    machine: Machine,
-    device: torch.device,
-    share: Share,
-) -> Cell:
-    """The cell of the command line, its network on the device; the same in every process."""
-    row = modality(options.modality)
-    classes = read_names(options.classes)
-    clips, dropped = listed_clips(read_list(options.list), options.stream, row)
-    snippets = TrainingSnippets(
-        clips,
-        row,
-        num_segments=config.network.num_segments,
-        input_size=config.input_size,
-        augmentation=config.augmentation,
-        seed=config.seed,
+    options: Options, config: TrainingConfig, machine: Machine, device: torch.device, share: Share
+) -> tuple[PreparedTraining, SavedTraining]:
+    """Return the training of the command line, and where it is saved: the same in every process."""
+    inputs = TrainingInputs(
+        dataset=options.dataset,
+        split=options.split,
+        modality=options.modality,
+        classes=options.classes,
+        videos=options.list,
+        stream=options.stream,
+        init=options.init,
     )
-    network = initial_network(config, row, len(classes), options.init)
-    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = network_optimizer(network, row, config)
-    card = model_card(options, config, classes)
-    name = f"{card.dataset}-{card.split}-{card.modality}"
-
-    def iterations(start: int) -> Iterator[Iteration]:
-        return train(
-            network,
-            optimizer,
-            snippets,
-            config,
-            device=device,
-            workers=machine.workers,
-            start=start,
-            share=share,
-        )
-
-    return Cell(
-        card=card,
-        config=config,
-        snippets=snippets,
-        dropped=dropped,
-        training=Training(
-            network, optimizer, name, card.fingerprint, config.solver.iterations, machine
-        ),
-        iterations=iterations,
+    fingerprint = provenance.fingerprint(inputs.cell, config, inputs.files)
+    prepared = prepare_training(
+        inputs, config, fingerprint, device=device, workers=machine.workers, share=share
     )
+    return prepared, SavedTraining(inputs.name, fingerprint)
 
 
-def model_card(options: Options, config: TrainingConfig, classes: tuple[str, ...]) -> ModelCard:
-    """The card of the model to be, with the fingerprint of all that it will be made of."""
-    files = [options.classes, options.list, options.stream / MANIFEST]
-    initial = (options.init / INIT_SIDECAR, options.init / INIT_WEIGHTS)
-    files += [path for path in initial if path.is_file()]
-    cell = {"dataset": options.dataset, "split": options.split, "modality": options.modality}
-    return ModelCard(
-        **cell,
-        classes=classes,
-        input_size=config.input_size,
-        network=config.network,
-        iterations=config.solver.iterations,
-        fingerprint=provenance.fingerprint(cell, config, files),
-    )
-
-
-def initial_network(
-    config: TrainingConfig, row: Modality, num_classes: int, init: Path
-) -> TemporalSegmentNetwork:
-    """A new network that starts from the dataset's initial weights, if it has any."""
-    network = build_network(
-        config.network,
-        in_channels=row.channels,
-        num_classes=num_classes,
-        generator=torch.Generator().manual_seed(config.seed),
-    )
-    weights = load_initial(init, config.network.backbone)
-    if weights is not None:
-        load_initial_weights(network, weights, cross_modality=row.cross_modality)
-    return network
-
-
-def train_cell(
-    cell: Cell, out: Path, log_path: Path, recipe: Mapping[str, object], text: str
-) -> None:
-    """Trains to the end, logs the run, and writes the model folder and the log."""
-    for video, reason in cell.dropped.items():
-        print(f"left out {video}: {reason}")
-    with open_run(cell.card, recipe, cell.snippets.clips) as run:
-        log = complete(cell.training, cell.iterations, run, text=text)
-        save_model(cell.training.network, cell.card, out)
-        write_log(log, log_path)
-        picture(cell.snippets, cell.config, out / "inputs.png")
-        log_files(run, out, log_path)
-        if link := run.link():
-            print(f"MLflow: {link}")
+def write(prepared: PreparedTraining, log: Sequence[Iteration], options: Options) -> None:
+    """Write the model folder, with a picture of the network's inputs, and the log."""
+    save_model(prepared.training.network, prepared.card, options.out)
+    write_log(log, options.log)
+    draw_inputs(prepared.snippets, options.out / INPUTS)
 
 
 @contextmanager
 def open_run(
-    card: ModelCard, recipe: Mapping[str, object], clips: Sequence[Clip], *, restored: bool = False
+    card: ModelCard, clips: Sequence[Clip], recipe: Mapping[str, object], *, restored: bool = False
 ) -> Iterator[tracking.Run]:
-    """The cell's MLflow run, with what is known before the first iteration."""
+    """Give the cell's MLflow run, with what is known before the first iteration."""
     with tracking.run(
         part="train",
         dataset=card.dataset,
@@ -202,65 +118,39 @@ def open_run(
         yield run
 
 
-def recipe_params(recipe: params.Settings, modality: str) -> dict[str, object]:
-    """Return all that the recipe and params.yaml say about a cell, for the compare page."""
-    sections = {
-        "source": "source",
-        "split": "split",
-        "accept": "accept",
-        "extract": f"extract.{modality}",
-        "init": "init",
-        "train": f"train.{modality}",
-    }
-    machine = params.load()
-    return {name: params.find(recipe, dotted) for name, dotted in sections.items()} | {
-        f"machine.{name}": params.find(machine, f"machine.{name}")
-        for name in ("device", "processes", "threads")
+def recipe_params(recipe: params.Settings, name: str) -> dict[str, object]:
+    """Return all that the recipe and params.yaml say about a modality's cell, for the run."""
+    sections = ("source", "split", "accept", f"extract.{name}", "init", f"train.{name}")
+    machine = params.find(params.load(), "machine")
+    return {dotted.partition(".")[0]: params.find(recipe, dotted) for dotted in sections} | {
+        f"machine.{key}": machine[key] for key in ("device", "processes", "threads")
     }
 
 
 def run_key(card: ModelCard) -> dict[str, str]:
-    """What the cell's run is found by."""
+    """Return what the cell's run is found by."""
     return {"stage": "cell", "fingerprint": card.fingerprint}
 
 
-def log_files(run: tracking.Run, out: Path, log_path: Path) -> None:
-    """Adds the files of a finished training."""
-    for path in (log_path, out / "inputs.png", out / SIDECAR):
+def log_files(run: tracking.Run, options: Options) -> None:
+    """Add the files of a finished training."""
+    for path in (options.log, options.out / INPUTS, options.out / SIDECAR):
         run.log_artifact(path)
 
 
 def track(options: Options) -> bool:
-    """Logs a finished training from its files; False when its run is there already."""
+    """Log a finished training from its files; return False when its run is there already."""
     card = load_card(options.out)
     if tracking.is_logged(card.dataset, run_key(card), "train"):
         return False
     section = f"train.{options.modality}"  # all that is known to be unchanged
     recipe = {"train": params.find(params.load_recipe(options.dataset), section)}
     clips, _ = listed_clips(read_list(options.list), options.stream, modality(options.modality))
-    table = pd.read_csv(options.log, float_precision="round_trip")
-    log = [dict(zip(LOG_COLUMNS, row, strict=True)) for row in table[list(LOG_COLUMNS)].to_numpy()]
-    with open_run(card, recipe, clips, restored=True) as run:
-        run.log_series(curves(log))
-        log_files(run, options.out, options.log)
+    with open_run(card, clips, recipe, restored=True) as run:
+        run.log_series(curves(read_log(options.log)))
+        log_files(run, options)
     tracking.require_logged(card.dataset, run_key(card), "train")
     return True
-
-
-def write_log(log: Sequence[dict[str, float]], path: Path) -> None:
-    """The training log: a row per iteration."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pd.DataFrame(log, columns=list(LOG_COLUMNS)).to_csv(path, index=False)
-
-
-def picture(snippets: TrainingSnippets, config: TrainingConfig, path: Path) -> None:
-    """The network's inputs for the first batch, the paper's Figure 2."""
-    batches = micro_batches(snippets, config.solver, device=torch.device("cpu"), workers=0, start=0)
-    videos, _ = next(batches)
-    scale = max(1, 112 // config.input_size)
-    sheet = input_sheet(videos[:PICTURED_VIDEOS], snippets.modality, scale)
-    if not cv2.imwrite(str(path), sheet):
-        raise OSError(f"{path}: could not be written")
 
 
 if __name__ == "__main__":

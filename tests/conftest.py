@@ -21,7 +21,7 @@ from tsn.modality import modality
 from tsn.model.network import LearningRateMultipliers
 from tsn.snippets.dataset import Augmentation, TrainingSnippets, listed_clips
 from tsn.streams.archives import OK, ManifestRow, archive_path, write_archive, write_manifest
-from tsn.training.train import TrainingConfig
+from tsn.training.start import TrainingConfig
 
 Entries = npt.NDArray[np.uint8]
 StreamWriter = Callable[[Path, Mapping[str, Entries]], Path]

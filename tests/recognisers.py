@@ -8,21 +8,18 @@ import numpy as np
 import small_configs
 import torch
 
+from tsn.files import file_sha256
 from tsn.modality import modality
 from tsn.model.checkpoint import ModelCard, save_model
 from tsn.model.network import build_network
-from tsn.recogniser.folder import RecogniserCard, TestScores, save_recogniser
+from tsn.recogniser.folder import RecogniserCard, ReferenceScores, save_recogniser
 from tsn.scoring.score import ScoringConfig
-from tsn.streams.store import hash_file
 
 INPUT_SIZE = 32
 CLASSES = ("walk", "run", "wave hand")
 TESTING = ScoringConfig(snippets=4, crops="ten_crop", batch=30)
 WEIGHTS = {"rgb": 1.0, "rgb_diff": 0.7, "flow": 1.5, "warped_flow": 0.5}
-FRAMES, FLOW, WARPED = (
-    replace(config, min_frames=6)
-    for config in (small_configs.FRAMES, small_configs.FLOW, small_configs.WARPED)
-)
+FRAMES, FLOW, WARPED = small_configs.FRAMES, small_configs.FLOW, small_configs.WARPED
 STREAM_CONFIGS = {"rgb": FRAMES, "rgb_diff": FRAMES, "flow": FLOW, "warped_flow": WARPED}
 
 
@@ -73,10 +70,10 @@ def write_recogniser(
         weights=weights,
         streams={name: STREAM_CONFIGS[name] for name in weights},
         testing=TESTING,
-        tests=TestScores(
+        tests=ReferenceScores(
             classes=CLASSES,
             videos=tuple(f"{video.parent.name}/{video.name}" for video in videos),
-            sha256=tuple(hash_file(video) for video in videos),
+            sha256=tuple(file_sha256(video) for video in videos),
             labels=np.arange(len(videos)) % len(CLASSES),
             scores=scores.astype(np.float32),
         ),

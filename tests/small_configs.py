@@ -19,7 +19,7 @@ SYNTHETIC = SyntheticConfig(
     frames_per_second=25,
     pan_share=0.34,
 )
-FRAMES = FramesConfig(width=48, height=36, jpeg_quality=90, min_frames=3, max_quarantined=0)
+FRAMES = FramesConfig(width=48, height=36, jpeg_quality=90)
 FLOW = FlowConfig(**{**vars(FRAMES), "jpeg_quality": 95}, bound=8.0, engine="tvl1")
 WARPED = WarpedFlowConfig(
     **vars(FLOW),

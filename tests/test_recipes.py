@@ -29,7 +29,7 @@ OTHER = {
     "leaks": "drop",
     "engine": "dis",
     "consensus": "max",
-    "crops": "center",
+    "crops": "centre",
     "headline": "two_stream",
 }
 

@@ -30,8 +30,22 @@ SECONDS_TO_LISTEN = 10.0
 AGENT = "TSN_TORCHRUN_AGENT"  # its pid, for its processes
 
 
+def run_in_processes(module: str, machine: Machine, solver: SolverConfig, text: str) -> bool:
+    """Run this program's command line in several processes, if the machine lends so many.
+
+    Return False in one of them, and where it takes one: whoever asks has to do the work. Raises as
+    `launch` does.
+    """
+    if is_under_torchrun():
+        return False
+    processes = processes_of(machine, solver, text)
+    if processes > 1:
+        launch(module, processes, machine)
+    return processes > 1
+
+
 def processes_of(machine: Machine, solver: SolverConfig, text: str) -> int:
-    """How many processes a training takes: `machine.processes`, or fewer if it has fewer parts."""
+    """Return how many processes a training takes: `machine.processes`, or as many as its parts."""
     processes = min(machine.processes, solver.parts)
     if processes < machine.processes:
         print(
@@ -42,14 +56,14 @@ def processes_of(machine: Machine, solver: SolverConfig, text: str) -> int:
 
 
 def is_under_torchrun() -> bool:
-    """Whether this is one of the processes of a training, not the one to start them."""
+    """Return whether this is one of the processes of a training, not the one to start them."""
     return dist.is_available() and dist.is_torchelastic_launched()
 
 
 def launch(module: str, processes: int, machine: Machine) -> None:
-    """Runs this program's command line in so many processes, to their end, each on a GPU if any.
+    """Run this program's command line in so many processes, to their end, each on a GPU if any.
 
-    SystemExit when one has failed and said why, ChildProcessError when one was killed.
+    Raises SystemExit when one has failed and said why, ChildProcessError when one was killed.
     """
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -78,7 +92,7 @@ def launch(module: str, processes: int, machine: Machine) -> None:
 
 
 def _killed(codes: dict[int, int]) -> str | None:
-    """Which process a signal ended; None where one has failed and said so itself."""
+    """Return which process a signal ended; None where one has failed and said so itself."""
     signals = {rank: signal.Signals(-code) for rank, code in sorted(codes.items()) if code < 0}
     foreign = {rank: sent for rank, sent in signals.items() if sent != signal.SIGTERM}
     if not foreign and len(signals) < len(codes):
@@ -90,7 +104,7 @@ def _killed(codes: dict[int, int]) -> str | None:
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[Share]:
-    """This process's share of the training; under torchrun, connected to the others until the end.
+    """Give this process's share of the training; under torchrun, stay connected to the others.
 
     The first process speaks for all. Another one tells an error if it is still there a moment
     later, because the first has not found the same.
@@ -116,8 +130,9 @@ def joined(device: torch.device) -> Iterator[Share]:
 
 
 def _end_with_agent() -> None:
-    """Ends this process soon after its agent, even inside a call that waits for a GPU."""
-    # It may be gone already, and its processes another's; by hand, torchrun tells no number.
+    """End this process soon after its agent, even inside a call that waits for a GPU."""
+    # The signal of `tsn.workers.parent` ends no call that waits for a GPU, and does not come if the
+    # agent is gone already, and its processes another's; by hand, torchrun tells no number.
     agent = int(os.environ.get(AGENT) or os.getppid())
 
     def watch() -> None:

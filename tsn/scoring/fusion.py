@@ -1,46 +1,78 @@
 """Late fusion: a weighted sum of the modalities' scores before softmax (paper section 3.3)."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from tsn.metrics import Scores
-from tsn.modality import modality
+from tsn.modality import MODALITIES, modality
 from tsn.scoring.scores import ScoreError, VideoScores
 
 
 @dataclass(frozen=True, kw_only=True)
 class FusionConfig:
-    """Combinations of modalities, each named by its members, and the one that is the result.
+    """Combinations of modalities, each a weight by modality, and the one that is the result.
 
-    The headline is chosen here and not by its test accuracy.
+    The headline is chosen here and not by its test accuracy: the name of a combination, or of one
+    modality. In results a combination is a row named by its members: `rgb+flow`.
     """
 
     headline: str
     combinations: dict[str, dict[str, float]]
 
     def __post_init__(self) -> None:
-        if self.headline not in self.combinations:
-            raise ValueError(
-                f"headline {self.headline!r} is no combination: {', '.join(self.combinations)}"
-            )
+        members: dict[frozenset[str], str] = {}
         for name, weights in self.combinations.items():
-            if sorted(name.split("+")) != sorted(weights):
-                raise ValueError(
-                    f"combination {name!r} is called by its members: {'+'.join(weights)!r}"
-                )
-            if len(weights) < 2:
-                raise ValueError(f"combination {name!r} fuses at least two modalities: {weights}")
+            if name in MODALITIES:
+                raise ValueError(f"combination {name!r} has the name of a modality; use another")
             for member, weight in weights.items():
                 modality(member)
                 if not 0 < weight < math.inf:
                     raise ValueError(f"combination {name!r}: the weight of {member} is {weight}")
+            if len(weights) < 2:
+                raise ValueError(f"combination {name!r} fuses at least two modalities: {weights}")
+            other = members.setdefault(frozenset(weights), name)
+            if other != name:
+                raise ValueError(f"combinations {other!r} and {name!r} fuse the same modalities")
+        if self.headline not in self.combinations and self.headline not in MODALITIES:
+            raise ValueError(
+                f"headline {self.headline!r} is no combination ({', '.join(self.combinations)}) "
+                f"and no modality ({', '.join(MODALITIES)})"
+            )
+
+    def runnable(self, modalities: Collection[str]) -> dict[str, dict[str, float]]:
+        """Return the weights by row (`rgb+flow`) of the combinations whose members are all run."""
+        return {
+            "+".join(weights): weights
+            for weights in self.combinations.values()
+            if weights.keys() <= set(modalities)
+        }
+
+    def not_runnable(self, modalities: Collection[str]) -> list[str]:
+        """Return the rows of the other combinations."""
+        rows = ["+".join(weights) for weights in self.combinations.values()]
+        return [row for row in rows if row not in self.runnable(modalities)]
+
+    def headline_weights(self, modalities: Sequence[str]) -> dict[str, float]:
+        """Return the weights of the result.
+
+        Where a member of the headline is not run, that is the runnable combination of the most
+        members, the first of equal ones; without any, the first modality alone.
+        """
+        chosen = self.combinations.get(self.headline, {self.headline: 1.0})
+        if chosen.keys() <= set(modalities):
+            return chosen
+        return max(self.runnable(modalities).values(), key=len, default={modalities[0]: 1.0})
+
+    def headline_of(self, modalities: Sequence[str]) -> str:
+        """Return the row of the result: `rgb+flow`, or one modality."""
+        return "+".join(self.headline_weights(modalities))
 
 
 def fuse(scores: Mapping[str, VideoScores], weights: Mapping[str, float]) -> Scores:
-    """The weighted sum (V, C) of the named modalities' scores.
+    """Return the weighted sum (V, C) of the named modalities' scores.
 
     ScoreError when one is missing or was made for another dataset, split, class or video list.
     """
@@ -56,13 +88,13 @@ def fuse(scores: Mapping[str, VideoScores], weights: Mapping[str, float]) -> Sco
 
 
 def weighted_sum(scores: Mapping[str, Scores], weights: Mapping[str, float]) -> Scores:
-    """The sum of the modalities' scores, added in the order of `weights`."""
+    """Return the sum of the modalities' scores, added in the order of `weights`."""
     total = sum(np.float32(weight) * scores[name] for name, weight in weights.items())
     return np.asarray(total, dtype=np.float32)
 
 
 def common_videos(scores: Mapping[str, VideoScores]) -> dict[str, VideoScores]:
-    """Every cell, restricted to the videos that all of them scored.
+    """Return every cell, restricted to the videos that all of them scored.
 
     A video may be quarantined in one stream alone; rows of a table stand for the same videos.
     """
@@ -71,7 +103,7 @@ def common_videos(scores: Mapping[str, VideoScores]) -> dict[str, VideoScores]:
 
 
 def left_out(cells: Mapping[str, VideoScores], listed: Sequence[str]) -> str:
-    """Says which videos of the test list not every modality has; empty when all have all."""
+    """Say which videos of the test list not every modality has; empty when all have all."""
     scored = next(iter(cells.values())).videos
     missing = sorted(set(listed) - set(scored))
     names = f"{', '.join(missing[:10])}{', ...' if len(missing) > 10 else ''}"
@@ -95,7 +127,7 @@ def _restrict(cell: VideoScores, videos: set[str]) -> VideoScores:
 
 
 def refuse_other_scores(scores: VideoScores, expected: VideoScores) -> None:
-    """ScoreError unless both score the same videos of the same split and classes."""
+    """Raise ScoreError unless both score the same videos of the same split and classes."""
     for field in ("dataset", "split", "classes", "videos"):
         found, wanted = getattr(scores, field), getattr(expected, field)
         if found != wanted:

@@ -3,8 +3,9 @@
 Letters: V video, S test snippet, P crop, C class or channel.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -12,16 +13,19 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from tsn.modality import Modality
+from tsn.lists import read_list, read_names
+from tsn.modality import Modality, modality
+from tsn.model.checkpoint import ModelCard, load_model, refuse_other_cell
 from tsn.model.network import TemporalSegmentNetwork
+from tsn.scoring.scores import VideoScores
 from tsn.snippets.crops import TESTING_CROPS
-from tsn.snippets.dataset import TestingSnippets
+from tsn.snippets.dataset import Clip, ScoringSnippets, listed_clips
 from tsn.snippets.normalise import normalise
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoringConfig:
-    """snippets per video, how each is cropped, and how many crops go through the net at once."""
+    """Snippets per video, how each is cropped, and how many crops go through the net at once."""
 
     snippets: int
     crops: str
@@ -36,16 +40,92 @@ class ScoringConfig:
             raise ValueError(f"unknown crops {self.crops!r}; one of: {', '.join(TESTING_CROPS)}")
 
 
+@dataclass(frozen=True, kw_only=True)
+class ScoringInputs:
+    """Which network is scored, and the files and folders that its scores are made of.
+
+    classes: class names in label order; videos: the test list; stream: what was extracted of them;
+    model: the folder of the network.
+    """
+
+    dataset: str
+    split: int
+    modality: str
+    classes: Path
+    videos: Path
+    stream: Path
+    model: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedScoring:
+    """A scoring that is ready to begin.
+
+    made_of: all that decides the scores, as JSON can hold it, for their fingerprint.
+    dropped: quarantined videos and why.
+    snippets: gives, per clip, its snippets' scores (S, C), as `score_videos`.
+    """
+
+    card: ModelCard
+    clips: Sequence[Clip]
+    dropped: Mapping[str, str]
+    made_of: Sequence[object]
+    snippets: Iterator[npt.NDArray[np.float32]]
+
+    def result(self, snippets: Sequence[npt.NDArray[np.float32]], fingerprint: str) -> VideoScores:
+        """Return the scores that all clips' snippets add up to."""
+        return VideoScores(
+            dataset=self.card.dataset,
+            split=self.card.split,
+            modality=self.card.modality,
+            model=self.card.fingerprint,
+            fingerprint=fingerprint,
+            classes=self.card.classes,
+            videos=tuple(clip.video for clip in self.clips),
+            labels=np.array([clip.label for clip in self.clips]),
+            snippets=np.stack(snippets),
+            scores=video_scores(snippets),
+        )
+
+
+def prepare_scoring(
+    inputs: ScoringInputs, config: ScoringConfig, *, device: torch.device, workers: int
+) -> PreparedScoring:
+    """Return the scoring of a network on its test list.
+
+    Raises CheckpointError for a network of another dataset, split or modality; ValueError where no
+    video of the list is left.
+    """
+    row, classes = modality(inputs.modality), read_names(inputs.classes)
+    network, card = load_model(inputs.model)
+    refuse_other_cell(card, inputs.dataset, inputs.split, row.name, classes, inputs.model)
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    clips, dropped = listed_clips(read_list(inputs.videos), inputs.stream, row)
+    if not clips:
+        raise ValueError(f"{inputs.videos}: no video of it could be extracted")
+    dataset = ScoringSnippets(
+        clips, row, snippets=config.snippets, crops=config.crops, size=card.input_size
+    )
+    videos = [(clip.video, clip.label) for clip in clips]
+    return PreparedScoring(
+        card=card,
+        clips=clips,
+        dropped=dropped,
+        made_of=[card.fingerprint, asdict(config), videos],
+        snippets=score_videos(network, dataset, batch=config.batch, device=device, workers=workers),
+    )
+
+
 @torch.inference_mode()
 def score_videos(
     network: TemporalSegmentNetwork,
-    dataset: TestingSnippets,
+    dataset: ScoringSnippets,
     *,
     batch: int,
     device: torch.device,
     workers: int,
 ) -> Iterator[npt.NDArray[np.float32]]:
-    """Per clip, in order, its snippets' scores (S, C), each the mean over its crops."""
+    """Yield each clip's snippets' scores (S, C), in order, each the mean over its crops."""
     network.eval()
     loader: DataLoader[Tensor] = DataLoader(dataset, batch_size=None, num_workers=workers)
     for crops in loader:
@@ -61,13 +141,13 @@ def score_snippets(
     batch: int,
     device: torch.device,
 ) -> npt.NDArray[np.float32]:
-    """The scores (S, C) of one video's snippets (S, P, C, H, W), each the mean over its crops.
+    """Return the scores (S, C) of a video's snippets (S, P, C, H, W), each the mean over its crops.
 
     The network is in evaluation mode and on `device`.
     """
     snippets, per_snippet = crops.shape[:2]
     parts = [
-        network.snippet_scores(normalise(part.to(device), modality))
+        network.snippet_scores(normalise(part.to(device), modality, network.row.inputs))
         for part in torch.split(crops.flatten(0, 1), batch)
     ]
     scores: npt.NDArray[np.float32] = (
@@ -77,6 +157,6 @@ def score_snippets(
 
 
 def video_scores(snippets: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
-    """The mean over each video's test snippets (S, C): (V, C)."""
+    """Return the mean over each video's test snippets (S, C): (V, C)."""
     means: npt.NDArray[np.float32] = np.stack(snippets).mean(axis=1)
     return means

@@ -10,6 +10,9 @@ import numpy.typing as npt
 
 from tsn.files import atomic_path
 
+HEADER = ("dataset", "split", "modality", "model", "fingerprint", "classes", "videos")
+ARRAYS = ("labels", "snippets", "scores")
+
 
 class ScoreError(ValueError):
     """A score file that cannot be used for what it was asked for."""
@@ -35,44 +38,24 @@ class VideoScores:
 
 
 def save_scores(scores: VideoScores, path: Path) -> None:
-    """One .npz without pickles: a JSON header and three arrays. Complete or absent."""
-    header = {
-        "dataset": scores.dataset,
-        "split": scores.split,
-        "modality": scores.modality,
-        "model": scores.model,
-        "fingerprint": scores.fingerprint,
-        "classes": scores.classes,
-        "videos": scores.videos,
-    }
+    """Write one .npz without pickles: a JSON header and three arrays. Complete or absent."""
+    header = {name: getattr(scores, name) for name in HEADER}
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez(
             file,
             header=np.array(json.dumps(header, ensure_ascii=False)),
-            labels=scores.labels,
-            snippets=scores.snippets,
-            scores=scores.scores,
+            **{name: getattr(scores, name) for name in ARRAYS},
         )
 
 
 def load_scores(path: Path) -> VideoScores:
-    """What `save_scores` wrote."""
+    """Return the scores of a file of `save_scores`. Raises ScoreError for another file."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such scores; run the score stage of this cell first")
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             header = json.loads(str(arrays["header"]))
-            return VideoScores(
-                dataset=header["dataset"],
-                split=header["split"],
-                modality=header["modality"],
-                model=header["model"],
-                fingerprint=header["fingerprint"],
-                classes=tuple(header["classes"]),
-                videos=tuple(header["videos"]),
-                labels=arrays["labels"],
-                snippets=arrays["snippets"],
-                scores=arrays["scores"],
-            )
+            known = {**header, **{name: tuple(header[name]) for name in ("classes", "videos")}}
+            return VideoScores(**known, **{name: arrays[name] for name in ARRAYS})
     except (BadZipFile, EOFError, KeyError, TypeError, ValueError) as error:
         raise ScoreError(f"{path}: not a score file of this pipeline ({error})") from error

@@ -42,9 +42,9 @@ class Share:
     processes: int
 
     def micro_batches(self, parts: int) -> range:
-        """Which of an iteration's `parts` micro-batches are this process's: at least one.
+        """Return which of an iteration's `parts` micro-batches are this process's: at least one.
 
-        ValueError for more processes than micro-batches.
+        Raises ValueError for more processes than micro-batches.
         """
         if self.processes > parts:
             raise ValueError(
@@ -59,7 +59,7 @@ ALONE = Share(rank=0, processes=1)
 
 
 def agree_on_start(start: int, share: Share, device: torch.device) -> None:
-    """Returns when all processes are here; ValueError unless all start at the same iteration."""
+    """Wait for all processes. Raise ValueError unless all start at the same iteration."""
     if share == ALONE:
         return
     starts = torch.zeros(share.processes, dtype=torch.int64, device=device)
@@ -77,7 +77,7 @@ def agree_on_start(start: int, share: Share, device: torch.device) -> None:
 def summed(
     network: nn.Module, parameters: Sequence[nn.Parameter], outcome: Tensor, share: Share
 ) -> Iterator[range]:
-    """Yields the micro-batches that are this process's, and afterwards makes one step of all.
+    """Yield the micro-batches that are this process's, and afterwards add up those of all.
 
     outcome: a row per micro-batch of the iteration, 0 before, to be filled for those yielded.
     Afterwards `outcome`, the gradients of `parameters` (0 before) and the running statistics of
@@ -115,7 +115,7 @@ class _RunningStatistics:
 
 
 def _running_statistics(network: nn.Module) -> Iterator[_RunningStatistics]:
-    """Those of every layer in training mode; ValueError for buffers of another rule."""
+    """Yield those of every layer in training. Raises ValueError for buffers of another rule."""
     for name, layer in network.named_modules():
         if not layer.training or next(layer.buffers(recurse=False), None) is None:
             continue

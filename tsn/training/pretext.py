@@ -17,9 +17,15 @@ from torch.utils.data import Dataset
 
 from tsn.modality import modality
 from tsn.model.backbones import backbone
-from tsn.model.bn_inception import check_input_size, initialise
 from tsn.snippets.normalise import normalise
-from tsn.training.solver import Iteration, SolverConfig, make_optimizer, micro_batches, solve
+from tsn.training.solver import (
+    Iteration,
+    SolverConfig,
+    Training,
+    make_optimizer,
+    micro_batches,
+    solve,
+)
 
 Image = npt.NDArray[np.uint8]
 HUES = (0, 30, 60, 90, 120, 150)  # OpenCV's half degrees
@@ -37,8 +43,7 @@ class PretextConfig:
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise ValueError(f"seed is 0 or more, got {self.seed}")
-        backbone(self.backbone)
-        check_input_size(self.input_size)
+        backbone(self.backbone).check_input_size(self.input_size)
 
 
 def _disc(mask: Image, centre: tuple[int, int], radius: int, _angle: float) -> None:
@@ -90,7 +95,7 @@ class PretextImages(Dataset[tuple[Tensor, int]]):
 
 
 def pretext_image(label: int, size: int, generator: np.random.Generator) -> Image:
-    """An image of the class: its shape, in another hue, before a textured ground of its hue."""
+    """Draw an image of the class: its shape, of another hue, on a textured ground of its hue."""
     shape, hue = divmod(label, len(HUES))
     ground = _textured(HUES[hue], size, generator)
     figure = _textured(HUES[hue] + int(generator.integers(30, 150)), size, generator)
@@ -128,33 +133,34 @@ class PretextNetwork(nn.Module):
 
 
 def pretext_network(config: PretextConfig) -> PretextNetwork:
-    """A freshly initialised network for the task."""
+    """Return a freshly initialised network for the task."""
     network = PretextNetwork(config.backbone)
     generator = torch.Generator().manual_seed(config.seed)
-    initialise(network, generator)
+    backbone(config.backbone).initialise(network, generator)
     nn.init.normal_(network.classifier.weight, std=0.01, generator=generator)
     nn.init.zeros_(network.classifier.bias)
     return network
 
 
-def pretrain(
-    network: PretextNetwork,
-    optimizer: torch.optim.Optimizer,
-    config: PretextConfig,
-    *,
-    device: torch.device,
-    workers: int,
-    start: int,
-) -> Iterator[Iteration]:
-    """Trains on the task; yields every iteration. All batch statistics are learned."""
-    images = PretextImages(config.input_size, config.seed)
-    batches = micro_batches(images, config.solver, device=device, workers=workers, start=start)
-    inputs = ((normalise(batch, modality("rgb")), labels) for batch, labels in batches)
-    network.train()
-    yield from solve(network, optimizer, inputs, config.solver, seed=config.seed, start=start)
+def pretext_training(
+    network: PretextNetwork, config: PretextConfig, *, device: torch.device, workers: int
+) -> Training:
+    """Return the training of a network, which is moved to the device, on the task.
 
-
-def pretext_optimizer(network: PretextNetwork, solver: SolverConfig) -> torch.optim.SGD:
-    """Plain SGD: every parameter at the schedule's rate."""
+    Every parameter learns at the schedule's rate, and all batch statistics are learned.
+    """
+    network.to(device)
     group = {"params": list(network.parameters()), "lr_mult": 1.0, "decay_mult": 1.0}
-    return make_optimizer([group], solver)
+    solver, row, values = config.solver, modality("rgb"), backbone(config.backbone).inputs
+    optimizer = make_optimizer([group], solver)
+
+    def iterate(start: int) -> Iterator[Iteration]:
+        images = PretextImages(config.input_size, config.seed)
+        batches = micro_batches(images, solver, device=device, workers=workers, start=start)
+        inputs = ((normalise(batch, row, values), labels) for batch, labels in batches)
+        network.train()
+        yield from solve(network, optimizer, inputs, solver, seed=config.seed, start=start)
+
+    return Training(
+        network=network, optimizer=optimizer, num_iterations=solver.iterations, iterate=iterate
+    )

@@ -1,4 +1,4 @@
-"""Stochastic gradient descent as the released solvers do it (PAPER.md section 2), for any network.
+"""Stochastic gradient descent as the released solvers do it (docs/paper.md), for any network.
 
 The loop is a generator of iterations: whoever runs it decides what to log and when to save.
 Every draw (inputs, dropout) is a function of the seed and the number of the micro-batch alone. So a
@@ -7,7 +7,7 @@ several processes differs in the order of float sums only (tsn.training.data_par
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,7 +59,7 @@ class SolverConfig:
 
     @property
     def parts(self) -> int:
-        """Micro-batches of an iteration."""
+        """Return how many micro-batches an iteration has."""
         return self.batch_size // self.micro_batch
 
 
@@ -74,14 +74,28 @@ class Iteration:
     gradient_norm: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """A network, its optimizer, and how many iterations there are.
+
+    iterate: runs the iterations start, start + 1, ... and yields each when it is done; between two
+        yields network and optimizer hold the state after the yielded one.
+    """
+
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    num_iterations: int
+    iterate: Callable[[int], Iterator[Iteration]]
+
+
 def learning_rate(iteration: int, solver: SolverConfig) -> float:
-    """The rate used by the 0-based iteration: base x factor^(steps passed)."""
+    """Return the rate used by the 0-based iteration: base x factor^(steps passed)."""
     passed = sum(iteration >= step for step in solver.lr_steps)
     return solver.base_lr * solver.lr_factor**passed
 
 
 def make_optimizer(groups: list[dict[str, Any]], solver: SolverConfig) -> torch.optim.SGD:
-    """SGD over parameter groups that carry `lr_mult` and `decay_mult`."""
+    """Return SGD over parameter groups that carry `lr_mult` and `decay_mult`."""
     optimizer = torch.optim.SGD(groups, lr=solver.base_lr, momentum=solver.momentum)
     for group in optimizer.param_groups:
         group["weight_decay"] = solver.weight_decay * group["decay_mult"]
@@ -97,7 +111,7 @@ def micro_batches(
     start: int,
     share: Share = ALONE,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """This process's micro-batches of iterations start.. of an endless stream, on the device."""
+    """Yield this process's micro-batches of iterations start.. of a stream, on the device."""
     size, parts = solver.micro_batch, solver.parts
     loader: DataLoader[tuple[Tensor, int]] = DataLoader(
         stream,
@@ -124,7 +138,7 @@ def solve(
     start: int,
     share: Share = ALONE,
 ) -> Iterator[Iteration]:
-    """Minimises the cross-entropy of network(x) over this process's micro-batches (x, labels).
+    """Minimise the cross-entropy of network(x) over this process's micro-batches (x, labels).
 
     Every process yields what all of them saw and did.
     """
@@ -152,7 +166,7 @@ def solve(
 
 
 def _accumulate(network: nn.Module, x: Tensor, labels: Tensor, parts: int) -> Tensor:
-    """Adds a micro-batch's share of the gradient; returns its (loss, accuracy), on the device."""
+    """Add a micro-batch's share of the gradient; return its (loss, accuracy), on the device."""
     scores = network(x)
     loss = nn.functional.cross_entropy(scores, labels)
     (loss / parts).backward()  # type: ignore[no-untyped-call]
@@ -161,21 +175,3 @@ def _accumulate(network: nn.Module, x: Tensor, labels: Tensor, parts: int) -> Te
 
 def _mix(seed: int, number: int) -> int:
     return (seed * 1_000_003 + number) % 2**63
-
-
-def momentum_state(optimizer: torch.optim.Optimizer, network: nn.Module) -> dict[str, Tensor]:
-    """The momentum buffers by parameter name."""
-    return {
-        name: optimizer.state[parameter]["momentum_buffer"]
-        for name, parameter in network.named_parameters()
-        if optimizer.state.get(parameter)
-    }
-
-
-def restore_momentum(
-    optimizer: torch.optim.Optimizer, network: nn.Module, buffers: Mapping[str, Tensor]
-) -> None:
-    """Puts `momentum_state` back."""
-    for name, parameter in network.named_parameters():
-        if name in buffers:
-            optimizer.state[parameter]["momentum_buffer"] = buffers[name].to(parameter.device)

@@ -93,7 +93,7 @@ def test_modalities_outside_the_combination_do_not_matter() -> None:
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
-        ({"rgb": 1.0}, "'rgb' fuses at least two modalities"),
+        ({"rgb": 1.0}, "'both' fuses at least two modalities"),
         ({"rgb": 1.0, "depth": 1.0}, "unknown modality 'depth'; one of: rgb"),
         ({"rgb": 1.0, "flow": 0.0}, "the weight of flow is 0.0"),
         ({"rgb": 1.0, "flow": -1.0}, "the weight of flow is -1.0"),
@@ -101,20 +101,65 @@ def test_modalities_outside_the_combination_do_not_matter() -> None:
 )
 def test_bad_combinations_are_refused(weights: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        name = "+".join(weights)
-        FusionConfig(headline=name, combinations={name: weights})
+        FusionConfig(headline="both", combinations={"both": weights})
 
 
 @pytest.mark.parametrize(
-    ("headline", "name", "message"),
+    ("headline", "names", "message"),
     [
-        ("rgb+flow", "rgb", "'rgb' is called by its members: 'rgb.flow'"),
-        ("flow", "rgb+flow", "headline 'flow' is no combination: rgb.flow"),
+        ("flow", ["rgb"], "combination 'rgb' has the name of a modality"),
+        ("both", ["two"], "headline 'both' is no combination .two. and no modality .rgb, rgb_diff"),
+        ("two", ["two", "both"], "combinations 'two' and 'both' fuse the same modalities"),
     ],
 )
-def test_names_that_hide_what_is_fused_are_refused(headline: str, name: str, message: str) -> None:
-    """A combination called like a modality would take its row in every table."""
+def test_names_that_hide_what_is_fused_are_refused(
+    headline: str, names: list[str], message: str
+) -> None:
+    """Two combinations of the same modalities would take one row in every table."""
     weights = {"rgb": 1.0, "flow": 1.0}
-    combinations = {name: weights, headline: weights} if name == "rgb" else {name: weights}
     with pytest.raises(ValueError, match=message):
-        FusionConfig(headline=headline, combinations=combinations)
+        FusionConfig(headline=headline, combinations=dict.fromkeys(names, weights))
+
+
+TABLE = FusionConfig(
+    headline="three",
+    combinations={
+        "frames": {"rgb": 1.0, "rgb_diff": 1.0},
+        "two": {"rgb": 1.0, "flow": 1.5},
+        "three": {"rgb": 1.0, "flow": 1.0, "warped_flow": 0.5},
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("modalities", "rows", "others", "headline"),
+    [
+        (
+            ("rgb", "rgb_diff", "flow", "warped_flow"),
+            ["rgb+rgb_diff", "rgb+flow", "rgb+flow+warped_flow"],
+            [],
+            "rgb+flow+warped_flow",
+        ),
+        (
+            ("rgb", "rgb_diff", "flow"),
+            ["rgb+rgb_diff", "rgb+flow"],
+            ["rgb+flow+warped_flow"],
+            "rgb+rgb_diff",
+        ),
+        (("flow", "rgb"), ["rgb+flow"], ["rgb+rgb_diff", "rgb+flow+warped_flow"], "rgb+flow"),
+        (("flow",), [], ["rgb+rgb_diff", "rgb+flow", "rgb+flow+warped_flow"], "flow"),
+    ],
+)
+def test_what_is_fused_without_some_modalities(
+    modalities: tuple[str, ...], rows: list[str], others: list[str], headline: str
+) -> None:
+    assert list(TABLE.runnable(modalities)) == rows
+    assert TABLE.not_runnable(modalities) == others
+    assert TABLE.headline_of(modalities) == headline
+
+
+def test_a_headline_can_be_one_modality() -> None:
+    alone = FusionConfig(headline="flow", combinations={})
+    assert alone.headline_weights(("rgb", "flow")) == {"flow": 1.0}
+    assert alone.headline_of(("rgb",)) == "rgb"
+    assert TABLE.headline_weights(("rgb", "flow")) == {"rgb": 1.0, "flow": 1.5}

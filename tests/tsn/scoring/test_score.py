@@ -14,7 +14,7 @@ from tsn.model.network import TemporalSegmentNetwork, build_network
 from tsn.scoring import score as scoring
 from tsn.snippets import crops as geometry
 from tsn.snippets import sampling
-from tsn.snippets.dataset import Clip, TestingSnippets, listed_clips
+from tsn.snippets.dataset import Clip, ScoringSnippets, listed_clips
 from tsn.streams.archives import read_entries
 
 NUM_SNIPPETS, SIZE = 3, 32
@@ -45,8 +45,8 @@ def clips(tmp_path_factory: pytest.TempPathFactory, write_stream: Callable) -> l
     return found
 
 
-def dataset(clips: list[Clip]) -> TestingSnippets:
-    return TestingSnippets(clips, FLOW, snippets=NUM_SNIPPETS, crops="ten_crop", size=SIZE)
+def dataset(clips: list[Clip]) -> ScoringSnippets:
+    return ScoringSnippets(clips, FLOW, snippets=NUM_SNIPPETS, crops="ten_crop", size=SIZE)
 
 
 def score(

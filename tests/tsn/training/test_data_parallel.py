@@ -14,12 +14,11 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from tsn.modality import modality
 from tsn.model.network import build_network
 from tsn.snippets.dataset import TrainingSnippets
 from tsn.training.data_parallel import ALONE, Share, agree_on_start, summed
 from tsn.training.solver import make_optimizer, micro_batches, solve
-from tsn.training.train import TrainingConfig, network_optimizer, train
+from tsn.training.start import TrainingConfig, network_training
 
 CPU = torch.device("cpu")
 SECONDS = 60.0  # against hanging: what is waited for takes a few
@@ -167,9 +166,8 @@ def train_tiny(share: Share, config: TrainingConfig, snippets: TrainingSnippets)
         num_classes=3,
         generator=torch.Generator().manual_seed(config.seed),
     )
-    optimizer = network_optimizer(network, modality("flow"), config)
-    steps = train(network, optimizer, snippets, config, device=CPU, workers=0, start=0, share=share)
-    return [vars(step) for step in steps], network.state_dict()
+    training = network_training(network, snippets, config, device=CPU, workers=0, share=share)
+    return [vars(step) for step in training.iterate(0)], network.state_dict()
 
 
 @pytest.mark.slow

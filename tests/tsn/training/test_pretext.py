@@ -71,11 +71,10 @@ def test_figures_differ_from_their_ground_and_from_each_other() -> None:
 
 def trained(workers: int) -> tuple[list[pretext.Iteration], dict[str, torch.Tensor]]:
     network = pretext.pretext_network(CONFIG)
-    optimizer = pretext.pretext_optimizer(network, CONFIG.solver)
-    iterations = pretext.pretrain(
-        network, optimizer, CONFIG, device=torch.device("cpu"), workers=workers, start=0
+    training = pretext.pretext_training(
+        network, CONFIG, device=torch.device("cpu"), workers=workers
     )
-    return list(iterations), network.state_dict()
+    return list(training.iterate(0)), network.state_dict()
 
 
 def test_same_seed_pretrains_the_same_network() -> None:

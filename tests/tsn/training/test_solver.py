@@ -16,8 +16,6 @@ from tsn.training.solver import (
     learning_rate,
     make_optimizer,
     micro_batches,
-    momentum_state,
-    restore_momentum,
     solve,
 )
 
@@ -189,43 +187,7 @@ def test_every_micro_batch_drops_features_of_its_own() -> None:
     assert len(kept) == len(set(kept)) == 4  # two iterations of two
 
 
-# -- resuming -----------------------------------------------------------------------------------
-
-
-def test_resumed_with_dropout_is_the_uninterrupted_run_bit_for_bit() -> None:
-    solver = replace(SOLVER, iterations=6, batch_size=4, micro_batch=2, lr_steps=(2, 4))
-
-    def network_with_dropout() -> nn.Module:
-        return nn.Sequential(nn.Dropout(0.5), small_network())
-
-    def iterations(
-        network: nn.Module, optimizer: torch.optim.SGD, start: int
-    ) -> Iterator[Iteration]:
-        inputs = micro_batches(Points(), solver, device=CPU, workers=0, start=start)
-        return solve(network, optimizer, inputs, solver, seed=9, start=start)
-
-    whole = network_with_dropout()
-    log = list(iterations(whole, optimizer_of(whole, solver), 0))
-
-    first = network_with_dropout()
-    optimizer = optimizer_of(first, solver)
-    running = iterations(first, optimizer, 0)
-    kept = [next(running) for _ in range(3)]
-    momentum = {name: buffer.clone() for name, buffer in momentum_state(optimizer, first).items()}
-    weights = {name: tensor.clone() for name, tensor in first.state_dict().items()}
-
-    torch.manual_seed(12345)
-    second = network_with_dropout()
-    optimizer = optimizer_of(second, solver)
-    second.load_state_dict(weights)
-    restore_momentum(optimizer, second, momentum)
-    assert kept + list(iterations(second, optimizer, 3)) == log
-    assert all(torch.equal(second.state_dict()[name], whole.state_dict()[name]) for name in weights)
-
-
-def test_before_the_first_step_there_is_no_momentum() -> None:
-    network = small_network()
-    assert momentum_state(optimizer_of(network, SOLVER), network) == {}
+# -- what is refused ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

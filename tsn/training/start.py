@@ -1,0 +1,207 @@
+"""Puts the training of a temporal segment network together (paper section 3.2; docs/paper.md)."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import torch
+
+from tsn.drawing.input_sheet import input_sheet
+from tsn.lists import read_list, read_names
+from tsn.modality import Modality, modality
+from tsn.model.backbones import backbone
+from tsn.model.checkpoint import INIT_SIDECAR, INIT_WEIGHTS, ModelCard, load_initial
+from tsn.model.network import (
+    LearningRateMultipliers,
+    NetworkConfig,
+    TemporalSegmentNetwork,
+    build_network,
+    load_initial_weights,
+    parameter_groups,
+)
+from tsn.snippets.dataset import Augmentation, TrainingSnippets, listed_clips
+from tsn.snippets.normalise import normalise
+from tsn.streams.archives import MANIFEST
+from tsn.training.data_parallel import ALONE, Share
+from tsn.training.solver import (
+    Iteration,
+    SolverConfig,
+    Training,
+    make_optimizer,
+    micro_batches,
+    solve,
+)
+
+DRAWN_VIDEOS = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """Everything that decides a trained network besides its videos and initial weights."""
+
+    seed: int
+    input_size: int
+    network: NetworkConfig
+    augmentation: Augmentation
+    solver: SolverConfig
+    lr_multipliers: LearningRateMultipliers
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ValueError(f"seed is 0 or more, got {self.seed}")
+        backbone(self.network.backbone).check_input_size(self.input_size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingInputs:
+    """Which network is trained, and the files and folders that it is made of.
+
+    classes: class names in label order; videos: the training list; stream: what was extracted of
+        them; init: the folder of the initial weights.
+    """
+
+    dataset: str
+    split: int
+    modality: str
+    classes: Path
+    videos: Path
+    stream: Path
+    init: Path
+
+    @property
+    def name(self) -> str:
+        """Return what is trained, as a file name: `synthetic-1-flow`."""
+        return f"{self.dataset}-{self.split}-{self.modality}"
+
+    @property
+    def cell(self) -> dict[str, object]:
+        """Return what is trained, as a part of its fingerprint."""
+        return {"dataset": self.dataset, "split": self.split, "modality": self.modality}
+
+    @property
+    def files(self) -> list[Path]:
+        """Return the files whose content decides what is trained."""
+        initial = (self.init / INIT_SIDECAR, self.init / INIT_WEIGHTS)
+        found = [path for path in initial if path.is_file()]
+        return [self.classes, self.videos, self.stream / MANIFEST, *found]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedTraining:
+    """A training that is ready to begin or to go on.
+
+    card: that of the model to be; dropped: quarantined videos and why.
+    """
+
+    training: Training
+    card: ModelCard
+    snippets: TrainingSnippets
+    dropped: Mapping[str, str]
+
+
+def prepare_training(
+    inputs: TrainingInputs,
+    config: TrainingConfig,
+    fingerprint: str,
+    *,
+    device: torch.device,
+    workers: int,
+    share: Share = ALONE,
+) -> PreparedTraining:
+    """Return the training of a network on the device; the same in every process of `share`.
+
+    fingerprint: that of all that the network will be made of, for its card.
+    """
+    row, classes = modality(inputs.modality), read_names(inputs.classes)
+    clips, dropped = listed_clips(read_list(inputs.videos), inputs.stream, row)
+    snippets = TrainingSnippets(
+        clips,
+        row,
+        num_segments=config.network.num_segments,
+        input_size=config.input_size,
+        augmentation=config.augmentation,
+        seed=config.seed,
+    )
+    network = initial_network(config, row, len(classes), inputs.init)
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    card = ModelCard(
+        dataset=inputs.dataset,
+        split=inputs.split,
+        modality=inputs.modality,
+        classes=classes,
+        input_size=config.input_size,
+        network=config.network,
+        iterations=config.solver.iterations,
+        fingerprint=fingerprint,
+    )
+    return PreparedTraining(
+        training=network_training(
+            network, snippets, config, device=device, workers=workers, share=share
+        ),
+        card=card,
+        snippets=snippets,
+        dropped=dropped,
+    )
+
+
+def initial_network(
+    config: TrainingConfig, row: Modality, num_classes: int, init: Path
+) -> TemporalSegmentNetwork:
+    """Return a new network that starts from the dataset's initial weights, if it has any."""
+    network = build_network(
+        config.network,
+        in_channels=row.channels,
+        num_classes=num_classes,
+        generator=torch.Generator().manual_seed(config.seed),
+    )
+    weights = load_initial(init, config.network.backbone)
+    if weights is not None:
+        load_initial_weights(network, weights, cross_modality=row.cross_modality)
+    return network
+
+
+def network_training(
+    network: TemporalSegmentNetwork,
+    snippets: TrainingSnippets,
+    config: TrainingConfig,
+    *,
+    device: torch.device,
+    workers: int,
+    share: Share = ALONE,
+) -> Training:
+    """Return the training of a network, with the released solvers' multipliers.
+
+    Every process of `share` holds the whole state after an iteration.
+    """
+    row, solver = snippets.modality, config.solver
+    groups = parameter_groups(
+        network, multipliers=config.lr_multipliers, rgb=not row.cross_modality
+    )
+    optimizer = make_optimizer(groups, solver)
+
+    def iterate(start: int) -> Iterator[Iteration]:
+        batches = micro_batches(
+            snippets, solver, device=device, workers=workers, start=start, share=share
+        )
+        values = network.row.inputs
+        inputs = ((normalise(videos, row, values), labels) for videos, labels in batches)
+        network.train()
+        yield from solve(
+            network, optimizer, inputs, solver, seed=config.seed, start=start, share=share
+        )
+
+    return Training(
+        network=network,
+        optimizer=optimizer,
+        num_iterations=solver.iterations,
+        iterate=iterate,
+    )
+
+
+def draw_inputs(snippets: TrainingSnippets, path: Path) -> None:
+    """Draw what the network sees of the first videos drawn: the paper's Figure 2."""
+    videos = torch.stack([snippets[position][0] for position in range(DRAWN_VIDEOS)])
+    scale = max(1, 112 // snippets.input_size)
+    if not cv2.imwrite(str(path), input_sheet(videos, snippets.modality, scale)):
+        raise OSError(f"{path}: could not be written")
