@@ -30,7 +30,7 @@ from tsn.metrics import Scores
 from tsn.recogniser.comparison import PromotionRule, compare, objections
 from tsn.recogniser.folder import load_recogniser_card, read_test_scores, read_trained_on
 from tsn.recogniser.recogniser import Recogniser, load_recogniser
-from tsn.recogniser.shared_test import CommonTest, common_test
+from tsn.recogniser.shared_test import SharedTestSet, shared_test_set
 
 # Tags of a version: what was decided, for which data, against whom, and that it was carried out.
 VERDICT, DATA, OPPONENT, DONE = "verdict", "data", "compared_with", "carried_out"
@@ -135,7 +135,7 @@ def meet(
     return Match(champion=champion, test=test, comparison=found)
 
 
-def pair(champion: Path, challenger: Path, videos: Path, machine: Machine) -> CommonTest:
+def pair(champion: Path, challenger: Path, videos: Path, machine: Machine) -> SharedTestSet:
     """The scores of two recognisers' folders; what the champion never saw, it scores here."""
 
     @cache
@@ -145,7 +145,7 @@ def pair(champion: Path, challenger: Path, videos: Path, machine: Machine) -> Co
     def score(video: str) -> Scores:
         return recogniser().score(videos / video)
 
-    return common_test(
+    return shared_test_set(
         read_test_scores(champion), read_test_scores(challenger), read_trained_on(champion), score
     )
 

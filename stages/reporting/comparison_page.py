@@ -9,7 +9,7 @@ from stages.reporting import figures
 from stages.tracking.registry import Version
 from tsn.files import atomic_path
 from tsn.recogniser.comparison import ClassChange, Comparison, PromotionRule
-from tsn.recogniser.shared_test import CommonTest
+from tsn.recogniser.shared_test import SharedTestSet
 
 MARKDOWN, NUMBERS, PICTURE = "comparison.md", "comparison.json", "comparison.png"
 PROMOTED, KEPT = "promoted", "not promoted"
@@ -20,7 +20,7 @@ class Match:
     """How the challenger did against the champion."""
 
     champion: Version
-    test: CommonTest
+    test: SharedTestSet
     comparison: Comparison
 
 

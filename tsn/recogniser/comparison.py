@@ -49,7 +49,7 @@ class ClassChange:
 
     @property
     def gain(self) -> float:
-        """What the challenger has more."""
+        """Return what the challenger has more."""
         return self.challenger - self.champion
 
 
@@ -73,16 +73,16 @@ class Comparison:
 
     @property
     def gain(self) -> float:
-        """What the challenger has more of mean class accuracy."""
+        """Return what the challenger has more of mean class accuracy."""
         return self.challenger - self.champion
 
 
 def compare(
     champion: Scores, challenger: Scores, labels: Labels, classes: Sequence[str], confidence: float
 ) -> Comparison:
-    """Compares two recognisers' scores of the same videos.
+    """Compare two recognisers' scores of the same videos.
 
-    ValueError when the shapes differ, or there is nothing to compare.
+    Raises ValueError when the shapes differ, or there is nothing to compare.
     """
     if champion.shape != challenger.shape or champion.shape != (len(labels), len(classes)):
         raise ValueError(
@@ -124,7 +124,7 @@ def gain_interval(
     labels: Labels,
     confidence: float,
 ) -> tuple[float, float]:
-    """The paired bootstrap's interval of the gain in mean class accuracy (percentiles).
+    """Return the paired bootstrap's interval of the gain in mean class accuracy (percentiles).
 
     Videos are drawn again within each class, so that every class keeps its size. The draws are
     seeded: equal answers give an equal interval.
@@ -143,14 +143,18 @@ def gain_interval(
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """The two-sided p-value of McNemar's exact test: of the videos that one alone has right."""
-    total, fewer = only_first + only_second, min(only_first, only_second)
-    at_most = sum(math.comb(total, count) for count in range(fewer + 1))
-    return min(1.0, 2 * at_most / (1 << total))
+    """Return the two-sided p-value of McNemar's exact test: of the videos that one alone has right.
+
+    1 where there are none.
+    """
+    from scipy.stats import binomtest  # takes seconds to load
+
+    total = only_first + only_second
+    return float(binomtest(only_first, total).pvalue) if total else 1.0
 
 
 def objections(comparison: Comparison, rule: PromotionRule) -> list[str]:
-    """Why the rule does not let the challenger be promoted; empty when it does."""
+    """Return why the rule does not let the challenger be promoted; empty when it does."""
     found = []
     if _less(comparison.gain, rule.minimum_gain):
         found.append(f"gain {comparison.gain:+.1%}, minimum_gain asks for {rule.minimum_gain:+.1%}")
@@ -164,5 +168,5 @@ def objections(comparison: Comparison, rule: PromotionRule) -> list[str]:
 
 
 def _less(value: float, limit: float) -> bool:
-    """Less by more than a float's rounding: 0.7 - 0.6 is no less than 0.1."""
+    """Return whether it is less by more than rounding: 0.7 - 0.6 is no less than 0.1."""
     return value < limit and not math.isclose(value, limit, abs_tol=1e-9)

@@ -13,28 +13,26 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, get_type_hints
 
 import numpy as np
 import torch
 
-from tsn.files import atomic_path, link_file, write_csv
+from tsn.files import file_sha256, link_file, write_csv, write_json
 from tsn.lists import read_names, write_names
 from tsn.metrics import Labels, Scores
 from tsn.modality import MODALITIES, modality
 from tsn.model.checkpoint import SIDECAR, WEIGHTS, ModelCard, load_card
+from tsn.records import RecordError, record, require_keys
 from tsn.scoring.score import ScoringConfig
 from tsn.streams.extraction import library_versions
-from tsn.streams.store import hash_file
 from tsn.streams.table import STREAMS, FramesConfig, Stream
 
 CARD, TEST_SCORES, TRAINED_ON = "recogniser.json", "test_scores.csv", "trained_on.txt"
-FORMAT = 1  # raise it when a folder of before can no longer be read as it was meant
+FORMAT = 2  # raise it when a folder of before can no longer be read as it was meant
 SCORE_COLUMNS = ("video", "sha256", "label")
-
-T = TypeVar("T")
 
 
 class RecogniserError(ValueError):
@@ -77,22 +75,20 @@ class RecogniserCard:
     classes: tuple[str, ...]
     testing: ScoringConfig
     members: tuple[Member, ...]
-    libraries: Mapping[str, str]
+    libraries: dict[str, str]
     test_scores_sha256: str
     trained_on_sha256: str
     fingerprint: str
 
     @property
     def combination(self) -> str:
-        """The members' names, such as `rgb+flow`."""
+        """Return the members' names, such as `rgb+flow`."""
         return "+".join(member.modality for member in self.members)
 
 
 @dataclass(frozen=True, kw_only=True)
-class TestScores:
+class ReferenceScores:
     """Fused scores (V, C) before softmax on a test list, with each video's SHA-256 and label."""
-
-    __test__ = False  # not a test, whatever its name says to pytest
 
     classes: tuple[str, ...]
     videos: tuple[str, ...]
@@ -108,7 +104,7 @@ def save_recogniser(
     weights: Mapping[str, float],
     streams: Mapping[str, FramesConfig],
     testing: ScoringConfig,
-    tests: TestScores,
+    tests: ReferenceScores,
     trained_on: Iterable[str],
 ) -> RecogniserCard:
     """Write a recogniser of the model folders in `models`, and return its card.
@@ -138,20 +134,18 @@ def save_recogniser(
         "testing": asdict(testing),
         "members": [asdict(member) for member in members],
         "libraries": current_libraries(),
-        "test_scores_sha256": hash_file(folder / TEST_SCORES),
-        "trained_on_sha256": hash_file(folder / TRAINED_ON),
+        "test_scores_sha256": file_sha256(folder / TEST_SCORES),
+        "trained_on_sha256": file_sha256(folder / TRAINED_ON),
     }
     content["fingerprint"] = _fingerprint(content, networks)
-    with atomic_path(folder / CARD) as temporary:
-        text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-        temporary.write_text(text, encoding="utf-8")
+    write_json(folder / CARD, content)
     return load_recogniser_card(folder)
 
 
 def _put_member(
     folder: Path, name: str, model: Path, weight: float, stream: FramesConfig
 ) -> Member:
-    """Puts a network into the folder."""
+    """Put a network into the folder."""
     for file in (WEIGHTS, SIDECAR):
         link_file(model / file, folder / name / file)
     return Member(
@@ -159,12 +153,12 @@ def _put_member(
         weight=weight,
         stream_version=_stream(name).version,
         stream=stream,
-        weights_sha256=hash_file(folder / name / WEIGHTS),
+        weights_sha256=file_sha256(folder / name / WEIGHTS),
     )
 
 
 def load_recogniser_card(folder: Path) -> RecogniserCard:
-    """The card of a recogniser's folder, whose files are what they were when it was written.
+    """Return the card of a recogniser's folder, whose files are what they were when it was written.
 
     Raises as `load_recogniser` does.
     """
@@ -179,7 +173,7 @@ def load_recogniser_card(folder: Path) -> RecogniserCard:
     for file, digest in _named_files(card).items():
         if not (path.parent / file).is_file():
             raise FileNotFoundError(f"{path.parent / file}: missing; package the recogniser again")
-        if hash_file(path.parent / file) != digest:
+        if file_sha256(path.parent / file) != digest:
             raise RecogniserError(
                 f"{path.parent / file}: not the file that {CARD} names by SHA-256; package it again"
             )
@@ -192,8 +186,8 @@ def load_recogniser_card(folder: Path) -> RecogniserCard:
     return card
 
 
-def read_test_scores(folder: Path) -> TestScores:
-    """The fused scores of the recogniser on its split's test list, to the bit."""
+def read_test_scores(folder: Path) -> ReferenceScores:
+    """Return the fused scores of a recogniser on its split's test list, to the bit."""
     path = Path(folder) / TEST_SCORES
     with path.open(newline="", encoding="utf-8") as file:
         header, *rows = csv.reader(file)
@@ -201,7 +195,7 @@ def read_test_scores(folder: Path) -> TestScores:
     if tuple(header[:known]) != SCORE_COLUMNS:
         raise RecogniserError(f"{path}: expected the columns {', '.join(SCORE_COLUMNS)} first")
     classes = tuple(header[known:])
-    return TestScores(
+    return ReferenceScores(
         classes=classes,
         videos=tuple(row[0] for row in rows),
         sha256=tuple(row[1] for row in rows),
@@ -211,16 +205,16 @@ def read_test_scores(folder: Path) -> TestScores:
 
 
 def read_trained_on(folder: Path) -> frozenset[str]:
-    """The SHA-256 of every video that the recogniser was trained on."""
+    """Return the SHA-256 of every video that the recogniser was trained on."""
     return frozenset(read_names(Path(folder) / TRAINED_ON))
 
 
 def current_libraries() -> dict[str, str]:
-    """The versions that decide, beside the card, what a recogniser answers."""
+    """Return the versions that decide, beside the card, what a recogniser answers."""
     return {**library_versions(), "torch": torch.__version__}
 
 
-def _write_test_scores(tests: TestScores, path: Path) -> None:
+def _write_test_scores(tests: ReferenceScores, path: Path) -> None:
     lines = zip(tests.videos, tests.sha256, tests.labels, tests.scores, strict=True)
     write_csv(
         path,
@@ -230,8 +224,8 @@ def _write_test_scores(tests: TestScores, path: Path) -> None:
     )
 
 
-def _common_card(networks: Mapping[str, ModelCard], tests: TestScores) -> ModelCard:
-    """Any of the cards, where all are of one dataset, split and class list."""
+def _common_card(networks: Mapping[str, ModelCard], tests: ReferenceScores) -> ModelCard:
+    """Return any of the cards, where all are of one dataset, split and class list."""
     first = next(iter(networks.values()))
     for name, card in networks.items():
         if card.modality != name:
@@ -249,7 +243,7 @@ def _common_card(networks: Mapping[str, ModelCard], tests: TestScores) -> ModelC
 
 
 def _named_files(card: RecogniserCard) -> dict[str, str]:
-    """The SHA-256 of every file that a card names, by its path in the folder."""
+    """Return the SHA-256 of every file that a card names, by its path in the folder."""
     return {
         **{f"{member.modality}/{WEIGHTS}": member.weights_sha256 for member in card.members},
         TEST_SCORES: card.test_scores_sha256,
@@ -262,7 +256,7 @@ def _stream(name: str) -> Stream:
 
 
 def _fingerprint(content: Mapping[str, Any], networks: Mapping[str, ModelCard]) -> str:
-    """The digest of a card's content and of the networks' shape."""
+    """Return the digest of a card's content and of the networks' shape."""
     shapes = {
         name: {"network": asdict(card.network), "input_size": card.input_size}
         for name, card in networks.items()
@@ -279,56 +273,36 @@ def _parse_card(content: Any, path: Path) -> RecogniserCard:
             "of the code that wrote it, or package it again"
         )
     try:
-        return RecogniserCard(
-            **{
-                **_keys(content, RecogniserCard, f"{path}"),
-                "classes": tuple(content["classes"]),
-                "testing": _record(content["testing"], ScoringConfig, f"{path}: testing"),
-                "members": tuple(_parse_member(row, path) for row in content["members"]),
-            }
-        )
-    except TypeError as error:
-        raise RecogniserError(f"{path}: a value is of another type: {error}") from error
+        hints = _fields(content, RecogniserCard, "")
+        del hints["members"]  # each has a stream of its own class
+        known = {name: record(content[name], hint, name) for name, hint in hints.items()}
+        rows = content["members"]
+        if not isinstance(rows, list):
+            raise RecordError(f"members: expected a list, got {rows!r}")
+        members = tuple(_parse_member(row, f"members[{n}]") for n, row in enumerate(rows))
+        return RecogniserCard(**known, members=members)
+    except RecordError as error:
+        raise RecogniserError(f"{path}: {error}") from error
 
 
-def _parse_member(content: Any, path: Path) -> Member:
-    where = f"{path}: members"
-    known = _keys(content, Member, where)
-    name = content["modality"]
+def _parse_member(content: Any, where: str) -> Member:
+    hints = _fields(content, Member, where)
+    name = record(content["modality"], str, f"{where}.modality")
     try:
         stream = _stream(name)
     except ValueError as error:
-        raise RecogniserError(f"{where}: {error}") from error
-    if known["stream_version"] != stream.version:
-        raise RecogniserError(
-            f"{path}: its network of {name} was trained on version {known['stream_version']} of "
-            f"stream {stream.name}, this code makes version {stream.version}; use the version of "
-            "the code that wrote it, or train it again"
+        raise RecordError(f"{where}.modality: {error}") from error
+    if content["stream_version"] != stream.version:
+        raise RecordError(
+            f"the network of {name} was trained on version {content['stream_version']} of stream "
+            f"{stream.name}, this code makes version {stream.version}; use the version of the code "
+            "that wrote it, or train it again"
         )
-    config = _record(content["stream"], stream.config_class, f"{path}: stream of {name}")
-    return Member(**{**known, "stream": config})
+    hints["stream"] = stream.config_class
+    return Member(**{key: record(content[key], hints[key], f"{where}.{key}") for key in hints})
 
 
-def _record(content: Any, cls: type[T], where: str) -> T:
-    """The content as a dataclass, and what it holds of others as those."""
-    known = dict(_keys(content, cls, where))
-    for name, kind in get_type_hints(cls).items():
-        if is_dataclass(kind) and isinstance(kind, type):
-            known[name] = _record(known[name], kind, f"{where}: {name}")
-    try:
-        return cls(**known)
-    except ValueError as error:
-        raise RecogniserError(f"{where}: {error}") from error
-
-
-def _keys(content: Any, cls: type, where: str) -> dict[str, Any]:
-    """The content, where it is an object with exactly the fields of `cls`."""
-    names = [field.name for field in fields(cls)]
-    if not isinstance(content, dict):
-        raise RecogniserError(f"{where}: expected an object, found {content!r:.60}")
-    for key in [*content, *names]:
-        if key not in names:
-            raise RecogniserError(f"{where}: unknown key {key!r}; valid: {', '.join(names)}")
-        if key not in content:
-            raise RecogniserError(f"{where}: {key!r} is missing; expected: {', '.join(names)}")
-    return content
+def _fields(content: Any, cls: type, where: str) -> dict[str, Any]:
+    """Return the types of a dataclass's fields, all of which the content has, and no other."""
+    require_keys(content, tuple(field.name for field in fields(cls)), where)
+    return get_type_hints(cls)

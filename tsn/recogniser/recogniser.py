@@ -17,10 +17,10 @@ from tsn.modality import modality
 from tsn.model.checkpoint import load_model
 from tsn.model.network import TemporalSegmentNetwork
 from tsn.recogniser.folder import Member, RecogniserCard, current_libraries, load_recogniser_card
-from tsn.recogniser.sparse_read import Excerpt, View, read_excerpt, snippet_reader
+from tsn.recogniser.sparse_read import Need, SparseRead, read_sparsely, snippet_reader
 from tsn.scoring.fusion import weighted_sum
 from tsn.scoring.score import score_snippets, video_scores
-from tsn.snippets.dataset import cut_testing_snippets
+from tsn.snippets.dataset import cut_scoring_snippets
 from tsn.streams.table import STREAMS
 
 logger = logging.getLogger(__name__)
@@ -46,37 +46,37 @@ class Recogniser:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Class names in the order of the scores."""
+        """Return the class names in the order of the scores."""
         return self.card.classes
 
     def score(self, video: Path) -> Scores:
-        """The fused scores (C,) of a video file before softmax: those of the pipeline.
+        """Return the fused scores (C,) of a video file before softmax: those of the pipeline.
 
         Raises FileNotFoundError without the file, VideoError for one that cannot be read or is
         shorter than a snippet.
         """
         scores: dict[str, Scores] = {}
         for members in _by_frame_size(self.card.members):
-            views = {member.modality: self._view(member) for member in members}
-            excerpt = read_excerpt(video, list(views.values()))
-            scores |= {name: self._score(excerpt, view) for name, view in views.items()}
+            needs = {member.modality: self._need(member) for member in members}
+            sparse = read_sparsely(video, list(needs.values()))
+            scores |= {name: self._score(sparse, need) for name, need in needs.items()}
         weights = {member.modality: member.weight for member in self.card.members}
         return weighted_sum(scores, weights)
 
-    def _view(self, member: Member) -> View:
+    def _need(self, member: Member) -> Need:
         row = modality(member.modality)
-        return View(
+        return Need(
             modality=row,
             stream=STREAMS[row.stream],
             config=member.stream,
             snippets=self.card.testing.snippets,
         )
 
-    def _score(self, excerpt: Excerpt, view: View) -> Scores:
-        row, testing = view.modality, self.card.testing
-        crops = cut_testing_snippets(
-            snippet_reader(excerpt, view, str(self._device), torch.get_num_threads()),
-            view.stream.num_entries(excerpt.num_frames),
+    def _score(self, sparse: SparseRead, need: Need) -> Scores:
+        row, testing = need.modality, self.card.testing
+        crops = cut_scoring_snippets(
+            snippet_reader(sparse, need, str(self._device), torch.get_num_threads()),
+            need.stream.num_entries(sparse.num_frames),
             row,
             snippets=testing.snippets,
             crops=testing.crops,
@@ -89,14 +89,14 @@ class Recogniser:
 
 
 def softmax(scores: Scores) -> npt.NDArray[np.float64]:
-    """Scores (..., C) as shares that sum to 1. They rank the classes, and are not calibrated."""
+    """Return scores (..., C) as shares that sum to 1: they rank classes, and are not calibrated."""
     shifted = np.exp(scores.astype(np.float64) - scores.max(axis=-1, keepdims=True))
     shares: npt.NDArray[np.float64] = shifted / shifted.sum(axis=-1, keepdims=True)
     return shares
 
 
 def load_recogniser(folder: Path, device: torch.device) -> Recogniser:
-    """The recogniser of a folder of `save_recogniser`, on `device`.
+    """Return the recogniser of a folder of `save_recogniser`, on `device`.
 
     Raises FileNotFoundError without one; RecogniserError for one of another version, with a key
     that is unknown or missing, or with anything changed since it was written.
@@ -114,7 +114,7 @@ def load_recogniser(folder: Path, device: torch.device) -> Recogniser:
 
 
 def _by_frame_size(members: Sequence[Member]) -> list[list[Member]]:
-    """Members whose frames are decoded and resized in one go."""
+    """Return the members in groups whose frames are decoded and resized in one go."""
 
     def size(member: Member) -> tuple[int, int]:
         return member.stream.width, member.stream.height
@@ -123,7 +123,7 @@ def _by_frame_size(members: Sequence[Member]) -> list[list[Member]]:
 
 
 def _warn_of_other_libraries(card: RecogniserCard) -> None:
-    """Other versions may decode, compute or multiply a little differently."""
+    """Warn of other versions: they may decode, compute or multiply a little differently."""
     here = current_libraries()
     other = [
         f"{name} {was} (here {here.get(name)})"

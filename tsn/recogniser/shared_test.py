@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from tsn.metrics import Labels, Scores
-from tsn.recogniser.folder import TestScores
+from tsn.recogniser.folder import ReferenceScores
 
 
 @dataclass(frozen=True, kw_only=True)
-class CommonTest:
+class SharedTestSet:
     """Both recognisers' scores (V, C) of the same videos, with labels (V,) among `classes`.
 
     `num_scored` of them the champion had to score anew, as they are not in its own test list;
@@ -25,13 +25,13 @@ class CommonTest:
     num_left_out: int
 
 
-def common_test(
-    champion: TestScores,
-    challenger: TestScores,
+def shared_test_set(
+    champion: ReferenceScores,
+    challenger: ReferenceScores,
     trained_on: Set[str],
     score: Callable[[str], Scores],
-) -> CommonTest:
-    """The challenger's test list, as far as the champion was not trained on it.
+) -> SharedTestSet:
+    """Return the challenger's test list, as far as the champion was not trained on it.
 
     Videos are known by their SHA-256: `trained_on` has those of the champion's training. `score`
     gives the champion's scores (C,) of a video of the challenger's list by its id. ValueError when
@@ -53,7 +53,7 @@ def common_test(
             num_scored += 1
         rows.append(row)
         scores.append(known[digest])
-    return CommonTest(
+    return SharedTestSet(
         classes=challenger.classes,
         labels=challenger.labels[rows],
         champion=np.array(scores, np.float32).reshape(-1, len(champion.classes)),

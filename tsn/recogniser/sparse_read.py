@@ -28,8 +28,8 @@ LONGEST_RUN = 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class View:
-    """What one modality reads of a video: a stream made with `config`, this many snippets of it."""
+class Need:
+    """What a modality needs of a video: a stream made with `config`, this many snippets of it."""
 
     modality: Modality
     stream: Stream
@@ -38,11 +38,11 @@ class View:
 
     @property
     def least_frames(self) -> int:
-        """How many frames a snippet takes."""
+        """Return how many frames a snippet takes."""
         return self.modality.snippet_length + self.stream.frames_per_entry - 1
 
     def entries(self, num_frames: int) -> list[int]:
-        """The entries that the snippets hold, each once and sorted; none of too short a video."""
+        """Return the entries of the snippets, each once and sorted; none of too short a video."""
         if num_frames < self.least_frames:
             return []
         length = self.modality.snippet_length
@@ -50,21 +50,21 @@ class View:
         return sorted({int(start) + offset for start in starts for offset in range(length)})
 
     def frames(self, num_frames: int) -> set[int]:
-        """The frames that those entries are made from."""
+        """Return the frames that those entries are made from."""
         per_entry = range(self.stream.frames_per_entry)
         return {entry + offset for entry in self.entries(num_frames) for offset in per_entry}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Excerpt:
-    """The frames of a video that views of one frame size need, by number, and how many it has."""
+class SparseRead:
+    """The frames of a video that are needed, in one size, by number, and how many it has."""
 
     num_frames: int
     frames: Mapping[int, Frame]
 
 
-def read_excerpt(path: Path, views: Sequence[View]) -> Excerpt:
-    """The frames that the views need, all of one size.
+def read_sparsely(path: Path, needs: Sequence[Need]) -> SparseRead:
+    """Read the frames that are needed, all of one size.
 
     The video is decoded once; twice if it has not as many frames as it claims. Raises as
     `FrameReader` does, and VideoError for a video shorter than a snippet.
@@ -73,66 +73,66 @@ def read_excerpt(path: Path, views: Sequence[View]) -> Excerpt:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such video file")
     claimed = count_packets(path)
-    excerpt = _collect(path, views, claimed)
-    if excerpt.num_frames != claimed:
-        excerpt = _collect(path, views, excerpt.num_frames)
-    for view in views:
-        if excerpt.num_frames < view.least_frames:
+    found = _collect(path, needs, claimed)
+    if found.num_frames != claimed:
+        found = _collect(path, needs, found.num_frames)
+    for need in needs:
+        if found.num_frames < need.least_frames:
             raise VideoError(
                 path,
-                f"{excerpt.num_frames} frames, a snippet of {view.modality.name} takes "
-                f"{view.least_frames}",
+                f"{found.num_frames} frames, a snippet of {need.modality.name} takes "
+                f"{need.least_frames}",
             )
-    return excerpt
+    return found
 
 
-def _collect(path: Path, views: Sequence[View], num_frames: int) -> Excerpt:
-    needed = set().union(*(view.frames(num_frames) for view in views))
+def _collect(path: Path, needs: Sequence[Need], num_frames: int) -> SparseRead:
+    needed = set().union(*(need.frames(num_frames) for need in needs))
     reader = FrameReader(path)
-    width, height = views[0].config.width, views[0].config.height
+    width, height = needs[0].config.width, needs[0].config.height
     frames = {
         number: resize_frame(frame, width, height)
         for number, frame in enumerate(reader)
         if number in needed
     }
-    return Excerpt(num_frames=reader.num_frames, frames=frames)
+    return SparseRead(num_frames=reader.num_frames, frames=frames)
 
 
 def snippet_reader(
-    excerpt: Excerpt, view: View, device: str, threads: int
+    sparse: SparseRead, need: Need, device: str, threads: int
 ) -> Callable[[int], Entries]:
-    """A function that gives the snippet (H, W, T x C) starting at an entry, as from an archive.
+    """Return what gives the snippet (H, W, T x C) starting at an entry, as from an archive.
 
     The entries are computed on `device` ("cpu" or such as "cuda:0") by that many threads, and go
     through the JPEGs of an archive, so that they are what the networks were trained on.
     """
-    numbers = view.entries(excerpt.num_frames)
-    entries = _through_archive(_compute(excerpt, view, numbers, device, threads), view.config)
+    numbers = need.entries(sparse.num_frames)
+    entries = _through_archive(_compute(sparse, need, numbers, device, threads), need.config)
     position = {number: index for index, number in enumerate(numbers)}
 
     def read(start: int) -> Entries:
         first = position[start]
-        return stack_entries(entries[first : first + view.modality.snippet_length])
+        return stack_entries(entries[first : first + need.modality.snippet_length])
 
     return read
 
 
 def _compute(
-    excerpt: Excerpt, view: View, numbers: Sequence[int], device: str, threads: int
+    sparse: SparseRead, need: Need, numbers: Sequence[int], device: str, threads: int
 ) -> Iterator[npt.NDArray[np.uint8]]:
     seat = Seat(device=device, threads=1)
 
     def compute(run: range) -> list[npt.NDArray[np.uint8]]:
-        last = run.stop + view.stream.frames_per_entry - 1
-        frames = (excerpt.frames[number] for number in range(run.start, last))
-        return [entry.pixels for entry in view.stream.make_entries(frames, view.config, seat)]
+        last = run.stop + need.stream.frames_per_entry - 1
+        frames = (sparse.frames[number] for number in range(run.start, last))
+        return [entry.pixels for entry in need.stream.make_entries(frames, need.config, seat)]
 
     for entries in map_ahead(compute, runs(numbers), threads):
         yield from entries
 
 
 def runs(numbers: Collection[int]) -> list[range]:
-    """Sorted numbers as ranges of at most LONGEST_RUN that follow one another."""
+    """Return sorted numbers as ranges of at most LONGEST_RUN that follow one another."""
     found: list[range] = []
     for number in numbers:
         if found and found[-1].stop == number and len(found[-1]) < LONGEST_RUN:
@@ -146,6 +146,6 @@ def _through_archive(
     entries: Iterator[npt.NDArray[np.uint8]], config: FramesConfig
 ) -> npt.NDArray[np.uint8]:
     with TemporaryDirectory(prefix="tsn-") as folder:
-        archive = Path(folder) / "excerpt.zip"
+        archive = Path(folder) / "entries.zip"
         count = write_archive(archive, entries, config.jpeg_quality)
         return read_entries(archive, range(count))

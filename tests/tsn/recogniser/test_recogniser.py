@@ -21,23 +21,22 @@ from recognisers import (
 )
 from videos import write_wandering
 
+from tsn.files import file_sha256
 from tsn.lists import ListedVideo
 from tsn.metrics import Scores
 from tsn.modality import modality
 from tsn.model.checkpoint import load_model
 from tsn.recogniser import folder as recogniser_folder
-from tsn.recogniser import recogniser
-from tsn.recogniser import sparse_read as excerpt
+from tsn.recogniser import recogniser, sparse_read
 from tsn.recogniser.folder import CARD, RecogniserError, read_test_scores
 from tsn.recogniser.recogniser import load_recogniser
 from tsn.scoring.fusion import fuse
 from tsn.scoring.score import score_videos, video_scores
 from tsn.scoring.scores import VideoScores
-from tsn.snippets.dataset import TestingSnippets, listed_clips
+from tsn.snippets.dataset import ScoringSnippets, listed_clips
 from tsn.streams import table as streams
 from tsn.streams.archives import write_manifest
 from tsn.streams.extraction import extract_stream
-from tsn.streams.store import hash_file
 from tsn.streams.table import STREAMS, FramesConfig, Seat
 from tsn.streams.video import VideoError
 
@@ -67,7 +66,7 @@ def pipeline_scores(
         assert not dropped
         network, card = load_model(model)
         network.to(CPU, memory_format=torch.channels_last)
-        dataset = TestingSnippets(
+        dataset = ScoringSnippets(
             clips, row, snippets=TESTING.snippets, crops=TESTING.crops, size=INPUT_SIZE
         )
         snippets = list(score_videos(network, dataset, batch=TESTING.batch, device=CPU, workers=0))
@@ -162,14 +161,14 @@ def test_of_a_long_video_only_what_the_snippets_hold_is_computed(
 
 def test_threads_change_nothing(bundle: Path, tmp_path: Path) -> None:
     video = write_wandering(tmp_path / "clip.avi", 60)
-    view = excerpt.View(
+    view = sparse_read.Need(
         modality=modality("warped_flow"),
         stream=STREAMS["warped_flow"],
         config=STREAM_CONFIGS["warped_flow"],
         snippets=5,
     )
-    part = excerpt.read_excerpt(video, [view])
-    one, three = (excerpt.snippet_reader(part, view, "cpu", n) for n in (1, 3))
+    part = sparse_read.read_sparsely(video, [view])
+    one, three = (sparse_read.snippet_reader(part, view, "cpu", n) for n in (1, 3))
     for start in view.entries(60)[::5]:
         np.testing.assert_array_equal(one(start), three(start))
 
@@ -178,22 +177,22 @@ def test_a_video_that_claims_too_many_frames_is_read_as_often_as_needed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     video = write_wandering(tmp_path / "clip.avi", 40)
-    view = excerpt.View(
+    view = sparse_read.Need(
         modality=modality("rgb"), stream=STREAMS["frames"], config=STREAM_CONFIGS["rgb"], snippets=3
     )
-    expected = excerpt.read_excerpt(video, [view])
+    expected = sparse_read.read_sparsely(video, [view])
     assert sorted(expected.frames) == [0, 19, 38]
-    monkeypatch.setattr(excerpt, "count_packets", lambda _: 46)
-    found = excerpt.read_excerpt(video, [view])
+    monkeypatch.setattr(sparse_read, "count_packets", lambda _: 46)
+    found = sparse_read.read_sparsely(video, [view])
     assert found.num_frames == 40 and sorted(found.frames) == [0, 19, 38]
     for number, frame in expected.frames.items():
         np.testing.assert_array_equal(found.frames[number], frame)
 
 
 def test_runs_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(excerpt, "LONGEST_RUN", 3)
-    assert excerpt.runs([0, 1, 5, 6, 7, 8, 9]) == [range(0, 2), range(5, 8), range(8, 10)]
-    assert excerpt.runs([]) == []
+    monkeypatch.setattr(sparse_read, "LONGEST_RUN", 3)
+    assert sparse_read.runs([0, 1, 5, 6, 7, 8, 9]) == [range(0, 2), range(5, 8), range(8, 10)]
+    assert sparse_read.runs([]) == []
 
 
 def broken(path: Path) -> Path:
@@ -323,7 +322,7 @@ def test_what_promotion_rests_on_cannot_be_changed(copied: Path, name: str) -> N
 def rehashed(folder: Path) -> dict[str, str]:
     """What the card would say of the files as they are."""
     names = {"test_scores_sha256": "test_scores.csv", "trained_on_sha256": "trained_on.txt"}
-    return {key: hash_file(folder / name) for key, name in names.items()}
+    return {key: file_sha256(folder / name) for key, name in names.items()}
 
 
 def test_a_changed_sidecar_is_refused(copied: Path) -> None:
@@ -366,8 +365,8 @@ def test_networks_of_different_cells_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "toy" / CARD).exists()
 
 
-def read_test_scores_of_nothing() -> recogniser_folder.TestScores:
-    return recogniser_folder.TestScores(
+def read_test_scores_of_nothing() -> recogniser_folder.ReferenceScores:
+    return recogniser_folder.ReferenceScores(
         classes=CLASSES,
         videos=(),
         sha256=(),

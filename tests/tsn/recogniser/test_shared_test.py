@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from tsn.metrics import Scores
-from tsn.recogniser.folder import TestScores
-from tsn.recogniser.shared_test import common_test
+from tsn.recogniser.folder import ReferenceScores
+from tsn.recogniser.shared_test import shared_test_set
 
 
-def scores_of(**digests: int) -> TestScores:
+def scores_of(**digests: int) -> ReferenceScores:
     """Test scores of videos named like their digests: (10 x the number, the number)."""
     numbers = list(digests.values())
-    return TestScores(
+    return ReferenceScores(
         classes=("a", "b"),
         videos=tuple(digests),
         sha256=tuple(f"sha-{name}" for name in digests),
@@ -25,7 +25,7 @@ def refuse(video: str) -> Scores:
 
 
 def test_equal_lists_meet_as_they_are_whatever_their_order() -> None:
-    found = common_test(scores_of(x=1, y=2), scores_of(y=7, x=8), frozenset(), refuse)
+    found = shared_test_set(scores_of(x=1, y=2), scores_of(y=7, x=8), frozenset(), refuse)
     assert found.champion.tolist() == [[20, 2], [10, 1]]
     assert found.challenger.tolist() == [[70, 7], [80, 8]]
     assert found.labels.tolist() == [1, 0]  # the challenger's list says what is right
@@ -38,14 +38,14 @@ def test_a_new_test_video_is_scored_and_one_trained_on_is_left_out() -> None:
         return np.array([5, 6], np.float32)
 
     challenger = scores_of(x=1, new=2, trained=3)
-    found = common_test(scores_of(x=4), challenger, frozenset({"sha-trained"}), score)
+    found = shared_test_set(scores_of(x=4), challenger, frozenset({"sha-trained"}), score)
     assert found.champion.tolist() == [[40, 4], [5, 6]]
     assert found.challenger.tolist() == [[10, 1], [20, 2]]
     assert (found.num_scored, found.num_left_out) == (1, 1)
 
 
 def test_other_classes_cannot_be_compared() -> None:
-    other = TestScores(
+    other = ReferenceScores(
         classes=("a", "c"),
         videos=(),
         sha256=(),
@@ -53,4 +53,4 @@ def test_other_classes_cannot_be_compared() -> None:
         scores=np.zeros((0, 2), np.float32),
     )
     with pytest.raises(ValueError, match=r"know other classes \(\['b', 'c'\]\)"):
-        common_test(scores_of(x=1), other, frozenset(), refuse)
+        shared_test_set(scores_of(x=1), other, frozenset(), refuse)
