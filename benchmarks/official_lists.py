@@ -36,7 +36,7 @@ def main() -> None:
         names = real_names(arguments.dataset, arguments.lists)
         write_clips(workspace / "inbox/videos", names)
         shutil.copytree(arguments.lists, workspace / "inbox/lists")
-        write_params(workspace, arguments.dataset)
+        write_recipe(workspace, arguments.dataset)
         print(f"{len(names)} names")
         for stage in ("download", "split", "extract"):
             start = time.monotonic()
@@ -75,14 +75,16 @@ def write_clips(folder: Path, names: list[str]) -> None:
         (folder / name).write_bytes(content + f"JUNK\x08\0\0\0{number:08d}".encode())
 
 
-def write_params(workspace: Path, dataset: str) -> None:
-    """The recipe with its source in the workspace's inbox and small frames."""
+def write_recipe(workspace: Path, dataset: str) -> None:
+    """Write the recipe with its source in the workspace's inbox and small frames."""
     yaml = YAML()
-    content = yaml.load(ROOT / "params.yaml")
-    recipe = content["recipes"][dataset]
+    path = workspace / f"recipes/{dataset}.yaml"
+    path.parent.mkdir(exist_ok=True)
+    recipe = yaml.load(ROOT / f"recipes/{dataset}.yaml")
     recipe["source"] = {"folder": {"videos": "inbox/videos", "lists": "inbox/lists"}}
     recipe["extract"]["rgb"].update(width=64, height=48)
-    yaml.dump(content, workspace / "params.yaml")
+    yaml.dump(recipe, path)
+    shutil.copy(ROOT / "params.yaml", workspace)
 
 
 def run(workspace: Path, stage: str, dataset: str) -> None:

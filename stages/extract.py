@@ -4,21 +4,21 @@ Modalities of one stream share its files: the store below DVC computes each once
 can have filled it before (`stages/operate/fill.py`); then the files are only put in place.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from stages.runtime import command, params, provenance
 from stages.runtime.gpu_slots import ALL
-from stages.runtime.machine import Machine, count_cores, lease_gpus
+from stages.runtime.machine import Machine, count_cores, lease_gpus, read_machine
 from stages.runtime.options import StageOptions, input_path, option, output_path
 from stages.runtime.places import STORE
 from tsn.files import write_csv
 from tsn.lists import read_names
 from tsn.modality import modality
 from tsn.streams.archives import OK, write_manifest
-from tsn.streams.extraction import Extracted, extract_stream
-from tsn.streams.table import STREAMS, FramesConfig, Seat, uses_gpu
+from tsn.streams.extraction import Extracted, ExtractionJob, extract_stream
+from tsn.streams.table import STREAMS, Acceptance, FramesConfig, WorkerDevice, uses_gpu
 from tsn.workers.pool import WorkerError
 
 
@@ -38,35 +38,46 @@ class Options(StageOptions):
 
 
 def main(options: Options) -> None:
-    stream = STREAMS[modality(options.modality).stream]
-    recipe = params.load_recipe(options.dataset)
-    config = params.section(recipe, f"extract.{options.modality}", stream.config_class)
-    accept = params.section(recipe, "accept", Acceptance)
-    devices = choose_devices(config, read_machine())
     videos = read_names(options.list)
+    job = make_job(options.dataset, options.modality, options.videos, videos, STORE)
     text = f"extract {options.dataset} {options.modality}"
-    worker_code = Path("tsn").glob("tvl1*.py")  # which this process does not import
+    worker_code = Path("tsn/flow").glob("tvl1*.py")  # which this process does not import
     with provenance.unchanged(options, worker_code):
-        extraction = extract_stream(
-            stream, config, options.videos, videos, options.out, STORE, seats
-        )
-        records = follow(extraction, len(videos), text)
+        records = follow(extract_stream(job, options.out), len(videos), text)
         write_manifest([record.row for record in records], options.out)
         write_quarantine(options.quarantine, records)
     print(summary(text, records))
 
 
-def choose_devices(config: FramesConfig, machine: Machine) -> list[Seat]:
-    """A worker per GPU that is free, where the stream can use one, or `workers` cores."""
+def make_job(
+    dataset: str, name: str, folder: Path, videos: Sequence[str], store: Path
+) -> ExtractionJob:
+    """Return the extraction of a modality's stream as the recipe has it, on this machine."""
+    recipe = params.load_recipe(dataset)
+    stream = STREAMS[modality(name).stream]
+    config = params.section(recipe, f"extract.{name}", stream.config_class)
+    return ExtractionJob(
+        stream=stream,
+        config=config,
+        accept=params.section(recipe, "accept", Acceptance),
+        videos_dir=folder,
+        videos=videos,
+        store_dir=store,
+        devices=choose_devices(config, read_machine()),
+    )
+
+
+def choose_devices(config: FramesConfig, machine: Machine) -> list[WorkerDevice]:
+    """Return a worker per GPU that is free, if the stream can use one, or `workers` cores."""
     num_gpus = lease_gpus(machine, 1, ALL) if uses_gpu(config) else 0
     if num_gpus:
         threads = max(1, count_cores() // num_gpus)
-        return [Seat(device=f"cuda:{index}", threads=threads) for index in range(num_gpus)]
-    return [Seat(device="cpu", threads=1)] * max(machine.workers, 1)
+        return [WorkerDevice(name=f"cuda:{index}", threads=threads) for index in range(num_gpus)]
+    return [WorkerDevice(name="cpu", threads=1)] * max(machine.workers, 1)
 
 
 def follow(extraction: Iterator[Extracted], num_videos: int, text: str) -> list[Extracted]:
-    """Its records, with a progress bar; an error of a worker says what was not lost."""
+    """Return its records, with a progress bar; an error of a worker says what was not lost."""
     try:
         return list(command.progress(extraction, total=num_videos, unit="video", text=text))
     except WorkerError as error:
@@ -74,13 +85,13 @@ def follow(extraction: Iterator[Extracted], num_videos: int, text: str) -> list[
 
 
 def write_quarantine(path: Path, records: Iterable[Extracted]) -> None:
-    """The videos that were set aside, and why: what the report wants to know of a stream."""
+    """Write the videos that were set aside, and why: what the report tells of a stream."""
     rows = sorted((r.row.video, r.row.reason) for r in records if r.row.status != OK)
     write_csv(path, ("video", "reason"), rows)
 
 
 def summary(text: str, records: list[Extracted]) -> str:
-    """What was extracted, what came from the store, and what was set aside and why."""
+    """Say what was extracted, what came from the store, and what was set aside and why."""
     good = [record for record in records if record.row.status == OK]
     entries = sum(record.row.entries for record in good)
     stored = sum(record.from_store for record in records)

@@ -16,6 +16,7 @@ from stages.runtime.options import StageOptions, input_path, option, output_path
 from stages.tracking import registry
 from stages.tracking import runs as tracking
 from stages.tracking import store as mlflow_store
+from tsn.lists import read_digests
 from tsn.metrics import accuracy
 from tsn.modality import modality
 from tsn.recogniser.folder import (

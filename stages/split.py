@@ -3,7 +3,7 @@
 Test videos that are trained on under another name (the same bytes, or the same scene in another
 group) are found, listed in leaks.csv and kept or dropped as the recipe says. Where they are kept,
 test videos are tagged, so that accuracy is told with and without them. Scenes that too many groups
-show are taken for the dataset's stage: listed, too, and counted, but no leaks.
+show are taken for the dataset's backdrop: listed, too, and counted, but no leaks.
 """
 
 from collections import Counter
@@ -14,12 +14,11 @@ from pathlib import Path
 import cv2
 
 from stages.runtime import command, params, provenance
-from stages.runtime.checksums import read_digests
 from stages.runtime.machine import read_machine
 from stages.runtime.options import StageOptions, input_path, option, output_path
 from stages.runtime.places import SURVEY_CACHE
 from tsn.files import atomic_path
-from tsn.lists import CONTACT_SHEET, LEAKS, SURVEY, SplitLists, write_splits
+from tsn.lists import CONTACT_SHEET, LEAKS, SURVEY, SplitLists, read_digests, write_splits
 from tsn.sources.folder import folder_videos
 from tsn.splits.contact_sheet import contact_sheet
 from tsn.splits.formats import SplitConfig, split_lists
@@ -79,8 +78,8 @@ def main(options: Options) -> None:
         )
         if leaks[split]:
             print(f"    {describe(leaks[split], config.leaks)}")
-        if staged := found[split].staged:
-            print(f"    {describe_stage(staged)}")
+        if backdrops := found[split].backdrops:
+            print(f"    {describe_backdrops(backdrops)}")
     for line in (*describe_unreadable(facts), *describe_counts(facts)):
         print(f"  {line}")
 
@@ -137,12 +136,12 @@ def describe(leaks: Sequence[Leak], treatment: str) -> str:
     )
 
 
-def describe_stage(staged: Sequence[Leak]) -> str:
+def describe_backdrops(backdrops: Sequence[Leak]) -> str:
     """A line on the test videos of a split that were not taken for leaks."""
-    first = staged[0]
+    first = backdrops[0]
     return (
-        f"{len(staged)} test videos show a scene that more than a tenth of the groups show "
-        f"({first.test} that of {first.train}): taken for the dataset's stage, listed in {LEAKS}"
+        f"{len(backdrops)} test videos show a scene that more than a tenth of the groups show "
+        f"({first.test} that of {first.train}): taken for the dataset's backdrop, listed in {LEAKS}"
     )
 
 

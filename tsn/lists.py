@@ -11,6 +11,8 @@ from pathlib import Path
 from tsn.files import atomic_path, write_csv
 
 SURVEY, LEAKS, CONTACT_SHEET = "survey.csv", "leaks.csv", "classes.jpg"  # beside the lists
+CLASSES, VIDEOS = "classes.txt", "videos.txt"
+TRAIN, TEST = "train.csv", "test.csv"  # of each split, in a folder of its number
 COLUMNS = ("video", "label", "group", "tags")
 
 
@@ -44,28 +46,38 @@ class SplitLists:
 
 
 def write_splits(lists: SplitLists, folder: Path) -> None:
-    """`classes.txt`, `videos.txt`, and `<k>/train.csv`, `<k>/test.csv` for every split."""
-    write_names(folder / "classes.txt", lists.classes)
-    write_names(folder / "videos.txt", lists.videos)
+    """Write `classes.txt`, `videos.txt`, and `<k>/train.csv`, `<k>/test.csv` for every split."""
+    write_names(folder / CLASSES, lists.classes)
+    write_names(folder / VIDEOS, lists.videos)
     for split in lists.train:
-        for side, listed in (("train", lists.train[split]), ("test", lists.test[split])):
+        for side, listed in ((TRAIN, lists.train[split]), (TEST, lists.test[split])):
             lines = ((row.video, row.label, row.group, ";".join(row.tags)) for row in listed)
-            write_csv(folder / str(split) / f"{side}.csv", COLUMNS, lines)
+            write_csv(folder / str(split) / side, COLUMNS, lines)
+
+
+def read_splits(folder: Path) -> SplitLists:
+    """Return the lists that `write_splits` wrote; FileNotFoundError where there are none."""
+    splits = sorted(int(path.parent.name) for path in folder.glob(f"*/{TRAIN}"))
+    return SplitLists(
+        classes=read_names(folder / CLASSES),
+        train={split: tuple(read_list(folder / str(split) / TRAIN)) for split in splits},
+        test={split: tuple(read_list(folder / str(split) / TEST)) for split in splits},
+    )
 
 
 def write_names(path: Path, names: Iterable[str]) -> None:
-    """Class names in label order, or the ids of videos: one a line."""
+    """Write class names in label order, or the ids of videos: one a line."""
     with atomic_path(path) as temporary:
         temporary.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
 
 
 def read_names(path: Path) -> tuple[str, ...]:
-    """What `write_names` wrote."""
+    """Return the names that `write_names` wrote, in their order."""
     return tuple(path.read_text(encoding="utf-8").split("\n")[:-1])
 
 
 def read_list(path: Path) -> list[ListedVideo]:
-    """A list written by `write_splits`."""
+    """Return a list that `write_splits` wrote; SplitError for a file of other columns."""
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     if rows and tuple(rows[0]) != COLUMNS:
@@ -77,5 +89,11 @@ def read_list(path: Path) -> list[ListedVideo]:
 
 
 def words(text: str) -> tuple[str, ...]:
-    """The words of a text like `pan;motion`."""
+    """Return the words of a text like `pan;motion`."""
     return tuple(word for word in text.split(";") if word)
+
+
+def read_digests(checksums: Path) -> dict[str, str]:
+    """Return the SHA-256 of every video in the checksums that the download writes."""
+    with checksums.open(newline="", encoding="utf-8") as file:
+        return {row["video"]: row["sha256"] for row in csv.DictReader(file)}

@@ -1,6 +1,6 @@
 """fill: a share of a dataset's videos into the store, so that many machines extract one dataset.
 
-Run shards 1/n to n/n anywhere, in any order, all with the same commit and params.yaml and with one
+Run shards 1/n to n/n anywhere, in any order, all with the same commit and recipe and with one
 store: `.tsn/store` as a link to a folder that all machines see, or each its own and copied together
 afterwards (names are content hashes, nothing collides). The `extract` stage then assembles its
 output in seconds. A shard that is run again computes only what is missing.
@@ -9,15 +9,13 @@ output in seconds. A shard that is run again computes only what is missing.
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.extract import choose_devices, follow, summary
-from stages.runtime import command, params
+from stages.extract import follow, make_job, summary
+from stages.runtime import command
 from stages.runtime.options import StageOptions, input_path, option, output_path
 from stages.runtime.places import STORE
 from tsn.lists import read_names
-from tsn.modality import modality
 from tsn.streams.archives import QUARANTINED
 from tsn.streams.extraction import fill_store, shard_of
-from tsn.streams.table import STREAMS
 
 
 def shard(text: str) -> tuple[int, int]:
@@ -46,22 +44,18 @@ class Options(StageOptions):
 
 
 def main(options: Options) -> None:
-    stream = STREAMS[modality(options.modality).stream]
-    recipe = params.load_recipe(options.dataset)
-    config = params.section(recipe, f"extract.{options.modality}", stream.config_class)
-    accept = params.section(recipe, "accept", Acceptance)
-    devices = choose_devices(config, read_machine())
     index, count = options.shard
     videos = shard_of(read_names(options.list), index, count)
     text = f"fill {options.dataset} {options.modality} {index}/{count}"
     if not videos:
         print(f"{text}: no videos in this share")
         return
-    filling = fill_store(stream, config, options.videos, videos, options.store, seats)
-    records = follow(filling, len(videos), text)
+    job = make_job(options.dataset, options.modality, options.videos, videos, options.store)
+    records = follow(fill_store(job), len(videos), text)
     print(summary(text, records))
-    if sum(record.row.status == QUARANTINED for record in records) > config.max_quarantined:
-        print(f"  more than max_quarantined ({config.max_quarantined}): the stage will refuse them")
+    allowed = job.accept.max_quarantined
+    if sum(record.row.status == QUARANTINED for record in records) > allowed:
+        print(f"  more than max_quarantined ({allowed}): the stage will refuse them")
 
 
 if __name__ == "__main__":

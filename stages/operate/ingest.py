@@ -1,4 +1,4 @@
-"""take_in: new labelled clips from the recipe's inbox into the dataset, for its training lists.
+"""ingest: new labelled clips from the recipe's inbox into the dataset, for its training lists.
 
 Every clip is decoded as a whole. One that cannot be used, or that shows the scene of a test video,
 is refused with the reason and stays where it is, as the others do: nothing in the inbox is moved.
@@ -11,15 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stages.runtime import command, params
-from stages.runtime.checksums import read_digests
 from stages.runtime.machine import read_machine
 from stages.runtime.options import StageOptions, option, output_path
-from stages.runtime.places import ADDITIONS, SURVEY_CACHE
+from stages.runtime.places import SURVEY_CACHE
 from tsn.files import atomic_path
-from tsn.lists import read_list, read_names
+from tsn.lists import CLASSES, read_digests, read_splits
 from tsn.sources.additions import CLIPS, read_additions
-from tsn.splits.ingest import Dataset, IngestConfig, Intake, NewClip, find_clips, take_in
+from tsn.splits.ingest import Dataset, IngestConfig, Ingested, NewClip, find_clips, ingest
+from tsn.streams.table import Acceptance
 
+ADDITIONS = Path("additions")
 SHOWN = 20
 
 
@@ -40,16 +41,16 @@ def main(options: Options) -> None:
     text = f"{options.dataset}: {config.inbox} does not exist; new clips go there as <class>/<clip>"
     if inbox.exists():
         clips, misplaced = find_clips(inbox)
-        text = summary(options.dataset, look_at(options, recipe, clips), misplaced)
+        text = summary(options.dataset, ingest_clips(options, recipe, clips), misplaced)
     print(text)
     if options.report is not None:
         with atomic_path(options.report) as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def look_at(options: Options, recipe: params.Settings, clips: list[NewClip]) -> Intake:
-    """Takes in what is good of the clips."""
-    return take_in(
+def ingest_clips(options: Options, recipe: params.Settings, clips: list[NewClip]) -> Ingested:
+    """Take in what is good of the clips."""
+    return ingest(
         clips,
         read_dataset(Path("data") / options.dataset),
         read_additions(ADDITIONS / options.dataset / CLIPS),
@@ -62,29 +63,32 @@ def look_at(options: Options, recipe: params.Settings, clips: list[NewClip]) -> 
 
 
 def read_dataset(folder: Path) -> Dataset:
-    """What the stages `download` and `split` wrote of a dataset."""
+    """Return what the stages `download` and `split` wrote of a dataset."""
     splits, checksums = folder / "splits", folder / "videos.csv"
-    if not (splits / "classes.txt").is_file() or not checksums.is_file():
+    if not (splits / CLASSES).is_file() or not checksums.is_file():
         raise FileNotFoundError(f"{splits}: no lists yet; run `make repro` once, or `dvc pull`")
+    lists = read_splits(splits)
     train, test = (
-        {row.video: row for path in sorted(splits.glob(f"*/{side}.csv")) for row in read_list(path)}
-        for side in ("train", "test")
+        {row.video: row for listed in side.values() for row in listed}
+        for side in (lists.train, lists.test)
     )
     return Dataset(
         videos=folder / "videos",
-        classes=read_names(splits / "classes.txt"),
+        classes=lists.classes,
         digests=read_digests(checksums),
         train=list(train.values()),
         test=list(test.values()),
     )
 
 
-def summary(dataset: str, intake: Intake, misplaced: dict[Path, str]) -> str:
-    """What was taken in and what was not, and why."""
-    lines = [f"{dataset}: {len(intake.taken)} new clips taken in, {intake.known} known already"]
-    if intake.unsettled:
-        lines.append(f"  {intake.unsettled} were written just now: they are left for the next time")
-    refused = {**misplaced, **intake.refused}
+def summary(dataset: str, ingested: Ingested, misplaced: dict[Path, str]) -> str:
+    """Say what was taken in and what was not, and why."""
+    lines = [f"{dataset}: {len(ingested.taken)} new clips taken in, {ingested.known} known already"]
+    if ingested.unsettled:
+        lines.append(
+            f"  {ingested.unsettled} were written just now: they are left for the next time"
+        )
+    refused = {**misplaced, **ingested.refused}
     lines += [f"  refused {path}: {reason}" for path, reason in list(refused.items())[:SHOWN]]
     if len(refused) > SHOWN:
         lines.append(f"  and {len(refused) - SHOWN} more refused")

@@ -11,7 +11,7 @@ import pandas as pd
 from stages.reporting import figures
 from stages.reporting.results import Figure, Listing
 from tsn.lists import CONTACT_SHEET, LEAKS, SURVEY, ListedVideo, read_list, read_names
-from tsn.splits.leakage import STAGE
+from tsn.splits.leakage import BACKDROP
 
 MOST_ROWS = 20  # of a listing
 
@@ -25,9 +25,9 @@ def facts(lists: Path) -> dict[str, str]:
     known = survey[survey["defect"].isna()]
     sizes = Counter(f"{w}x{h}" for w, h in zip(known["width"], known["height"], strict=True))
     rates = Counter(f"{rate:g}" for rate in known["frames_per_second"].round(2))
-    is_stage = leaks["kind"] == STAGE
-    leaked, staged = (
-        leaks[rows].groupby("split")["test"].nunique() for rows in (~is_stage, is_stage)
+    is_backdrop = leaks["kind"] == BACKDROP
+    leaked, backdrops = (
+        leaks[rows].groupby("split")["test"].nunique() for rows in (~is_backdrop, is_backdrop)
     )
     per_class = Counter(video.split("/")[0] for video in survey["video"])
     return {
@@ -42,8 +42,8 @@ def facts(lists: Path) -> dict[str, str]:
         "Test videos of a training video's scene": ", ".join(
             str(leaked.get(split, 0)) for split in splits
         ),
-        "Test videos whose scene is the dataset's stage": ", ".join(
-            str(staged.get(split, 0)) for split in splits
+        "Test videos whose scene is the dataset's backdrop": ", ".join(
+            str(backdrops.get(split, 0)) for split in splits
         ),
         "Cannot be read": str(len(survey) - len(known)),
         "Headers that miscount": str(int((known["counted"] != known["frames"]).sum())),

@@ -4,7 +4,6 @@ Layout: images (H, W, 3) uint8 BGR, flow (H, W, 2) float32, x then y, in pixels.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -12,6 +11,7 @@ import numpy.typing as npt
 
 from tsn.drawing.text import write_text
 from tsn.flow.engines import Flow, flow_to_uint8
+from tsn.flow.moments import Moment
 
 Image = npt.NDArray[np.uint8]
 
@@ -23,19 +23,6 @@ _CORNERS = np.array(
 _GAP = 4
 _LINE = 18  # height of a line of text
 _LEAST_WIDTH = 170
-
-
-@dataclass(frozen=True, kw_only=True)
-class Moment:
-    """Two neighbouring frames, the flow between them, and the flow after camera motion was taken
-    out, if it was found (`supported`)."""
-
-    title: str
-    frame0: Image
-    frame1: Image
-    flow: Flow
-    warped: Flow
-    supported: bool
 
 
 def flow_colours(flow: Flow, bound: float) -> Image:
@@ -65,22 +52,26 @@ def colour_wheel(size: int) -> Image:
 def modality_sheet(moments: Sequence[Moment], bound: float) -> Image:
     """Return a row per moment: frame, RGB difference, flow x and y as they are stored, flow in
     colours; the same of the warped flow ("unwarped" where no camera motion was found); and the key
-    to the colours."""
+    to the colours. Flow that a moment does not have is left out."""
     rows = []
     for moment in moments:
         cells = [
             (moment.title, moment.frame0),
             ("RGB difference", _difference(moment.frame0, moment.frame1)),
-            *_flow_cells("flow", moment.flow, bound),
-            *_flow_cells("warped" if moment.supported else "unwarped", moment.warped, bound),
         ]
+        if moment.flow is not None:
+            cells += _flow_cells("flow", moment.flow, bound)
+        if moment.warped is not None:
+            name = "warped" if moment.supported else "unwarped"
+            cells += _flow_cells(name, moment.warped, bound)
         rows.append(np.hstack([_cell(title, image) for title, image in cells]))
-    width = rows[0].shape[1]
-    return np.vstack([*rows, _key(width, bound)])
+    if moments[0].flow is not None:
+        rows.append(_key(rows[0].shape[1], bound))
+    return np.vstack(rows)
 
 
 def _wheel() -> npt.NDArray[np.float64]:
-    """The (55, 3) colours around the wheel, RGB from 0 to 1, in steps of 1/255."""
+    """Return the (55, 3) colours around the wheel, RGB from 0 to 1, in steps of 1/255."""
     parts = [
         np.linspace(start, end, steps, endpoint=False)
         for start, end, steps in zip(_CORNERS, _CORNERS[1:], _STEPS, strict=False)
@@ -103,7 +94,7 @@ def _flow_cells(name: str, flow: Flow, bound: float) -> list[tuple[str, Image]]:
 
 
 def _strength(bound: float) -> float:
-    """The length of full colour: most flow is far below the bound at which it is clipped."""
+    """Return the length of full colour: most flow is far below the bound at which it is clipped."""
     return bound / 4
 
 

@@ -5,17 +5,17 @@ Everything is kept in one folder: the archives as they were fetched, and what th
 taken as it is.
 """
 
-import fcntl
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from tsn.files import TEMPORARY_SUFFIX, link_file
+from tsn.locks import hold_lock
 from tsn.sources.download import FetchError, Report, fetch, no_report
 from tsn.sources.folder import FolderConfig, fetch_folder
 from tsn.sources.unpack import Place, unpack
 
+HEXADECIMAL = set("0123456789abcdef")
 VIDEO_SUFFIXES = (".avi", ".mp4", ".mkv", ".webm", ".mov", ".mpg", ".mpeg", ".wmv")
 
 
@@ -23,25 +23,25 @@ VIDEO_SUFFIXES = (".avi", ".mp4", ".mkv", ".webm", ".mov", ".mpg", ".mpeg", ".wm
 class DistributedFile:
     """An archive that several hosts serve.
 
-    `size` in bytes (0: not known) and `sha256` ("": not known) tell it from what else they serve.
+    `size` in bytes and `sha256`, where they are known, tell it from what else they serve.
     """
 
     name: str
     urls: tuple[str, ...]
-    size: int
-    sha256: str
+    size: int | None
+    sha256: str | None
 
     def __post_init__(self) -> None:
         if not self.name or Path(self.name).name != self.name:
             raise ValueError(f"name is {self.name!r}, expected that of a file, without a folder")
-        if self.size < 0:
-            raise ValueError(f"size is {self.size}, expected bytes, or 0 for unknown")
-        if not set(self.sha256) <= set("0123456789abcdef"):
-            raise ValueError(f"sha256 is {self.sha256!r}, expected hexadecimal digits, or none")
+        if self.size is not None and self.size < 1:
+            raise ValueError(f"size is {self.size}, expected bytes, or null for unknown")
+        if self.sha256 is not None and not (self.sha256 and set(self.sha256) <= HEXADECIMAL):
+            raise ValueError(f"sha256 is {self.sha256!r}, expected hexadecimal digits, or null")
 
 
 @dataclass(frozen=True, kw_only=True)
-class DistributionConfig:
+class ArchivesConfig:
     """Archives of `videos` and of `lists`, and the `folder` that they are fetched to."""
 
     folder: str
@@ -50,7 +50,7 @@ class DistributionConfig:
 
 
 def fetch_distribution(
-    config: DistributionConfig, videos: Path, lists: Path, report: Report = no_report
+    config: ArchivesConfig, videos: Path, lists: Path, report: Report = no_report
 ) -> Iterator[str]:
     """Fetch and unpack what is missing, put it in place and yield each video id.
 
@@ -62,19 +62,10 @@ def fetch_distribution(
         ("lists", config.lists, _list_place),
         ("videos", config.videos, _video_place),
     ):
-        with _locked(folder):
+        with hold_lock(folder / ".lock"):  # others may want the same archives
             _complete(folder, part, files, place, report)
     unpacked = FolderConfig(videos=str(folder / "videos"), lists=str(folder / "lists"))
     yield from fetch_folder(unpacked, videos, lists, put=link_file)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keep others, who want the same archives for another recipe, waiting."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _complete(
@@ -90,7 +81,7 @@ def _complete(
         archive = fetch(
             file.urls,
             folder / file.name,
-            sha256=file.sha256,
+            sha256=file.sha256 or "",
             size=file.size,
             report=report,
             by_hand=f", or what it holds into {into}",
@@ -103,7 +94,7 @@ def _complete(
 
 
 def _video_place(member: PurePosixPath) -> str | None:
-    """`<class>/<clip>`, however deep the archive has it."""
+    """Return `<class>/<clip>`, however deep the archive has it."""
     if member.suffix.lower() not in VIDEO_SUFFIXES or len(member.parts) < 2 or _is_hidden(member):
         return None
     return "/".join(member.parts[-2:])

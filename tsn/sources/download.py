@@ -1,14 +1,11 @@
 """Downloads that survive a bad line: several mirrors, resumed by range, checked by SHA-256.
 
-What has come so far lies beside the target as `<name>.part`, and `<name>.part.json` says which
-answer it is the beginning of. It is continued only by the same answer of the same host, or, where
-the whole SHA-256 is known and decides in the end, by any.
+What has come so far lies beside the target as `<name>.part`. It is continued, by any host, where a
+SHA-256 decides in the end; if that is another then, the file is fetched anew.
 """
 
 import errno
-import hashlib
 import http.client
-import json
 import logging
 import shutil
 import ssl
@@ -19,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tsn.files import atomic_path
+from tsn.files import file_sha256
 
 logger = logging.getLogger(__name__)
 CHUNK = 1 << 20
@@ -50,12 +47,12 @@ class _RefusedError(Exception):
 @dataclass(frozen=True, kw_only=True)
 class _Wanted:
     sha256: str
-    size: int
+    size: int | None
     report: Report
 
     @property
     def is_known(self) -> bool:
-        """Whether nothing but the file can pass for it."""
+        """Return whether nothing but the file can pass for it."""
         return len(self.sha256) == SHA256_DIGITS
 
 
@@ -64,14 +61,14 @@ def fetch(
     target: Path,
     *,
     sha256: str,
-    size: int = 0,
+    size: int | None = None,
     attempts: int = 3,
     report: Report = no_report,
     by_hand: str = "",
 ) -> Path:
     """Return `target`, downloaded from the first URL that gives it.
 
-    `sha256` can be the beginning of one, or "" to accept any; `size` in bytes, or 0 to accept any.
+    `sha256` can be the beginning of one, or "" to accept any; `size` in bytes, None to accept any.
     An interrupted download goes on where it ended, in this call or a later one. A host is asked
     again as long as it gives more, and `attempts` times when it does not, after longer and longer
     waits. A file of another SHA-256 or size is never put in place, and one that is there is not
@@ -80,7 +77,7 @@ def fetch(
     FetchError says what every mirror answered and where to put the file by hand, and `by_hand`.
     """
     if target.is_file():
-        found = _digest(target)
+        found = file_sha256(target)
         if found.startswith(sha256):
             return target
         raise FetchError(
@@ -100,7 +97,6 @@ def fetch(
             failures.append(f"{url}: {error}")
             continue
         partial.replace(target)
-        _origin_path(partial).unlink(missing_ok=True)
         return target
     lines = "\n  ".join(failures) or "no URL is given"
     raise FetchError(
@@ -119,7 +115,7 @@ def _complete(url: str, partial: Path, wanted: _Wanted, attempts: int) -> None:
             _check(partial, wanted)
             return
         except _WrongFileError:
-            _drop(partial)
+            partial.unlink()
             if not had or began_anew:
                 raise
             began_anew = True  # what was there may have been of another file
@@ -141,12 +137,7 @@ def _complete(url: str, partial: Path, wanted: _Wanted, attempts: int) -> None:
 def _continue(url: str, partial: Path, wanted: _Wanted) -> None:
     """Append what a host has beyond the partial file, or write it anew."""
     have = _length(partial)
-    validator = _validator(url, partial)
-    headers = {}
-    if have and (validator or wanted.is_known):
-        headers["Range"] = f"bytes={have}-"
-        if validator:
-            headers["If-Range"] = validator
+    headers = {"Range": f"bytes={have}-"} if have and wanted.sha256 else {}
     try:
         response = _open(url, headers, wanted)
     except urllib.error.HTTPError as error:
@@ -157,20 +148,15 @@ def _continue(url: str, partial: Path, wanted: _Wanted) -> None:
         resumed = response.status == http.HTTPStatus.PARTIAL_CONTENT
         if resumed and not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
             raise _RefusedError("answered with another range than was asked for")
-        if resumed and not wanted.is_known and _name_of_version(response.headers) != validator:
-            _drop(partial)
-            raise OSError("the file has changed since it was begun")
         length = int(response.headers.get("Content-Length") or -1)
         have = have if resumed else 0
-        total = have + length if length >= 0 else wanted.size
+        total = have + length if length >= 0 else wanted.size or 0
         if wanted.size and total != wanted.size:
             raise _RefusedError(f"has {total} bytes, expected {wanted.size}")
         _refuse_full_disk(partial, total - _length(partial))
         chunk = response.read(CHUNK)
-        if not resumed:
-            if chunk[:100].lstrip().lower().startswith(_PAGES):
-                raise _RefusedError("answered with a web page instead of the file")
-            _remember_origin(url, response.headers, partial)
+        if not resumed and chunk[:100].lstrip().lower().startswith(_PAGES):
+            raise _RefusedError("answered with a web page instead of the file")
         received = 0
         with partial.open("ab" if resumed else "wb") as file:
             while chunk:
@@ -201,13 +187,13 @@ def _check(partial: Path, wanted: _Wanted) -> None:
     size = _length(partial)
     if wanted.size and size != wanted.size:
         raise _WrongFileError(f"gave {size} bytes, expected {wanted.size}")
-    digest = _digest(partial)
+    digest = file_sha256(partial)
     if not digest.startswith(wanted.sha256):
         raise _WrongFileError(f"expected SHA-256 {wanted.sha256}, got {digest}")
 
 
 def _is_final(error: Exception) -> bool:
-    """Whether asking the same host again is of no use."""
+    """Return whether asking the same host again is of no use."""
     return isinstance(error, urllib.error.HTTPError) and error.code < 500 and error.code != 429
 
 
@@ -220,40 +206,5 @@ def _refuse_full_disk(partial: Path, needed: int) -> None:
         )
 
 
-def _origin_path(partial: Path) -> Path:
-    return partial.with_name(f"{partial.name}.json")
-
-
-def _remember_origin(url: str, headers: http.client.HTTPMessage, partial: Path) -> None:
-    origin = {"url": url, "validator": _name_of_version(headers)}
-    with atomic_path(_origin_path(partial)) as temporary:
-        temporary.write_text(json.dumps(origin), encoding="utf-8")
-
-
-def _name_of_version(headers: http.client.HTTPMessage) -> str:
-    """What a host calls the version of a file that it sends; "" where it does not say."""
-    tag = headers.get("ETag", "")
-    return headers.get("Last-Modified", "") if not tag or tag.startswith("W/") else tag
-
-
-def _validator(url: str, partial: Path) -> str:
-    """What the host calls the version that the partial file is of; "" if it is another host's."""
-    try:
-        origin = json.loads(_origin_path(partial).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return ""
-    return str(origin["validator"]) if origin["url"] == url else ""
-
-
-def _drop(partial: Path) -> None:
-    partial.unlink(missing_ok=True)
-    _origin_path(partial).unlink(missing_ok=True)
-
-
 def _length(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,11 +1,10 @@
 """Videos in a folder, laid out as `<class>/<clip>`; a video's id is that path."""
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tsn.files import copy_file
+from tsn.files import copy_file, file_sha256
 
 
 class SourceError(ValueError):
@@ -14,20 +13,20 @@ class SourceError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class FolderConfig:
-    """A folder of `<class>/<clip>` files, and the folder of its lists ("" when it has none)."""
+    """A folder of `<class>/<clip>` files, and the folder of its lists, if it has any."""
 
     videos: str
-    lists: str
+    lists: str | None
 
 
 def fetch_folder(
     config: FolderConfig, videos: Path, lists: Path, put: Callable[[Path, Path], None] = copy_file
 ) -> Iterator[str]:
-    """Copies the clips (and list files), or links them, and yields each video id."""
+    """Copy the clips (and list files), or link them, and yield each video id."""
     source = Path(config.videos)
     clips = folder_videos(source)
     lists.mkdir(parents=True, exist_ok=True)
-    if config.lists:
+    if config.lists is not None:
         for path in _list_files(Path(config.lists)):
             copy_file(path, lists / path.name)
     for video in clips:
@@ -36,7 +35,7 @@ def fetch_folder(
 
 
 def folder_videos(folder: Path) -> list[str]:
-    """The ids `<class>/<clip>` below a folder, sorted; hidden files do not count.
+    """Return the ids `<class>/<clip>` below a folder, sorted; hidden files do not count.
 
     SourceError when there are none, or a file lies outside a class folder.
     """
@@ -58,16 +57,14 @@ def folder_videos(folder: Path) -> list[str]:
 
 
 def has_control_character(name: str) -> bool:
-    """Whether a name has a line break or the like, which lists of names cannot hold."""
+    """Return whether a name has a line break or the like, which lists of names cannot hold."""
     return any(ord(character) < 32 for character in name)
 
 
 def checksum_rows(folder: Path, videos: list[str]) -> Iterator[tuple[str, int, str]]:
-    """(video, bytes, sha256) of each video."""
+    """Yield (video, bytes, sha256) of each video."""
     for video in videos:
-        with (folder / video).open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        yield video, (folder / video).stat().st_size, digest
+        yield video, (folder / video).stat().st_size, file_sha256(folder / video)
 
 
 def _list_files(folder: Path) -> list[Path]:
@@ -80,7 +77,7 @@ def _list_files(folder: Path) -> list[Path]:
 
 
 def visible_files(folder: Path) -> Iterator[Path]:
-    """The files below a folder, sorted, but for hidden ones."""
+    """Yield the files below a folder, sorted, but for hidden ones."""
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):
             continue

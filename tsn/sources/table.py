@@ -9,25 +9,26 @@ from pathlib import Path
 from typing import Any
 
 from tsn.sources.csv_file import CsvConfig, fetch_listed
-from tsn.sources.distribution import DistributionConfig, fetch_distribution
+from tsn.sources.distribution import ArchivesConfig, fetch_distribution
 from tsn.sources.download import Report
 from tsn.sources.folder import FolderConfig, fetch_folder
-from tsn.sources.synthetic import SyntheticConfig, write_clips, write_lists
+from tsn.sources.synthetic import write_clips, write_lists
+from tsn.sources.synthetic_motion import SyntheticConfig
 
 
 def fetch_synthetic(config: SyntheticConfig, videos: Path, lists: Path, _: Report) -> Iterator[str]:
-    """Renders the built-in dataset and yields each video id."""
+    """Render the built-in dataset and yield each video id."""
     write_lists(config, lists)
     yield from write_clips(config, videos)
 
 
 def fetch_own(config: FolderConfig, videos: Path, lists: Path, _: Report) -> Iterator[str]:
-    """Copies one's own clips and yields each video id."""
+    """Copy one's own clips and yield each video id."""
     yield from fetch_folder(config, videos, lists)
 
 
 def fetch_from_csv(config: CsvConfig, videos: Path, lists: Path, _: Report) -> Iterator[str]:
-    """Copies the clips that a CSV file lists and yields each video id."""
+    """Copy the clips that a CSV file lists and yield each video id."""
     yield from fetch_listed(config, videos, lists)
 
 
@@ -46,5 +47,5 @@ SOURCES = {
     "synthetic": Source(SyntheticConfig, fetch_synthetic),
     "folder": Source(FolderConfig, fetch_own),
     "csv": Source(CsvConfig, fetch_from_csv),
-    "distribution": Source(DistributionConfig, fetch_distribution),
+    "archives": Source(ArchivesConfig, fetch_distribution),
 }

@@ -10,21 +10,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import zip_longest
 from pathlib import Path
 
 from tsn.lists import ListedVideo, SplitError, SplitLists, words
 from tsn.sources.additions import ADDITIONS, Addition, read_additions, train_on
+from tsn.splits.checks import Counts, Line, Spelling, refuse_leaks, refuse_other_counts
 from tsn.splits.leakage import DROP, KEEP
-
-
-@dataclass(frozen=True, kw_only=True)
-class Counts:
-    """How many videos the whole dataset has, and the lists of every split, in order."""
-
-    videos: int
-    train: tuple[int, ...]
-    test: tuple[int, ...]
+from tsn.splits.subset import chosen_classes, fewer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,30 +25,32 @@ class SplitConfig:
 
     format: a row of LIST_FORMATS.
     group_pattern: regular expression with one group, searched in the file name; clips of a group
-        (a person, a scene) never stand on both sides of a split. Empty: every clip by itself.
+        (a person, a scene) never stand on both sides of a split. None: every clip by itself.
     splits: how many splits there are.
-    classes: keep only these classes, in this order of the official list; empty keeps all.
+    classes: keep only these classes, in the order of the list; None keeps all.
     clips_per_class: keep only so many clips of a class in every split, training and test at their
-        shares, of as many groups as can be; 0 keeps all.
+        shares, of as many groups as can be; None keeps all.
     counts: what the dataset must have before anything is left out, and without what was added
-        later; null: whatever it has.
+        later; None: whatever it has.
     leaks: keep or drop training videos that are in the test list, too, under another name.
     """
 
     format: str
-    group_pattern: str
+    group_pattern: str | None
     splits: int
-    classes: tuple[str, ...]
-    clips_per_class: int
+    classes: tuple[str, ...] | None
+    clips_per_class: int | None
     counts: Counts | None
     leaks: str
 
     def __post_init__(self) -> None:
         if self.leaks not in (KEEP, DROP):
             raise ValueError(f"leaks is {self.leaks!r}, expected {KEEP} or {DROP}")
-        if self.clips_per_class < 0 or self.clips_per_class == 1:
+        if self.classes is not None and not self.classes:
+            raise ValueError("classes is empty, expected names, or null for all")
+        if self.clips_per_class is not None and self.clips_per_class < 2:
             raise ValueError(
-                f"clips_per_class is {self.clips_per_class}, expected 2 or more, or 0 for all"
+                f"clips_per_class is {self.clips_per_class}, expected 2 or more, or null for all"
             )
         if self.counts and not len(self.counts.train) == len(self.counts.test) == self.splits:
             raise ValueError(f"counts has lists of other than {self.splits} splits")
@@ -64,16 +58,18 @@ class SplitConfig:
             raise ValueError(f"unknown format {self.format!r}; one of: {', '.join(LIST_FORMATS)}")
         if self.splits < 1:
             raise ValueError(f"splits is at least 1, got {self.splits}")
+        if self.group_pattern is None:
+            return
         try:
             groups = re.compile(self.group_pattern).groups
         except re.error as error:
             raise ValueError(f"group_pattern {self.group_pattern!r}: {error}") from error
-        if self.group_pattern and groups != 1:
+        if groups != 1:
             raise ValueError(f"group_pattern takes exactly one (group), got {self.group_pattern!r}")
 
 
 def split_lists(videos: Sequence[str], lists: Path, config: SplitConfig) -> SplitLists:
-    """The splits of a dataset whose videos are `videos`, checked.
+    """Return the splits of a dataset whose videos are `videos`, checked.
 
     A list that spells a video in other capitals than the file means that file. SplitError, with
     file and line, for an unknown class, a listed video that is not there, a video listed twice or
@@ -101,34 +97,19 @@ def _listed_additions(
         if name in classes:
             group = row.group or find_group(row.video, config.group_pattern)
             rows.append(ListedVideo(row.video, classes.index(name), group or row.video, ()))
-        elif not config.classes:
+        elif config.classes is None:
             raise SplitError(f"{ADDITIONS}: {row.video} is of no class of the dataset")
     return rows
-
-
-# -- formats ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Line:
-    """Where a list names a video."""
-
-    file: Path
-    number: int
-    video: str
-
-    def error(self, text: str) -> SplitError:
-        return SplitError(f"{self.file} line {self.number}: {text}")
 
 
 Tags = Mapping[str, tuple[str, ...]]
 
 
 def _ucf101(videos: Sequence[str], lists: Path, config: SplitConfig, tags: Tags) -> SplitLists:
-    """classInd.txt, trainlist01.txt, testlist01.txt, ... as UCF101 ships them."""
+    """Read classInd.txt, trainlist01.txt, testlist01.txt, ... as UCF101 ships them."""
     names = _numbered_classes(lists / "classInd.txt")
-    train: dict[int, list[_Line]] = {}
-    test: dict[int, list[_Line]] = {}
+    train: dict[int, list[Line]] = {}
+    test: dict[int, list[Line]] = {}
     for split in range(1, config.splits + 1):
         for side, out in (("train", train), ("test", test)):
             out[split] = [
@@ -139,7 +120,7 @@ def _ucf101(videos: Sequence[str], lists: Path, config: SplitConfig, tags: Tags)
 
 
 def _numbered_classes(path: Path) -> list[str]:
-    """The class names of lines `number name`, which count from 1."""
+    """Return the class names of lines `number name`, which count from 1."""
     names: list[str] = []
     for line in _lines(path):
         number, _, name = line.video.partition(" ")
@@ -151,8 +132,8 @@ def _numbered_classes(path: Path) -> list[str]:
     return names
 
 
-def _without_number(line: _Line, names: Sequence[str]) -> _Line:
-    """The line without the class number that a training list ends its lines with."""
+def _without_number(line: Line, names: Sequence[str]) -> Line:
+    """Return the line without the class number that a training list ends its lines with."""
     video, _, number = line.video.rpartition(" ")
     if not number.isdigit():
         return line
@@ -161,17 +142,17 @@ def _without_number(line: _Line, names: Sequence[str]) -> _Line:
         raise line.error(
             f"{name} is class {names.index(name) + 1} of classInd.txt, the line says {number}"
         )
-    return _Line(line.file, line.number, video)
+    return Line(line.file, line.number, video)
 
 
 def _hmdb51(videos: Sequence[str], lists: Path, config: SplitConfig, tags: Tags) -> SplitLists:
-    """<class>_test_split<k>.txt with lines `name code`: 1 train, 2 test, 0 unused."""
+    """Read <class>_test_split<k>.txt with lines `name code`: 1 train, 2 test, 0 unused."""
     suffix = "_test_split1.txt"
     names = sorted(path.name.removesuffix(suffix) for path in lists.glob(f"*{suffix}"))
     if not names:
         raise SplitError(f"{lists}: no *{suffix} in this folder")
-    train: dict[int, list[_Line]] = defaultdict(list)
-    test: dict[int, list[_Line]] = defaultdict(list)
+    train: dict[int, list[Line]] = defaultdict(list)
+    test: dict[int, list[Line]] = defaultdict(list)
     sides = {"0": None, "1": train, "2": test}
     for split in range(1, config.splits + 1):
         for name in names:
@@ -181,28 +162,28 @@ def _hmdb51(videos: Sequence[str], lists: Path, config: SplitConfig, tags: Tags)
                     raise line.error(f"expected `name 0|1|2`, got {line.video!r}")
                 side = sides[code]
                 if side is not None:
-                    side[split].append(_Line(line.file, line.number, f"{name}/{clip.strip()}"))
+                    side[split].append(Line(line.file, line.number, f"{name}/{clip.strip()}"))
     group_of = partial(_group, config=config)
     return _assemble(videos, names, train, test, config, tags, lists, group_of)
 
 
 def _folder(videos: Sequence[str], _lists: Path, config: SplitConfig, tags: Tags) -> SplitLists:
-    """Leave-groups-out: the sorted groups are dealt to the splits; a split tests on its own."""
+    """Leave groups out: deal the sorted groups to the splits; a split tests on its own."""
     return _leave_groups_out(videos, config, tags, partial(_group, config=config))
 
 
 def _csv(videos: Sequence[str], lists: Path, config: SplitConfig, tags: Tags) -> SplitLists:
-    """clips.csv with columns video, group and split: the one split it says, or leave-groups-out."""
+    """Read clips.csv, of video, group and split: the one split it says, or leave groups out."""
     path = lists / "clips.csv"
     groups: dict[str, str] = {}
-    sides: dict[str, list[_Line]] = {"train": [], "test": []}
+    sides: dict[str, list[Line]] = {"train": [], "test": []}
     if not path.is_file():
         raise SplitError(f"{path}: no such list; a source of kind csv writes it")
     with path.open(newline="", encoding="utf-8") as file:
         for number, row in enumerate(csv.DictReader(file), 2):
             groups[row["video"]] = row["group"] or _group(row["video"], config)
             if row["split"]:
-                sides[row["split"]].append(_Line(path, number, row["video"]))
+                sides[row["split"]].append(Line(path, number, row["video"]))
     if not any(sides.values()):
         return _leave_groups_out(videos, config, tags, groups.__getitem__)
     if config.splits != 1:
@@ -220,7 +201,7 @@ def _leave_groups_out(
     videos: Sequence[str], config: SplitConfig, tags: Tags, group_of: Callable[[str], str]
 ) -> SplitLists:
     names = sorted({video.split("/")[0] for video in videos})
-    classes = _chosen_classes(names, config)
+    classes = chosen_classes(names, config.classes)
     chosen = [video for video in videos if video.split("/")[0] in classes]
     groups = sorted({group_of(video) for video in chosen})
     if len(groups) < max(config.splits, 2):
@@ -229,12 +210,12 @@ def _leave_groups_out(
             f"group_pattern {config.group_pattern!r} finds {len(groups)}: {', '.join(groups)}"
         )
     fold = {group: index % max(config.splits, 2) + 1 for index, group in enumerate(groups)}
-    train: dict[int, list[_Line]] = defaultdict(list)
-    test: dict[int, list[_Line]] = defaultdict(list)
+    train: dict[int, list[Line]] = defaultdict(list)
+    test: dict[int, list[Line]] = defaultdict(list)
     for split in range(1, config.splits + 1):
         for number, video in enumerate(chosen, 1):
             side = test if fold[group_of(video)] == split else train
-            side[split].append(_Line(Path("videos"), number, video))
+            side[split].append(Line(Path("videos"), number, video))
     return _assemble(videos, names, train, test, config, tags, Path("videos"), group_of)
 
 
@@ -247,25 +228,22 @@ LIST_FORMATS: dict[str, Format] = {
 }
 
 
-# -- checks -----------------------------------------------------------------------------------
-
-
 def _assemble(
     videos: Sequence[str],
     names: Sequence[str],
-    train: Mapping[int, Sequence[_Line]],
-    test: Mapping[int, Sequence[_Line]],
+    train: Mapping[int, Sequence[Line]],
+    test: Mapping[int, Sequence[Line]],
     config: SplitConfig,
     tags: Tags,
     class_source: Path,
     group_of: Callable[[str], str],
 ) -> SplitLists:
     folders = sorted({video.split("/")[0] for video in videos})
-    classes = _chosen_classes(names, config)
-    spelled = _Spelling(videos)
+    classes = chosen_classes(names, config.classes)
+    spelled = Spelling(videos)
 
-    def side(lines: Iterable[_Line]) -> dict[str, tuple[_Line, ListedVideo]]:
-        listed: dict[str, tuple[_Line, ListedVideo]] = {}
+    def side(lines: Iterable[Line]) -> dict[str, tuple[Line, ListedVideo]]:
+        listed: dict[str, tuple[Line, ListedVideo]] = {}
         for line in lines:
             name = line.video.split("/")[0]
             if name not in names:
@@ -285,10 +263,10 @@ def _assemble(
 
     out_train, out_test = {}, {}
     for split in range(1, config.splits + 1):
-        _refuse_other_counts(split, train[split], test[split], config, class_source)
+        refuse_other_counts(split, train[split], test[split], config.counts, class_source)
         training, testing = side(train[split]), side(test[split])
-        _refuse_leaks(split, classes, training, testing)
-        out_train[split], out_test[split] = _fewer(
+        refuse_leaks(split, classes, training, testing)
+        out_train[split], out_test[split] = fewer(
             [row for _, row in training.values()],
             [row for _, row in testing.values()],
             config.clips_per_class,
@@ -296,128 +274,27 @@ def _assemble(
     return SplitLists(classes=classes, train=out_train, test=out_test)
 
 
-class _Spelling:
-    """Finds the file that a list means: UCF101 writes HandstandPushups in two ways."""
-
-    def __init__(self, videos: Sequence[str]) -> None:
-        self._videos = frozenset(videos)
-        self._folded: dict[str, list[str]] = defaultdict(list)
-        for video in videos:
-            self._folded[video.casefold()].append(video)
-
-    def find(self, line: _Line) -> str:
-        if line.video in self._videos:
-            return line.video
-        found = self._folded[line.video.casefold()]
-        if len(found) != 1:
-            raise line.error(f"no such video: {line.video}")
-        return found[0]
-
-
-def _refuse_other_counts(
-    split: int,
-    train: Sequence[_Line],
-    test: Sequence[_Line],
-    config: SplitConfig,
-    class_source: Path,
-) -> None:
-    if config.counts is None:
-        return
-    expected = config.counts.train[split - 1], config.counts.test[split - 1]
-    if (len(train), len(test)) != expected:
-        raise SplitError(
-            f"{class_source.parent}: split {split} lists {len(train)} videos for training and "
-            f"{len(test)} for the test, the dataset has {expected[0]} and {expected[1]}: fetch the "
-            "lists again"
-        )
-
-
-def _fewer(
-    train: Sequence[ListedVideo], test: Sequence[ListedVideo], clips_per_class: int
-) -> tuple[tuple[ListedVideo, ...], tuple[ListedVideo, ...]]:
-    """Both lists with so many clips of each class, at their shares and in their order; 0: all."""
-    if not clips_per_class:
-        return tuple(train), tuple(test)
-    kept: set[str] = set()
-    for label in {row.label for row in train}:
-        sides = [[row for row in side if row.label == label] for side in (train, test)]
-        num_clips = sum(map(len, sides))
-        share = round(clips_per_class * len(sides[1]) / num_clips)
-        num_test = min(max(1, share), clips_per_class - 1)
-        num_train = clips_per_class - num_test
-        for side, count in zip(sides, (num_train, num_test), strict=True):
-            groups = defaultdict(list)
-            for row in sorted(side, key=lambda row: (row.group, row.video)):
-                groups[row.group].append(row.video)
-            kept |= set(_spread(list(groups.values()), count))
-    train, test = ([row for row in side if row.video in kept] for side in (train, test))
-    return tuple(train), tuple(test)
-
-
-def _spread(groups: Sequence[Sequence[str]], count: int) -> list[str]:
-    """`count` videos: one of every group in turn, of too many groups evenly over their order."""
-    chosen: list[str] = []
-    for turn in zip_longest(*groups):
-        offered = [video for video in turn if video is not None]
-        left = min(count - len(chosen), len(offered))
-        chosen += [offered[(2 * i + 1) * len(offered) // (2 * left)] for i in range(left)]
-    return chosen
-
-
-def _refuse_leaks(
-    split: int,
-    classes: tuple[str, ...],
-    training: Mapping[str, tuple[_Line, ListedVideo]],
-    testing: Mapping[str, tuple[_Line, ListedVideo]],
-) -> None:
-    for video, (line, _) in testing.items():
-        if video in training:
-            other = training[video][0]
-            raise line.error(f"{video} is in train too ({other.file} line {other.number})")
-    trained = {(listed.label, listed.group) for _, listed in training.values()}
-    for line, listed in testing.values():
-        if listed.group and (listed.label, listed.group) in trained:
-            raise line.error(
-                f"group {listed.group} of {classes[listed.label]} is in train too (split {split})"
-            )
-    for side, lines in (("training", training), ("test", testing)):
-        without = set(range(len(classes))) - {listed.label for _, listed in lines.values()}
-        if without:
-            names = ", ".join(classes[label] for label in sorted(without))
-            raise SplitError(
-                f"split {split} has no {side} video of: {names}; the mean over classes needs them "
-                "all: add videos, change the groups, or leave the class out (`classes`)"
-            )
-
-
-def _chosen_classes(names: Sequence[str], config: SplitConfig) -> tuple[str, ...]:
-    unknown = [name for name in config.classes if name not in names]
-    if unknown:
-        raise SplitError(f"classes names {unknown}, which the lists do not have: {list(names)}")
-    return tuple(name for name in names if not config.classes or name in config.classes)
-
-
 def _group(video: str, config: SplitConfig) -> str:
-    """The group of a video; its own name, a group by itself, without a pattern."""
+    """Return the group of a video; its own name, a group by itself, without a pattern."""
     name = Path(video).name
-    if not config.group_pattern:
+    if config.group_pattern is None:
         return name
     group = find_group(video, config.group_pattern)
     if group is None:
         raise SplitError(
             f"{video}: group_pattern {config.group_pattern!r} finds no group in {name!r}; "
-            'without groups, clips of one scene leak into the test list ("" says there are none)'
+            "without groups, clips of one scene leak into the test list (null says there are none)"
         )
     return group
 
 
-def find_group(video: str, pattern: str) -> str | None:
-    """The group that a pattern finds in a video's file name, None without one."""
+def find_group(video: str, pattern: str | None) -> str | None:
+    """Return the group that a pattern finds in a video's file name, None without one."""
     found = re.search(pattern, Path(video).name) if pattern else None
     return found.group(1) if found else None
 
 
-def _lines(path: Path) -> list[_Line]:
+def _lines(path: Path) -> list[Line]:
     if not path.is_file():
         raise SplitError(f"{path}: no such list; the recipe's split format expects it")
     try:
@@ -425,7 +302,7 @@ def _lines(path: Path) -> list[_Line]:
     except UnicodeDecodeError as error:
         raise SplitError(f"{path}: not UTF-8 ({error}); convert the list") from error
     return [
-        _Line(path, number, line.strip())
+        Line(path, number, line.strip())
         for number, line in enumerate(text.splitlines(), 1)
         if line.strip()
     ]

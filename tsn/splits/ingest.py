@@ -11,20 +11,19 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tsn.files import copy_file
+from tsn.files import copy_file, file_sha256
 from tsn.lists import ListedVideo
 from tsn.sources.additions import CLIPS, VIDEOS, Addition, read_additions, write_additions
 from tsn.sources.csv_file import sound_rows
 from tsn.sources.folder import SourceError, has_control_character, visible_files
 from tsn.splits.leakage import find_leaks
 from tsn.splits.survey import Facts, survey
-from tsn.streams.store import hash_file
 
 SETTLED_SECONDS = 10.0  # a file changed since then may still be being written
 
 
 @dataclass(frozen=True, kw_only=True)
-class IntakeConfig:
+class IngestConfig:
     """Where new clips are put: a folder of `<class>/<clip>`, or a CSV file, its paths relative to
     the folder it is in."""
 
@@ -56,7 +55,7 @@ class Dataset:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Intake:
+class Ingested:
     """`taken` as new additions; `refused` with the reasons; `known` are of bytes that the dataset
     has, `unsettled` may still be being written."""
 
@@ -67,7 +66,7 @@ class Intake:
 
 
 def find_clips(inbox: Path) -> tuple[list[NewClip], dict[Path, str]]:
-    """The files of an inbox, and those that cannot be a clip of a class, with the reason.
+    """Return the clips of an inbox, and the files that cannot be one of a class, with the reason.
 
     SourceError for an inbox that is not there, and for a CSV file that cannot be read as one.
     """
@@ -76,7 +75,7 @@ def find_clips(inbox: Path) -> tuple[list[NewClip], dict[Path, str]]:
         clips = [NewClip(inbox.parent / row.path, row.label, row.group) for row in rows]
         return clips, {inbox.with_name(f"{inbox.name}:{n}"): text for n, text in problems.items()}
     if not inbox.is_dir():
-        raise SourceError(f"{inbox}: no such folder; make it, or set `intake.inbox` in the recipe")
+        raise SourceError(f"{inbox}: no such folder; make it, or set `ingest.inbox` in the recipe")
     clips, misplaced = [], {}
     for path in visible_files(inbox):
         parts = path.relative_to(inbox).parts
@@ -87,7 +86,7 @@ def find_clips(inbox: Path) -> tuple[list[NewClip], dict[Path, str]]:
     return clips, misplaced
 
 
-def take_in(
+def ingest(
     clips: Sequence[NewClip],
     dataset: Dataset,
     before: Sequence[Addition],
@@ -96,8 +95,8 @@ def take_in(
     cache: Path,
     workers: int,
     report: Callable[[Sequence[Path]], Iterable[Path]],
-) -> Intake:
-    """Looks at every new clip and puts the good ones into the additions of `folder`.
+) -> Ingested:
+    """Look at every new clip and put the good ones into the additions of `folder`.
 
     A clip is refused when its class is unknown or not the one that its bytes have already, when it
     does not decode as a whole or has fewer than `min_frames` frames, and when it shows the scene of
@@ -112,7 +111,7 @@ def take_in(
     known |= {row.sha256: row.video for row in (*before, *there)}
     found: dict[str, list[NewClip]] = {}
     for clip, path in zip(settled, report([clip.path for clip in settled]), strict=True):
-        found.setdefault(hash_file(path), []).append(clip)
+        found.setdefault(file_sha256(path), []).append(clip)
     refused = dict(_contradictory(found, known))
     new = {
         digest: same[0]
@@ -126,12 +125,12 @@ def take_in(
         if clip.path not in refused:
             video = _free_name(clip, digest, names)
             copy_file(clip.path, folder / VIDEOS / video)
-            if hash_file(folder / VIDEOS / video) == digest:  # or it has changed meanwhile
+            if file_sha256(folder / VIDEOS / video) == digest:  # or it has changed meanwhile
                 names.add(video)
                 taken.append(Addition(video, clip.group, digest))
     if taken:
         write_additions(folder / CLIPS, [*there, *taken])
-    return Intake(
+    return Ingested(
         taken=tuple(taken),
         refused=refused,
         known=sum(digest in known for digest in found),
@@ -142,7 +141,7 @@ def take_in(
 def _contradictory(
     found: Mapping[str, Sequence[NewClip]], known: Mapping[str, str]
 ) -> Iterator[tuple[Path, str]]:
-    """The clips whose bytes are said to be of several classes, in the inbox or in the dataset."""
+    """Yield the clips whose bytes are said to be of several classes, here or in the dataset."""
     for digest, same in found.items():
         labels = {clip.label for clip in same}
         if digest in known:
@@ -156,7 +155,7 @@ def _contradictory(
 def _refusals(
     new: Mapping[str, NewClip], dataset: Dataset, min_frames: int, cache: Path, workers: int
 ) -> dict[Path, str]:
-    """The clips (by digest) that cannot be taken in, with the reason."""
+    """Return the clips (by digest) that cannot be taken in, with the reason."""
     if not new:
         return {}
     facts = _look_at(new, dataset, cache, workers)
@@ -173,7 +172,7 @@ def _refusals(
 def _look_at(
     new: Mapping[str, NewClip], dataset: Dataset, cache: Path, workers: int
 ) -> dict[str, Facts]:
-    """What is known of new clips and of the listed videos, by digest."""
+    """Return the facts of new clips and of the listed videos, by digest."""
     listed = {row.video: dataset.digests[row.video] for row in (*dataset.train, *dataset.test)}
     paths = {str(clip.path.resolve()): digest for digest, clip in new.items()}
     known = {listed[video]: row for video, row in survey(dataset.videos, listed, cache, workers)}
@@ -181,7 +180,7 @@ def _look_at(
 
 
 def _is_settled(path: Path) -> bool:
-    """Whether a file is there and not just being written; its own times may be of a camera."""
+    """Return whether a file is there and not just being written; its times may be a camera's."""
     try:
         return time.time() - path.stat().st_ctime > SETTLED_SECONDS
     except FileNotFoundError:
@@ -205,7 +204,7 @@ def _of_no_class(clips: Mapping[str, NewClip], dataset: Dataset) -> Iterator[tup
 def _defective(
     clips: Mapping[str, NewClip], facts: Mapping[str, Facts], min_frames: int
 ) -> Iterator[tuple[Path, str]]:
-    """The clips that extraction could not use, with the reason."""
+    """Yield the clips that extraction could not use, with the reason."""
     for digest, clip in clips.items():
         seen = facts[digest]
         if seen.defect:
@@ -217,7 +216,7 @@ def _defective(
 def _tested(
     clips: Mapping[str, NewClip], facts: Mapping[str, Facts], dataset: Dataset
 ) -> Iterator[tuple[Path, str]]:
-    """The clips that show the scene of a test video, with the reason."""
+    """Yield the clips that show the scene of a test video, with the reason."""
     ours = {str(clip.path): digest for digest, clip in clips.items()}
     new = [
         ListedVideo(path, dataset.classes.index(clips[digest].label), path, ())

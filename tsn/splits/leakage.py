@@ -1,9 +1,9 @@
 """Test videos that were trained on under another name: the same bytes, or the same scene.
 
 A picture cannot tell one recording cut in two from two people before one wall. So a scene counts
-only where few groups of the training list have it: what more have is the dataset's own stage, and
-is told apart. Clips that hardly differ are leaks before any stage, and so are all where clips have
-no groups: nothing tells their stage from their leaks.
+only where few groups of the training list have it: what more have is the dataset's own backdrop,
+and is told apart. Clips that hardly differ are leaks before any backdrop, and so are all where
+clips have no groups: nothing tells their backdrop from their leaks.
 """
 
 from collections import defaultdict
@@ -20,15 +20,15 @@ from tsn.lists import ListedVideo
 
 SAME_BYTES = "same bytes"
 SAME_SCENE = "same scene"
-STAGE = "stage"  # alike, but so are too many groups
+BACKDROP = "backdrop"  # alike, but so are too many groups
 
 # Of 64 bits, in the mean over the frames. In four classes of UCF101 the next training clip differs
 # in up to 4 bits where one video was cut into two groups, and else in 10 to 30.
 MOST_DIFFERENT_BITS = 4.0
 NEARLY_IDENTICAL_BITS = 1.0  # one clip encoded twice
-# A scene of more groups than these is a stage: so alike that they differ in half the bits that
+# A scene of more groups than these is a backdrop: so alike that they differ in half the bits that
 # unrelated pictures do (32). Weizmann's walls, UCF101's rooms: docs/results.md.
-STAGE_BITS = 16.0
+BACKDROP_BITS = 16.0
 MOST_GROUPS, MOST_GROUPS_SHARE = 2, 0.1  # whichever is more
 
 LEAKED, CLEAN = "leaked", "clean"  # tags of test videos, for accuracy with and without leaks
@@ -45,13 +45,13 @@ class Leak(NamedTuple):
 
 
 class Findings(NamedTuple):
-    """The leaks of a split, by test video, and what is none as its scene is the dataset's stage.
+    """The leaks of a split, by test video, and what is none as its scene is the dataset's backdrop.
 
     Of the latter, each test video comes with the training video most like it.
     """
 
     leaks: list[Leak]
-    staged: list[Leak]
+    backdrops: list[Leak]
 
 
 def find_leaks(
@@ -63,7 +63,7 @@ def find_leaks(
     """Return the test videos of a split that are trained on, or look so.
 
     `digests` are the SHA-256 of the videos; `hashes` the difference hashes of frames of each, at
-    the same positions in all, "" for a frame that says nothing. The same scene is a stage where
+    the same positions in all, "" for a frame that says nothing. The same scene is a backdrop where
     more groups of the training list show it than can be pieces of one recording.
     """
     of_digest = defaultdict(list)
@@ -79,11 +79,11 @@ def find_leaks(
         if leak.kind == SAME_SCENE:
             leaks.setdefault((leak.test, leak.train), leak)
     leaked = {video for video, _ in leaks}
-    staged: dict[str, Leak] = {}
+    backdrops: dict[str, Leak] = {}
     for leak in sorted(alike, key=lambda leak: (leak.test, leak.different_bits, leak.train)):
         if leak.test not in leaked:
-            staged.setdefault(leak.test, leak)
-    return Findings([leaks[pair] for pair in sorted(leaks)], list(staged.values()))
+            backdrops.setdefault(leak.test, leak)
+    return Findings([leaks[pair] for pair in sorted(leaks)], list(backdrops.values()))
 
 
 def tag_leaks(test: Sequence[ListedVideo], leaks: Sequence[Leak]) -> tuple[ListedVideo, ...]:
@@ -101,11 +101,11 @@ def drop_leaks(train: Sequence[ListedVideo], leaks: Sequence[Leak]) -> tuple[Lis
 
 
 def write_leaks(path: Path, found: Mapping[int, Findings]) -> None:
-    """Write the findings of every split, a line each; the kind tells leaks from the stage."""
+    """Write the findings of every split, a line each; the kind tells leaks from the backdrop."""
     lines = (
         (split, *row[:3], f"{row.different_bits:.1f}")
-        for split, (leaks, staged) in found.items()
-        for row in (*leaks, *staged)
+        for split, (leaks, backdrops) in found.items()
+        for row in (*leaks, *backdrops)
     )
     write_csv(path, ("split", *Leak._fields), lines)
 
@@ -124,10 +124,10 @@ def _same_scene(
         if not _says_something(hashes[row.video]):
             continue
         distances = np.bitwise_count(bits ^ _as_numbers([hashes[row.video]])).mean(axis=1)
-        on_stage = len(np.unique(group[distances <= STAGE_BITS])) > most_groups
+        on_backdrop = len(np.unique(group[distances <= BACKDROP_BITS])) > most_groups
         for index in np.flatnonzero(distances <= MOST_DIFFERENT_BITS):
-            is_stage = on_stage and distances[index] > NEARLY_IDENTICAL_BITS
-            kind = STAGE if is_stage else SAME_SCENE
+            is_backdrop = on_backdrop and distances[index] > NEARLY_IDENTICAL_BITS
+            kind = BACKDROP if is_backdrop else SAME_SCENE
             yield Leak(row.video, known[index].video, kind, float(distances[index]))
 
 

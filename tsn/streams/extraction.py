@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from tsn.files import file_sha256
 from tsn.streams.archives import (
     MANIFEST,
     MAX_ENTRIES,
@@ -28,14 +29,13 @@ from tsn.streams.archives import (
 from tsn.streams.store import (
     StoredResult,
     find_result,
-    hash_file,
     link_archive,
     put_result,
     result_key,
     stored_archive_path,
     sweep_store,
 )
-from tsn.streams.table import FramesConfig, Seat, Stream
+from tsn.streams.table import Acceptance, FramesConfig, Stream, WorkerDevice
 from tsn.streams.video import (
     Frame,
     FrameReader,
@@ -48,9 +48,6 @@ from tsn.workers.pool import Died, run_tasks
 from tsn.workers.watchdog import watched
 
 logger = logging.getLogger(__name__)
-
-# What decides whether a finished video is accepted, not what is in its archive.
-_NOT_IN_KEY = ("min_frames", "max_quarantined")
 
 
 class ExtractionError(ValueError):
@@ -67,40 +64,89 @@ class Extracted:
     num_unsupported: int
 
 
-def fill_store(
-    stream: Stream,
-    config: FramesConfig,
-    videos_dir: Path,
-    videos: Sequence[str],
-    store_dir: Path,
-    seats: Sequence[Seat],
-) -> Iterator[Extracted]:
+@dataclass(frozen=True, kw_only=True)
+class ExtractionJob:
+    """What to extract: a stream of the videos below a folder, into a store, by a process a device.
+
+    Raises FileNotFoundError and ValueError for what cannot be done, before any work.
+    """
+
+    stream: Stream
+    config: FramesConfig
+    accept: Acceptance
+    videos_dir: Path
+    videos: Sequence[str]
+    store_dir: Path
+    devices: Sequence[WorkerDevice]
+
+    def __post_init__(self) -> None:
+        if type(self.config) is not self.stream.config_class:
+            raise ValueError(
+                f"stream {self.stream.name} takes a {self.stream.config_class.__name__}, "
+                f"not a {type(self.config).__name__}"
+            )
+        if not self.devices:
+            raise ValueError("no devices: expected at least one worker to compute with")
+        different = set(self.videos)
+        if not self.videos or len(different) != len(self.videos):
+            raise ValueError(
+                f"{len(self.videos)} videos, {len(different)} different: list each one once"
+            )
+        for video in self.videos:
+            if PurePosixPath(video).is_absolute() or ".." in PurePosixPath(video).parts:
+                raise ValueError(f"{video!r}: expected a path below {self.videos_dir}")
+        missing = [video for video in self.videos if not (self.videos_dir / video).is_file()]
+        if missing:
+            raise FileNotFoundError(
+                f"{len(missing)} of {len(self.videos)} videos are not below {self.videos_dir}: "
+                f"{', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}. "
+                "Run the download again."
+            )
+
+
+def fill_store(job: ExtractionJob) -> Iterator[Extracted]:
     """Yield one record per video as it finishes; its result is in the store.
 
-    Stored results come first, the rest is computed by one process per seat. Raises
-    FileNotFoundError and ValueError for bad arguments before any work. The calling script needs
-    the usual `if __name__ == "__main__":`, as workers are spawned.
+    Stored results come first, the rest is computed by one process per device. The calling script
+    needs the usual `if __name__ == "__main__":`, as workers are spawned.
     """
-    _check_arguments(stream, config, Path(videos_dir), videos, seats)
-    return _fill(stream, config, Path(videos_dir), sorted(videos), Path(store_dir), seats)
+    sweep_store(job.store_dir)
+    missing: dict[str, list[str]] = {}
+
+    def record(video: str, key: str, result: StoredResult, from_store: bool) -> Extracted:
+        row = _manifest_row(job, video, key, result)
+        return Extracted(row=row, from_store=from_store, num_unsupported=result.num_unsupported)
+
+    for video, key in _keys(job):
+        result = find_result(job.store_dir, key)
+        if result is None:
+            missing.setdefault(key, []).append(video)
+        else:
+            yield record(video, key, result, from_store=True)
+    tasks = [
+        _Task(job.stream, job.config, job.videos_dir / same[0], job.store_dir, key)
+        for key, same in missing.items()
+    ]
+    for task, result in _compute(tasks, job.devices):
+        for copy, video in enumerate(missing[task.key]):
+            yield record(video, task.key, result, from_store=copy > 0)
 
 
-def extract_stream(
-    stream: Stream,
-    config: FramesConfig,
-    videos_dir: Path,
-    videos: Sequence[str],
-    out_dir: Path,
-    store_dir: Path,
-    seats: Sequence[Seat],
-) -> Iterator[Extracted]:
+def extract_stream(job: ExtractionJob, out_dir: Path) -> Iterator[Extracted]:
     """Like `fill_store`; then put the archives in place in `out_dir`.
 
     `out_dir` is complete when the iterator ends; write the manifest from the records then. Raises
-    ExtractionError at the end when more than `config.max_quarantined` videos are unusable.
+    ExtractionError at the end when more than `max_quarantined` videos are unusable.
     """
-    records = fill_store(stream, config, videos_dir, videos, store_dir, seats)
-    return _put_in_place(records, stream, config, Path(out_dir), Path(store_dir))
+    _clear_output(out_dir)
+    rows = []
+    for record in fill_store(job):
+        rows.append(record.row)
+        yield record
+    _refuse_too_many(job, [row for row in rows if row.status == QUARANTINED])
+    for row in rows:
+        if row.status == OK:
+            link_archive(job.store_dir, row.key, archive_path(out_dir, row.video))
 
 
 def shard_of(videos: Sequence[str], index: int, count: int) -> list[str]:
@@ -113,80 +159,6 @@ def shard_of(videos: Sequence[str], index: int, count: int) -> list[str]:
     return sorted(videos)[index - 1 :: count]
 
 
-def _fill(
-    stream: Stream,
-    config: FramesConfig,
-    videos_dir: Path,
-    videos: Sequence[str],
-    store_dir: Path,
-    seats: Sequence[Seat],
-) -> Iterator[Extracted]:
-    sweep_store(store_dir)
-    missing: dict[str, list[str]] = {}
-
-    def record(video: str, key: str, result: StoredResult, from_store: bool) -> Extracted:
-        row = _manifest_row(video, key, result, config)
-        return Extracted(row=row, from_store=from_store, num_unsupported=result.num_unsupported)
-
-    for video, key in _keys(stream, config, videos_dir, videos, len(seats)):
-        result = find_result(store_dir, key)
-        if result is None:
-            missing.setdefault(key, []).append(video)
-        else:
-            yield record(video, key, result, from_store=True)
-    tasks = [
-        _Task(stream, config, videos_dir / same[0], store_dir, key) for key, same in missing.items()
-    ]
-    for task, result in _compute(tasks, seats):
-        for copy, video in enumerate(missing[task.key]):
-            yield record(video, task.key, result, from_store=copy > 0)
-
-
-def _put_in_place(
-    records: Iterator[Extracted],
-    stream: Stream,
-    config: FramesConfig,
-    out_dir: Path,
-    store_dir: Path,
-) -> Iterator[Extracted]:
-    _clear_output(out_dir)
-    rows = []
-    for record in records:
-        rows.append(record.row)
-        yield record
-    _refuse_too_many(stream, config, [row for row in rows if row.status == QUARANTINED])
-    for row in rows:
-        if row.status == OK:
-            link_archive(store_dir, row.key, archive_path(out_dir, row.video))
-
-
-def _check_arguments(
-    stream: Stream,
-    config: FramesConfig,
-    videos_dir: Path,
-    videos: Sequence[str],
-    seats: Sequence[Seat],
-) -> None:
-    if type(config) is not stream.config_class:
-        raise ValueError(
-            f"stream {stream.name} takes a {stream.config_class.__name__}, "
-            f"not a {type(config).__name__}"
-        )
-    if not seats:
-        raise ValueError("no seats: expected at least one worker to compute with")
-    if not videos or len(set(videos)) != len(videos):
-        raise ValueError(f"{len(videos)} videos, {len(set(videos))} different: list each one once")
-    for video in videos:
-        if PurePosixPath(video).is_absolute() or ".." in PurePosixPath(video).parts:
-            raise ValueError(f"{video!r}: expected a path below {videos_dir}")
-    missing = [video for video in videos if not (videos_dir / video).is_file()]
-    if missing:
-        raise FileNotFoundError(
-            f"{len(missing)} of {len(videos)} videos are not below {videos_dir}: "
-            f"{', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}. Run the download again."
-        )
-
-
 def _clear_output(out_dir: Path) -> None:
     """Leave no archive of an earlier run that this one does not answer for."""
     (out_dir / MANIFEST).unlink(missing_ok=True)
@@ -194,49 +166,46 @@ def _clear_output(out_dir: Path) -> None:
         path.unlink()
 
 
-def _keys(
-    stream: Stream, config: FramesConfig, videos_dir: Path, videos: Sequence[str], threads: int
-) -> Iterator[tuple[str, str]]:
-    settings = {k: v for k, v in asdict(config).items() if k not in _NOT_IN_KEY}
-    settings |= library_versions()
-    with ThreadPoolExecutor(threads) as pool:
-        hashes = pool.map(hash_file, (videos_dir / video for video in videos))
+def _keys(job: ExtractionJob) -> Iterator[tuple[str, str]]:
+    settings = asdict(job.config) | library_versions()
+    videos = sorted(job.videos)
+    with ThreadPoolExecutor(len(job.devices)) as pool:
+        hashes = pool.map(file_sha256, (job.videos_dir / video for video in videos))
         for video, video_hash in zip(videos, hashes, strict=True):
-            yield video, result_key(video_hash, stream.name, stream.version, settings)
+            yield video, result_key(video_hash, job.stream.name, job.stream.version, settings)
 
 
 def library_versions() -> dict[str, str]:
-    """What decodes, resizes, computes and encodes: another version may give other values."""
+    """Return the versions of what decodes, resizes and encodes: another may give other values."""
     return {"opencv": cv2.__version__, "decord": decord_version()}
 
 
-def _manifest_row(video: str, key: str, result: StoredResult, config: FramesConfig) -> ManifestRow:
+def _manifest_row(job: ExtractionJob, video: str, key: str, result: StoredResult) -> ManifestRow:
     reason = result.defect
-    if not reason and result.num_frames < config.min_frames:
-        reason = f"{result.num_frames} frames, expected at least {config.min_frames}"
+    if not reason and result.num_frames < job.accept.min_frames:
+        reason = f"{result.num_frames} frames, expected at least {job.accept.min_frames}"
     return ManifestRow(
         video=video,
         entries=0 if reason else result.num_entries,
         missing=result.num_missing,
-        width=config.width,
-        height=config.height,
+        width=job.config.width,
+        height=job.config.height,
         status=QUARANTINED if reason else OK,
         reason=reason,
         key=key,
     )
 
 
-def _refuse_too_many(
-    stream: Stream, config: FramesConfig, quarantined: Sequence[ManifestRow]
-) -> None:
-    if len(quarantined) <= config.max_quarantined:
+def _refuse_too_many(job: ExtractionJob, quarantined: Sequence[ManifestRow]) -> None:
+    if len(quarantined) <= job.accept.max_quarantined:
         return
     rows = sorted(quarantined, key=lambda row: row.video)
     listing = "\n".join(f"  {row.video}: {row.reason}" for row in rows)
     raise ExtractionError(
-        f"stream {stream.name}: {len(rows)} videos cannot be used, max_quarantined allows "
-        f"{config.max_quarantined}:\n{listing}\nFetch them again, remove them from the dataset, "
-        f"or raise max_quarantined. All other videos are in the store and not computed again."
+        f"stream {job.stream.name}: {len(rows)} videos cannot be used, max_quarantined allows "
+        f"{job.accept.max_quarantined}:\n{listing}\nFetch them again, remove them from the "
+        "dataset, or raise max_quarantined. All other videos are in the store and not computed "
+        "again."
     )
 
 
@@ -252,21 +221,23 @@ class _Task:
         return f"{self.stream.name} of {self.video_path}"
 
 
-def _compute(tasks: Sequence[_Task], seats: Sequence[Seat]) -> Iterator[tuple[_Task, StoredResult]]:
+def _compute(
+    tasks: Sequence[_Task], devices: Sequence[WorkerDevice]
+) -> Iterator[tuple[_Task, StoredResult]]:
     """Yield every task's result; a video that hangs or kills its process twice has a defect.
 
     The second attempt is made alone, as memory can be what was missing. Such a defect is not kept
     in the store: the next extraction tries again.
     """
     killers = []
-    for task, answer in run_tasks(_extract_video, tasks, seats, _initialise_worker):
+    for task, answer in run_tasks(_extract_video, tasks, devices, _initialise_worker):
         if isinstance(answer, Died):
             logger.warning("%s: its worker %s; trying it alone later", task.video_path, answer)
             killers.append(task)
         else:
             yield task, answer
     for killer in killers:
-        for task, answer in run_tasks(_extract_video, [killer], seats[:1], _initialise_worker):
+        for task, answer in run_tasks(_extract_video, [killer], devices[:1], _initialise_worker):
             yield task, _died_twice(answer) if isinstance(answer, Died) else answer
 
 
@@ -285,20 +256,20 @@ def _initialise_worker() -> None:
     quiet_decoding()
 
 
-def _extract_video(task: _Task, seat: Seat) -> StoredResult:
+def _extract_video(task: _Task, device: WorkerDevice) -> StoredResult:
     """Compute one video's stream into the store.
 
     An error of OpenCV is a defect that is not kept: it can be the memory that was missing.
     """
     try:
-        result = _write_entries(task, seat)
+        result = _write_entries(task, device)
     except cv2.error as error:
         return _defective(f"OpenCV: {error.err}")
     put_result(task.store_dir, task.key, result)
     return result
 
 
-def _write_entries(task: _Task, seat: Seat) -> StoredResult:
+def _write_entries(task: _Task, device: WorkerDevice) -> StoredResult:
     stream, config = task.stream, task.config
     archive = stored_archive_path(task.store_dir, task.key)
     reader = FrameReader(task.video_path)
@@ -312,7 +283,7 @@ def _write_entries(task: _Task, seat: Seat) -> StoredResult:
 
     def pixels() -> Iterator[npt.NDArray[np.uint8]]:
         nonlocal num_unsupported
-        for entry in stream.make_entries(frames(), config, seat):
+        for entry in stream.make_entries(frames(), config, device):
             num_unsupported += not entry.supported
             yield entry.pixels
 
@@ -321,7 +292,7 @@ def _write_entries(task: _Task, seat: Seat) -> StoredResult:
         first = next(entries, None)
         if first is not None:
             num_written = write_archive(
-                archive, chain([first], entries), config.jpeg_quality, seat.threads
+                archive, chain([first], entries), config.jpeg_quality, device.threads
             )
             defect = ""
         else:

@@ -43,12 +43,6 @@ class StoredResult:
     defect: str
 
 
-def hash_file(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, in hexadecimal."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def result_key(video_hash: str, stream: str, version: int, settings: Mapping[str, object]) -> str:
     """Return the key of a stream of a video: equal for equal bytes, settings and version."""
     made_from = {
@@ -62,7 +56,7 @@ def result_key(video_hash: str, stream: str, version: int, settings: Mapping[str
 
 
 def stored_archive_path(root: Path, key: str) -> Path:
-    """Where the archive of a key lies, or will."""
+    """Return where the archive of a key lies, or will."""
     return Path(root) / key[:2] / f"{key}.zip"
 
 

@@ -30,21 +30,34 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class FramesConfig:
-    """Frames resized to `width` x `height`. Videos of fewer than `min_frames` frames and
-    unreadable ones are quarantined; more than `max_quarantined` of them are an error."""
+    """Frames resized to `width` x `height` pixels, stored as JPEGs of that quality."""
 
     width: int
     height: int
     jpeg_quality: int
-    min_frames: int
-    max_quarantined: int
 
     def __post_init__(self) -> None:
-        for name in ("width", "height", "min_frames"):
+        for name in ("width", "height"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
         if not 1 <= self.jpeg_quality <= 100:
             raise ValueError(f"jpeg_quality is {self.jpeg_quality}, expected 1 to 100")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Acceptance:
+    """Which videos an extraction takes, apart from how it makes their streams.
+
+    Videos of fewer than `min_frames` frames and unreadable ones are quarantined; more than
+    `max_quarantined` of them are an error.
+    """
+
+    min_frames: int
+    max_quarantined: int
+
+    def __post_init__(self) -> None:
+        if self.min_frames < 1:
+            raise ValueError(f"min_frames is {self.min_frames}, expected at least 1")
         if self.max_quarantined < 0:
             raise ValueError(f"max_quarantined is {self.max_quarantined}, expected 0 or more")
 
@@ -72,11 +85,11 @@ class WarpedFlowConfig(FlowConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seat:
+class WorkerDevice:
     """Where one worker process computes: on "cpu" or a GPU such as "cuda:0", with this many
     threads beside the one that leads."""
 
-    device: str
+    name: str
     threads: int
 
 
@@ -93,7 +106,7 @@ class Stream:
 
     name: str
     config_class: type[FramesConfig]
-    make_entries: Callable[[Iterator[Frame], Any, Seat], Iterator[Entry]]
+    make_entries: Callable[[Iterator[Frame], Any, WorkerDevice], Iterator[Entry]]
     frames_per_entry: int
     version: int
 
@@ -102,25 +115,29 @@ class Stream:
         return max(0, num_frames - self.frames_per_entry + 1)
 
 
-def frame_entries(frames: Iterator[Frame], _config: FramesConfig, _seat: Seat) -> Iterator[Entry]:
+def frame_entries(
+    frames: Iterator[Frame], _config: FramesConfig, _device: WorkerDevice
+) -> Iterator[Entry]:
     """Yield every frame as it is."""
     return (Entry(frame, True) for frame in prefetch(frames, depth=2))
 
 
-def flow_entries(frames: Iterator[Frame], config: FlowConfig, seat: Seat) -> Iterator[Entry]:
+def flow_entries(
+    frames: Iterator[Frame], config: FlowConfig, device: WorkerDevice
+) -> Iterator[Entry]:
     """Yield the quantised flow of every pair of neighbours."""
     pairs = (_Pair(*pair, supported=True) for pair in pairwise(map(to_gray, frames)))
-    return _flow_of_pairs(pairs, config, seat)
+    return _flow_of_pairs(pairs, config, device)
 
 
 def warped_flow_entries(
-    frames: Iterator[Frame], config: WarpedFlowConfig, seat: Seat
+    frames: Iterator[Frame], config: WarpedFlowConfig, device: WorkerDevice
 ) -> Iterator[Entry]:
     """Yield the quantised flow of every pair of neighbours, its camera motion taken out."""
     steady = partial(_steady_pair, config=config.homography)
     grays = map(to_gray, prefetch(frames, depth=2))
-    pairs = pairwise(map_ahead(view_of, grays, seat.threads))
-    return _flow_of_pairs(map_ahead(steady, pairs, seat.threads), config, seat)
+    pairs = pairwise(map_ahead(view_of, grays, device.threads))
+    return _flow_of_pairs(map_ahead(steady, pairs, device.threads), config, device)
 
 
 class _Pair(NamedTuple):
@@ -134,8 +151,10 @@ def _steady_pair(views: tuple[View, View], config: HomographyConfig) -> _Pair:
     return _Pair(views[0].gray, gray1, supported)
 
 
-def _flow_of_pairs(pairs: Iterator[_Pair], config: FlowConfig, seat: Seat) -> Iterator[Entry]:
-    engine = create_engine(config.engine, seat.device)
+def _flow_of_pairs(
+    pairs: Iterator[_Pair], config: FlowConfig, device: WorkerDevice
+) -> Iterator[Entry]:
+    engine = create_engine(config.engine, device.name)
 
     def flows() -> Iterator[tuple[_Pair, Flow]]:
         for batch in _batched(prefetch(pairs, 2 * engine.batch_size), engine.batch_size):
@@ -146,7 +165,7 @@ def _flow_of_pairs(pairs: Iterator[_Pair], config: FlowConfig, seat: Seat) -> It
         pair, flow = result
         return Entry(flow_to_uint8(flow, config.bound), pair.supported)
 
-    return map_ahead(entry, prefetch(flows(), engine.batch_size), seat.threads)
+    return map_ahead(entry, prefetch(flows(), engine.batch_size), device.threads)
 
 
 def _batched(items: Iterable[T], size: int) -> Iterator[list[T]]:

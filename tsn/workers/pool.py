@@ -23,7 +23,7 @@ from tsn.workers.watchdog import HUNG, PATIENCE_SECONDS
 
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
-Seat = TypeVar("Seat")
+Device = TypeVar("Device")
 
 _SECONDS_TO_STOP = 5.0
 
@@ -49,23 +49,23 @@ class Died:
 
 
 def run_tasks(
-    function: Callable[[Task, Seat], Answer],
+    function: Callable[[Task, Device], Answer],
     tasks: Iterable[Task],
-    seats: Sequence[Seat],
+    devices: Sequence[Device],
     initialise: Callable[[], None],
 ) -> Iterator[tuple[Task, Answer | Died]]:
-    """Yield every task with `function(task, seat)`, or with how its process died, as they finish.
+    """Yield every task with `function(task, device)`, or with how its process died, as they finish.
 
-    Every seat has a process, which calls `initialise()` once, and a new one when that died: a
-    seat stands for what one process at a time may use, a GPU for example. Processes end with this
+    Every device has a process, which calls `initialise()` once, and a new one when that died: a
+    device is what one process at a time may use, a GPU for example. Processes end with this
     generator, at once when it is closed early, and with the calling process, however that ends.
-    Raises WorkerError when `function` raises. Function, tasks, seats and answers are pickled.
+    Raises WorkerError when `function` raises. Function, tasks, devices and answers are pickled.
     """
     waiting = deque(tasks)
-    pool: dict[Connection, _Worker[Task, Seat]] = {}
+    pool: dict[Connection, _Worker[Task, Device]] = {}
     try:
-        for seat in seats[: len(waiting)]:
-            _add_worker(pool, function, initialise, seat)
+        for device in devices[: len(waiting)]:
+            _add_worker(pool, function, initialise, device)
         while pool:
             for connection in wait(list(pool)):
                 assert isinstance(connection, Connection)
@@ -77,7 +77,7 @@ def run_tasks(
                         raise WorkerError(f"a worker {message} before its first task: see above")
                     _stop(connection, pool.pop(connection).process)
                     if waiting:
-                        _add_worker(pool, function, initialise, worker.seat)
+                        _add_worker(pool, function, initialise, worker.device)
                 elif waiting:
                     worker.task = waiting.popleft()
                     with suppress(OSError):  # it died meanwhile: its pipe says so next time
@@ -94,9 +94,9 @@ def run_tasks(
 
 
 @dataclass
-class _Worker(Generic[Task, Seat]):
+class _Worker(Generic[Task, Device]):
     process: BaseProcess
-    seat: Seat
+    device: Device
     task: Task | None
 
 
@@ -106,17 +106,17 @@ class _Raised:
 
 
 def _add_worker(
-    pool: dict[Connection, _Worker[Task, Seat]],
-    function: Callable[[Task, Seat], Answer],
+    pool: dict[Connection, _Worker[Task, Device]],
+    function: Callable[[Task, Device], Answer],
     initialise: Callable[[], None],
-    seat: Seat,
+    device: Device,
 ) -> None:
     spawn = multiprocessing.get_context("spawn")
     connection, worker_end = spawn.Pipe()
-    process = spawn.Process(target=_work, args=(worker_end, function, initialise, seat))
+    process = spawn.Process(target=_work, args=(worker_end, function, initialise, device))
     process.start()
     worker_end.close()  # so that the worker's death ends the pipe
-    pool[connection] = _Worker(process, seat, None)
+    pool[connection] = _Worker(process, device, None)
 
 
 def _receive(connection: Connection, process: BaseProcess) -> Any:
@@ -142,9 +142,9 @@ def _stop(connection: Connection, process: BaseProcess) -> None:
 
 def _work(
     connection: Connection,
-    function: Callable[[Task, Seat], Answer],
+    function: Callable[[Task, Device], Answer],
     initialise: Callable[[], None],
-    seat: Seat,
+    device: Device,
 ) -> None:
     """The main function of a worker process: answer tasks until the pipe ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which stops us
@@ -154,12 +154,14 @@ def _work(
     connection.send(None)
     with suppress(EOFError):
         while True:
-            connection.send(_answer(function, connection.recv(), seat))
+            connection.send(_answer(function, connection.recv(), device))
 
 
-def _answer(function: Callable[[Task, Seat], Answer], task: Task, seat: Seat) -> Answer | _Raised:
+def _answer(
+    function: Callable[[Task, Device], Answer], task: Task, device: Device
+) -> Answer | _Raised:
     try:
-        return function(task, seat)
+        return function(task, device)
     except OSError as error:  # a full disk, a file that is gone: the text says it all
         return _Raised(f"{task}: {error}")
     except Exception:

@@ -10,7 +10,7 @@ from tsn.sources.additions import Addition, read_additions
 from tsn.sources.folder import SourceError
 from tsn.splits import ingest as intake
 from tsn.splits.ingest import Dataset, Intake, find_clips, take_in
-from tsn.streams.store import hash_file
+from tsn.files import file_sha256
 
 FRAMES = vivid_frames(60, 64, 48)
 
@@ -165,7 +165,7 @@ def test_what_was_taken_in_earlier_is_known_wherever_it_lies(
     tmp_path: Path, dataset: Dataset
 ) -> None:
     clip = write(tmp_path / "inbox/a/1.avi", 24)
-    before = [Addition("a/1.avi", "", hash_file(clip))]
+    before = [Addition("a/1.avi", "", file_sha256(clip))]
     clips, _ = find_clips(tmp_path / "inbox")
     folder, cache = tmp_path / "new", tmp_path / "cache"
     found = take_in(clips, dataset, before, folder, 6, cache, 1, lambda paths: iter(paths))

@@ -14,7 +14,6 @@ from tsn.streams.archives import ArchiveError, count_entries, write_archive
 from tsn.streams.store import (
     StoredResult,
     find_result,
-    hash_file,
     link_archive,
     put_result,
     result_key,
