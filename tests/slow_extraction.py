@@ -10,16 +10,18 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from small_configs import FRAMES
+from small_configs import ACCEPT, FRAMES
 
-from tsn.streams.extraction import extract_stream
-from tsn.streams.table import STREAMS, Entry, FramesConfig, Seat
+from tsn.streams.extraction import ExtractionJob, extract_stream
+from tsn.streams.table import STREAMS, Entry, FramesConfig, WorkerDevice
 from tsn.streams.video import Frame
 
-SEAT = Seat(device="cpu", threads=1)
+CORE = WorkerDevice(name="cpu", threads=1)
 
 
-def slow_entries(frames: Iterator[Frame], config: FramesConfig, seat: Seat) -> Iterator[Entry]:
+def slow_entries(
+    frames: Iterator[Frame], config: FramesConfig, device: WorkerDevice
+) -> Iterator[Entry]:
     """Yield the frames themselves, 20 a second."""
     for frame in frames:
         time.sleep(0.05)
@@ -31,10 +33,16 @@ SLOW = replace(STREAMS["frames"], name="slow", make_entries=slow_entries)
 
 def main(root: Path, videos: list[str]) -> None:
     """Extract with two workers, and print their process ids per video done."""
-    records = extract_stream(
-        SLOW, FRAMES, root / "videos", videos, root / "slow", root / "store", [SEAT] * 2
+    job = ExtractionJob(
+        stream=SLOW,
+        config=FRAMES,
+        accept=ACCEPT,
+        videos_dir=root / "videos",
+        videos=videos,
+        store_dir=root / "store",
+        devices=[CORE] * 2,
     )
-    for _ in records:
+    for _ in extract_stream(job, root / "slow"):
         pids = [str(child.pid) for child in multiprocessing.active_children()]
         sys.stdout.write(" ".join(pids) + "\n")
         sys.stdout.flush()

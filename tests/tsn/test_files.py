@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tsn.files import atomic_path, link_file
+from tsn.files import atomic_path, file_sha256, link_file
 
 
 def test_file_appears_when_the_block_ends(tmp_path: Path) -> None:
@@ -42,3 +42,10 @@ def test_a_link_is_to_the_file_that_a_symbolic_link_means(tmp_path: Path) -> Non
     link_file(tmp_path / "in/link", tmp_path / "elsewhere/deep/copy")
     copy = tmp_path / "elsewhere/deep/copy"
     assert not copy.is_symlink() and copy.samefile(tmp_path / "file")
+
+
+def test_hash_is_sha256_of_the_bytes(tmp_path: Path) -> None:
+    (tmp_path / "abc").write_bytes(b"abc")  # FIPS 180-2, example 1
+    assert file_sha256(tmp_path / "abc") == (
+        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    )

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from stages.extract import choose_seats
+from stages.extract import choose_devices
 from stages.runtime import machine
 from stages.runtime.machine import Machine, choose_device, count_jobs, lease_gpu_each, lease_gpus
-from tsn.streams.table import FlowConfig, FramesConfig, Seat
+from tsn.streams.table import FlowConfig, FramesConfig, WorkerDevice
 
 MACHINE = Machine(device="cpu", processes=1, threads=1, workers=0, checkpoint_seconds=60.0)
 
@@ -100,22 +100,22 @@ def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -
     lease_gpu_each(MACHINE, 3)
 
 
-def test_seats_are_gpus_for_what_can_use_them_and_cores_for_the_rest(
+def test_devices_are_gpus_for_what_can_use_them_and_cores_for_the_rest(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    frames = FramesConfig(width=8, height=8, jpeg_quality=90, min_frames=1, max_quarantined=0)
+    frames = FramesConfig(width=8, height=8, jpeg_quality=90)
     flow = FlowConfig(**vars(frames), bound=20.0, engine="tvl1")
     lent = replace(MACHINE, device="cuda", workers=3)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr("stages.extract.count_cores", lambda: 9)
-    assert choose_seats(flow, lent) == [
-        Seat(device="cuda:0", threads=4),
-        Seat(device="cuda:1", threads=4),
+    assert choose_devices(flow, lent) == [
+        WorkerDevice(name="cuda:0", threads=4),
+        WorkerDevice(name="cuda:1", threads=4),
     ]
-    core = Seat(device="cpu", threads=1)
-    assert choose_seats(frames, lent) == [core] * 3
-    assert choose_seats(replace(flow, engine="opencv"), lent) == [core] * 3
-    assert choose_seats(flow, replace(lent, device="cpu", workers=0)) == [core]
+    core = WorkerDevice(name="cpu", threads=1)
+    assert choose_devices(frames, lent) == [core] * 3
+    assert choose_devices(replace(flow, engine="opencv"), lent) == [core] * 3
+    assert choose_devices(flow, replace(lent, device="cpu", workers=0)) == [core]
 
 
 @pytest.mark.parametrize(

@@ -36,8 +36,8 @@ from tsn.scoring.scores import VideoScores
 from tsn.snippets.dataset import ScoringSnippets, listed_clips
 from tsn.streams import table as streams
 from tsn.streams.archives import write_manifest
-from tsn.streams.extraction import extract_stream
-from tsn.streams.table import STREAMS, FramesConfig, Seat
+from tsn.streams.extraction import ExtractionJob, extract_stream
+from tsn.streams.table import STREAMS, Acceptance, FramesConfig, WorkerDevice
 from tsn.streams.video import VideoError
 
 CPU = torch.device("cpu")
@@ -57,11 +57,16 @@ def pipeline_scores(
     cells = {}
     for name, model in models.items():
         row, config, out = modality(name), streams[name], root / "streams" / name
-        seats = [Seat(device="cpu", threads=1)]
-        records = extract_stream(
-            STREAMS[row.stream], config, root / "videos", videos, out, root / "store", seats
+        job = ExtractionJob(
+            stream=STREAMS[row.stream],
+            config=config,
+            accept=Acceptance(min_frames=6, max_quarantined=0),
+            videos_dir=root / "videos",
+            videos=videos,
+            store_dir=root / "store",
+            devices=[WorkerDevice(name="cpu", threads=1)],
         )
-        write_manifest([record.row for record in records], out)
+        write_manifest([record.row for record in extract_stream(job, out)], out)
         clips, dropped = listed_clips(listed, out, row)
         assert not dropped
         network, card = load_model(model)
@@ -273,17 +278,21 @@ def set_weight(content: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: c.update(format=2), f"{CARD}: of format 2, this code reads 1"),
-        (lambda c: c.update(colour=1), "unknown key 'colour'; valid: format, dataset"),
-        (lambda c: c.pop("testing"), "'testing' is missing; expected: format"),
-        (lambda c: c["testing"].update(speed=1), "testing: unknown key 'speed'; valid: snippets"),
+        (lambda c: c.update(format=1), f"{CARD}: of format 1, this code reads 2"),
+        (lambda c: c.update(colour=1), "colour: unknown key; valid: format, dataset"),
+        (lambda c: c.pop("testing"), "testing: missing; expected: format"),
+        (lambda c: c["testing"].update(speed=1), r"testing\.speed: unknown key; valid: snippets"),
         (lambda c: c["testing"].update(crops="five"), "testing: unknown crops 'five'"),
-        (lambda c: c["testing"].update(snippets="4"), "a value is of another type"),
-        (lambda c: c["members"][2]["stream"].pop("bound"), "stream of flow: 'bound' is missing"),
+        (
+            lambda c: c["testing"].update(snippets="4"),
+            r"testing\.snippets: expected a whole number, got '4'",
+        ),
+        (lambda c: c["members"][2]["stream"].pop("bound"), r"members.2..stream.bound: missing"),
         (
             lambda c: c["members"][3]["stream"]["homography"].update(min_inliers=1),
-            "stream of warped_flow: homography: min_inliers is 1",
+            r"members.3..stream.homography: min_inliers is 1",
         ),
+        (lambda c: c.update(members="rgb"), "members: expected a list, got 'rgb'"),
         (lambda c: c["members"][0].update(modality="depth"), "unknown modality 'depth'"),
         (lambda c: c["members"][2].update(stream_version=0), "flow was trained on version 0 of"),
         (set_weight, f"{CARD}: changed since it was written"),

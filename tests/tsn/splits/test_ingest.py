@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from videos import digests, vivid_frames, write_video
 
+from tsn.files import file_sha256
 from tsn.lists import ListedVideo
 from tsn.sources.additions import Addition, read_additions
 from tsn.sources.folder import SourceError
 from tsn.splits import ingest as intake
 from tsn.splits.ingest import Dataset, Intake, find_clips, take_in
-from tsn.files import file_sha256
 
 FRAMES = vivid_frames(60, 64, 48)
 

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
-from slow_extraction import SEAT, SLOW
-from small_configs import FLOW, FRAMES, WARPED
+from slow_extraction import CORE, SLOW
+from small_configs import ACCEPT, FLOW, FRAMES, WARPED
 from videos import PAN_HEIGHT as HEIGHT
 from videos import PAN_WIDTH as WIDTH
 from videos import write_pan
@@ -24,29 +24,58 @@ from tsn.flow.camera_motion import HomographyConfig
 from tsn.flow.engines import flow_to_uint8
 from tsn.streams import extraction
 from tsn.streams.archives import archive_path, read_entries, read_manifest, write_manifest
-from tsn.streams.extraction import Extracted, ExtractionError, extract_stream, fill_store, shard_of
+from tsn.streams.extraction import (
+    Extracted,
+    ExtractionError,
+    ExtractionJob,
+    extract_stream,
+    fill_store,
+    shard_of,
+)
 from tsn.streams.table import (
     STREAMS,
+    Acceptance,
     Entry,
     FlowConfig,
     FramesConfig,
-    Seat,
     Stream,
+    WorkerDevice,
 )
 from tsn.streams.video import Frame, read_frames
 from tsn.workers.pool import WorkerError
 from tsn.workers.watchdog import HUNG
 
 
+def make_job(
+    root: Path,
+    stream: Stream,
+    config: FramesConfig,
+    videos: Sequence[str],
+    workers: int = 1,
+    accept: Acceptance = ACCEPT,
+) -> ExtractionJob:
+    return ExtractionJob(
+        stream=stream,
+        config=config,
+        accept=accept,
+        videos_dir=root / "videos",
+        videos=videos,
+        store_dir=root / "store",
+        devices=[CORE] * workers,
+    )
+
+
 def extract(
-    root: Path, stream: Stream, config: FramesConfig, videos: Sequence[str], workers: int = 1
+    root: Path,
+    stream: Stream,
+    config: FramesConfig,
+    videos: Sequence[str],
+    workers: int = 1,
+    accept: Acceptance = ACCEPT,
 ) -> dict[str, Extracted]:
     out_dir = root / stream.name
-    records = list(
-        extract_stream(
-            stream, config, root / "videos", videos, out_dir, root / "store", [SEAT] * workers
-        )
-    )
+    job = make_job(root, stream, config, videos, workers, accept)
+    records = list(extract_stream(job, out_dir))
     write_manifest([record.row for record in records], out_dir)
     return {record.row.video: record for record in records}
 
@@ -124,7 +153,8 @@ def test_what_is_stored_is_not_computed_again(tmp_path: Path) -> None:
         "2.avi": False,
     }
     # acceptance is not part of a result, the picture's size is
-    kept = extract(tmp_path, stream, replace(FRAMES, min_frames=1, max_quarantined=9), ["0.avi"])
+    accept = Acceptance(min_frames=1, max_quarantined=9)
+    kept = extract(tmp_path, stream, FRAMES, ["0.avi"], accept=accept)
     assert kept["0.avi"].from_store
     assert sorted(output_bytes(tmp_path / "frames")) == ["0.avi.zip", "manifest.csv"]
     assert not extract(tmp_path, stream, replace(FRAMES, width=40), ["0.avi"])["0.avi"].from_store
@@ -150,9 +180,9 @@ def write_mixed_dataset(root: Path) -> list[str]:
 
 def test_unusable_videos_are_quarantined_with_their_reason(tmp_path: Path) -> None:
     videos = write_mixed_dataset(tmp_path)
-    config = replace(FLOW, max_quarantined=3)
+    accept = replace(ACCEPT, max_quarantined=3)
     for from_store in (False, True):
-        records = extract(tmp_path, STREAMS["flow"], config, videos, workers=2)
+        records = extract(tmp_path, STREAMS["flow"], FLOW, videos, workers=2, accept=accept)
         assert {record.from_store for record in records.values()} == {from_store}
         manifest = read_manifest(tmp_path / "flow")
         assert list(manifest) == sorted(videos)
@@ -168,19 +198,19 @@ def test_unusable_videos_are_quarantined_with_their_reason(tmp_path: Path) -> No
 
 def test_too_many_unusable_videos_are_an_error_that_loses_nothing(tmp_path: Path) -> None:
     videos = write_mixed_dataset(tmp_path)
-    config = replace(FRAMES, max_quarantined=2)
+    accept = replace(ACCEPT, max_quarantined=2)
     with pytest.raises(ExtractionError) as error:
-        extract(tmp_path, STREAMS["frames"], config, videos)
+        extract(tmp_path, STREAMS["frames"], FRAMES, videos, accept=accept)
     assert "3 videos cannot be used, max_quarantined allows 2" in str(error.value)
     assert "  short.avi: 2 frames, expected at least 3" in str(error.value)
     assert output_bytes(tmp_path / "frames") == {}
-    assert extract(tmp_path, STREAMS["frames"], config, ["good.avi"])["good.avi"].from_store
+    assert extract(tmp_path, STREAMS["frames"], FRAMES, ["good.avi"])["good.avi"].from_store
 
 
 def test_a_single_frame_has_no_flow(tmp_path: Path) -> None:
     write_pan(tmp_path / "videos" / "a.avi", num_frames=1)
-    config = replace(FLOW, min_frames=1, max_quarantined=1)
-    row = extract(tmp_path, STREAMS["flow"], config, ["a.avi"])["a.avi"].row
+    accept = Acceptance(min_frames=1, max_quarantined=1)
+    row = extract(tmp_path, STREAMS["flow"], FLOW, ["a.avi"], accept=accept)["a.avi"].row
     assert (row.status, row.entries) == ("quarantined", 0)
     assert row.reason == "1 frames, flow takes 2 or more"
 
@@ -196,7 +226,9 @@ def test_an_archive_damaged_in_the_store_is_made_again(tmp_path: Path) -> None:
     assert output_bytes(tmp_path / "frames") == before
 
 
-def entries_or_crash(frames: Iterator[Frame], config: FramesConfig, seat: Seat) -> Iterator[Entry]:
+def entries_or_crash(
+    frames: Iterator[Frame], config: FramesConfig, device: WorkerDevice
+) -> Iterator[Entry]:
     """Crash on bright videos: for good above 200, the first time only above 150."""
     for frame in frames:
         if frame.min() > 200:
@@ -220,8 +252,8 @@ def test_a_video_that_kills_its_worker_is_tried_again_then_quarantined(
     for name, brightness in (("dim", 0), ("once", 170), ("always", 220)):
         write_pan(tmp_path / "videos" / f"{name}.avi", num_frames=4, brightness=brightness)
     videos = ["dim.avi", "once.avi", "always.avi"]
-    config = replace(FRAMES, max_quarantined=1)
-    records = extract(tmp_path, CRASHING, config, videos, workers=2)
+    accept = replace(ACCEPT, max_quarantined=1)
+    records = extract(tmp_path, CRASHING, FRAMES, videos, workers=2, accept=accept)
     assert {video: record.row.status for video, record in records.items()} == {
         "dim.avi": "ok",
         "once.avi": "ok",
@@ -229,11 +261,13 @@ def test_a_video_that_kills_its_worker_is_tried_again_then_quarantined(
     }
     assert "died twice: the last one exited with code 3" in records["always.avi"].row.reason
     assert multiprocessing.active_children() == []
-    again = extract(tmp_path, CRASHING, config, videos)
+    again = extract(tmp_path, CRASHING, FRAMES, videos, accept=accept)
     assert [again[video].from_store for video in videos] == [True, True, False]
 
 
-def entries_or_error(frames: Iterator[Frame], config: FramesConfig, seat: Seat) -> Iterator[Entry]:
+def entries_or_error(
+    frames: Iterator[Frame], config: FramesConfig, device: WorkerDevice
+) -> Iterator[Entry]:
     """An error of OpenCV's on bright videos, a full disk on very bright ones."""
     for frame in frames:
         if frame.min() > 200:
@@ -250,9 +284,9 @@ def test_an_opencv_error_is_one_videos_defect_and_not_kept(tmp_path: Path) -> No
     """It can be the memory that was missing: the next extraction tries again."""
     for name, brightness in (("dim", 0), ("bright", 170)):
         write_pan(tmp_path / "videos" / f"{name}.avi", num_frames=4, brightness=brightness)
-    config = replace(FRAMES, max_quarantined=1)
+    accept = replace(ACCEPT, max_quarantined=1)
     for from_store in (False, True):
-        records = extract(tmp_path, FAILING, config, ["dim.avi", "bright.avi"])
+        records = extract(tmp_path, FAILING, FRAMES, ["dim.avi", "bright.avi"], accept=accept)
         assert records["bright.avi"].row.reason.startswith("OpenCV: ")
         assert not records["bright.avi"].from_store
         assert records["dim.avi"].from_store == from_store
@@ -271,7 +305,7 @@ def test_a_video_too_long_for_an_archive_is_set_aside_at_once(
     monkeypatch.setattr(extraction, "MAX_ENTRIES", 3)
     write_pan(tmp_path / "a.avi", num_frames=4)
     task = extraction._Task(STREAMS["frames"], FRAMES, tmp_path / "a.avi", tmp_path / "store", "k")
-    assert extraction._extract_video(task, SEAT).defect == "more than 3 entries; cut it up"
+    assert extraction._extract_video(task, CORE).defect == "more than 3 entries; cut it up"
 
 
 def test_the_store_tells_library_versions_apart(
@@ -292,7 +326,7 @@ def test_shards_fill_a_store_that_the_extraction_then_only_assembles(tmp_path: P
     assert shard_of(videos, 9, 9) == []
     stream = STREAMS["frames"]
     for shard in shards[::-1]:
-        filled = fill_store(stream, FRAMES, tmp_path / "videos", shard, tmp_path / "store", [SEAT])
+        filled = fill_store(make_job(tmp_path, stream, FRAMES, shard))
         assert not any(record.from_store for record in filled)
     assert not (tmp_path / "frames").exists()
     records = extract(tmp_path, stream, FRAMES, videos)
@@ -302,7 +336,9 @@ def test_shards_fill_a_store_that_the_extraction_then_only_assembles(tmp_path: P
             shard_of(videos, index, count)
 
 
-def hanging_entries(frames: Iterator[Frame], config: FramesConfig, seat: Seat) -> Iterator[Entry]:
+def hanging_entries(
+    frames: Iterator[Frame], config: FramesConfig, device: WorkerDevice
+) -> Iterator[Entry]:
     os._exit(HUNG)  # as the watchdog does
 
 
@@ -311,8 +347,8 @@ HANGING = replace(CRASHING, name="hanging", make_entries=hanging_entries)
 
 def test_a_video_that_hangs_the_decoder_is_quarantined_with_that_reason(tmp_path: Path) -> None:
     write_pan(tmp_path / "videos/a.avi", num_frames=4)
-    config = replace(FRAMES, max_quarantined=1)
-    row = extract(tmp_path, HANGING, config, ["a.avi"])["a.avi"].row
+    accept = replace(ACCEPT, max_quarantined=1)
+    row = extract(tmp_path, HANGING, FRAMES, ["a.avi"], accept=accept)["a.avi"].row
     assert row.status == "quarantined"
     assert row.reason.endswith("died twice: the last one was stuck for 300 seconds")
 
@@ -363,16 +399,7 @@ def test_bad_arguments_are_refused_before_any_work(tmp_path: Path) -> None:
     write_pan(tmp_path / "videos" / "a.avi", num_frames=4)
 
     def start(stream: str, config: FramesConfig, videos: list[str], workers: int = 1) -> None:
-        out_dir, store_dir = tmp_path / "out", tmp_path / "store"
-        extract_stream(
-            STREAMS[stream],
-            config,
-            tmp_path / "videos",
-            videos,
-            out_dir,
-            store_dir,
-            [SEAT] * workers,
-        )
+        make_job(tmp_path, STREAMS[stream], config, videos, workers)
 
     with pytest.raises(FileNotFoundError, match=r"1 of 2 videos .*gone\.avi"):
         start("frames", FRAMES, ["a.avi", "gone.avi"])
@@ -382,9 +409,9 @@ def test_bad_arguments_are_refused_before_any_work(tmp_path: Path) -> None:
         start("frames", FRAMES, ["a.avi", "a.avi"])
     with pytest.raises(ValueError, match="below"):
         start("frames", FRAMES, ["../videos/a.avi"])
-    with pytest.raises(ValueError, match="no seats"):
+    with pytest.raises(ValueError, match="no devices"):
         start("frames", FRAMES, ["a.avi"], workers=0)
-    assert not (tmp_path / "out").exists() and not (tmp_path / "store").exists()
+    assert not (tmp_path / "store").exists()
 
 
 @pytest.mark.parametrize(
@@ -392,8 +419,6 @@ def test_bad_arguments_are_refused_before_any_work(tmp_path: Path) -> None:
     [
         ("width", 0),
         ("jpeg_quality", 101),
-        ("min_frames", 0),
-        ("max_quarantined", -1),
         ("bound", 0.0),
         ("engine", "magic"),
     ],
@@ -401,6 +426,12 @@ def test_bad_arguments_are_refused_before_any_work(tmp_path: Path) -> None:
 def test_bad_settings_are_named(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=name):
         replace(FLOW, **{name: value})
+
+
+@pytest.mark.parametrize(("name", "value"), [("min_frames", 0), ("max_quarantined", -1)])
+def test_bad_acceptance_is_named(name: str, value: int) -> None:
+    with pytest.raises(ValueError, match=name):
+        replace(ACCEPT, **{name: value})
 
 
 def test_flow_is_quantised_with_the_streams_bound(tmp_path: Path) -> None:

@@ -9,11 +9,9 @@ import pytest
 
 from tsn.flow.engines import FlowEngine
 from tsn.streams import table as streams
-from tsn.streams.table import STREAMS, FlowConfig, Seat
+from tsn.streams.table import STREAMS, FlowConfig, WorkerDevice
 
-FLOW = FlowConfig(
-    width=4, height=3, jpeg_quality=90, min_frames=2, max_quarantined=0, bound=8.0, engine="tvl1"
-)
+FLOW = FlowConfig(width=4, height=3, jpeg_quality=90, bound=8.0, engine="tvl1")
 
 
 def test_the_next_batch_is_computed_while_this_one_is_encoded(
@@ -31,7 +29,7 @@ def test_the_next_batch_is_computed_while_this_one_is_encoded(
     engine = FlowEngine(compute=compute, batch_size=16)
     monkeypatch.setattr(streams, "create_engine", lambda name, device: engine)
     frames = iter(np.zeros((40, 3, 4, 3), dtype=np.uint8))
-    entries = STREAMS["flow"].make_entries(frames, FLOW, Seat(device="cpu", threads=1))
+    entries = STREAMS["flow"].make_entries(frames, FLOW, WorkerDevice(name="cpu", threads=1))
     next(entries)
     assert second.wait(10)
     assert len(list(entries)) == 38

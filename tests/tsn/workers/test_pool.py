@@ -14,7 +14,7 @@ def nothing() -> None:
     """Initialise a worker that needs nothing."""
 
 
-def square_or_die(number: int, seat: str) -> int:
+def square_or_die(number: int, device: str) -> int:
     if number == 3:
         os._exit(7)
     if number == 5:
@@ -24,7 +24,7 @@ def square_or_die(number: int, seat: str) -> int:
     return number * number
 
 
-def sleep(seconds: float, seat: str) -> float:
+def sleep(seconds: float, device: str) -> float:
     time.sleep(seconds)
     return seconds
 
@@ -34,33 +34,35 @@ def fail_to_start() -> None:
 
 
 def test_a_death_costs_one_task() -> None:
-    answers = dict(run_tasks(square_or_die, range(8), seats="ab", initialise=nothing))
+    answers = dict(run_tasks(square_or_die, range(8), devices="ab", initialise=nothing))
     assert answers == {0: 0, 1: 1, 2: 4, 3: Died(7), 4: 16, 5: Died(-9), 6: 36, 7: 49}
     assert str(Died(-9)) == "was killed by signal 9"
     assert multiprocessing.active_children() == []
 
 
-def where_or_die(number: int, seat: str) -> str:
+def where_or_die(number: int, device: str) -> str:
     if number == 0:
         os._exit(7)
     time.sleep(0.2)
-    return seat
+    return device
 
 
 def test_a_dead_workers_seat_is_taken_by_the_next_and_by_no_two() -> None:
-    answers = dict(run_tasks(where_or_die, range(8), seats=["gpu 0", "gpu 1"], initialise=nothing))
+    answers = dict(
+        run_tasks(where_or_die, range(8), devices=["gpu 0", "gpu 1"], initialise=nothing)
+    )
     assert answers.pop(0) == Died(7)
     assert set(answers.values()) == {"gpu 0", "gpu 1"}
 
 
 def test_an_exception_stops_everything_and_is_shown() -> None:
     with pytest.raises(WorkerError, match=r"-1: Traceback(?s:.*)ValueError: negative: -1"):
-        list(run_tasks(square_or_die, [1, -1, 2], seats="a", initialise=nothing))
+        list(run_tasks(square_or_die, [1, -1, 2], devices="a", initialise=nothing))
     assert multiprocessing.active_children() == []
 
 
 def test_closing_it_stops_a_task_in_the_middle() -> None:
-    answers = run_tasks(sleep, [0.0, 600.0, 600.0], seats="ab", initialise=nothing)
+    answers = run_tasks(sleep, [0.0, 600.0, 600.0], devices="ab", initialise=nothing)
     start = time.monotonic()
     assert next(answers) == (0.0, 0.0)
     answers.close()  # type: ignore[attr-defined]
@@ -70,8 +72,8 @@ def test_closing_it_stops_a_task_in_the_middle() -> None:
 
 def test_workers_that_cannot_start_are_an_error() -> None:
     with pytest.raises(WorkerError, match="exited with code 9 before its first task"):
-        list(run_tasks(sleep, [0.0], seats="a", initialise=fail_to_start))
+        list(run_tasks(sleep, [0.0], devices="a", initialise=fail_to_start))
 
 
 def test_no_task_no_worker() -> None:
-    assert list(run_tasks(sleep, [], seats="abc", initialise=fail_to_start)) == []
+    assert list(run_tasks(sleep, [], devices="abc", initialise=fail_to_start)) == []
