@@ -13,14 +13,13 @@ from pathlib import Path
 from stages.runtime import command, params
 from stages.runtime.machine import read_machine
 from stages.runtime.options import StageOptions, option, output_path
-from stages.runtime.places import SURVEY_CACHE
+from stages.runtime.places import ADDITIONS, SURVEY_CACHE
 from tsn.files import atomic_path
 from tsn.lists import CLASSES, read_digests, read_splits
 from tsn.sources.additions import CLIPS, read_additions
 from tsn.splits.ingest import Dataset, IngestConfig, Ingested, NewClip, find_clips, ingest
 from tsn.streams.table import Acceptance
 
-ADDITIONS = Path("additions")
 SHOWN = 20
 
 
