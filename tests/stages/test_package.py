@@ -1,8 +1,7 @@
 """The package stage on a toy dataset: what it bundles, registers and refuses."""
 
-import argparse
-import copy
 import logging
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,34 +21,34 @@ from videos import write_wandering
 from workspace import ROOT
 
 from stages import package
-from stages.runtime import params
 from stages.tracking import logged_model, registry
 from stages.tracking import runs as tracking
 from stages.tracking import store as mlflow_store
-from tsn.files import write_csv
+from tsn.files import file_sha256, write_csv
 from tsn.lists import ListedVideo, SplitLists, write_splits
 from tsn.recogniser.folder import load_recogniser_card, read_test_scores, read_trained_on
+from tsn.recogniser.package import smallest
 from tsn.recogniser.recogniser import load_recogniser
 from tsn.scoring.scores import VideoScores, load_scores, save_scores
 from tsn.sources.folder import checksum_rows
-from tsn.streams.store import hash_file
 
 WEIGHTS = {"rgb": 1.0, "rgb_diff": 0.5}
 SPLIT = 2
+RECIPE = Path("recipes/toy.yaml")
 TRAIN, TEST = ("walk/1.avi", "run/1.avi"), ("walk/2.avi", "run/2.avi")
 
 
 def write_params(folder: Path) -> None:
-    content: Any = copy.deepcopy(dict(params.load(ROOT / "params.yaml")))
-    recipe = content["recipes"]["synthetic"]
+    yaml = YAML(typ="safe", pure=True)
+    shutil.copy(ROOT / "params.yaml", folder)
+    recipe = yaml.load(ROOT / "recipes/synthetic.yaml")
     for name in WEIGHTS:
         recipe["extract"][name] = dict(vars(STREAM_CONFIGS[name]))
     recipe["score"] = dict(vars(TESTING))
-    recipe["fusion"] = {"headline": "rgb+rgb_diff", "combinations": {"rgb+rgb_diff": WEIGHTS}}
+    recipe["fusion"] = {"headline": "both", "combinations": {"both": WEIGHTS}}
     recipe["package"] = {"split": SPLIT}
-    content["recipes"]["toy"] = recipe
-    with (folder / "params.yaml").open("w") as file:
-        YAML(typ="safe", pure=True).dump(content, file)
+    (folder / "recipes").mkdir()
+    yaml.dump(recipe, folder / RECIPE)
 
 
 def write_cells(folder: Path, models: dict[str, Path]) -> None:
@@ -81,8 +80,8 @@ def load_state(model: Path) -> dict[str, torch.Tensor]:
 
 
 @pytest.fixture
-def args(store: Path, monkeypatch: pytest.MonkeyPatch) -> argparse.Namespace:
-    """The arguments of the stage in a project whose other stages are done."""
+def options(store: Path, monkeypatch: pytest.MonkeyPatch) -> package.Options:
+    """The options of the stage in a project whose other stages are done."""
     monkeypatch.chdir(store)
     write_params(store)
     for seed, video in enumerate((*TRAIN, *TEST), start=1):
@@ -96,163 +95,164 @@ def args(store: Path, monkeypatch: pytest.MonkeyPatch) -> argparse.Namespace:
     lists = SplitLists(classes=CLASSES, train={SPLIT: listed[0]}, test={SPLIT: listed[1]})
     write_splits(lists, store / "data/splits")
     write_cells(store, write_models(store / "models" / str(SPLIT), list(WEIGHTS)))
-    return package.arguments().parse_args(
-        [
-            *("--dataset", "toy", "--videos", "data/videos", "--checksums", "data/videos.csv"),
-            *("--lists", "data/splits", "--models", "models", "--scores", "scores"),
-            *("--out", "recognisers/toy"),
-        ]
+    return package.Options(
+        dataset="toy",
+        videos=Path("data/videos"),
+        checksums=Path("data/videos.csv"),
+        lists=Path("data/splits"),
+        models=Path("models"),
+        scores=Path("scores"),
+        out=Path("recognisers/toy"),
     )
 
 
 def test_a_recogniser_is_bundled_registered_and_told(
-    args: argparse.Namespace, capsys: pytest.CaptureFixture[str]
+    options: package.Options, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    package.main(args)
+    package.main(options)
     out = capsys.readouterr().out
     assert "models:/toy/1 is the challenger" in out
     assert "recognisers/toy: rgb+rgb_diff of split 2" in out
     assert "% mean class accuracy on its 2 test videos; the 2 smallest give the" in out
-    tests = read_test_scores(args.out)
+    tests = read_test_scores(options.out)
     assert tests.videos == TEST
-    assert tests.sha256 == tuple(hash_file(args.videos / video) for video in TEST)
-    assert read_trained_on(args.out) == {hash_file(args.videos / video) for video in TRAIN}
-    recogniser = load_recogniser(args.out, torch.device("cpu"))
+    assert tests.sha256 == tuple(file_sha256(options.videos / video) for video in TEST)
+    assert read_trained_on(options.out) == {file_sha256(options.videos / video) for video in TRAIN}
+    recogniser = load_recogniser(options.out, torch.device("cpu"))
     for video, scores in zip(TEST, tests.scores, strict=True):
-        np.testing.assert_allclose(recogniser.score(args.videos / video), scores, atol=1e-4)
+        np.testing.assert_allclose(recogniser.score(options.videos / video), scores, atol=1e-4)
     challenger = registry.find("toy", registry.CHALLENGER)
     assert challenger is not None and challenger.fingerprint == recogniser.card.fingerprint
     (run,) = tracking.find_runs("toy", {"stage": "package"})
     assert run.run_id == challenger.run_id
     assert run.params["weights.rgb_diff"] == "0.5"
     assert run.metrics["test/top1"] == float(challenger.tags["test.top1"])
-    assert not package.track(args)
-    package.main(args)  # by hand, over what is there
+    assert not package.track(options)
+    package.main(options)  # by hand, over what is there
     assert registry.find("toy", registry.CHALLENGER) == challenger
 
 
 def test_mlflow_away_costs_a_warning_and_sync_registers_later(
-    args: argparse.Namespace, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    options: package.Options, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
     with monkeypatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-        package.main(args)
+        package.main(options)
     assert "not registered yet, `python -m stages.operate.sync` will" in caplog.text
     assert registry.find("toy", registry.CHALLENGER) is None
-    assert package.track(args)
+    assert package.track(options)
     challenger = registry.find("toy", registry.CHALLENGER)
     assert challenger is not None and challenger.number == "1"
     assert tracking.find_runs("toy", {"stage": "package"})[0].tags["restored"] == "true"
-    assert not package.track(args)
+    assert not package.track(options)
 
 
-def test_sync_leaves_the_alias_to_the_newer_one(args: argparse.Namespace) -> None:
+def test_sync_leaves_the_alias_to_the_newer_one(options: package.Options) -> None:
     """Two checkouts on one store: only a stage that ran moves it."""
-    package.main(args)
-    other = args.out.parent / "newer/toy"
-    video = next(args.videos.rglob("*.avi"))
+    package.main(options)
+    other = options.out.parent / "newer/toy"
+    video = next(options.videos.rglob("*.avi"))
     write_recogniser(other, [video], weights={"rgb": 1.0}, seed=3)
     run_id = tracking.find_runs("toy", {"stage": "package"})[0].run_id
     newer = registry.register("toy", other, run_id, challenge=True)
-    assert not package.track(args)
+    assert not package.track(options)
     assert registry.find("toy", registry.CHALLENGER) == newer
     client = mlflow_store.connect()
     client.delete_run(run_id)  # what is missing is logged again, and the alias stays
-    assert package.track(args)
+    assert package.track(options)
     assert registry.find("toy", registry.CHALLENGER) == newer
-    package.main(args)
+    package.main(options)
     challenger = registry.find("toy", registry.CHALLENGER)
     assert challenger is not None and challenger.number == "1"
 
 
 def test_a_store_that_goes_away_after_the_work_is_an_oserror(
-    args: argparse.Namespace, monkeypatch: pytest.MonkeyPatch
+    options: package.Options, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    package.main(args)
+    package.main(options)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     with pytest.raises(OSError, match=r"127.0.0.1:9 did not take it"):
-        package.register(args, load_recogniser_card(args.out), challenge=True)
+        package.register(options, load_recogniser_card(options.out), challenge=True)
 
 
 def test_a_lock_file_without_a_pin_costs_a_warning(
-    args: argparse.Namespace, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    options: package.Options, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(logged_model, "SERVED_WITH", (*logged_model.SERVED_WITH, "nonesuch"))
-    package.main(args)
+    package.main(options)
     assert "not registered yet" in caplog.text and "pins no nonesuch" in caplog.text
 
 
-def change_cell(args: argparse.Namespace, name: str, **changes: Any) -> None:
-    path = args.scores / str(SPLIT) / f"{name}.npz"
+def change_cell(options: package.Options, name: str, **changes: Any) -> None:
+    path = options.scores / str(SPLIT) / f"{name}.npz"
     save_scores(replace(load_scores(path), **changes), path)
 
 
 def test_a_small_difference_is_said_loudly(
-    args: argparse.Namespace, caplog: pytest.LogCaptureFixture
+    options: package.Options, caplog: pytest.LogCaptureFixture
 ) -> None:
-    scores = load_scores(args.scores / str(SPLIT) / "rgb.npz").scores
+    scores = load_scores(options.scores / str(SPLIT) / "rgb.npz").scores
     assert np.ptp(scores, axis=1).min() > 0.1
-    change_cell(args, "rgb", scores=scores + np.float32(5e-4))
-    package.main(args)
+    change_cell(options, "rgb", scores=scores + np.float32(5e-4))
+    package.main(options)
     assert "differ from the pipeline's by 0.0005" in caplog.text
     assert "unless it was on a GPU" in caplog.text
 
 
 def test_videos_without_all_scores_are_named_and_one_is_needed(
-    args: argparse.Namespace, capsys: pytest.CaptureFixture[str]
+    options: package.Options, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    full = load_scores(args.scores / str(SPLIT) / "rgb.npz")
+    full = load_scores(options.scores / str(SPLIT) / "rgb.npz")
     one = {
         "videos": full.videos[1:],
         "labels": full.labels[1:],
         "snippets": full.snippets[1:],
         "scores": full.scores[1:],
     }
-    change_cell(args, "rgb", **one)
-    package.main(args)
+    change_cell(options, "rgb", **one)
+    package.main(options)
     out = capsys.readouterr().out
     assert "toy split 2: 1 of 2 test videos are left out of every row" in out
     assert f"as not every modality has them: {TEST[0]}" in out
     none = {field: value[:0] for field, value in one.items()}
-    change_cell(args, "rgb", **none)
+    change_cell(options, "rgb", **none)
     with pytest.raises(ValueError, match="no test video of toy split 2 has scores of all of rgb, "):
-        package.main(args)
+        package.main(options)
 
 
-def test_a_video_without_a_checksum_is_named(args: argparse.Namespace) -> None:
-    lines = args.checksums.read_text().splitlines(keepends=True)
-    args.checksums.write_text("".join(line for line in lines if not line.startswith(TEST[1])))
+def test_a_video_without_a_checksum_is_named(options: package.Options) -> None:
+    lines = options.checksums.read_text().splitlines(keepends=True)
+    options.checksums.write_text("".join(line for line in lines if not line.startswith(TEST[1])))
     with pytest.raises(ValueError, match=f"no checksum of 1 videos .{TEST[1]}."):
-        package.main(args)
+        package.main(options)
 
 
 def test_the_smallest_files_are_looked_at(tmp_path: Path) -> None:
     for name, size in (("a", 9), ("b", 2), ("c", 5), ("d", 2)):
         (tmp_path / name).write_bytes(bytes(size))
-    assert package.smallest(tmp_path, list("abcd")) == ["b", "d", "c"]
+    assert smallest(tmp_path, list("abcd")) == ["b", "d", "c"]
 
 
 def test_tracking_that_is_off_says_nothing(
-    args: argparse.Namespace, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    options: package.Options, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("TSN_TRACKING", "off")
-    package.main(args)
+    package.main(options)
     assert caplog.text == ""
 
 
-def test_scores_of_another_network_are_refused(args: argparse.Namespace) -> None:
-    write_models(args.models / str(SPLIT), ["rgb_diff"], seed=2)
+def test_scores_of_another_network_are_refused(options: package.Options) -> None:
+    write_models(options.models / str(SPLIT), ["rgb_diff"], seed=2)
     with pytest.raises(ValueError, match=r"rgb_diff.npz: not the scores of the network in models"):
-        package.main(args)
+        package.main(options)
 
 
-def test_a_stream_of_other_settings_is_noticed(args: argparse.Namespace) -> None:
+def test_a_stream_of_other_settings_is_noticed(options: package.Options) -> None:
     yaml = YAML(typ="safe", pure=True)
-    content = yaml.load(Path("params.yaml"))
-    content["recipes"]["toy"]["extract"]["rgb"]["jpeg_quality"] = 5
-    with Path("params.yaml").open("w") as file:
-        yaml.dump(content, file)
+    recipe = yaml.load(RECIPE)
+    recipe["extract"]["rgb"]["jpeg_quality"] = 5
+    yaml.dump(recipe, RECIPE)
     with pytest.raises(ValueError, match=r"scores of (walk|run)/2.avi differ from the pipeline's"):
-        package.main(args)
+        package.main(options)
     assert registry.find("toy", registry.CHALLENGER) is None

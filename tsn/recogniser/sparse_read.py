@@ -18,7 +18,7 @@ from tsn.modality import Modality
 from tsn.snippets.dataset import stack_entries
 from tsn.snippets.sampling import testing_starts
 from tsn.streams.archives import Entries, read_entries, write_archive
-from tsn.streams.table import FramesConfig, Seat, Stream
+from tsn.streams.table import FramesConfig, Stream, WorkerDevice
 from tsn.streams.video import Frame, FrameReader, VideoError, count_packets, resize_frame
 from tsn.workers.prefetch import map_ahead
 
@@ -120,12 +120,12 @@ def snippet_reader(
 def _compute(
     sparse: SparseRead, need: Need, numbers: Sequence[int], device: str, threads: int
 ) -> Iterator[npt.NDArray[np.uint8]]:
-    seat = Seat(device=device, threads=1)
+    worker = WorkerDevice(name=device, threads=1)
 
     def compute(run: range) -> list[npt.NDArray[np.uint8]]:
         last = run.stop + need.stream.frames_per_entry - 1
         frames = (sparse.frames[number] for number in range(run.start, last))
-        return [entry.pixels for entry in need.stream.make_entries(frames, need.config, seat)]
+        return [entry.pixels for entry in need.stream.make_entries(frames, need.config, worker)]
 
     for entries in map_ahead(compute, runs(numbers), threads):
         yield from entries

@@ -28,6 +28,7 @@ from tsn.model.checkpoint import save_initial
 
 SECONDS = 120.0  # against hanging
 ITERATIONS = 30
+RECIPE = "recipes/synthetic.yaml"
 MACHINE = Machine(device="cpu", processes=8, threads=1, workers=0, checkpoint_seconds=60.0)
 SOLVER = replace(
     small_configs.SOLVER, iterations=1, batch_size=6, micro_batch=2, weight_decay=0.0, clip_norm=1.0
@@ -80,15 +81,17 @@ def inputs(tmp_path_factory: pytest.TempPathFactory, write_stream: Callable[...,
 def workspace(folder: Path, inputs: Path, *, processes: int, **solver: object) -> Path:
     """A project with the inputs and the synthetic recipe at its smallest."""
     shutil.copytree(inputs, folder)
-    params = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")
+    yaml = YAML(typ="safe", pure=True)
+    params, recipe = (yaml.load(ROOT / name) for name in ("params.yaml", RECIPE))
     params["machine"] = {**vars(MACHINE), "processes": processes, "checkpoint_seconds": 0.0}
-    row = params["recipes"]["synthetic"]["train"]["rgb"]
+    row = recipe["train"]["rgb"]
     row["input_size"] = 32
     row["network"]["partial_bn"] = True
     row["solver"].update(batch_size=6, micro_batch=2, lr_steps=[], base_lr=0.001)
     row["solver"].update(solver)
-    with (folder / "params.yaml").open("w") as file:
-        YAML(typ="safe", pure=True).dump(params, file)
+    (folder / "recipes").mkdir()
+    yaml.dump(params, folder / "params.yaml")
+    yaml.dump(recipe, folder / RECIPE)
     return folder
 
 

@@ -1,6 +1,6 @@
 """A training killed and resumed is the training that was never killed, bit for bit."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -9,12 +9,11 @@ import torch
 
 from stages.runtime import training_run
 from stages.runtime.machine import Machine
-from stages.runtime.training_run import Training, complete
-from tsn.modality import modality
+from stages.runtime.training_run import SavedTraining, complete
 from tsn.model.network import build_network
 from tsn.snippets.dataset import TrainingSnippets
 from tsn.training.solver import Iteration
-from tsn.training.train import TrainingConfig, network_optimizer, train
+from tsn.training.start import TrainingConfig, network_training
 
 MACHINE = Machine(
     device="cpu", processes=1, threads=1, workers=0, checkpoint_seconds=-1.0
@@ -47,9 +46,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @dataclass
 class Outcome:
-    log: list[dict[str, float]]
+    log: list[Iteration]
     weights: dict[str, torch.Tensor]
-    training: Training
+    saved: SavedTraining
     kept: list[Path]
 
 
@@ -81,17 +80,10 @@ def run_training(
         generator=torch.Generator().manual_seed(config.seed),
     )
     network.to(memory_format=torch.channels_last)
-    optimizer = network_optimizer(network, modality("flow"), config)
-    training = Training(
-        network, optimizer, "synthetic-1-flow", fingerprint, config.solver.iterations, machine
-    )
-
-    def iterations(start: int) -> Iterator[Iteration]:
-        device = torch.device("cpu")
-        return train(network, optimizer, snippets, config, device=device, workers=0, start=start)
-
-    log = complete(training, iterations, run, text="train")
-    return Outcome(log, network.state_dict(), training, kept_files())
+    training = network_training(network, snippets, config, device=torch.device("cpu"), workers=0)
+    saved = SavedTraining("synthetic-1-flow", fingerprint)
+    log = complete(training, saved, machine, run, text="train")
+    return Outcome(log, network.state_dict(), saved, kept_files())
 
 
 def kept_files() -> list[Path]:
@@ -108,8 +100,8 @@ def uninterrupted(attempt: Attempt, tmp_path_factory: pytest.TempPathFactory) ->
 def test_finished_training_is_kept_until_its_stage_has_ended(uninterrupted: Outcome) -> None:
     """A stage can still be refused after its last iteration: that must not cost the training."""
     assert [path.name for path in uninterrupted.kept] == ["f00d.safetensors"]
-    assert [row["iteration"] for row in uninterrupted.log] == [0, 1, 2, 3]
-    assert [row["lr"] for row in uninterrupted.log] == pytest.approx([0.1, 0.01, 0.01, 0.001])
+    assert [row.iteration for row in uninterrupted.log] == [0, 1, 2, 3]
+    assert [row.lr for row in uninterrupted.log] == pytest.approx([0.1, 0.01, 0.01, 0.001])
 
 
 @pytest.mark.parametrize("kills", [[3], [1, 2, 3]])
@@ -125,7 +117,7 @@ def test_killed_and_resumed_is_uninterrupted(
     last = FakeRun()
     resumed = attempt(last)
     assert last.steps == [3]
-    losses = [(step, uninterrupted.log[step]["loss"]) for step in range(3)]
+    losses = [(step, uninterrupted.log[step].loss) for step in range(3)]
     assert last.series["train/loss"] == losses  # whatever the kill kept from being logged
     assert "train: going on after iteration 3 of 4" in capsys.readouterr().out
     assert resumed.log == uninterrupted.log
@@ -146,8 +138,8 @@ def test_finished_training_is_not_trained_further_until_it_is_forgotten(
     assert nothing.steps == []
     assert len(again.log) == len(uninterrupted.log)
     assert again.kept == [training_run.PROGRESS / "synthetic-1-flow/f00d.safetensors"]
-    again.training.forget()
-    again.training.forget()
+    again.saved.forget()
+    again.saved.forget()
     assert kept_files() == []
 
 
@@ -157,7 +149,7 @@ def test_training_tells_how_far_it_is(attempt: Attempt, monkeypatch: pytest.Monk
     monkeypatch.setattr(training_run.status, "report", lambda **values: told.append(values))
     log = attempt(FakeRun()).log
     assert [(row["done"], row["total"]) for row in told] == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    assert [row["loss"] for row in told] == [row["loss"] for row in log]
+    assert [row["loss"] for row in told] == [row.loss for row in log]
 
 
 def test_other_fingerprint_starts_at_the_beginning(attempt: Attempt) -> None:
@@ -168,10 +160,10 @@ def test_other_fingerprint_starts_at_the_beginning(attempt: Attempt) -> None:
         assert run.steps == [0]
 
 
-def test_finished_cell_drops_what_its_killed_trainings_left(attempt: Attempt) -> None:
+def test_finished_cell_drops_what_its_killed_runs_left(attempt: Attempt) -> None:
     with pytest.raises(KeyboardInterrupt):
         attempt(FakeRun(killed_at=2), fingerprint="beef")
     finished = attempt(FakeRun())
     assert len(finished.kept) == 2
-    finished.training.forget()
+    finished.saved.forget()
     assert kept_files() == []
