@@ -174,7 +174,8 @@ def test_failed_cell_then_the_next_run_does_the_rest(tmp_path: Path) -> None:
     dvc(sequential, "repro", "-q")
     workspace = make_workspace(tmp_path / "grid", cells(3, 0.0))
     good = (workspace / "cell.py").read_text()
-    bad = '    if options.out.name == "2.txt" and not Path("healed").exists(): raise ValueError("ill")\n'
+    ill = 'options.out.name == "2.txt" and not Path("healed").exists()'
+    bad = f'    if {ill}: raise ValueError("ill")\n'
     (workspace / "cell.py").write_text(
         good.replace("def main(options):\n", f"def main(options):\n{bad}")
     )
