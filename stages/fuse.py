@@ -1,6 +1,5 @@
 """fuse: one split's modalities and their weighted sums, measured on its test list."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -8,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stages.reporting import figures
+from stages.reporting.figures.confusion_matrix import draw_confusion_matrix
+from stages.reporting.figures.per_class_bars import draw_per_class_bars
 from stages.reporting.results import Accuracy, load_split
 from stages.runtime import command, params, provenance
 from stages.runtime.options import StageOptions, input_path, option, output_path
 from stages.tracking import runs as tracking
+from tsn.files import write_json
 from tsn.lists import ListedVideo, read_list
 from tsn.metrics import Scores, accuracy, confusion_matrix, per_class_accuracy
 from tsn.scoring.fusion import FusionConfig, common_videos, fuse, left_out, refuse_other_scores
@@ -34,19 +35,22 @@ class Options(StageOptions):
 
 def main(options: Options) -> None:
     config, modalities = read_selection(options.dataset)
+    headline = config.headline_of(modalities)
     with provenance.unchanged(options):
         cells = load_cells(options, modalities)
         rows = {name: cell.scores for name, cell in cells.items()}
-        rows |= {name: fuse(cells, weights) for name, weights in config.combinations.items()}
+        combinations = config.runnable(modalities)
+        rows |= {name: fuse(cells, weights) for name, weights in combinations.items()}
         metrics = measure(rows, next(iter(cells.values())), read_list(options.list))
-        options.metrics.parent.mkdir(parents=True, exist_ok=True)
-        options.metrics.write_text(json.dumps(metrics, indent=2) + "\n")
-        write_plots(rows, cells, metrics, config.headline, options.plots)
+        write_json(options.metrics, metrics)
+        write_plots(rows, cells, metrics, headline, options.plots)
     log_fusion(options, config, cells)
+    for row, reason in config.not_run(modalities).items():
+        print(f"{options.dataset} split {options.split}: not run: {row} ({reason})")
     if text := left_out(cells, [row.video for row in read_list(options.list)]):
         print(f"{options.dataset} split {options.split}: {text}")
-    result = metrics[config.headline]["mean_class_accuracy"]
-    print(f"{options.dataset} split {options.split}: {config.headline} {result:.1%}")
+    result = metrics[headline]["mean_class_accuracy"]
+    print(f"{options.dataset} split {options.split}: {headline} {result:.1%}")
 
 
 def read_selection(dataset: str) -> tuple[FusionConfig, tuple[str, ...]]:
@@ -56,7 +60,7 @@ def read_selection(dataset: str) -> tuple[FusionConfig, tuple[str, ...]]:
 
 
 def load_cells(options: Options, modalities: Sequence[str]) -> dict[str, VideoScores]:
-    """The scores of every modality, on the videos that all of them could score."""
+    """Return the scores of every modality, on the videos that all of them could score."""
     cells = {name: load_scores(options.scores / f"{name}.npz") for name in modalities}
     listed = [video.video for video in read_list(options.list)]
     refuse_foreign(cells, options.dataset, options.split, listed)
@@ -70,7 +74,7 @@ def load_cells(options: Options, modalities: Sequence[str]) -> dict[str, VideoSc
 def refuse_foreign(
     cells: Mapping[str, VideoScores], dataset: str, split: int, listed: Sequence[str]
 ) -> None:
-    """ValueError for scores of another dataset or split, or of videos not on the test list."""
+    """Raise ValueError for scores of another dataset or split, or of videos that are not listed."""
     for name, cell in cells.items():
         again = f"run the score stage of {dataset} split {split} {name} again"
         if (cell.dataset, cell.split, cell.modality) != (dataset, split, name):
@@ -89,7 +93,7 @@ def refuse_foreign(
 def measure(
     rows: Mapping[str, Scores], cell: VideoScores, listed: Sequence[ListedVideo]
 ) -> dict[str, Accuracy]:
-    """The metrics of every row: over all test videos, and top-1 over those with each tag."""
+    """Return the metrics of every row: over all test videos, and top-1 over those with each tag."""
     tags_of = {video.video: video.tags for video in listed}
     tags = np.array([" ".join(tags_of[video]) for video in cell.videos])
     words = sorted({word for text in tags for word in text.split()})
@@ -115,7 +119,7 @@ def write_plots(
     headline: str,
     out: Path,
 ) -> None:
-    """Tables and figures for DVC and MLflow."""
+    """Write the tables and figures for DVC and MLflow."""
     cell = next(iter(cells.values()))
     out.mkdir(parents=True, exist_ok=True)
     pd.DataFrame([{"name": name, **row, **row["by_tag"]} for name, row in metrics.items()]).drop(
@@ -133,9 +137,9 @@ def write_plots(
         }
     ).to_csv(out / "confusion.csv", index=False)
     shown = {name: per_class[name] for name in [*cells, headline]}
-    figures.per_class_bars(shown, cell.classes, out / "per_class.png")
+    draw_per_class_bars(shown, cell.classes, out / "per_class.png")
     matrix = confusion_matrix(rows[headline], cell.labels)
-    figures.confusion_matrix(matrix, cell.classes, out / "confusion.png", f"Confusion, {headline}")
+    draw_confusion_matrix(matrix, cell.classes, out / "confusion.png", f"Confusion, {headline}")
 
 
 def log_fusion(
@@ -145,7 +149,7 @@ def log_fusion(
     *,
     restored: bool = False,
 ) -> None:
-    """The split's run, tagged with the runs of the cells it fuses."""
+    """Log the split's run, tagged with the runs of the cells it fuses."""
     metrics = load_split(options.metrics)
     sources = {name: (cell.fingerprint, cell.model) for name, cell in cells.items()}
     with tracking.run(
@@ -170,14 +174,14 @@ def log_fusion(
 
 
 def run_key(split: int, config: FusionConfig, cells: Mapping[str, VideoScores]) -> dict[str, str]:
-    """What the split's run is found by."""
+    """Return what the split's run is found by."""
     fingerprints = {name: cell.fingerprint for name, cell in cells.items()}
     fingerprint = provenance.digest({**fingerprints, "config": asdict(config)})
     return {"stage": "fuse", "split": str(split), "fingerprint": fingerprint}
 
 
 def track(options: Options) -> bool:
-    """Logs a finished fusion from its files; False when its run is there already."""
+    """Log a finished fusion from its files; False when its run is there already."""
     config, modalities = read_selection(options.dataset)
     cells = load_cells(options, modalities)
     key = run_key(options.split, config, cells)

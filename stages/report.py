@@ -1,17 +1,21 @@
 """report: the mean over a dataset's splits beside the paper's numbers; table, figures, page."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from stages.reporting import dataset_page, figures, results
+from stages.reporting import dataset_page, published, results
+from stages.reporting.figures.fusion_bars import draw_fusion_bars
+from stages.reporting.figures.per_class_bars import draw_per_class_bars
+from stages.reporting.figures.tag_bars import draw_tag_bars
+from stages.reporting.figures.training_curves import draw_training_curves
 from stages.reporting.results import Accuracy, Figure
 from stages.runtime import command, params, provenance
 from stages.runtime.options import StageOptions, input_path, option, output_path
 from stages.tracking import runs as tracking
+from tsn.files import write_json
 from tsn.scoring.fusion import FusionConfig
 
 LOOK = "look.png"  # of the stage of that name
@@ -21,10 +25,7 @@ Splits = Mapping[int, Mapping[str, Accuracy]]
 @dataclass(frozen=True, kw_only=True)
 class Options(StageOptions):
     recipe_sections = ("fusion",)
-    params_sections = (
-        "splits",
-        "modalities",
-    )
+    params_sections = ("splits", "modalities")
 
     dataset: str = option("a recipe: recipes/<dataset>.yaml")
     metrics: Path = option("folder of split<k>.json")
@@ -44,26 +45,35 @@ def main(options: Options) -> None:
     with provenance.unchanged(options, inputs):
         splits = load_splits(options.metrics)
         mean = results.mean_over_splits(list(splits.values()))
-        write(options, mean, splits, headline)
+        write(options, mean, splits, headline, fusion.not_run(modalities))
     log_mean(options, mean, splits)
 
 
 def load_splits(folder: Path) -> dict[int, dict[str, Accuracy]]:
-    """The metrics of every split of params.yaml."""
+    """Return the metrics of every split of params.yaml."""
     numbers = params.section(params.load(), "splits", tuple[int, ...])
     return {k: results.load_split(folder / f"split{k}.json") for k in numbers}
 
 
-def write(options: Options, mean: Mapping[str, Accuracy], splits: Splits, headline: str) -> None:
-    """Every file of the stage."""
-    paper = results.PAPER.get(options.dataset)
-    options.mean.write_text(json.dumps(mean, indent=2) + "\n")
+def write(
+    options: Options,
+    mean: Mapping[str, Accuracy],
+    splits: Splits,
+    headline: str,
+    not_run: Mapping[str, str],
+) -> None:
+    """Write every file of the stage. not_run: the fusions that were left out, and why."""
+    paper = published.PAPER.get(options.dataset)
+    write_json(options.mean, mean)
     options.out.mkdir(parents=True, exist_ok=True)
     shown = draw(options, mean, splits, headline)
     page = results.html_page(
         dataset=options.dataset,
         facts=dataset_page.facts(options.lists),
-        listings=dataset_page.listings(options.lists, options.quarantine, modalities_of(mean)),
+        listings=[
+            *results.not_run_listing(not_run),
+            *dataset_page.listings(options.lists, options.quarantine, modalities_of(mean)),
+        ],
         mean=mean,
         splits=splits,
         headline=headline,
@@ -72,16 +82,17 @@ def write(options: Options, mean: Mapping[str, Accuracy], splits: Splits, headli
     )
     (options.out / "index.html").write_text(page, encoding="utf-8")
     markdown = results.markdown_table(mean, splits, headline, paper)
-    (options.out / "table.md").write_text(markdown + "\n", encoding="utf-8")
+    left_out = "".join(f"\n\nNot run: {row} ({reason})." for row, reason in not_run.items())
+    (options.out / "table.md").write_text(markdown + left_out + "\n", encoding="utf-8")
     tables = (results.text_table(mean, splits, headline, paper), results.tag_table(mean))
     text = "\n\n".join(table for table in tables if table)
-    (options.out / "table.txt").write_text(text + "\n", encoding="utf-8")
+    (options.out / "table.txt").write_text(text + left_out + "\n", encoding="utf-8")
 
 
 def draw(
     options: Options, mean: Mapping[str, Accuracy], splits: Splits, headline: str
 ) -> list[Figure]:
-    """The figures of the page, drawn into the report's folder."""
+    """Return the figures of the page, drawn into the report's folder."""
     modalities = modalities_of(mean)
     first = min(splits)
     shown = [
@@ -102,17 +113,17 @@ def draw(
         ),
     ]
     bars, classes, curves = (figure.path for figure in shown)
-    figures.fusion_bars(mean, bars, headline, results.PAPER.get(options.dataset))
-    draw_classes([options.plots / str(k) for k in splits], [*modalities, headline], classes)
+    draw_fusion_bars(mean, bars, headline, published.PAPER.get(options.dataset))
+    draw_classes([options.plots / str(k) for k in splits], list(dict.fromkeys([*modalities, headline])), classes)
     logs = {name: training_log(options.plots / str(first), name) for name in modalities}
-    figures.training_curves(logs, curves, f"Training, split {first}")
+    draw_training_curves(logs, curves, f"Training, split {first}")
     if any(row["by_tag"] for row in mean.values()):
         kinds = Figure(
             title="Kinds of video",
             caption="Accuracy over the test videos that carry a tag.",
             path=options.out / "tags.png",
         )
-        figures.tag_bars(mean, kinds.path)
+        draw_tag_bars(mean, kinds.path)
         shown.append(kinds)
     look = Figure(
         title="What the networks see",
@@ -123,20 +134,20 @@ def draw(
 
 
 def modalities_of(mean: Mapping[str, Accuracy]) -> list[str]:
-    """The rows of single modalities."""
+    """Return the rows of single modalities."""
     return [name for name in mean if not results.is_combination(name)]
 
 
 def draw_classes(plots: Sequence[Path], names: Sequence[str], path: Path) -> None:
-    """The accuracy per class of the named rows, mean over the splits' tables."""
+    """Draw the accuracy per class of the named rows, mean over the splits' tables."""
     tables = [pd.read_csv(folder / "per_class.csv") for folder in plots]
     mean = pd.concat(tables).groupby("class", sort=False).mean()
     rows = {name: mean[name].to_numpy() for name in names}
-    figures.per_class_bars(rows, [str(name) for name in mean.index], path)
+    draw_per_class_bars(rows, [str(name) for name in mean.index], path)
 
 
 def training_log(plots: Path, name: str) -> pd.DataFrame:
-    """A modality's log: a row per iteration."""
+    """Return a modality's log: a row per iteration."""
     return pd.read_csv(plots / "training" / f"{name}.csv")
 
 
@@ -147,7 +158,7 @@ def log_mean(
     *,
     restored: bool = False,
 ) -> None:
-    """The dataset's run: means over splits, tagged with the runs of the splits."""
+    """Log the dataset's run: means over splits, tagged with the runs of the splits."""
     fusions = {
         k: tracking.find_runs(
             options.dataset,
@@ -178,13 +189,13 @@ def log_mean(
 
 
 def run_key(splits: Splits) -> dict[str, str]:
-    """What the dataset's run is found by."""
+    """Return what the dataset's run is found by."""
     digest = provenance.digest({str(split): rows for split, rows in splits.items()})
     return {"stage": "report", "fingerprint": digest}
 
 
 def track(options: Options) -> bool:
-    """Logs a finished report from its files; False when its run is there already."""
+    """Log a finished report from its files; False when its run is there already."""
     splits = load_splits(options.metrics)
     key = run_key(splits)
     if tracking.is_logged(options.dataset, key, "report"):

@@ -38,7 +38,7 @@ def per_class_accuracy(scores: Scores, labels: Labels) -> npt.NDArray[np.float64
 
 
 def top_k(scores: Scores, labels: Labels, k: int) -> float:
-    """Return how often the label is among the k highest scores; of equal ones the lower class wins."""
+    """Return how often the label is among the k highest scores; of equals the lower class wins."""
     best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     return float((best == labels[:, None]).any(axis=1).mean())
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from stages.reporting import figures
+from stages.reporting.figures.per_class_bars import draw_per_class_bars
 from stages.tracking.registry import Version
 from tsn.files import atomic_path
 from tsn.recogniser.comparison import ClassChange, Comparison, PromotionRule
@@ -63,7 +63,7 @@ def write_story(story: Story, out: Path) -> None:
             "challenger": [row.challenger for row in rows],
         }
         title = f"Accuracy per class, {story.match.comparison.videos} test videos"
-        figures.per_class_bars(accuracies, [row.name for row in rows], out / PICTURE, title)
+        draw_per_class_bars(accuracies, [row.name for row in rows], out / PICTURE, title)
 
 
 def markdown(story: Story) -> Iterator[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stages.reporting import figures
+from stages.reporting.figures.dataset_bars import draw_dataset_bars
 from stages.reporting.results import Figure, Listing
 from tsn.lists import CONTACT_SHEET, LEAKS, SURVEY, ListedVideo, read_list, read_names
 from tsn.splits.leakage import BACKDROP
@@ -123,7 +123,7 @@ def draw(lists: Path, path: Path) -> None:
         np.bincount([v.label for v in side], minlength=len(classes)) for side in (train, test)
     ]
     seconds = survey.loc[survey["defect"].isna(), "seconds"].to_numpy()
-    figures.dataset_bars(classes, counts[0], counts[1], seconds, path)
+    draw_dataset_bars(classes, counts[0], counts[1], seconds, path)
 
 
 def read_splits(lists: Path) -> dict[int, tuple[list[ListedVideo], list[ListedVideo]]]:

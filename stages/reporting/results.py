@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NotRequired, TypedDict
 
+from stages.reporting.published import Published, find_published
+
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 
 
@@ -26,14 +28,6 @@ class Accuracy(TypedDict):
     top5: float
     by_tag: dict[str, float]
     spread: NotRequired[float]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Published:
-    """Published mean class accuracies: over three splits, and of single splits where known."""
-
-    mean: float
-    splits: Mapping[int, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,30 +49,21 @@ class Listing:
     rows: Sequence[Sequence[str]]
 
 
-# Wang et al., Temporal Segment Networks, ECCV 2016, section 4 and the authors' project page: means
-# over the three official splits, and single splits where they were published (RGB and
-# flow fused 1 : 1.5, with warped flow 1 : 1 : 0.5).
-PUBLISHED: Mapping[str, Mapping[str, Published]] = {
-    "ucf101": {
-        "rgb": Published(mean=0.851, splits={1: 0.855, 2: 0.849, 3: 0.845}),
-        "rgb_diff": Published(mean=0.877, splits={1: 0.865}),
-        "flow": Published(mean=0.897, splits={1: 0.876, 2: 0.902, 3: 0.913}),
-        "rgb+rgb_diff": Published(mean=0.910, splits={1: 0.907}),
-        "rgb+flow": Published(mean=0.940, splits={1: 0.935, 2: 0.943, 3: 0.945}),
-        "rgb+flow+warped_flow": Published(mean=0.942, splits={}),
-    },
-    "hmdb51": {
-        "rgb": Published(mean=0.510, splits={1: 0.544, 2: 0.500, 3: 0.492}),
-        "flow": Published(mean=0.632, splits={1: 0.624, 2: 0.633, 3: 0.639}),
-        "rgb+flow": Published(mean=0.685, splits={1: 0.695, 2: 0.674, 3: 0.685}),
-        "rgb+flow+warped_flow": Published(mean=0.694, splits={}),
-    },
-}
-PAPER = {**PUBLISHED, "ucf101_paper": PUBLISHED["ucf101"]}  # by recipe
+def not_run_listing(not_run: Mapping[str, str]) -> list[Listing]:
+    """Return the fusions that were left out, and why, as a table of the page; none without any."""
+    if not not_run:
+        return []
+    listing = Listing(
+        title="Not run",
+        caption="Fusions of the recipe whose modalities are not all in params.yaml.",
+        header=("Fusion", "Why"),
+        rows=list(not_run.items()),
+    )
+    return [listing]
 
 
 def load_split(path: Path) -> dict[str, Accuracy]:
-    """The rows of one split's (or the mean's) metrics file, in the file's order.
+    """Return the rows of one split's (or the mean's) metrics file, in the file's order.
 
     Raises FileNotFoundError without the file, ValueError for a row that is not complete.
     """
@@ -116,7 +101,7 @@ def _parse_fraction(where: str, row: Mapping[str, object], key: str) -> float:
 
 
 def mean_over_splits(splits: Sequence[Mapping[str, Accuracy]]) -> dict[str, Accuracy]:
-    """Every row averaged over the splits, with the spread, in the first split's order.
+    """Return every row averaged over the splits, with the spread, in the first split's order.
 
     A tag is averaged over the splits whose test list has it. Raises ValueError when the splits do
     not hold the same rows.
@@ -148,31 +133,13 @@ def _mean_of_rows(rows: Sequence[Accuracy]) -> Accuracy:
 
 
 def is_combination(name: str) -> bool:
-    """True for a fusion of several modalities."""
+    """Return whether a row is a fusion of several modalities."""
     return "+" in name
 
 
 def order_rows(names: Sequence[str]) -> list[str]:
-    """Single modalities first, then combinations by their number of parts; else as they came."""
+    """Put single modalities first, then combinations by their number of parts."""
     return sorted(names, key=lambda name: name.count("+"))
-
-
-def find_published(
-    paper: Mapping[str, Published], name: str, splits: Sequence[int]
-) -> float | None:
-    """The published counterpart of a mean over exactly these splits, None if there is none.
-
-    The parts of a combination may come in any order.
-    """
-    parts = {frozenset(published.split("+")): cells for published, cells in paper.items()}
-    cells = parts.get(frozenset(name.split("+")))
-    if cells is None:
-        return None
-    if sorted(splits) == [1, 2, 3]:
-        return cells.mean
-    if any(split not in cells.splits for split in splits):
-        return None
-    return statistics.fmean(cells.splits[split] for split in splits)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,10 +50,14 @@ class FusionConfig:
             if weights.keys() <= set(modalities)
         }
 
-    def not_runnable(self, modalities: Collection[str]) -> list[str]:
-        """Return the rows of the other combinations."""
-        rows = ["+".join(weights) for weights in self.combinations.values()]
-        return [row for row in rows if row not in self.runnable(modalities)]
+    def not_run(self, modalities: Collection[str]) -> dict[str, str]:
+        """Return the rows of the other combinations, with what they lack."""
+        found = {}
+        for weights in self.combinations.values():
+            if lacking := [name for name in weights if name not in modalities]:
+                verb = "is" if len(lacking) == 1 else "are"
+                found["+".join(weights)] = f"{', '.join(lacking)} {verb} not among modalities"
+        return found
 
     def headline_weights(self, modalities: Sequence[str]) -> dict[str, float]:
         """Return the weights of the result.

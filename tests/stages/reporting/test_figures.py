@@ -5,8 +5,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages.reporting import figures
-from stages.reporting.results import PAPER
+from stages.reporting.figures.confusion_matrix import draw_confusion_matrix
+from stages.reporting.figures.fusion_bars import draw_fusion_bars
+from stages.reporting.figures.per_class_bars import _order_classes, draw_per_class_bars
+from stages.reporting.figures.style import COLOURS, colour_series
+from stages.reporting.figures.tag_bars import draw_tag_bars
+from stages.reporting.figures.training_curves import draw_training_curves
+from stages.reporting.published import PAPER
 
 MEAN = {
     name: {
@@ -27,13 +32,13 @@ LOG = pd.DataFrame(
     }
 )
 DRAW = {
-    "confusion": lambda path: figures.confusion_matrix(np.eye(3, dtype=int), list("abc"), path),
-    "classes": lambda path: figures.per_class_bars(
+    "confusion": lambda path: draw_confusion_matrix(np.eye(3, dtype=int), list("abc"), path),
+    "classes": lambda path: draw_per_class_bars(
         {"rgb": [0.1, 0.5], "flow": [0.3, 0.4]}, ["a", "b"], path
     ),
-    "curves": lambda path: figures.training_curves({"rgb": LOG, "flow": LOG}, path),
-    "fusion": lambda path: figures.fusion_bars(MEAN, path, "rgb+flow", PAPER["ucf101"]),
-    "tags": lambda path: figures.tag_bars(MEAN, path),
+    "curves": lambda path: draw_training_curves({"rgb": LOG, "flow": LOG}, path),
+    "fusion": lambda path: draw_fusion_bars(MEAN, path, "rgb+flow", PAPER["ucf101"]),
+    "tags": lambda path: draw_tag_bars(MEAN, path),
 }
 
 
@@ -56,8 +61,8 @@ def test_equal_data_are_equal_bytes(tmp_path, figure, suffix):
 
 def test_a_bar_is_as_long_as_its_accuracy(tmp_path):
     path = tmp_path / "a.png"
-    figures.per_class_bars({"rgb": [0.25, 0.25], "flow": [0.5, 0.5]}, ["a", "b"], path)
-    rgb, flow = (longest_bar(path, figures.COLOURS[name]) for name in ("rgb", "flow"))
+    draw_per_class_bars({"rgb": [0.25, 0.25], "flow": [0.5, 0.5]}, ["a", "b"], path)
+    rgb, flow = (longest_bar(path, COLOURS[name]) for name in ("rgb", "flow"))
     assert rgb > 100
     assert flow == pytest.approx(2 * rgb, abs=3)
 
@@ -67,13 +72,13 @@ def test_classes_go_from_flow_to_rgb():
         "rgb": np.array([90.0, 10.0, 50.0, 80.0]),
         "flow": np.array([10.0, 90.0, 50.0, 70.0]),
     }
-    order, border = figures._order_classes(percent)
+    order, border = _order_classes(percent)
     assert list(order) == [1, 2, 3, 0]
     assert border == (1, 2)
 
 
 def test_without_the_contrast_classes_go_from_best_to_worst():
-    order, border = figures._order_classes({"rgb": np.array([20.0, 90.0, 50.0])})
+    order, border = _order_classes({"rgb": np.array([20.0, 90.0, 50.0])})
     assert list(order) == [1, 2, 0]
     assert border is None
 
@@ -81,8 +86,8 @@ def test_without_the_contrast_classes_go_from_best_to_worst():
 def test_many_classes_fit(tmp_path):
     classes = [f"Class{i}" for i in range(101)]
     accuracy = np.linspace(0, 1, 101)
-    figures.per_class_bars({"rgb": accuracy, "flow": 1 - accuracy}, classes, tmp_path / "bars.png")
-    figures.confusion_matrix(np.eye(101, dtype=int), classes, tmp_path / "matrix.png")
+    draw_per_class_bars({"rgb": accuracy, "flow": 1 - accuracy}, classes, tmp_path / "bars.png")
+    draw_confusion_matrix(np.eye(101, dtype=int), classes, tmp_path / "matrix.png")
     height, width = cv2.imread(str(tmp_path / "bars.png")).shape[:2]
     assert height > 101 * 20
     assert width == 1200
@@ -90,23 +95,23 @@ def test_many_classes_fit(tmp_path):
 
 def test_a_class_without_videos_is_drawn_empty(tmp_path):
     matrix = np.array([[2, 0], [0, 0]])
-    figures.confusion_matrix(matrix, ["a", "b"], tmp_path / "matrix.png")
+    draw_confusion_matrix(matrix, ["a", "b"], tmp_path / "matrix.png")
     assert (tmp_path / "matrix.png").is_file()
 
 
 def test_a_modality_keeps_its_colour():
-    alone = figures._colour_series(["flow"])
-    among = figures._colour_series(["rgb+flow", "flow", "depth", "rgb+rgb_diff"])
-    assert alone["flow"] == among["flow"] == figures.COLOURS["flow"]
+    alone = colour_series(["flow"])
+    among = colour_series(["rgb+flow", "flow", "depth", "rgb+rgb_diff"])
+    assert alone["flow"] == among["flow"] == COLOURS["flow"]
     assert len(set(among.values())) == 4
 
 
 def test_refusals(tmp_path):
     with pytest.raises(ValueError, match=r"expected the shape \(2, 2\), found \(3, 3\)"):
-        figures.confusion_matrix(np.eye(3, dtype=int), ["a", "b"], tmp_path / "a.png")
+        draw_confusion_matrix(np.eye(3, dtype=int), ["a", "b"], tmp_path / "a.png")
     with pytest.raises(ValueError, match="of flow: expected 2 values, found 1"):
-        figures.per_class_bars({"flow": [0.5]}, ["a", "b"], tmp_path / "a.png")
+        draw_per_class_bars({"flow": [0.5]}, ["a", "b"], tmp_path / "a.png")
     with pytest.raises(ValueError, match="hold no tag"):
-        figures.tag_bars({"rgb": {**MEAN["rgb"], "by_tag": {}}}, tmp_path / "a.png")
+        draw_tag_bars({"rgb": {**MEAN["rgb"], "by_tag": {}}}, tmp_path / "a.png")
     with pytest.raises(ValueError, match=r"a\.jpg: a figure is a \.png or an \.svg file"):
-        figures.fusion_bars(MEAN, tmp_path / "a.jpg", "rgb+flow")
+        draw_fusion_bars(MEAN, tmp_path / "a.jpg", "rgb+flow")

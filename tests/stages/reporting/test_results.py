@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from stages.reporting import results
+from stages.reporting import published, results
 
 
 def row(accuracy, top1=None, top5=1.0, **by_tag):
@@ -98,7 +98,7 @@ def test_markdown_table_compares_with_the_paper():
     """And marks the headline, not the best: that would be a choice made on the test list."""
     splits = {k: {"rgb": row(0.861), "warped_flow": row(0.9)} for k in (1, 2, 3)}
     mean = results.mean_over_splits(list(splits.values()))
-    lines = results.markdown_table(mean, splits, "rgb", results.PAPER["ucf101"]).splitlines()
+    lines = results.markdown_table(mean, splits, "rgb", published.PAPER["ucf101"]).splitlines()
     assert lines[0] == "|  | split 1 | split 2 | split 3 | mean | top-1 | top-5 | paper | Δ |"
     assert lines[1] == "| --- |" + " ---: |" * 8
     assert lines[2].endswith("| **86.1 ± 0.0** | **86.1** | **100.0** | **85.1** | **+1.0** |")
@@ -119,17 +119,17 @@ def test_markdown_table_compares_with_the_paper():
     ],
 )
 def test_find_published(dataset, name, splits, expected):
-    found = results.find_published(results.PAPER[dataset], name, splits)
+    found = published.find_published(published.PAPER[dataset], name, splits)
     assert found == (None if expected is None else pytest.approx(expected))
 
 
 def test_the_papers_single_splits_average_to_its_means():
-    for cells in results.PAPER.values():
-        for name, published in cells.items():
-            if len(published.splits) == 3:
-                mean = sum(published.splits.values()) / 3
+    for cells in published.PAPER.values():
+        for name, cell in cells.items():
+            if len(cell.splits) == 3:
+                mean = sum(cell.splits.values()) / 3
                 # Sources of the single splits differ by up to half a point.
-                assert mean == pytest.approx(published.mean, abs=0.005), name
+                assert mean == pytest.approx(cell.mean, abs=0.005), name
 
 
 def test_html_page_is_complete_and_needs_no_other_file(tmp_path):

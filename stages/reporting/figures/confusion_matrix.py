@@ -1,0 +1,71 @@
+"""How often each class was taken for each other one."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from stages.reporting.figures.style import MANY_CLASSES, new_figure, save, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def draw_confusion_matrix(
+    matrix: npt.NDArray[np.integer],
+    classes: Sequence[str],
+    path: Path,
+    title: str = "Confusion matrix",
+) -> None:
+    """Draw counts [true class, predicted class] as percent of each true class.
+
+    Numbers stand in the cells while there is room for them. Raises ValueError unless the matrix is
+    square with one row a class.
+    """
+    if matrix.shape != (len(classes), len(classes)):
+        raise ValueError(
+            f"confusion matrix of {len(classes)} classes: expected the shape "
+            f"{(len(classes), len(classes))}, found {matrix.shape}"
+        )
+    count = len(classes)
+    totals = matrix.sum(axis=1, keepdims=True)
+    percent = 100 * matrix / np.maximum(totals, 1)
+    side = 2.2 + max(3.2, min(0.42 * count, 0.11 * count + 4))
+    with style():
+        figure = new_figure(side + 1.4, side)
+        axes = figure.add_subplot()
+        image = axes.imshow(percent, cmap="Blues", vmin=0, vmax=100, interpolation="nearest")
+        _label_classes(axes, classes)
+        axes.grid(False)
+        axes.set(xlabel="predicted class", ylabel="true class")
+        axes.set_title(title)
+        if count <= MANY_CLASSES:
+            _write_cells(axes, percent)
+        bar = figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02)
+        bar.set_label("% of the true class")
+        bar.outline.set_visible(False)
+        save(figure, path)
+
+
+def _label_classes(axes: "Axes", classes: Sequence[str]) -> None:
+    size = 8 if len(classes) <= MANY_CLASSES else 5.5
+    ticks = np.arange(len(classes))
+    axes.set_xticks(ticks, classes, rotation=90, fontsize=size)
+    axes.set_yticks(ticks, classes, fontsize=size)
+    axes.tick_params(length=0)
+
+
+def _write_cells(axes: "Axes", percent: npt.NDArray[np.floating]) -> None:
+    for row, column in np.argwhere(percent >= 0.5):
+        value = percent[row, column]
+        axes.text(
+            column,
+            row,
+            f"{value:.0f}",
+            ha="center",
+            va="center",
+            fontsize=7,
+            color="white" if value > 55 else "#1D2430",
+        )

@@ -1,0 +1,108 @@
+"""What all figures share: data in, one PNG or SVG file out, the same bytes for the same data.
+
+The format follows the path's suffix. Accuracies come as fractions in 0..1 and are drawn in percent.
+A colour means the same modality in every figure and stays apart for colour-blind readers.
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stages.reporting.results import is_combination
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's palette; a fusion is dark, as it is no modality's own.
+COLOURS = {
+    "rgb": "#D55E00",
+    "rgb_diff": "#E69F00",
+    "flow": "#0072B2",
+    "warped_flow": "#56B4E9",
+}
+FUSION_COLOURS = ("#222B36", "#6B7785", "#A3ADB8", "#CC79A7", "#009E73")
+OTHER_COLOURS = ("#CC79A7", "#009E73", "#F0E442")
+MUTED = "#5D6878"
+
+MANY_CLASSES = 24
+
+STYLE: dict[Any, Any] = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": "#AEB6C1",
+    "axes.grid": True,
+    "axes.labelcolor": MUTED,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "figure.dpi": 150,
+    "figure.facecolor": "white",
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "grid.color": "#E6E9ED",
+    "legend.frameon": False,
+    "svg.hashsalt": "tsn",
+    "text.parse_math": False,  # a class may have a $ in its name
+    "xtick.color": MUTED,
+    "xtick.labelcolor": "#1D2430",
+    "ytick.color": MUTED,
+    "ytick.labelcolor": "#1D2430",
+}
+
+
+def colour(name: str) -> str:
+    """Return the colour of a modality, the same in every figure."""
+    return COLOURS.get(name, OTHER_COLOURS[0])
+
+
+def colour_series(names: Sequence[str]) -> dict[str, str]:
+    """Return a colour for each series: a modality's own; fusions and unknown ones take turns."""
+    fusions = [name for name in names if is_combination(name) or name == "fusion"]
+    others = [name for name in names if name not in fusions and name not in COLOURS]
+    colours = dict(COLOURS)
+    colours |= {n: FUSION_COLOURS[i % len(FUSION_COLOURS)] for i, n in enumerate(fusions)}
+    colours |= {n: OTHER_COLOURS[i % len(OTHER_COLOURS)] for i, n in enumerate(others)}
+    return {name: colours[name] for name in names}
+
+
+def style() -> AbstractContextManager[None]:
+    """Draw in the house style, within the block."""
+    import matplotlib
+
+    return matplotlib.rc_context(STYLE)
+
+
+def new_figure(width: float, height: float) -> "Figure":
+    """Return a figure outside pyplot: it draws with Agg, without a display or global state."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def head(figure: "Figure", axes: "Axes", title: str) -> None:
+    """Put the title over the legend, both left: side by side, many series collide."""
+    handles, labels = axes.get_legend_handles_labels()
+    if not labels:
+        figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=11)
+        return
+    figure.legend(
+        handles,
+        labels,
+        loc="outside upper left",
+        ncols=min(len(labels), 4),
+        title=title,
+        title_fontproperties={"weight": "bold", "size": 11},
+        alignment="left",
+    )
+
+
+def save(figure: "Figure", path: Path) -> None:
+    """Write the file without a date or a version, so that equal data are equal bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    metadata = {".png": {"Software": None}, ".svg": {"Date": None}}.get(path.suffix)
+    if metadata is None:
+        raise ValueError(f"{path}: a figure is a .png or an .svg file")
+    figure.savefig(path, metadata=metadata)
