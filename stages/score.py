@@ -7,6 +7,7 @@ from stages.runtime import command, params, provenance
 from stages.runtime.machine import choose_device, read_machine
 from stages.runtime.options import StageOptions, input_path, option, output_path
 from stages.tracking import runs as tracking
+from stages.tracking.entries import flatten_params
 from tsn.metrics import accuracy
 from tsn.scoring.score import ScoringConfig, ScoringInputs, prepare_scoring
 from tsn.scoring.scores import VideoScores, load_scores, save_scores
@@ -31,20 +32,13 @@ def main(options: Options) -> None:
     machine = read_machine()
     text = f"score {options.dataset} split {options.split} {options.modality}"
     with provenance.unchanged(options):
-        inputs = ScoringInputs(
-            dataset=options.dataset,
-            split=options.split,
-            modality=options.modality,
-            classes=options.classes,
-            videos=options.list,
-            stream=options.stream,
-            model=options.model,
-        )
         device = choose_device(machine)
-        scoring = prepare_scoring(inputs, config, device=device, workers=machine.workers)
+        scoring = prepare_scoring(
+            options.part(ScoringInputs), config, device=device, workers=machine.workers
+        )
         total = len(scoring.clips)
         snippets = list(command.progress(scoring.snippets, total=total, unit="video", text=text))
-        scores = scoring.result(snippets, provenance.digest(scoring.made_of))
+        scores = scoring.result(snippets)
         save_scores(scores, options.out)
     for video, reason in scoring.dropped.items():
         print(f"left out {video}: {reason}")
@@ -89,7 +83,7 @@ def run_key(scores: VideoScores, config: ScoringConfig) -> dict[str, str]:
     It is the training's, or one of its own if that holds the result of another scoring.
     """
     trained = {"stage": "cell", "fingerprint": scores.model}
-    wanted = tracking.flatten_params({"score": asdict(config)})
+    wanted = flatten_params({"score": asdict(config)})
     for run in tracking.find_runs(scores.dataset, trained)[:1]:
         recorded = {k: v for k, v in run.params.items() if k.startswith("score.")}
         if recorded and recorded != wanted:

@@ -12,6 +12,7 @@ from stages.runtime.machine import Machine, choose_device, read_machine
 from stages.runtime.options import StageOptions, input_path, option, output_path
 from stages.runtime.training_run import SavedTraining, accompany, complete, curves
 from stages.tracking import runs as tracking
+from tsn.files import json_sha256
 from tsn.lists import read_list
 from tsn.modality import modality
 from tsn.model.checkpoint import SIDECAR, ModelCard, load_card, save_model
@@ -50,7 +51,7 @@ def main(options: Options) -> None:
     config = params.section(recipe, f"train.{options.modality}", TrainingConfig)
     machine = read_machine()
     text = f"train {options.dataset} split {options.split} {options.modality}"
-    if torchrun.run_in_processes("stages.train", machine, config.solver, text):
+    if torchrun.launch("stages.train", machine, config.solver, text):
         return
     device = choose_device(machine)
     with torchrun.joined(device) as share:
@@ -76,15 +77,7 @@ def prepare(
     options: Options, config: TrainingConfig, machine: Machine, device: torch.device, share: Share
 ) -> tuple[PreparedTraining, SavedTraining]:
     """Return the training of the command line, and where it is saved: the same in every process."""
-    inputs = TrainingInputs(
-        dataset=options.dataset,
-        split=options.split,
-        modality=options.modality,
-        classes=options.classes,
-        videos=options.list,
-        stream=options.stream,
-        init=options.init,
-    )
+    inputs = options.part(TrainingInputs)
     fingerprint = provenance.fingerprint(inputs.cell, config, inputs.files)
     prepared = prepare_training(
         inputs, config, fingerprint, device=device, workers=machine.workers, share=share
@@ -113,7 +106,7 @@ def open_run(
         tags={"dataset": card.dataset, "split": str(card.split), "modality": card.modality},
         restored=restored,
     ) as run:
-        digest = provenance.digest([(clip.video, clip.key) for clip in clips])
+        digest = json_sha256([(clip.video, clip.key) for clip in clips])
         run.log_dataset(f"{card.dataset} split{card.split} train", digest, "training")
         yield run
 

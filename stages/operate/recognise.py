@@ -72,7 +72,7 @@ def main(options: Options) -> None:
 
 @contextmanager
 def model_folder(name: str) -> Iterator[Path]:
-    """The folder of a recogniser: that of the name, or what the registry has under it."""
+    """Give a recogniser's folder: that of the name, or what the registry has under it."""
     if not name.startswith("models:"):
         yield Path(name)
         return
@@ -82,7 +82,7 @@ def model_folder(name: str) -> Iterator[Path]:
 
 
 def find_version(name: str) -> registry.Version:
-    """The registered version that `models:/<dataset>@<alias>` or `models:/<dataset>/<n>` names."""
+    """Return the version that `models:/<dataset>@<alias>` or `models:/<dataset>/<n>` names."""
     match = REGISTERED.fullmatch(name)
     if match is None:
         raise ValueError(
@@ -101,14 +101,14 @@ def find_version(name: str) -> registry.Version:
 
 
 def recognise(recogniser: Recogniser, video: Path) -> Answer:
-    """Scores one video file."""
+    """Score one video file."""
     started = time.monotonic()
     scores = recogniser.score(video)
     return Answer(video=video, scores=scores, seconds=time.monotonic() - started)
 
 
 def text(answer: Answer, classes: Sequence[str], top: int) -> str:
-    """The best classes with the softmax of their scores as bars."""
+    """Return the best classes with the softmax of their scores as bars."""
     shares = softmax(answer.scores)
     best = np.argsort(-answer.scores, kind="stable")[:top]
     width = max(len(classes[label]) for label in best)
@@ -120,7 +120,7 @@ def text(answer: Answer, classes: Sequence[str], top: int) -> str:
 
 
 def json_line(answer: Answer, classes: Sequence[str], top: int) -> str:
-    """The best classes, best first, and every class's fused score, as one line of JSON."""
+    """Return the best classes in order, and every class's fused score, as a line of JSON."""
     shares = softmax(answer.scores)
     best = np.argsort(-answer.scores, kind="stable")[:top]
     return json.dumps(

@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn, TypeVar
 
+Part = TypeVar("Part")
+
 
 @dataclass(frozen=True, kw_only=True)
 class StageOptions:
@@ -46,6 +48,10 @@ class StageOptions:
     def sections(self) -> list[str]:
         """The recipe's sections that shape the result of these options."""
         return [section.format_map(dataclasses.asdict(self)) for section in self.recipe_sections]
+
+    def part(self, cls: type[Part]) -> Part:
+        """Return a record of the library whose fields all are options of the same name."""
+        return cls(**{row.name: getattr(self, row.name) for row in dataclasses.fields(cls)})  # type: ignore[arg-type]
 
 
 Options = TypeVar("Options", bound=StageOptions)

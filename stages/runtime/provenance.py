@@ -5,8 +5,6 @@ would be recorded as what was used, so the stage itself has to notice.
 """
 
 import contextlib
-import hashlib
-import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
@@ -16,7 +14,7 @@ from typing import Any
 
 from stages.runtime import params
 from stages.runtime.options import StageOptions
-from tsn.files import file_sha256
+from tsn.files import file_sha256, json_sha256
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
@@ -27,6 +25,7 @@ NEUTRAL_MODULES = frozenset(
         "stages.runtime.gpu_slots",
         "stages.runtime.options",
         "stages.runtime.places",
+        "stages.tracking.entries",
         "stages.tracking.logged_model",
         "stages.tracking.store",
         "stages.runtime.params",
@@ -49,12 +48,7 @@ def fingerprint(cell: Mapping[str, object], config: Any, files: Iterable[Path]) 
     """Return a digest of what a training is for and made of: cell, numbers, files, library code."""
     code = code_files("tsn", "stages")
     read = [(path.name, file_sha256(path)) for path in [*files, *code]]
-    return digest([dict(cell), asdict(config), read])
-
-
-def digest(content: Any) -> str:
-    """Return a digest of anything that JSON can hold."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return json_sha256([dict(cell), asdict(config), read])
 
 
 def code_files(*packages: str) -> list[Path]:

@@ -30,20 +30,6 @@ SECONDS_TO_LISTEN = 10.0
 AGENT = "TSN_TORCHRUN_AGENT"  # its pid, for its processes
 
 
-def run_in_processes(module: str, machine: Machine, solver: SolverConfig, text: str) -> bool:
-    """Run this program's command line in several processes, if the machine lends so many.
-
-    Return False in one of them, and where it takes one: whoever asks has to do the work. Raises as
-    `launch` does.
-    """
-    if is_under_torchrun():
-        return False
-    processes = processes_of(machine, solver, text)
-    if processes > 1:
-        launch(module, processes, machine)
-    return processes > 1
-
-
 def processes_of(machine: Machine, solver: SolverConfig, text: str) -> int:
     """Return how many processes a training takes: `machine.processes`, or as many as its parts."""
     processes = min(machine.processes, solver.parts)
@@ -60,11 +46,14 @@ def is_under_torchrun() -> bool:
     return dist.is_available() and dist.is_torchelastic_launched()
 
 
-def launch(module: str, processes: int, machine: Machine) -> None:
-    """Run this program's command line in so many processes, to their end, each on a GPU if any.
+def launch(module: str, machine: Machine, solver: SolverConfig, text: str) -> bool:
+    """Run this program's command line in several processes, to their end, each on a GPU if any.
 
+    Return False in one of them, and where a training takes one: the caller has to do the work.
     Raises SystemExit when one has failed and said why, ChildProcessError when one was killed.
     """
+    if is_under_torchrun() or (processes := processes_of(machine, solver, text)) == 1:
+        return False
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import parse_args, run
@@ -84,11 +73,12 @@ def launch(module: str, processes: int, machine: Machine) -> None:
         sys.exit(128 + stopped.sigval)
     except ChildFailedError as error:
         codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
-        if (text := _killed(codes)) is None:
+        if (cause := _killed(codes)) is None:
             sys.exit(1)
         raise ChildProcessError(
-            f"{text}; the other processes of this training ended, too"
+            f"{cause}; the other processes of this training ended, too"
         ) from None
+    return True
 
 
 def _killed(codes: dict[int, int]) -> str | None:

@@ -1,10 +1,11 @@
 """A file is complete or absent."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
 
-from tsn.files import atomic_path, file_sha256, link_file
+from tsn.files import atomic_path, file_sha256, json_sha256, link_file
 
 
 def test_file_appears_when_the_block_ends(tmp_path: Path) -> None:
@@ -49,3 +50,8 @@ def test_hash_is_sha256_of_the_bytes(tmp_path: Path) -> None:
     assert file_sha256(tmp_path / "abc") == (
         "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     )
+
+
+def test_hash_of_json_does_not_depend_on_the_order_of_keys() -> None:
+    expected = hashlib.sha256(b'{"a": 1, "b": 2}').hexdigest()
+    assert json_sha256({"b": 2, "a": 1}) == expected

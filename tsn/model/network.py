@@ -39,29 +39,16 @@ class NetworkConfig:
 
 
 class TemporalSegmentNetwork(nn.Module):
-    """One backbone and classifier shared by all snippets, and the consensus of their scores.
+    """One backbone and classifier shared by all snippets, and the consensus of their scores."""
 
-    Raises ValueError for an unknown backbone or consensus name.
-    """
-
-    def __init__(
-        self,
-        *,
-        backbone_name: str,
-        in_channels: int,
-        num_classes: int,
-        num_segments: int,
-        consensus_name: str,
-        dropout: float,
-        partial_bn: bool,
-    ) -> None:
+    def __init__(self, config: NetworkConfig, *, in_channels: int, num_classes: int) -> None:
         super().__init__()
-        self.row = backbone(backbone_name)
-        self.partial_bn = partial_bn
+        self.row = backbone(config.backbone)
+        self.partial_bn = config.partial_bn
         self.backbone = self.row.build(in_channels)
-        self.dropout = self.row.dropout(dropout)
+        self.dropout = self.row.dropout(config.dropout)
         self.fc = nn.Linear(self.row.feature_dim, num_classes)
-        self.consensus = consensus(consensus_name, num_segments)
+        self.consensus = consensus(config.consensus, config.num_segments)
         self.train()
 
     def forward(self, snippets: Tensor) -> Tensor:
@@ -93,15 +80,7 @@ def build_network(
     The classifier starts at N(0, 0.001) with bias 0. The global random state stays as it was.
     """
     with torch.random.fork_rng(devices=[]):
-        network = TemporalSegmentNetwork(
-            backbone_name=config.backbone,
-            in_channels=in_channels,
-            num_classes=num_classes,
-            num_segments=config.num_segments,
-            consensus_name=config.consensus,
-            dropout=config.dropout,
-            partial_bn=config.partial_bn,
-        )
+        network = TemporalSegmentNetwork(config, in_channels=in_channels, num_classes=num_classes)
     network.row.initialise(network.backbone, generator)
     nn.init.normal_(network.fc.weight, std=CLASSIFIER_STD, generator=generator)
     nn.init.zeros_(network.fc.bias)

@@ -9,7 +9,6 @@ Nothing of it is a pickle, and reading it needs no params.yaml. Letters: V video
 """
 
 import csv
-import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Mapping
@@ -20,7 +19,7 @@ from typing import Any, get_type_hints
 import numpy as np
 import torch
 
-from tsn.files import file_sha256, link_file, write_csv, write_json
+from tsn.files import file_sha256, json_sha256, link_file, write_csv, write_json
 from tsn.lists import read_names, write_names
 from tsn.metrics import Labels, Scores
 from tsn.modality import MODALITIES, modality
@@ -263,7 +262,7 @@ def _fingerprint(content: Mapping[str, Any], networks: Mapping[str, ModelCard]) 
     }
     decisive = {**content, "networks": shapes}
     decisive.pop("fingerprint", None)
-    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+    return json_sha256(decisive)
 
 
 def _parse_card(content: Any, path: Path) -> RecogniserCard:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from tsn.files import json_sha256
 from tsn.lists import read_list, read_names
 from tsn.modality import Modality, modality
 from tsn.model.checkpoint import ModelCard, load_model, refuse_other_cell
@@ -44,7 +45,7 @@ class ScoringConfig:
 class ScoringInputs:
     """Which network is scored, and the files and folders that its scores are made of.
 
-    classes: class names in label order; videos: the test list; stream: what was extracted of them;
+    classes: class names in label order; list: the test videos; stream: what was extracted of them;
     model: the folder of the network.
     """
 
@@ -52,7 +53,7 @@ class ScoringInputs:
     split: int
     modality: str
     classes: Path
-    videos: Path
+    list: Path
     stream: Path
     model: Path
 
@@ -61,25 +62,25 @@ class ScoringInputs:
 class PreparedScoring:
     """A scoring that is ready to begin.
 
-    made_of: all that decides the scores, as JSON can hold it, for their fingerprint.
     dropped: quarantined videos and why.
     snippets: gives, per clip, its snippets' scores (S, C), as `score_videos`.
     """
 
     card: ModelCard
+    config: ScoringConfig
     clips: Sequence[Clip]
     dropped: Mapping[str, str]
-    made_of: Sequence[object]
     snippets: Iterator[npt.NDArray[np.float32]]
 
-    def result(self, snippets: Sequence[npt.NDArray[np.float32]], fingerprint: str) -> VideoScores:
+    def result(self, snippets: Sequence[npt.NDArray[np.float32]]) -> VideoScores:
         """Return the scores that all clips' snippets add up to."""
+        videos = [(clip.video, clip.label) for clip in self.clips]
         return VideoScores(
             dataset=self.card.dataset,
             split=self.card.split,
             modality=self.card.modality,
             model=self.card.fingerprint,
-            fingerprint=fingerprint,
+            fingerprint=json_sha256([self.card.fingerprint, asdict(self.config), videos]),
             classes=self.card.classes,
             videos=tuple(clip.video for clip in self.clips),
             labels=np.array([clip.label for clip in self.clips]),
@@ -100,18 +101,17 @@ def prepare_scoring(
     network, card = load_model(inputs.model)
     refuse_other_cell(card, inputs.dataset, inputs.split, row.name, classes, inputs.model)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    clips, dropped = listed_clips(read_list(inputs.videos), inputs.stream, row)
+    clips, dropped = listed_clips(read_list(inputs.list), inputs.stream, row)
     if not clips:
-        raise ValueError(f"{inputs.videos}: no video of it could be extracted")
+        raise ValueError(f"{inputs.list}: no video of it could be extracted")
     dataset = ScoringSnippets(
         clips, row, snippets=config.snippets, crops=config.crops, size=card.input_size
     )
-    videos = [(clip.video, clip.label) for clip in clips]
     return PreparedScoring(
         card=card,
+        config=config,
         clips=clips,
         dropped=dropped,
-        made_of=[card.fingerprint, asdict(config), videos],
         snippets=score_videos(network, dataset, batch=config.batch, device=device, workers=workers),
     )
 

@@ -1,6 +1,6 @@
 """Puts the training of a temporal segment network together (paper section 3.2; docs/paper.md)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,7 +57,7 @@ class TrainingConfig:
 class TrainingInputs:
     """Which network is trained, and the files and folders that it is made of.
 
-    classes: class names in label order; videos: the training list; stream: what was extracted of
+    classes: class names in label order; list: the training videos; stream: what was extracted of
         them; init: the folder of the initial weights.
     """
 
@@ -65,7 +65,7 @@ class TrainingInputs:
     split: int
     modality: str
     classes: Path
-    videos: Path
+    list: Path
     stream: Path
     init: Path
 
@@ -80,11 +80,11 @@ class TrainingInputs:
         return {"dataset": self.dataset, "split": self.split, "modality": self.modality}
 
     @property
-    def files(self) -> list[Path]:
+    def files(self) -> Sequence[Path]:
         """Return the files whose content decides what is trained."""
         initial = (self.init / INIT_SIDECAR, self.init / INIT_WEIGHTS)
         found = [path for path in initial if path.is_file()]
-        return [self.classes, self.videos, self.stream / MANIFEST, *found]
+        return [self.classes, self.list, self.stream / MANIFEST, *found]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +114,7 @@ def prepare_training(
     fingerprint: that of all that the network will be made of, for its card.
     """
     row, classes = modality(inputs.modality), read_names(inputs.classes)
-    clips, dropped = listed_clips(read_list(inputs.videos), inputs.stream, row)
+    clips, dropped = listed_clips(read_list(inputs.list), inputs.stream, row)
     snippets = TrainingSnippets(
         clips,
         row,

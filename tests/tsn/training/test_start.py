@@ -102,7 +102,7 @@ def inputs(tmp_path: Path, write_stream: Callable[..., Path]) -> TrainingInputs:
         split=2,
         modality="rgb",
         classes=tmp_path / "classes.txt",
-        videos=tmp_path / "train.csv",
+        list=tmp_path / "train.csv",
         stream=tmp_path / "rgb",
         init=tmp_path / "init",
     )
