@@ -13,7 +13,7 @@ from stages.reporting.results import Accuracy, load_split
 from stages.runtime import command, params, provenance
 from stages.runtime.options import StageOptions, input_path, option, output_path
 from stages.tracking import runs as tracking
-from tsn.files import write_json
+from tsn.files import json_sha256, write_json
 from tsn.lists import ListedVideo, read_list
 from tsn.metrics import Scores, accuracy, confusion_matrix, per_class_accuracy
 from tsn.scoring.fusion import FusionConfig, common_videos, fuse, left_out, refuse_other_scores
@@ -161,7 +161,7 @@ def log_fusion(
         tags={
             "dataset": options.dataset,
             "modality": "fusion",
-            tracking.METRICS_TAG: provenance.digest(metrics),
+            tracking.METRICS_TAG: json_sha256(metrics),
             **tracking.source_tags(options.dataset, sources),
         },
         restored=restored,
@@ -176,7 +176,7 @@ def log_fusion(
 def run_key(split: int, config: FusionConfig, cells: Mapping[str, VideoScores]) -> dict[str, str]:
     """Return what the split's run is found by."""
     fingerprints = {name: cell.fingerprint for name, cell in cells.items()}
-    fingerprint = provenance.digest({**fingerprints, "config": asdict(config)})
+    fingerprint = json_sha256({**fingerprints, "config": asdict(config)})
     return {"stage": "fuse", "split": str(split), "fingerprint": fingerprint}
 
 

@@ -15,7 +15,7 @@ from stages.reporting.results import Accuracy, Figure
 from stages.runtime import command, params, provenance
 from stages.runtime.options import StageOptions, input_path, option, output_path
 from stages.tracking import runs as tracking
-from tsn.files import write_json
+from tsn.files import json_sha256, write_json
 from tsn.scoring.fusion import FusionConfig
 
 LOOK = "look.png"  # of the stage of that name
@@ -114,7 +114,11 @@ def draw(
     ]
     bars, classes, curves = (figure.path for figure in shown)
     draw_fusion_bars(mean, bars, headline, published.PAPER.get(options.dataset))
-    draw_classes([options.plots / str(k) for k in splits], list(dict.fromkeys([*modalities, headline])), classes)
+    draw_classes(
+        [options.plots / str(k) for k in splits],
+        list(dict.fromkeys([*modalities, headline])),
+        classes,
+    )
     logs = {name: training_log(options.plots / str(first), name) for name in modalities}
     draw_training_curves(logs, curves, f"Training, split {first}")
     if any(row["by_tag"] for row in mean.values()):
@@ -162,7 +166,7 @@ def log_mean(
     fusions = {
         k: tracking.find_runs(
             options.dataset,
-            {"stage": "fuse", "split": str(k), tracking.METRICS_TAG: provenance.digest(rows)},
+            {"stage": "fuse", "split": str(k), tracking.METRICS_TAG: json_sha256(rows)},
         )
         for k, rows in splits.items()
     }
@@ -190,7 +194,7 @@ def log_mean(
 
 def run_key(splits: Splits) -> dict[str, str]:
     """Return what the dataset's run is found by."""
-    digest = provenance.digest({str(split): rows for split, rows in splits.items()})
+    digest = json_sha256({str(split): rows for split, rows in splits.items()})
     return {"stage": "report", "fingerprint": digest}
 
 

@@ -16,9 +16,9 @@ from stages.reporting.comparison_page import (
     NUMBERS,
     PICTURE,
     PROMOTED,
-    Match,
-    Story,
-    write_story,
+    AgainstChampion,
+    Decision,
+    write_comparison,
 )
 from stages.runtime import command, params
 from stages.runtime.machine import Machine, choose_device, read_machine
@@ -54,13 +54,13 @@ def main(options: Options) -> None:
     rule = params.section(params.load_recipe(options.dataset), "promotion", PromotionRule)
     machine = read_machine()
     challenger = find_challenger(options.dataset, options.recogniser)
-    story = tell(options, challenger, rule, machine)
-    if story.decided:
-        write_down(story, options.decide_for)
+    decision = decide(options, challenger, rule, machine)
+    if decision.decided:
+        write_down(decision, options.decide_for)
         carry_out(registry.find_number(options.dataset, challenger.number))
-    write_story(story, options.out)
-    if story.decided:
-        log(options, story)
+    write_comparison(decision, options.out)
+    if decision.decided:
+        log(options, decision)
     print((options.out / MARKDOWN).read_text(encoding="utf-8"))
 
 
@@ -79,15 +79,17 @@ def find_challenger(dataset: str, recogniser: Path | None) -> Version:
     return found
 
 
-def tell(options: Options, challenger: Version, rule: PromotionRule, machine: Machine) -> Story:
+def decide(
+    options: Options, challenger: Version, rule: PromotionRule, machine: Machine
+) -> Decision:
     """Compares the two, or says again what was decided for this data before."""
     known = is_written_down(challenger, options.decide_for) and not is_overtaken(challenger)
     champion = find_champion(challenger, known=known)
-    match = meet(champion, challenger, options.videos, rule, machine) if champion else None
-    reasons = tuple(objections(match.comparison, rule)) if match else ()
-    return Story(
+    against = meet(champion, challenger, options.videos, rule, machine) if champion else None
+    reasons = tuple(objections(against.comparison, rule)) if against else ()
+    return Decision(
         challenger=challenger,
-        match=match,
+        against=against,
         rule=rule,
         reasons=reasons,
         verdict=challenger.tags[VERDICT] if known else KEPT if reasons else PROMOTED,
@@ -125,14 +127,14 @@ def find_champion(challenger: Version, *, known: bool) -> Version | None:
 
 def meet(
     champion: Version, challenger: Version, videos: Path, rule: PromotionRule, machine: Machine
-) -> Match:
+) -> AgainstChampion:
     """Compares their scores of the same videos."""
     with tempfile.TemporaryDirectory() as folder:
         ours = registry.fetch(champion, Path(folder) / "champion")
         theirs = registry.fetch(challenger, Path(folder) / "challenger")
         test = pair(ours, theirs, videos, machine)
     found = compare(test.champion, test.challenger, test.labels, test.classes, rule.confidence)
-    return Match(champion=champion, test=test, comparison=found)
+    return AgainstChampion(champion=champion, test=test, comparison=found)
 
 
 def pair(champion: Path, challenger: Path, videos: Path, machine: Machine) -> SharedTestSet:
@@ -150,12 +152,12 @@ def pair(champion: Path, challenger: Path, videos: Path, machine: Machine) -> Sh
     )
 
 
-def write_down(story: Story, data: str) -> None:
+def write_down(decision: Decision, data: str) -> None:
     """Keeps the verdict, before anything follows from it."""
-    if not is_written_down(story.challenger, data) or is_overtaken(story.challenger):
-        opponent = story.match.champion.number if story.match else NOBODY
-        tags = {OPPONENT: opponent, VERDICT: story.verdict, DONE: "false", DATA: data}
-        registry.set_tags(story.challenger, tags)
+    if not is_written_down(decision.challenger, data) or is_overtaken(decision.challenger):
+        opponent = decision.against.champion.number if decision.against else NOBODY
+        tags = {OPPONENT: opponent, VERDICT: decision.verdict, DONE: "false", DATA: data}
+        registry.set_tags(decision.challenger, tags)
 
 
 def carry_out(challenger: Version) -> None:
@@ -166,25 +168,25 @@ def carry_out(challenger: Version) -> None:
         registry.set_tags(challenger, {DONE: "true"})
 
 
-def log(options: Options, story: Story) -> None:
-    """The story as a run. OSError when MLflow did not take it: then it is not at its end."""
+def log(options: Options, decision: Decision) -> None:
+    """The decision as a run. OSError when MLflow did not take it: then it is not at its end."""
     key = {"stage": "retrain", "data": options.decide_for}
     with tracking.run(
         part="retrain",
         dataset=options.dataset,
-        name=f"retrain: version {story.challenger.number} {story.verdict}",
+        name=f"retrain: version {decision.challenger.number} {decision.verdict}",
         key=key,
-        params={"promotion": asdict(story.rule)},
+        params={"promotion": asdict(decision.rule)},
         tags={
             "dataset": options.dataset,
             "modality": "fusion",
-            "verdict": story.verdict,
-            "challenger": story.challenger.number,
-            "champion": story.match.champion.number if story.match else NOBODY,
+            "verdict": decision.verdict,
+            "challenger": decision.challenger.number,
+            "champion": decision.against.champion.number if decision.against else NOBODY,
         },
     ) as run:
-        if story.match:
-            found = story.match.comparison
+        if decision.against:
+            found = decision.against.comparison
             run.log_metrics(
                 {
                     "champion/mean_class_accuracy": found.champion,

@@ -16,7 +16,7 @@ PROMOTED, KEPT = "promoted", "not promoted"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Match:
+class AgainstChampion:
     """How the challenger did against the champion."""
 
     champion: Version
@@ -25,15 +25,15 @@ class Match:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Story:
-    """A challenger, its match with the champion (None: there was none), and what follows.
+class Decision:
+    """A challenger, how it did against the champion (None: there was none), and what follows.
 
     `reasons` are the rule's against a promotion; `decided` is False for one that was only looked
     at.
     """
 
     challenger: Version
-    match: Match | None
+    against: AgainstChampion | None
     rule: PromotionRule
     reasons: tuple[str, ...]
     verdict: str
@@ -41,40 +41,40 @@ class Story:
 
     @property
     def headline(self) -> str:
-        """The story in a line."""
+        """Return the decision in a line."""
         verb = "is" if self.decided else "would be"
         if self.verdict == KEPT:
             verb += " not"
         return f"{self.challenger.model}: version {self.challenger.number} {verb} promoted"
 
 
-def write_story(story: Story, out: Path) -> None:
-    """The story as text for people, JSON for programs, and a picture of the classes."""
+def write_comparison(decision: Decision, out: Path) -> None:
+    """Write the decision as text for people, JSON for programs, and a picture of the classes."""
     out.mkdir(parents=True, exist_ok=True)
     with atomic_path(out / MARKDOWN) as temporary:
-        temporary.write_text("\n".join(markdown(story)) + "\n", encoding="utf-8")
+        temporary.write_text("\n".join(markdown(decision)) + "\n", encoding="utf-8")
     with atomic_path(out / NUMBERS) as temporary:
-        temporary.write_text(json.dumps(numbers(story), indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(numbers(decision), indent=2) + "\n", encoding="utf-8")
     (out / PICTURE).unlink(missing_ok=True)
-    if story.match:
-        rows = story.match.comparison.classes
+    if decision.against:
+        rows = decision.against.comparison.classes
         accuracies = {
             "champion": [row.champion for row in rows],
             "challenger": [row.challenger for row in rows],
         }
-        title = f"Accuracy per class, {story.match.comparison.videos} test videos"
+        title = f"Accuracy per class, {decision.against.comparison.videos} test videos"
         draw_per_class_bars(accuracies, [row.name for row in rows], out / PICTURE, title)
 
 
-def markdown(story: Story) -> Iterator[str]:
-    """What happened, in a screen of lines."""
-    yield from (f"## {story.headline}", "")
-    if story.match is None:
+def markdown(decision: Decision) -> Iterator[str]:
+    """Yield what happened, in a screen of lines."""
+    yield from (f"## {decision.headline}", "")
+    if decision.against is None:
         yield "There was no champion to compare it with."
         return
-    found, test = story.match.comparison, story.match.test
+    found, test = decision.against.comparison, decision.against.test
     yield from (
-        f"Against the champion, version {story.match.champion.number}, on {found.videos} test "
+        f"Against the champion, version {decision.against.champion.number}, on {found.videos} test "
         "videos:",
         "",
         "| | champion | challenger |",
@@ -82,14 +82,14 @@ def markdown(story: Story) -> Iterator[str]:
         f"| mean class accuracy | {found.champion:.1%} | {found.challenger:.1%} |",
         f"| right where the other is wrong | {found.only_champion} | {found.only_challenger} |",
         "",
-        _judgement(found, story.rule),
+        _judgement(found, decision.rule),
     )
     if test.num_scored:
         yield from ("", f"{test.num_scored} videos, new to the champion, were scored for this.")
     if test.num_left_out:
         yield from ("", f"{test.num_left_out} more it was trained on: they do not count.")
-    if story.reasons:
-        yield from ("", *(f"- {reason}" for reason in story.reasons))
+    if decision.reasons:
+        yield from ("", *(f"- {reason}" for reason in decision.reasons))
     changed = sorted((row for row in found.classes if row.gain), key=lambda row: row.gain)
     if changed:
         yield from _class_table(changed)
@@ -118,14 +118,14 @@ def _class_table(rows: list[ClassChange]) -> Iterator[str]:
         )
 
 
-def numbers(story: Story) -> dict[str, object]:
-    """The story for programs."""
+def numbers(decision: Decision) -> dict[str, object]:
+    """Return the decision for programs."""
     return {
-        "dataset": story.challenger.model,
-        "challenger": story.challenger.number,
-        "champion": story.match.champion.number if story.match else None,
-        "verdict": story.verdict,
-        "decided": story.decided,
-        "reasons": story.reasons,
-        "comparison": asdict(story.match.comparison) if story.match else None,
+        "dataset": decision.challenger.model,
+        "challenger": decision.challenger.number,
+        "champion": decision.against.champion.number if decision.against else None,
+        "verdict": decision.verdict,
+        "decided": decision.decided,
+        "reasons": decision.reasons,
+        "comparison": asdict(decision.against.comparison) if decision.against else None,
     }

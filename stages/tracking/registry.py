@@ -3,31 +3,29 @@
 The alias `challenger` is the newest that the pipeline made, `champion` the one in use, `previous`
 the champion before it. Every function can be killed between any two calls to the store and be
 called again: a recogniser, known by its fingerprint, is never registered twice, a new version
-becomes the challenger, and a move of aliases is finished by the next one. Unlike tracking, what
+becomes the challenger, and a roll back is finished by the next call. Unlike tracking, what
 goes wrong here is raised.
 """
 
 import contextlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from stages.tracking import store as mlflow_store
+from stages.tracking import store
 from stages.tracking.logged_model import FINGERPRINT, logged_model
 from tsn.metrics import accuracy
 from tsn.recogniser.folder import CARD, RecogniserCard, load_recogniser_card, read_test_scores
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 
 NEW = "new"  # a tag of a version, until it has been the challenger
-MOVE = "alias_move"  # a tag of the registered model, while its aliases change
-PROMOTION, ROLL_BACK = "promotion", "roll back"
+ROLLED_BACK_FROM = "rolled_back_from"  # a tag of the registered model, while two aliases swap
 
 
 class RegistryError(OSError):
@@ -53,13 +51,13 @@ class Version:
 
 
 def register(dataset: str, bundle: Path, run_id: str, *, challenge: bool) -> Version:
-    """The version of the recogniser in `bundle`, made if need be.
+    """Return the version of the recogniser in `bundle`, made if need be.
 
     A new one is logged under the run `run_id` and becomes the challenger; one that was there does
     if `challenge` says so. RecogniserError for a folder that is not whole.
     """
     card = load_recogniser_card(bundle)
-    with _speaking(), _locked():
+    with mlflow_errors(), _locked():
         client = _connect()
         version = _find_fingerprint(client, dataset, card.fingerprint)
         if version is None:
@@ -73,16 +71,16 @@ def register(dataset: str, bundle: Path, run_id: str, *, challenge: bool) -> Ver
 
 
 def is_registered(dataset: str, fingerprint: str) -> bool:
-    """Whether there is a version of that recogniser, and it has been the challenger."""
-    with _speaking():
+    """Return whether there is a version of that recogniser, and it has been the challenger."""
+    with mlflow_errors():
         client = _connect_existing()
         version = client and _find_fingerprint(client, dataset, fingerprint)
         return version is not None and NEW not in version.tags
 
 
 def find(dataset: str, alias: str) -> Version | None:
-    """The version under an alias, or None. Creates nothing."""
-    with _speaking():
+    """Return the version under an alias, or None. Creates nothing."""
+    with mlflow_errors():
         client = _connect_existing()
         number = client and _aliases(client, dataset).get(alias)
         if client is None or number is None:
@@ -91,17 +89,17 @@ def find(dataset: str, alias: str) -> Version | None:
 
 
 def find_fingerprint(dataset: str, fingerprint: str) -> Version | None:
-    """The version of the recogniser with that fingerprint, or None. Creates nothing."""
-    with _speaking():
+    """Return the version of the recogniser with that fingerprint, or None. Creates nothing."""
+    with mlflow_errors():
         client = _connect_existing()
         return client and _find_fingerprint(client, dataset, fingerprint)
 
 
 def find_number(dataset: str, number: str) -> Version:
-    """The version of that number; NotRegisteredError without it."""
+    """Return the version of that number; raise NotRegisteredError without it."""
     from mlflow.exceptions import MlflowException
 
-    with _speaking():
+    with mlflow_errors():
         client = _connect_existing()
         if client is not None:
             try:
@@ -116,10 +114,10 @@ def fetch(version: Version, folder: Path) -> Path:
     """Copy what was logged into `folder`, and return where in it the recogniser's folder is."""
     from mlflow.artifacts import download_artifacts
 
-    with _speaking():
+    with mlflow_errors():
         client = _connect()
         uri = client.get_model_version_download_uri(version.model, version.number)
-        with mlflow_store.patient_transfer():
+        with store.patient_transfer():
             logged = Path(download_artifacts(artifact_uri=uri, dst_path=str(folder)))
     found = sorted(logged.glob(f"artifacts/*/{CARD}"))
     if not found:
@@ -130,14 +128,17 @@ def fetch(version: Version, folder: Path) -> Path:
 def promote(version: Version) -> Version | None:
     """Make it the champion, and the champion so far the previous one, which is returned.
 
-    Promoting the champion changes nothing.
+    Promoting the champion changes nothing. The previous one is set first, so that a call that is
+    killed in between loses no champion.
     """
-    with _speaking(), _locked():
+    with mlflow_errors(), _locked():
         client = _connect()
-        _finish_move(client, version.model)
+        _finish_roll_back(client, version.model)
         champion = _aliases(client, version.model).get(CHAMPION)
         if champion != version.number:
-            _move(client, version.model, PROMOTION, version.number, champion)
+            if champion is not None:
+                client.set_registered_model_alias(version.model, PREVIOUS, champion)
+            client.set_registered_model_alias(version.model, CHAMPION, version.number)
     return find(version.model, PREVIOUS)
 
 
@@ -147,25 +148,29 @@ def roll_back(dataset: str) -> Version:
     Returns the new champion; NotRegisteredError when there is no previous one. A call that was
     killed is finished by the next, which then does no more than that.
     """
-    with _speaking(), _locked():
+    with mlflow_errors(), _locked():
         client = _connect()
-        done = _finish_move(client, dataset) == ROLL_BACK
+        done = _finish_roll_back(client, dataset)
         aliases = _aliases(client, dataset)
-        target = aliases.get(CHAMPION if done else PREVIOUS)
-        if target is None:
+        champion, previous = aliases.get(CHAMPION), aliases.get(PREVIOUS)
+        target = champion if done else previous
+        if target is None or (not done and previous == champion):
             raise NotRegisteredError(
                 f"{dataset} has no version under the alias {PREVIOUS}: none was promoted over "
                 "another yet, so there is nothing to go back to"
             )
         version = _version(client.get_model_version(dataset, target))
         if not done:
-            _move(client, dataset, ROLL_BACK, target, aliases.get(CHAMPION))
+            if champion is not None:  # two aliases swap: no order of two calls loses neither
+                client.set_registered_model_tag(dataset, ROLLED_BACK_FROM, champion)
+            client.set_registered_model_alias(dataset, CHAMPION, target)
+            _finish_roll_back(client, dataset)
         return version
 
 
 def set_tags(version: Version, tags: Mapping[str, str]) -> None:
     """Set tags of a version, over older values."""
-    with _speaking():
+    with mlflow_errors():
         client = _connect()
         for key, value in tags.items():
             client.set_model_version_tag(version.model, version.number, key, value)
@@ -217,68 +222,41 @@ def _find_fingerprint(client: "MlflowClient", name: str, fingerprint: str) -> Ve
     return _version(found[0]) if found else None
 
 
-@dataclass(frozen=True)
-class _Aliases:
-    """Version numbers by alias, as they are to be once `move`, if any, is finished."""
-
-    numbers: Mapping[str, str]
-    move: Mapping[str, Any] | None
-
-
 def _aliases(client: "MlflowClient", name: str) -> Mapping[str, str]:
-    return _read_aliases(client, name).numbers
+    """Return version numbers by alias; none when no such model is registered."""
+    model = _registered_model(client, name)
+    # A SQLite store has whole numbers.
+    return {alias: str(number) for alias, number in model.aliases.items()} if model else {}
 
 
-def _read_aliases(client: "MlflowClient", name: str) -> _Aliases:
-    """The aliases; none when no such model is registered."""
+def _registered_model(client: "MlflowClient", name: str) -> "RegisteredModel | None":
     from mlflow.exceptions import MlflowException
 
     try:
-        model = client.get_registered_model(name)
+        return client.get_registered_model(name)
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
-        return _Aliases({}, None)
-    # A SQLite store has whole numbers.
-    numbers = {alias: str(number) for alias, number in model.aliases.items()}
-    move = json.loads(model.tags[MOVE]) if MOVE in model.tags else None
-    if move and _has_begun(move, numbers) and _exists(client, name, move[PREVIOUS]):
-        numbers[PREVIOUS] = move[PREVIOUS]
-    return _Aliases(numbers, move)
-
-
-def _exists(client: "MlflowClient", name: str, number: str | None) -> bool:
-    """Whether there is a version of that number: somebody may have deleted it."""
-    equal = f"name = '{name}'"
-    return number is not None and any(
-        str(found.version) == number for found in client.search_model_versions(equal)
-    )
-
-
-def _has_begun(move: Mapping[str, Any], numbers: Mapping[str, str]) -> bool:
-    return bool(numbers.get(CHAMPION) == move[CHAMPION])
-
-
-def _move(
-    client: "MlflowClient", name: str, kind: str, champion: str, previous: str | None
-) -> None:
-    """Change both aliases. What is to be is written down first, as two calls do it."""
-    move = {"kind": kind, CHAMPION: champion, PREVIOUS: previous}
-    client.set_registered_model_tag(name, MOVE, json.dumps(move))
-    client.set_registered_model_alias(name, CHAMPION, champion)
-    _finish_move(client, name)
-
-
-def _finish_move(client: "MlflowClient", name: str) -> str | None:
-    """Finish a move that has begun, and return its kind; forget one that has not."""
-    found = _read_aliases(client, name)
-    if found.move is None:
         return None
-    begun = _has_begun(found.move, found.numbers)
-    if begun and PREVIOUS in found.numbers:
-        client.set_registered_model_alias(name, PREVIOUS, found.numbers[PREVIOUS])
-    client.delete_registered_model_tag(name, MOVE)
-    return str(found.move["kind"]) if begun else None
+
+
+def _finish_roll_back(client: "MlflowClient", name: str) -> bool:
+    """Finish a roll back that was killed; return whether it had got as far as the champion."""
+    model = _registered_model(client, name)
+    before = model.tags.get(ROLLED_BACK_FROM) if model else None
+    if before is None:
+        return False
+    has_begun = _aliases(client, name).get(CHAMPION) != before
+    if has_begun and _exists(client, name, before):
+        client.set_registered_model_alias(name, PREVIOUS, before)
+    client.delete_registered_model_tag(name, ROLLED_BACK_FROM)
+    return has_begun
+
+
+def _exists(client: "MlflowClient", name: str, number: str) -> bool:
+    """Return whether there is a version of that number: somebody may have deleted it."""
+    found = client.search_model_versions(f"name = '{name}'")
+    return any(str(version.version) == number for version in found)
 
 
 def _version(found: "ModelVersion") -> Version:
@@ -292,16 +270,16 @@ def _version(found: "ModelVersion") -> Version:
 
 
 def _connect() -> "MlflowClient":
-    return _everywhere(mlflow_store.connect())
+    return _use_store(store.connect())
 
 
 def _connect_existing() -> "MlflowClient | None":
-    client = mlflow_store.connect_existing()
-    return client and _everywhere(client)
+    client = store.connect_existing()
+    return client and _use_store(client)
 
 
-def _everywhere(client: "MlflowClient") -> "MlflowClient":
-    """MLflow looks logged models and artifacts up in the process's own store, not the client's."""
+def _use_store(client: "MlflowClient") -> "MlflowClient":
+    """Have MLflow look logged models and artifacts up in the client's store, too."""
     import mlflow
 
     mlflow.set_tracking_uri(client.tracking_uri)
@@ -310,24 +288,24 @@ def _everywhere(client: "MlflowClient") -> "MlflowClient":
 
 @contextlib.contextmanager
 def _locked() -> Iterator[None]:
-    """Alone in a local store, which is made if it is not there; a server has no lock of ours."""
-    database = mlflow_store.sqlite_file(mlflow_store.tracking_uri())
-    with mlflow_store.lock_beside(database, "registry.lock"):
-        with mlflow_store.creation_lock(database):
+    """Have a local store alone, made if it is not there; a server has no lock of ours."""
+    database = store.sqlite_file(store.tracking_uri())
+    with store.lock_beside(database, "registry.lock"):
+        with store.creation_lock(database):
             _connect().search_registered_models(max_results=1)
         yield
 
 
 @contextlib.contextmanager
-def _speaking() -> Iterator[None]:
-    """What MLflow raises, as one line that names the store."""
-    if not mlflow_store.tracking_is_on():
+def mlflow_errors() -> Iterator[None]:
+    """Raise what MLflow raises as one line that names the store."""
+    if not store.tracking_is_on():
         raise RegistryError("TSN_TRACKING is off, and with it the model registry")
-    mlflow_store.set_environment()
+    store.set_environment()
     from mlflow.exceptions import MlflowException
 
     try:
         yield
     except MlflowException as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise RegistryError(f"MLflow ({mlflow_store.tracking_uri()}): {lines[0][:300]}") from error
+        raise RegistryError(f"MLflow ({store.tracking_uri()}): {lines[0][:300]}") from error

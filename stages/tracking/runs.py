@@ -7,14 +7,7 @@ the rest of that run's logging is skipped, and the stage's own files stay the re
 """
 
 import contextlib
-import dataclasses
-import hashlib
-import json
 import logging
-import os
-import re
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +16,13 @@ from typing import TYPE_CHECKING
 
 from stages.tracking import status as stage_status
 from stages.tracking import store as mlflow_store
+from stages.tracking.entries import (
+    log_dataset,
+    log_missing_params,
+    log_tags,
+    provenance_tags,
+    valid_name,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -31,24 +31,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-CODE_PATHS = ("tsn", "stages", "flows", "dvc.yaml", "params.yaml")
-
 FLUSH_POINTS = 200
+METRICS_PER_BATCH = 1000  # as an MLflow server accepts
 FLUSH_SECONDS = 5.0
 
 LINK_QUERY = "workflowType=machine_learning"
 
 # A tag of a split's fusion: the digest of its metrics, by which the mean finds its splits.
 METRICS_TAG = "metrics"
-
-# What an MLflow server accepts.
-METRICS_PER_BATCH = 1000
-ITEMS_PER_BATCH = 100
-PARAM_LENGTH = 6000
-TAG_LENGTH = 5000
-# The UI's Dataset column shows a name and as much of the digest as MLflow's own have.
-DIGEST_LENGTH = 8
-FORBIDDEN_IN_NAMES = re.compile(r"[^/\w.\- :]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,21 +102,19 @@ class Run:
 
     def log_params(self, params: Mapping[str, object]) -> None:
         """Log a nested mapping as flat dotted keys. A parameter never changes: only new ones go."""
-        self._attempt(lambda client: _log_missing_params(client, self._run_id, params))
+        self._attempt(lambda client: log_missing_params(client, self._run_id, params))
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags, over older values."""
-        self._attempt(lambda client: _log_tags(client, self._run_id, tags))
+        self._attempt(lambda client: log_tags(client, self._run_id, tags))
 
     def log_dataset(self, name: str, digest: str, context: str) -> None:
         """Say what the run read: fills the UI's Dataset column without reading any data."""
-        tags = _provenance_tags(commit=not self._restored)
-        self._attempt(
-            lambda client: _log_dataset(client, self._run_id, name, digest, context, tags)
-        )
+        tags = provenance_tags(commit=not self._restored)
+        self._attempt(lambda client: log_dataset(client, self._run_id, name, digest, context, tags))
 
     def link(self) -> str | None:
-        """The run's page on the tracking server; None for a store that is a local file."""
+        """Return the run's page on the tracking server; None for a store that is a local file."""
         if self._client is None or not self._client.tracking_uri.startswith("http"):
             return None
         server = self._client.tracking_uri.rstrip("/")
@@ -221,7 +209,7 @@ def run(
 
 
 def find_runs(dataset: str, key: Mapping[str, str]) -> list[RunRecord]:
-    """Runs of experiment `dataset` whose tags equal `key`, newest first; creates nothing.
+    """Return the runs of experiment `dataset` whose tags equal `key`, newest first.
 
     Empty when nothing was tracked yet, tracking is off or the store cannot be reached.
     """
@@ -237,12 +225,12 @@ def find_runs(dataset: str, key: Mapping[str, str]) -> list[RunRecord]:
 
 
 def is_logged(dataset: str, key: Mapping[str, str], part: str) -> bool:
-    """Whether the newest run with that key holds all of `part`."""
+    """Return whether the newest run with that key holds all of `part`."""
     return any(run.tags.get(_logged(part)) == "true" for run in find_runs(dataset, key)[:1])
 
 
 def require_logged(dataset: str, key: Mapping[str, str], part: str) -> RunRecord:
-    """The newest run with that key; OSError unless the store has taken all of `part`."""
+    """Return the newest run with that key; raise OSError unless it holds all of `part`."""
     for run in find_runs(dataset, key)[:1]:
         if run.tags.get(_logged(part)) == "true":
             return run
@@ -250,7 +238,7 @@ def require_logged(dataset: str, key: Mapping[str, str], part: str) -> RunRecord
 
 
 def source_tags(dataset: str, cells: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """Tags that lead to the runs of cells: `source.<name>` is the run's id, where there is one.
+    """Return tags that lead to the runs of cells: `source.<name>` is a run's id, if there is one.
 
     A cell comes with its fingerprints, the first that a run has counts: that of this scoring, then
     that of the training.
@@ -269,7 +257,7 @@ def _logged(part: str) -> str:
 
 
 def is_reachable() -> bool:
-    """Whether tracking is on and the store answers; a local file always does."""
+    """Return whether tracking is on and the store answers; a local file always does."""
     try:
         if not mlflow_store.tracking_is_on():
             return False
@@ -279,36 +267,6 @@ def is_reachable() -> bool:
         _warn(error, "the files of the stages")
         return False
     return True
-
-
-def valid_name(name: str) -> str:
-    """The name as MLflow takes it: `rgb+flow/top1` is `rgb-flow/top1`."""
-    return FORBIDDEN_IN_NAMES.sub("-", name)
-
-
-def flatten_params(params: Mapping[str, object], prefix: str = "") -> dict[str, str]:
-    """Nested mappings and dataclasses as dotted keys; text as it is, other values as JSON.
-
-    A value longer than MLflow takes ends in the digest of the whole, so it still compares.
-    """
-    flat: dict[str, str] = {}
-    for key, value in params.items():
-        dotted = valid_name(f"{prefix}{key}")
-        if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            value = dataclasses.asdict(value)
-        if isinstance(value, Mapping) and value:
-            flat |= flatten_params(value, f"{dotted}.")
-        else:
-            text = value if isinstance(value, str) else json.dumps(value, default=str)
-            flat[dotted] = _shorten(text, PARAM_LENGTH)
-    return flat
-
-
-def _shorten(text: str, length: int) -> str:
-    if len(text) <= length:
-        return text
-    ending = f"... (sha256 {hashlib.sha256(text.encode()).hexdigest()[:12]})"
-    return text[: length - len(ending)] + ending
 
 
 def _warn(error: Exception, results: str) -> None:
@@ -349,10 +307,10 @@ def _open_run(
         if found:
             run_id = _reopen(client, found[0], {**tags, **key})
         else:
-            every_tag = {**_provenance_tags(commit=not restored), **tags, **key}
+            every_tag = {**provenance_tags(commit=not restored), **tags, **key}
             created = client.create_run(experiment_id, run_name=name)
             run_id = created.info.run_id
-            _log_tags(client, run_id, every_tag)
+            log_tags(client, run_id, every_tag)
     except Exception as error:  # whatever it is, the stage goes on
         _warn(error, results)
         return closed
@@ -368,7 +326,7 @@ def _open_run(
 
 
 def _first_end(stored: "StoredRun") -> int | None:
-    """When the run's first part ended: the UI's duration stays that of the training."""
+    """Return when the run's first part ended: the UI's duration stays that of the training."""
     complete = any(tag.startswith(_logged("")) for tag in stored.data.tags)
     return stored.info.end_time if complete else None
 
@@ -376,12 +334,12 @@ def _first_end(stored: "StoredRun") -> int | None:
 def _reopen(client: "MlflowClient", stored: "StoredRun", tags: Mapping[str, str]) -> str:
     """Continue a run: its commit stays that of its first stage, its list of stages grows."""
     stages = [s for s in stored.data.tags.get("dvc.stage", "").split(", ") if s]
-    provenance = _provenance_tags()
+    provenance = provenance_tags()
     stage = provenance.pop("dvc.stage", None)
     if stage is not None and stage not in stages:
         stages.append(stage)
     grown = {"dvc.stage": ", ".join(stages)} if stages else {}
-    _log_tags(client, stored.info.run_id, {**grown, **tags})
+    log_tags(client, stored.info.run_id, {**grown, **tags})
     client.update_run(stored.info.run_id, status="RUNNING")
     return str(stored.info.run_id)
 
@@ -404,88 +362,3 @@ def _to_record(stored: "StoredRun") -> RunRecord:
         metrics=dict(stored.data.metrics),
         tags=dict(stored.data.tags),
     )
-
-
-def _log_missing_params(client: "MlflowClient", run_id: str, params: Mapping[str, object]) -> None:
-    from mlflow.entities import Param
-
-    present = client.get_run(run_id).data.params
-    flat = flatten_params(params)
-    for key in sorted(flat.keys() & present.keys()):
-        if flat[key] != present[key]:
-            logger.warning(
-                "MLflow run %s keeps its parameter %s = %s; this stage has %s",
-                run_id,
-                key,
-                present[key],
-                flat[key],
-            )
-    missing = [Param(key, value) for key, value in flat.items() if key not in present]
-    for start in range(0, len(missing), ITEMS_PER_BATCH):
-        batch = missing[start : start + ITEMS_PER_BATCH]
-        client.log_batch(run_id, params=batch, synchronous=True)
-
-
-def _log_tags(client: "MlflowClient", run_id: str, tags: Mapping[str, str]) -> None:
-    from mlflow.entities import RunTag
-
-    every = [RunTag(valid_name(tag), _shorten(text, TAG_LENGTH)) for tag, text in tags.items()]
-    for start in range(0, len(every), ITEMS_PER_BATCH):
-        batch = every[start : start + ITEMS_PER_BATCH]
-        client.log_batch(run_id, tags=batch, synchronous=True)
-
-
-def _log_dataset(
-    client: "MlflowClient",
-    run_id: str,
-    name: str,
-    digest: str,
-    context: str,
-    tags: Mapping[str, str],
-) -> None:
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
-    dataset = Dataset(
-        name=name,
-        digest=digest[:DIGEST_LENGTH],
-        source_type="code",
-        source=json.dumps({"tags": {**tags, "digest": digest}}),
-    )
-    tag = InputTag("mlflow.data.context", context)
-    client.log_inputs(run_id, datasets=[DatasetInput(dataset, [tag])])
-
-
-def _provenance_tags(*, commit: bool = True) -> dict[str, str]:
-    """Which code ran: source file, git commit (dirty by code and params alone), DVC stage."""
-    tags = {"mlflow.source.type": "LOCAL", "mlflow.source.name": Path(sys.argv[0]).name}
-    head = _git("rev-parse", "HEAD") if commit and _is_repository() else None
-    if head is not None:
-        # dvc.lock and the tracked metrics change while a pipeline runs: they are not the code.
-        changed = _git("status", "--porcelain", "--", *CODE_PATHS)
-        tags |= {"git.commit": head, "git.dirty": "true" if changed else "false"}
-        tags["mlflow.source.git.commit"] = head
-    stage = os.environ.get("DVC_STAGE")
-    if stage:
-        tags["dvc.stage"] = stage
-    return tags
-
-
-def _is_repository() -> bool:
-    """Not when a zip was unpacked inside somebody's other repository."""
-    top = _git("rev-parse", "--show-toplevel")
-    return top is not None and Path(top).resolve() == mlflow_store.PROJECT_ROOT
-
-
-def _git(*arguments: str) -> str | None:
-    try:
-        done = subprocess.run(
-            ["git", *arguments],
-            cwd=mlflow_store.PROJECT_ROOT,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()

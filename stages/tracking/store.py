@@ -5,7 +5,6 @@ in `mlartifacts/` beside it) and `TSN_TRACKING=off` turns it off.
 """
 
 import contextlib
-import fcntl
 import logging
 import os
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.runtime.places import mlflow_database
+from tsn.locks import try_lock
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
+EXPERIMENTS = (".dvc", "tmp", "exps")  # where DVC has copies of the project
 LOCK_SECONDS = 60.0
 TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 TRANSFER_SECONDS = "300"  # that a server may be silent about a file of some hundred MB
@@ -41,7 +42,7 @@ ENVIRONMENT = {
 
 
 def tracking_is_on() -> bool:
-    """Whether TSN_TRACKING says so; ValueError for another word than on and off."""
+    """Return whether TSN_TRACKING says so; raise ValueError for another word than on and off."""
     switch = os.environ.get("TSN_TRACKING", "on")
     if switch not in ("on", "off"):
         raise ValueError(f"TSN_TRACKING is 'on' or 'off', not {switch!r}")
@@ -49,12 +50,23 @@ def tracking_is_on() -> bool:
 
 
 def tracking_uri() -> str:
-    """The address of the store."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or mlflow_database(PROJECT_ROOT)
+    """Return the address of the store."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or mlflow_database(checkout_of(PROJECT_ROOT))
+
+
+def checkout_of(root: Path) -> Path:
+    """Return the project's own folder, where `root` is a copy that DVC made for an experiment.
+
+    `dvc exp run --temp` and `--queue` run in `.dvc/tmp/exps/<name>`, which they remove afterwards.
+    """
+    for parent in root.parents:
+        if parent.parts[-len(EXPERIMENTS) :] == EXPERIMENTS:
+            return Path(*parent.parts[: -len(EXPERIMENTS)])
+    return root
 
 
 def sqlite_file(uri: str) -> Path | None:
-    """The database that a store is; None for a server."""
+    """Return the database that a store is; None for a server."""
     if not uri.startswith("sqlite:///"):
         return None
     return Path(uri.removeprefix("sqlite:///").partition("?")[0]).absolute()
@@ -67,7 +79,7 @@ def set_environment() -> None:
 
 
 def connect() -> "MlflowClient":
-    """A client of the store. Creates an SQLite database that is not there: see `creation_lock`."""
+    """Return a client of the store; create a database that is not there: see `creation_lock`."""
     set_environment()
     from mlflow import MlflowClient
 
@@ -77,7 +89,7 @@ def connect() -> "MlflowClient":
 
 
 def connect_existing() -> "MlflowClient | None":
-    """A client of the store; None for a database that nobody has created yet.
+    """Return a client of the store; None for a database that nobody has created yet.
 
     One that is being created is waited for. TimeoutError when that takes too long.
     """
@@ -115,21 +127,15 @@ def lock_beside(database: Path | None, suffix: str) -> Iterator[None]:
     database.parent.mkdir(parents=True, exist_ok=True)
     with Path(f"{database}.{suffix}").open("w") as lock:
         deadline = time.monotonic() + LOCK_SECONDS
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise TimeoutError(
-                        f"{lock.name} was not free within {LOCK_SECONDS:.0f} s"
-                    ) from None
-                time.sleep(0.05)
+        while not try_lock(lock):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{lock.name} was not free within {LOCK_SECONDS:.0f} s")
+            time.sleep(0.05)
         yield
 
 
 def ensure_experiment(client: "MlflowClient", name: str) -> str:
-    """The id of the experiment of that name, created or restored if need be."""
+    """Return the id of the experiment of that name, created or restored if need be."""
     from mlflow.exceptions import MlflowException
 
     experiment = client.get_experiment_by_name(name)

@@ -77,8 +77,7 @@ def render_clip(spec: ClipSpec, config: SyntheticConfig) -> npt.NDArray[np.uint8
 
 
 def true_flow(spec: ClipSpec, config: SyntheticConfig) -> npt.NDArray[np.float32]:
-    """Return the exact forward flow, (T-1, H, W, 2) in pixels: where what a pixel of frame t shows is
-    in t+1.
+    """Return the exact forward flow, (T-1, H, W, 2) in pixels: where what a pixel shows goes.
 
     The disc carries the actor's motion, the rest the camera's, also where frame t+1 hides it or
     where the actor changes its look between two phases.
@@ -145,7 +144,7 @@ def _ground_texture(
     group_rng: np.random.Generator,
     rng: np.random.Generator,
 ) -> npt.NDArray[np.float32]:
-    """Return a clip's window, `margin` larger than the frame all round, on the ground of its group."""
+    """Return a clip's window on its group's ground, `margin` larger than the frame all round."""
     height, width = size[1] + 2 * margin, size[0] + 2 * margin
     plane = _texture(height + 2 * margin, width + 2 * margin, unit, group_rng)
     top, left = rng.integers(0, 2 * margin, size=2)

@@ -67,7 +67,7 @@ def test_first_stage_of_a_dataset_leaves_a_note_that_never_changes(project: Path
         ),
         (
             *("synthetic", "train.rgb.network.backbone", "bn_inception"),
-            r"train\.rgb\.network\.backbone: bn_inception, but init makes weights of bn_inception_q",
+            r"train\.rgb\.network\.backbone: bn_inception, but init makes weights of bn_inc",
         ),
         (
             *("ucf101", "extract.flow.bound", True),

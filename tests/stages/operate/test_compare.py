@@ -71,16 +71,16 @@ def run(workspace: Path, data: str | None, recogniser: Path | None = None) -> di
         decide_for=data,
     )
     compare.main(arguments)
-    story: dict[str, object] = json.loads((workspace / "out/comparison.json").read_text())
-    return story
+    decision: dict[str, object] = json.loads((workspace / "out/comparison.json").read_text())
+    return decision
 
 
 def test_the_first_challenger_has_nobody_to_beat(
     workspace: Path, bundles: Callable[[Sequence[int], int], Path]
 ) -> None:
     challenge(bundles(WRONG_ONCE, 1))
-    story = run(workspace, "data 1")
-    assert (story["verdict"], story["champion"]) == ("promoted", None)
+    decision = run(workspace, "data 1")
+    assert (decision["verdict"], decision["champion"]) == ("promoted", None)
     assert aliases() == {CHAMPION: "1", CHALLENGER: "1"}
     assert "no champion to compare it with" in (workspace / "out/comparison.md").read_text()
     assert tracking.is_logged("toy", {"stage": "retrain", "data": "data 1"}, "retrain")
@@ -92,16 +92,16 @@ def test_a_better_one_is_promoted_and_a_worse_one_is_not(
     challenge(bundles(WRONG_ONCE, 1))
     run(workspace, "data 1")
     challenge(bundles(LABELS, 2))
-    story = run(workspace, "data 2")
-    assert (story["champion"], story["verdict"], story["reasons"]) == ("1", "promoted", [])
+    decision = run(workspace, "data 2")
+    assert (decision["champion"], decision["verdict"], decision["reasons"]) == ("1", "promoted", [])
     assert aliases() == {CHAMPION: "2", CHALLENGER: "2", PREVIOUS: "1"}
     assert (workspace / "out/comparison.png").is_file()
     text = (workspace / "out/comparison.md").read_text()
     assert "| mean class accuracy | 83.3% | 100.0% |" in text
     assert "| wave hand | 2 | 50.0% | 100.0% | +50.0 |" in text
     challenge(bundles(WRONG_TWICE, 3))
-    story = run(workspace, "data 3")
-    assert story["verdict"] == "not promoted"
+    decision = run(workspace, "data 3")
+    assert decision["verdict"] == "not promoted"
     assert aliases() == {CHAMPION: "2", CHALLENGER: "3", PREVIOUS: "1"}
     text = (workspace / "out/comparison.md").read_text()
     assert "wave hand loses 100.0% (100.0% to 0.0% of 2 videos)" in text
@@ -192,8 +192,8 @@ def test_a_verdict_over_another_champion_is_found_anew(
         run(workspace, "data 2")
     challenge(bundles(LABELS, 2))
     registry.promote(registry.find_number("toy", "3"))  # by a person, meanwhile
-    story = run(workspace, "data 2", bundles(WRONG_ONCE, 1))
-    assert (story["champion"], story["verdict"]) == ("3", "not promoted")
+    decision = run(workspace, "data 2", bundles(WRONG_ONCE, 1))
+    assert (decision["champion"], decision["verdict"]) == ("3", "not promoted")
     assert aliases()[CHAMPION] == "3"
 
 

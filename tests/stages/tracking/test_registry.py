@@ -1,6 +1,5 @@
 """The registry on a real SQLite store: once registered, never lost, and whole after every kill."""
 
-import json
 import shutil
 import socket
 import sys
@@ -191,19 +190,15 @@ def test_a_store_that_is_being_created_is_waited_for(
     assert database.stat().st_size == 0
 
 
-def test_a_move_whose_previous_version_was_deleted_is_finished_without_it(store: Path) -> None:
-    one, two, three = make_versions(3)
-    for version in (one, two):
+def test_a_roll_back_from_a_version_that_was_deleted_is_finished_without_it(store: Path) -> None:
+    for version in make_versions(2):
         registry.promote(version)
-    client = mlflow_store.connect()  # as a promotion that is killed halfway
-    move = {"kind": registry.PROMOTION, CHAMPION: three.number, PREVIOUS: two.number}
-    client.set_registered_model_tag("toy", registry.MOVE, json.dumps(move))
-    client.set_registered_model_alias("toy", CHAMPION, three.number)
-    assert aliases() == {CHAMPION: "3", PREVIOUS: "2"}
+    client = mlflow_store.connect()  # as a roll back that is killed halfway
+    client.set_registered_model_tag("toy", registry.ROLLED_BACK_FROM, "2")
+    client.set_registered_model_alias("toy", CHAMPION, "1")
     client.delete_model_version("toy", "2")
-    assert aliases() == {CHAMPION: "3", PREVIOUS: "1"}
-    assert registry.promote(three) == one
-    assert aliases() == {CHAMPION: "3", PREVIOUS: "1"} and is_at_rest("toy")
+    assert registry.roll_back("toy").number == "1"
+    assert aliases()[CHAMPION] == "1" and is_at_rest("toy")
 
 
 def test_a_server_that_is_away_is_an_error(
@@ -269,7 +264,7 @@ def until_it_survives(prepare: Callable[[str], Callable[[], object]]) -> Iterato
 
 
 def is_at_rest(name: str) -> bool:
-    return registry.MOVE not in mlflow_store.connect().get_registered_model(name).tags
+    return registry.ROLLED_BACK_FROM not in mlflow_store.connect().get_registered_model(name).tags
 
 
 def test_a_killed_promotion_is_finished_by_the_next_and_loses_no_champion(store: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from stages.tracking import runs as tracking
 from stages.tracking import store as mlflow_store
+from stages.tracking.entries import flatten_params
 
 KEY = {"dataset": "synthetic", "split": "1", "modality": "rgb", "model": "abc"}
 
@@ -257,7 +258,7 @@ def test_an_unknown_switch_is_refused(monkeypatch):
 
 def test_flatten_params():
     nested = {"a": {"b": {"c": 1.5}, "d": (1, 2)}, "name": "x", "none": None, "yes": True}
-    assert tracking.flatten_params(nested) == {
+    assert flatten_params(nested) == {
         "a.b.c": "1.5",
         "a.d": "[1, 2]",
         "name": "x",
@@ -267,6 +268,6 @@ def test_flatten_params():
 
 
 def test_long_values_that_differ_stay_different():
-    left = tracking.flatten_params({"v": "x" * 7000 + "1"})
-    right = tracking.flatten_params({"v": "x" * 7000 + "2"})
+    left = flatten_params({"v": "x" * 7000 + "1"})
+    right = flatten_params({"v": "x" * 7000 + "2"})
     assert left != right

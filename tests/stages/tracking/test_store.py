@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -64,3 +65,11 @@ def test_a_callers_own_timeout_stays(monkeypatch: pytest.MonkeyPatch) -> None:
             with mlflow_store.patient_transfer():
                 assert os.environ[mlflow_store.TIMEOUT] == during
             assert os.environ[mlflow_store.TIMEOUT] == (given or "5")
+
+
+def test_a_copy_for_an_experiment_uses_the_projects_store(tmp_path: Path) -> None:
+    copy = tmp_path / ".dvc/tmp/exps/tmp8x1/work"
+    assert mlflow_store.checkout_of(copy) == tmp_path
+    assert mlflow_store.checkout_of(copy.parent) == tmp_path
+    assert mlflow_store.checkout_of(tmp_path) == tmp_path
+    assert mlflow_store.checkout_of(tmp_path / "exps") == tmp_path / "exps"
