@@ -55,12 +55,12 @@ def main(options: Options) -> None:
     machine = read_machine()
     challenger = find_challenger(options.dataset, options.recogniser)
     decision = decide(options, challenger, rule, machine)
-    if decision.decided:
+    if options.decide_for is not None:
         write_down(decision, options.decide_for)
         carry_out(registry.find_number(options.dataset, challenger.number))
     write_comparison(decision, options.out)
-    if decision.decided:
-        log(options, decision)
+    if options.decide_for is not None:
+        log(options, decision, options.decide_for)
     print((options.out / MARKDOWN).read_text(encoding="utf-8"))
 
 
@@ -168,9 +168,9 @@ def carry_out(challenger: Version) -> None:
         registry.set_tags(challenger, {DONE: "true"})
 
 
-def log(options: Options, decision: Decision) -> None:
+def log(options: Options, decision: Decision, data: str) -> None:
     """The decision as a run. OSError when MLflow did not take it: then it is not at its end."""
-    key = {"stage": "retrain", "data": options.decide_for}
+    key = {"stage": "retrain", "data": data}
     with tracking.run(
         part="retrain",
         dataset=options.dataset,

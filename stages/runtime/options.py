@@ -45,6 +45,11 @@ class StageOptions:
         ]
 
     @property
+    def recipe(self) -> str:
+        """The dataset whose recipe is read: the value of the option of that name."""
+        return str(vars(self)["dataset"])
+
+    @property
     def sections(self) -> list[str]:
         """The recipe's sections that shape the result of these options."""
         return [section.format_map(dataclasses.asdict(self)) for section in self.recipe_sections]
@@ -100,12 +105,12 @@ def output_path(text: str, *, default: Any = dataclasses.MISSING) -> Any:
 
 def parse(cls: type[Options], words: Sequence[str], doc: str | None = None) -> Options:
     """Return the options that the words of a command line stand for. Raises UsageError."""
-    return _options(_Parser(cls, "", doc or "", _refuse), words)
+    return _parsed(_Parser(cls, "", doc or "", _refuse), cls, words)
 
 
 def parse_or_exit(cls: type[Options], words: Sequence[str], prog: str, doc: str) -> Options:
     """Return the options of a command line; end the program with the usage if they are wrong."""
-    return _options(_Parser(cls, prog, doc, None), words)
+    return _parsed(_Parser(cls, prog, doc, None), cls, words)
 
 
 def _refuse(message: str) -> NoReturn:
@@ -128,7 +133,6 @@ class _Parser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
-        self.options = cls
         self._refuse = refuse
         hints = typing.get_type_hints(cls)
         for row in dataclasses.fields(cls):
@@ -140,11 +144,11 @@ class _Parser(argparse.ArgumentParser):
         super().error(message)
 
 
-def _options(parser: _Parser, words: Sequence[str]) -> Any:
+def _parsed(parser: _Parser, cls: type[Options], words: Sequence[str]) -> Options:
     found = vars(parser.parse_args(words))
     values = {name: tuple(v) if isinstance(v, list) else v for name, v in found.items()}
     try:
-        return parser.options(**values)
+        return cls(**values)
     except ValueError as error:
         parser.error(str(error))
 

@@ -93,7 +93,7 @@ def _snapshot(options: StageOptions, paths: Iterable[Path]) -> dict[str, object]
     if options.params_sections:
         state |= _sections(params.load(), options.params_sections)
     if options.recipe_sections:
-        state |= _sections(params.load_recipe(options.dataset), options.sections)
+        state |= _sections(params.load_recipe(options.recipe), options.sections)
     for path in paths:
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             status = file.stat()

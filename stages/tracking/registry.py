@@ -250,7 +250,7 @@ def _finish_roll_back(client: "MlflowClient", name: str) -> bool:
     if has_begun and _exists(client, name, before):
         client.set_registered_model_alias(name, PREVIOUS, before)
     client.delete_registered_model_tag(name, ROLLED_BACK_FROM)
-    return has_begun
+    return bool(has_begun)
 
 
 def _exists(client: "MlflowClient", name: str, number: str) -> bool:

@@ -202,5 +202,5 @@ def test_streams_testing_and_fusion_are_the_papers(dataset: str) -> None:
     score = check.read_section(recipe, "score")
     assert (score.snippets, score.crops) == (25, "ten_crop")
     combinations = check.read_section(recipe, "fusion").combinations
-    assert combinations["rgb+flow"] == {"rgb": 1.0, "flow": 1.5}
-    assert combinations["rgb+flow+warped_flow"] == {"rgb": 1.0, "flow": 1.0, "warped_flow": 0.5}
+    assert combinations["two_stream"] == {"rgb": 1.0, "flow": 1.5}
+    assert combinations["three_stream"] == {"rgb": 1.0, "flow": 1.0, "warped_flow": 0.5}
