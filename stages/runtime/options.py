@@ -12,15 +12,12 @@ The parser, its help, and what `provenance.unchanged` watches while the stage ru
 """
 
 import argparse
-import dataclasses
 import types
 import typing
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn, TypeVar
-
-Part = TypeVar("Part")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +35,7 @@ class StageOptions:
     @property
     def inputs(self) -> list[Path]:
         """The files and folders that are read."""
-        return [
-            getattr(self, row.name)
-            for row in dataclasses.fields(self)
-            if row.metadata["role"] == "input"
-        ]
+        return [getattr(self, row.name) for row in fields(self) if row.metadata["role"] == "input"]
 
     @property
     def recipe(self) -> str:
@@ -52,11 +45,7 @@ class StageOptions:
     @property
     def sections(self) -> list[str]:
         """The recipe's sections that shape the result of these options."""
-        return [section.format_map(dataclasses.asdict(self)) for section in self.recipe_sections]
-
-    def part(self, cls: type[Part]) -> Part:
-        """Return a record of the library whose fields all are options of the same name."""
-        return cls(**{row.name: getattr(self, row.name) for row in dataclasses.fields(cls)})  # type: ignore[arg-type]
+        return [section.format_map(asdict(self)) for section in self.recipe_sections]
 
 
 Options = TypeVar("Options", bound=StageOptions)
@@ -67,30 +56,16 @@ class UsageError(ValueError):
 
 
 def option(
-    text: str,
-    *,
-    default: Any = dataclasses.MISSING,
-    choices: Sequence[Any] | None = None,
-    positional: bool = False,
-    parse: Callable[[str], Any] | None = None,
-    metavar: str | None = None,
+    text: str, *, default: Any = MISSING, parse: Callable[[str], Any] | None = None, **more: Any
 ) -> Any:
     """Return a field for a plain value; `text` is its help. Without a default it is required.
 
-    positional: words without a name, for a field that is a tuple; at least one if it is required.
     parse: what makes the value of a word, instead of the field's type; ValueError refuses it.
+    more: `choices`, `metavar`; `positional=True` for words without a name, of a field that is a
+    tuple, at least one if it is required.
     """
-    return field(
-        default=default,
-        metadata={
-            "role": "value",
-            "help": text,
-            "choices": choices,
-            "positional": positional,
-            "parse": parse,
-            "metavar": metavar,
-        },
-    )
+    metadata = {"role": "value", "help": text, "parse": parse, **more}
+    return field(default=default, metadata=metadata)
 
 
 def input_path(text: str) -> Any:
@@ -98,53 +73,37 @@ def input_path(text: str) -> Any:
     return field(metadata={"role": "input", "help": text})
 
 
-def output_path(text: str, *, default: Any = dataclasses.MISSING) -> Any:
+def output_path(text: str, *, default: Any = MISSING) -> Any:
     """Return a field for a file or folder that the program writes."""
     return field(default=default, metadata={"role": "output", "help": f"out: {text}"})
 
 
-def parse(cls: type[Options], words: Sequence[str], doc: str | None = None) -> Options:
+def parse(cls: type[Options], words: Sequence[str]) -> Options:
     """Return the options that the words of a command line stand for. Raises UsageError."""
-    return _parsed(_Parser(cls, "", doc or "", _refuse), cls, words)
+    return _parse(cls, words, _RaisingParser())
 
 
 def parse_or_exit(cls: type[Options], words: Sequence[str], prog: str, doc: str) -> Options:
     """Return the options of a command line; end the program with the usage if they are wrong."""
-    return _parsed(_Parser(cls, prog, doc, None), cls, words)
+    style = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        prog=prog, description=doc, formatter_class=style, allow_abbrev=False
+    )
+    return _parse(cls, words, parser)
 
 
-def _refuse(message: str) -> NoReturn:
-    raise UsageError(message)
-
-
-class _Parser(argparse.ArgumentParser):
-    """The parser of an options class; with `refuse`, an error does not end the program."""
-
-    def __init__(
-        self,
-        cls: type[StageOptions],
-        prog: str,
-        doc: str,
-        refuse: Callable[[str], NoReturn] | None,
-    ) -> None:
-        super().__init__(
-            prog=prog or None,
-            description=doc,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
-        self._refuse = refuse
-        hints = typing.get_type_hints(cls)
-        for row in dataclasses.fields(cls):
-            _add_argument(self, row, hints[row.name])
+class _RaisingParser(argparse.ArgumentParser):
+    def __init__(self) -> None:
+        super().__init__(allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
-        if self._refuse is not None:
-            self._refuse(message)
-        super().error(message)
+        raise UsageError(message)
 
 
-def _parsed(parser: _Parser, cls: type[Options], words: Sequence[str]) -> Options:
+def _parse(cls: type[Options], words: Sequence[str], parser: argparse.ArgumentParser) -> Options:
+    hints = typing.get_type_hints(cls)
+    for row in fields(cls):
+        _add_argument(parser, row, hints[row.name])
     found = vars(parser.parse_args(words))
     values = {name: tuple(v) if isinstance(v, list) else v for name, v in found.items()}
     try:
@@ -153,41 +112,33 @@ def _parsed(parser: _Parser, cls: type[Options], words: Sequence[str]) -> Option
         parser.error(str(error))
 
 
-def _add_argument(
-    parser: argparse.ArgumentParser, row: "dataclasses.Field[Any]", hint: Any
-) -> None:
+def _add_argument(parser: argparse.ArgumentParser, row: "Field[Any]", hint: Any) -> None:
     meta, name = row.metadata, f"--{row.name.replace('_', '-')}"
     if hint is bool:
         parser.add_argument(name, action="store_true", help=meta["help"])
         return
     if typing.get_origin(hint) in (types.UnionType, typing.Union, tuple):
         hint = typing.get_args(hint)[0]
-    shared: dict[str, Any] = {
-        "type": _word_parser(meta.get("parse") or hint),
-        "help": meta["help"],
-        "choices": meta.get("choices"),
-        "metavar": meta.get("metavar"),
-    }
+    shared: dict[str, Any] = {key: meta.get(key) for key in ("help", "choices", "metavar")}
+    shared["type"] = _told(meta["parse"]) if meta.get("parse") else hint
+    required = row.default is MISSING
     if meta.get("positional"):
-        required = row.default is dataclasses.MISSING
         parser.add_argument(row.name, nargs="+" if required else "*", **shared)
-    elif row.default is dataclasses.MISSING:
+    elif required:
         parser.add_argument(name, required=True, **shared)
     else:
         if row.default is not None:
-            shared["help"] = f"{meta['help']} (default: {row.default})"
+            shared["help"] += f" (default: {row.default})"
         parser.add_argument(name, default=row.default, **shared)
 
 
-def _word_parser(make: Callable[[str], Any]) -> Callable[[str], Any]:
-    """Return `make` with its own ValueError's words as those of the usage error."""
-    if isinstance(make, type):
-        return make
+def _told(parse_word: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Return the function with its ValueError's words as those of the usage error."""
 
-    def parse_word(word: str) -> Any:
+    def told(word: str) -> Any:
         try:
-            return make(word)
+            return parse_word(word)
         except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error) or f"{word!r} is not valid") from error
+            raise argparse.ArgumentTypeError(str(error)) from error
 
-    return parse_word
+    return told
