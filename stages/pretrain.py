@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -30,31 +29,24 @@ def main(options: Options) -> None:
     kind, config = params.choice(params.load_recipe(options.dataset), "init", configs)
     cell = {"dataset": options.dataset, "stage": "pretrain"}
     saved = SavedTraining(f"{options.dataset}-init", provenance.fingerprint(cell, config, []))
-    with provenance.unchanged(options):
-        tensors = INITS[kind].make(config, training_runner(options.dataset, kind, config, saved))
-        save_initial(options.out, kind, config.backbone, tensors)
-    saved.forget()
-
-
-def training_runner(
-    dataset: str, kind: str, config: Any, saved: SavedTraining
-) -> Callable[[Callable[[torch.device, int], Training]], None]:
-    """Return what runs a training of initial weights to its end, as a run of MLflow."""
 
     def run_training(prepare: Callable[[torch.device, int], Training]) -> None:
         machine = read_machine()
         training = prepare(choose_device(machine), machine.workers)
         with tracking.run(
             part="pretrain",
-            dataset=dataset,
+            dataset=options.dataset,
             name="pretrain",
             key={"stage": "pretrain", "fingerprint": saved.fingerprint},
             params={kind: asdict(config)},
-            tags={"dataset": dataset},
+            tags={"dataset": options.dataset},
         ) as run:
-            complete(training, saved, machine, run, text=f"pretrain {dataset}")
+            complete(training, saved, machine, run, text=f"pretrain {options.dataset}")
 
-    return run_training
+    with provenance.unchanged(options):
+        tensors = INITS[kind].make(config, run_training)
+        save_initial(options.out, kind, config.backbone, tensors)
+    saved.forget()
 
 
 if __name__ == "__main__":

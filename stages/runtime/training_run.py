@@ -51,9 +51,9 @@ def complete(
     log = resume(saved.path, training, saved.fingerprint)
     if log:
         run.log_series(curves(log))  # what a kill kept from being written
-        print(f"{text}: going on after iteration {len(log)} of {training.num_iterations}")
+        print(f"{text}: going on after iteration {len(log)} of {training.solver.iterations}")
     began = saved_at = told_at = time.monotonic()
-    total, resumed_at = training.num_iterations, len(log)
+    total, resumed_at = training.solver.iterations, len(log)
     steps = command.progress(
         training.iterate(resumed_at), total=total, initial=resumed_at, unit="it", text=text
     )

@@ -5,8 +5,9 @@ colours, which is what the first layers of an ImageNet network have learned too.
 start every stream, the way ImageNet weights do (paper section 3.2, cross-modality pre-training).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -18,14 +19,7 @@ from torch.utils.data import Dataset
 from tsn.modality import modality
 from tsn.model.backbones import backbone
 from tsn.snippets.normalise import normalise
-from tsn.training.solver import (
-    Iteration,
-    SolverConfig,
-    Training,
-    make_optimizer,
-    micro_batches,
-    solve,
-)
+from tsn.training.solver import SolverConfig, Training, make_optimizer
 
 Image = npt.NDArray[np.uint8]
 HUES = (0, 30, 60, 90, 120, 150)  # OpenCV's half degrees
@@ -151,16 +145,14 @@ def pretext_training(
     """
     network.to(device)
     group = {"params": list(network.parameters()), "lr_mult": 1.0, "decay_mult": 1.0}
-    solver, row, values = config.solver, modality("rgb"), backbone(config.backbone).inputs
-    optimizer = make_optimizer([group], solver)
-
-    def iterate(start: int) -> Iterator[Iteration]:
-        images = PretextImages(config.input_size, config.seed)
-        batches = micro_batches(images, solver, device=device, workers=workers, start=start)
-        inputs = ((normalise(batch, row, values), labels) for batch, labels in batches)
-        network.train()
-        yield from solve(network, optimizer, inputs, solver, seed=config.seed, start=start)
-
+    values = backbone(config.backbone).inputs
     return Training(
-        network=network, optimizer=optimizer, num_iterations=solver.iterations, iterate=iterate
+        network=network,
+        optimizer=make_optimizer([group], config.solver),
+        solver=config.solver,
+        seed=config.seed,
+        stream=PretextImages(config.input_size, config.seed),
+        normalise=partial(normalise, modality=modality("rgb"), inputs=values),
+        device=device,
+        workers=workers,
     )

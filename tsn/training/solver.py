@@ -74,20 +74,6 @@ class Iteration:
     gradient_norm: float
 
 
-@dataclass(frozen=True, kw_only=True)
-class Training:
-    """A network, its optimizer, and how many iterations there are.
-
-    iterate: runs the iterations start, start + 1, ... and yields each when it is done; between two
-        yields network and optimizer hold the state after the yielded one.
-    """
-
-    network: nn.Module
-    optimizer: torch.optim.Optimizer
-    num_iterations: int
-    iterate: Callable[[int], Iterator[Iteration]]
-
-
 def learning_rate(iteration: int, solver: SolverConfig) -> float:
     """Return the rate used by the 0-based iteration: base x factor^(steps passed)."""
     passed = sum(iteration >= step for step in solver.lr_steps)
@@ -175,3 +161,45 @@ def _accumulate(network: nn.Module, x: Tensor, labels: Tensor, parts: int) -> Te
 
 def _mix(seed: int, number: int) -> int:
     return (seed * 1_000_003 + number) % 2**63
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """A network, its optimizer, and what trains it.
+
+    stream: endless and seekable, as `micro_batches` takes it; normalise: makes the network's float
+    input of what that gives, on the device.
+    """
+
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    solver: SolverConfig
+    seed: int
+    stream: Dataset[tuple[Tensor, int]]
+    normalise: Callable[[Tensor], Tensor]
+    device: torch.device
+    workers: int
+    share: Share = ALONE
+
+    def iterate(self, start: int) -> Iterator[Iteration]:
+        """Run the iterations start, start + 1, ... and yield each when it is done.
+
+        Between two yields network and optimizer hold the state after the yielded one, in every
+        process of `share`.
+        """
+        batches = micro_batches(
+            self.stream,
+            self.solver,
+            device=self.device,
+            workers=self.workers,
+            start=start,
+            share=self.share,
+        )
+        inputs = ((self.normalise(x), labels) for x, labels in batches)
+        self.network.train()
+        yield from solve(
+            *(self.network, self.optimizer, inputs, self.solver),
+            seed=self.seed,
+            start=start,
+            share=self.share,
+        )

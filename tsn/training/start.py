@@ -1,7 +1,8 @@
 """Puts the training of a temporal segment network together (paper section 3.2; docs/paper.md)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -24,14 +25,7 @@ from tsn.snippets.dataset import Augmentation, TrainingSnippets, listed_clips
 from tsn.snippets.normalise import normalise
 from tsn.streams.archives import MANIFEST
 from tsn.training.data_parallel import ALONE, Share
-from tsn.training.solver import (
-    Iteration,
-    SolverConfig,
-    Training,
-    make_optimizer,
-    micro_batches,
-    solve,
-)
+from tsn.training.solver import SolverConfig, Training, make_optimizer
 
 DRAWN_VIDEOS = 6
 
@@ -170,32 +164,21 @@ def network_training(
     workers: int,
     share: Share = ALONE,
 ) -> Training:
-    """Return the training of a network, with the released solvers' multipliers.
-
-    Every process of `share` holds the whole state after an iteration.
-    """
-    row, solver = snippets.modality, config.solver
+    """Return the training of a network, with the released solvers' multipliers."""
+    row = snippets.modality
     groups = parameter_groups(
         network, multipliers=config.lr_multipliers, rgb=not row.cross_modality
     )
-    optimizer = make_optimizer(groups, solver)
-
-    def iterate(start: int) -> Iterator[Iteration]:
-        batches = micro_batches(
-            snippets, solver, device=device, workers=workers, start=start, share=share
-        )
-        values = network.row.inputs
-        inputs = ((normalise(videos, row, values), labels) for videos, labels in batches)
-        network.train()
-        yield from solve(
-            network, optimizer, inputs, solver, seed=config.seed, start=start, share=share
-        )
-
     return Training(
         network=network,
-        optimizer=optimizer,
-        num_iterations=solver.iterations,
-        iterate=iterate,
+        optimizer=make_optimizer(groups, config.solver),
+        solver=config.solver,
+        seed=config.seed,
+        stream=snippets,
+        normalise=partial(normalise, modality=row, inputs=network.row.inputs),
+        device=device,
+        workers=workers,
+        share=share,
     )
 
 

@@ -34,7 +34,7 @@ def test_every_row_makes_its_weights() -> None:
 
     def run(prepare: Callable[[torch.device, int], Training]) -> None:
         training = prepare(torch.device("cpu"), 0)
-        assert len(list(training.iterate(0))) == training.num_iterations == 2
+        assert len(list(training.iterate(0))) == training.solver.iterations == 2
         trained.append(training)
 
     weights = INITS["pretext"].make(pretext, run)

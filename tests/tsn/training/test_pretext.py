@@ -17,6 +17,7 @@ from tsn.training.pretext import (
     PretextImages,
     pretext_image,
 )
+from tsn.training.solver import Iteration
 
 CONFIG = PretextConfig(
     seed=3,
@@ -69,7 +70,7 @@ def test_figures_differ_from_their_ground_and_from_each_other() -> None:
             assert 0.005 < differing.mean() < 0.6
 
 
-def trained(workers: int) -> tuple[list[pretext.Iteration], dict[str, torch.Tensor]]:
+def trained(workers: int) -> tuple[list[Iteration], dict[str, torch.Tensor]]:
     network = pretext.pretext_network(CONFIG)
     training = pretext.pretext_training(
         network, CONFIG, device=torch.device("cpu"), workers=workers

@@ -1,6 +1,5 @@
 """An interrupted training goes on as if it had not been; a log comes back to the bit."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from torch.utils.data import Dataset
 
 from tsn.model.tensors import load_tensors
 from tsn.training.progress import COLUMNS, read_log, resume, save_progress, write_log
-from tsn.training.solver import Iteration, Training, make_optimizer, micro_batches, solve
+from tsn.training.solver import Iteration, Training, make_optimizer
 
 SOLVER = replace(
     small_configs.SOLVER, iterations=6, batch_size=4, micro_batch=2, lr_steps=(2, 4), clip_norm=1e9
@@ -31,15 +30,15 @@ def small_training() -> Training:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Dropout(0.5), nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Linear(8, 3))
     group = {"params": list(network.parameters()), "lr_mult": 1.0, "decay_mult": 1.0}
-    optimizer = make_optimizer([group], SOLVER)
-
-    def iterate(start: int) -> Iterator[Iteration]:
-        device = torch.device("cpu")
-        inputs = micro_batches(Points(), SOLVER, device=device, workers=0, start=start)
-        return solve(network, optimizer, inputs, SOLVER, seed=9, start=start)
-
     return Training(
-        network=network, optimizer=optimizer, num_iterations=SOLVER.iterations, iterate=iterate
+        network=network,
+        optimizer=make_optimizer([group], SOLVER),
+        solver=SOLVER,
+        seed=9,
+        stream=Points(),
+        normalise=lambda points: points,
+        device=torch.device("cpu"),
+        workers=0,
     )
 
 
