@@ -17,7 +17,9 @@ import typing
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn, TypeVar
+from typing import Any, ClassVar, NoReturn, TypeVar, cast
+
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +48,10 @@ class StageOptions:
     def sections(self) -> list[str]:
         """The recipe's sections that shape the result of these options."""
         return [section.format_map(asdict(self)) for section in self.recipe_sections]
+
+    def part(self, cls: type[Part]) -> Part:
+        """Return those of the values that a dataclass of the library has, as that dataclass."""
+        return cls(**{row.name: getattr(self, row.name) for row in fields(cast(Any, cls))})
 
 
 Options = TypeVar("Options", bound=StageOptions)
