@@ -15,15 +15,13 @@ from pathlib import Path
 
 import cv2
 
-from stages.extract import choose_seats
-from stages.runtime import command, params
-from stages.runtime.machine import Machine
+from stages.extract import make_job
+from stages.runtime import command
 from tsn.sources.folder import folder_videos
 from tsn.streams.archives import OK
 from tsn.streams.extraction import fill_store
-from tsn.streams.table import STREAMS
 
-MODALITIES = {"rgb": "frames", "flow": "flow", "warped_flow": "warped_flow"}
+MEASURED = ("rgb", "flow", "warped_flow")  # a modality of each stream
 
 
 def main() -> None:
@@ -41,8 +39,8 @@ def main() -> None:
     minutes = sum(seconds_of_video(arguments.videos / video) for video in videos) / 60
     print(f"{len(videos)} videos, {minutes:.1f} minutes")
     results = {
-        stream: measure(arguments.videos, videos, arguments.recipe, modality, minutes)
-        for modality, stream in MODALITIES.items()
+        modality: measure(arguments.videos, videos, arguments.recipe, modality, minutes)
+        for modality in MEASURED
     }
     print(json.dumps(results))
 
@@ -59,16 +57,13 @@ def measure(
     folder: Path, videos: list[str], recipe: str, modality: str, minutes: float
 ) -> dict[str, float]:
     """Extract one stream of all videos into a new store."""
-    content = params.load()
-    stream = STREAMS[MODALITIES[modality]]
-    section = f"recipes.{recipe}.extract.{modality}"
-    config = params.section(content, section, stream.config_class)
-    seats = choose_seats(config, params.section(content, "machine", Machine))
     with tempfile.TemporaryDirectory() as store:
         start = time.perf_counter()
-        filling = fill_store(stream, config, folder, videos, Path(store), seats)
-        text = f"{stream.name}, {len(seats)} x {seats[0].device}"
-        records = list(command.progress(filling, total=len(videos), unit="video", text=text))
+        job = make_job(recipe, modality, folder, videos, Path(store))
+        text = f"{job.stream.name}, {len(job.devices)} x {job.devices[0].name}"
+        records = list(
+            command.progress(fill_store(job), total=len(videos), unit="video", text=text)
+        )
         seconds = time.perf_counter() - start
         size = sum(path.stat().st_size for path in Path(store).rglob("*.zip"))
     entries = sum(record.row.entries for record in records if record.row.status == OK)

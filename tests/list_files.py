@@ -16,10 +16,10 @@ UCF101_VIDEOS = [
 def split_config(
     list_format: str,
     *,
-    group_pattern: str = "",
+    group_pattern: str | None = None,
     splits: int = 1,
-    classes: tuple[str, ...] = (),
-    clips_per_class: int = 0,
+    classes: tuple[str, ...] | None = None,
+    clips_per_class: int | None = None,
     counts: Counts | None = None,
 ) -> SplitConfig:
     """Return a configuration that keeps leaks, and wants nothing else that is not given."""

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import cv2
 import pytest
-from ruamel.yaml import YAML
 from videos import vivid_frames, write_video
-from workspace import ROOT
+from workspace import ROOT, edit
 
-from stages.split import describe_counts, describe_stage, describe_unreadable
+from stages.split import describe_backdrops, describe_counts, describe_unreadable
 from tsn.sources.folder import checksum_rows, folder_videos
-from tsn.splits.leakage import STAGE, Leak
+from tsn.splits.leakage import BACKDROP, Leak
 from tsn.splits.survey import Facts
 
 
@@ -33,14 +32,15 @@ def workspace(tmp_path: Path) -> Path:
     text = "".join(f"{video},{size},{digest}\n" for video, size, digest in lines)
     (tmp_path / "videos.csv").write_text("video,bytes,sha256\n" + text)
     shutil.copy(ROOT / "params.yaml", tmp_path)
+    (tmp_path / "recipes").mkdir()
+    shutil.copy(ROOT / "recipes/weizmann.yaml", tmp_path / "recipes")
     return tmp_path
 
 
 def split(workspace: Path, leaks: str) -> str:
-    yaml = YAML()
-    content = yaml.load(workspace / "params.yaml")
-    content["recipes"]["weizmann"]["split"].update(group_pattern=r"^(p\d)_", leaks=leaks)
-    yaml.dump(content, workspace / "params.yaml")
+    recipe = workspace / "recipes/weizmann.yaml"
+    edit(recipe, "split.group_pattern", r"^(p\d)_")
+    edit(recipe, "split.leaks", leaks)
     paths = {"videos": "videos", "lists": "lists", "checksums": "videos.csv", "out": "splits"}
     words = [word for name, path in paths.items() for word in (f"--{name}", path)]
     done = subprocess.run(
@@ -96,10 +96,10 @@ def facts_of(counted: int, frames: int, defect: str = "") -> Facts:
 
 
 def test_what_was_taken_for_the_stage_is_told_with_an_example() -> None:
-    staged = [Leak(f"a/{number}", "a/t", STAGE, 3.0) for number in range(50)]
-    assert describe_stage(staged) == (
+    backdrops = [Leak(f"a/{number}", "a/t", BACKDROP, 3.0) for number in range(50)]
+    assert describe_backdrops(backdrops) == (
         "50 test videos show a scene that more than a tenth of the groups show "
-        "(a/0 that of a/t): taken for the dataset's stage, listed in leaks.csv"
+        "(a/0 that of a/t): taken for the dataset's backdrop, listed in leaks.csv"
     )
 
 

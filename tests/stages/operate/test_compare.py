@@ -1,6 +1,5 @@
 """Challenger against champion on a real registry: who is promoted, once, whenever it is killed."""
 
-import argparse
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,10 +17,8 @@ from stages.tracking.registry import CHALLENGER, CHAMPION, PREVIOUS
 
 PARAMS = """
 machine: {device: cpu, processes: 1, threads: 1, workers: 0, checkpoint_seconds: 60.0}
-recipes:
-  toy:
-    promotion: {minimum_gain: 0.0, maximum_class_loss: 0.5, confidence: 0.9}
 """
+RECIPE = "promotion: {minimum_gain: 0.0, maximum_class_loss: 0.5, confidence: 0.9}\n"
 LABELS = [0, 1, 2, 0, 1, 2]  # of the six videos
 WRONG_ONCE = [0, 1, 2, 0, 1, 0]
 WRONG_TWICE = [0, 1, 0, 0, 1, 0]  # and nothing right of class 2
@@ -50,6 +47,8 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Sequence[int]
 def workspace(store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with params.yaml and an empty MLflow store."""
     (store / "params.yaml").write_text(PARAMS)
+    (store / "recipes").mkdir()
+    (store / "recipes/toy.yaml").write_text(RECIPE)
     monkeypatch.chdir(store)
     return store
 
@@ -63,7 +62,7 @@ def challenge(bundle: Path) -> None:
 
 
 def run(workspace: Path, data: str | None, recogniser: Path | None = None) -> dict[str, object]:
-    arguments = argparse.Namespace(
+    arguments = compare.Options(
         dataset="toy",
         recogniser=recogniser,
         videos=workspace / "videos",

@@ -17,7 +17,7 @@ LIST = "data/synthetic/splits/videos.txt"
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
     """A checkout with four small videos and a recipe for them."""
-    for name in ("stages", "tsn", "flows"):
+    for name in ("stages", "tsn", "recipes"):
         shutil.copytree(ROOT / name, tmp_path / name)
     shutil.copy(ROOT / "params.yaml", tmp_path)
     names = tmp_path / "data/synthetic/splits/videos.txt"

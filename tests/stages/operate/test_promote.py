@@ -1,6 +1,5 @@
 """The promote program, on a real store."""
 
-import argparse
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from stages.tracking.registry import CHALLENGER, CHAMPION, PREVIOUS, NotRegister
 
 
 def run(version: str | None = None, *, roll_back: bool = False) -> None:
-    promote.main(argparse.Namespace(dataset="toy", version=version, roll_back=roll_back))
+    promote.main(promote.Options(dataset="toy", version=version, roll_back=roll_back))
 
 
 def test_the_challenger_then_a_number_then_back(

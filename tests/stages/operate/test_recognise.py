@@ -1,6 +1,5 @@
 """The recognise program: its answers, the names of models, and videos it cannot read."""
 
-import argparse
 import json
 from pathlib import Path
 
@@ -48,7 +47,7 @@ def test_a_folder_and_a_registered_model_give_the_recognisers_scores(
     expected = load_recogniser(folder, torch.device("cpu")).score(video)
     capsys.readouterr()
     for model in (str(folder), "models:/toy@champion", "models:/toy/1"):
-        recognise.main(argparse.Namespace(videos=[video], model=model, top=3, json=True))
+        recognise.main(recognise.Options(videos=(video,), model=model, top=3, json=True))
         scores = json.loads(capsys.readouterr().out)["scores"]
         np.testing.assert_allclose(list(scores.values()), expected, atol=1e-4)
 
@@ -57,10 +56,10 @@ def test_one_bad_video_among_good_ones(tmp_path: Path, capsys: pytest.CaptureFix
     write_recogniser(tmp_path / "toy", weights={"rgb": 1.0})
     good = write_wandering(tmp_path / "good.avi", 3)
     (tmp_path / "bad.avi").write_bytes(b"no video")
-    videos = [tmp_path / "bad.avi", tmp_path / "none.avi", good]
-    args = argparse.Namespace(videos=videos, model=str(tmp_path / "toy"), top=5, json=False)
+    videos = (tmp_path / "bad.avi", tmp_path / "none.avi", good)
+    options = recognise.Options(videos=videos, model=str(tmp_path / "toy"), top=5, json=False)
     with pytest.raises(ValueError, match="2 of 3 videos could not be recognised"):
-        recognise.main(args)
+        recognise.main(options)
     out, err = capsys.readouterr()
     assert out.startswith(f"{good} (") and out.count("%") == 3
     assert "bad.avi: not a video file, or one without its header" in err

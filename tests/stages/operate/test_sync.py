@@ -11,7 +11,7 @@ from stages import fuse
 from stages.operate import sync
 from stages.tracking import runs as tracking
 
-PARAMS = {"recipes": {"d": {"fusion": {"headline": "a+b"}}}}
+RECIPE = "fusion: {headline: two_stream}\n"
 COMMAND = "--dataset d --split 1 --list l --scores s --metrics m --plots p"
 WORDS = shlex.split(COMMAND)
 
@@ -23,9 +23,15 @@ def entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     (tmp_path / "in.csv").write_text("x")
     (tmp_path / "out.json").write_text("1")
     (tmp_path / "folder").mkdir()
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes/d.yaml").write_text(RECIPE)
+    (tmp_path / "params.yaml").write_text("splits: [1]\n")
     return {
         "deps": [{"path": "in.csv", "md5": "of no interest"}],
-        "params": {"params.yaml": {"recipes.d.fusion": {"headline": "a+b"}}},
+        "params": {
+            "params.yaml": {"splits": [1]},
+            "recipes/d.yaml": {"fusion": {"headline": "two_stream"}},
+        },
         "outs": [
             {"path": "out.json", "md5": hashlib.md5(b"1").hexdigest()},
             {"path": "folder", "md5": "0.dir", "nfiles": 0},
@@ -34,25 +40,36 @@ def entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
 
 
 def test_a_stage_with_its_files_and_parameters_is_current(entry: dict[str, object]) -> None:
-    assert sync.is_current(entry, PARAMS)
+    assert sync.is_current(entry)
 
 
 @pytest.mark.parametrize("path", ["in.csv", "out.json"])
 def test_a_missing_file_is_not_current(entry: dict[str, object], path: str) -> None:
     Path(path).unlink()
-    assert not sync.is_current(entry, PARAMS)
+    assert not sync.is_current(entry)
 
 
 def test_an_edited_result_is_not_current(entry: dict[str, object]) -> None:
     Path("out.json").write_text("2")
-    assert not sync.is_current(entry, PARAMS)
+    assert not sync.is_current(entry)
 
 
-@pytest.mark.parametrize("recipe", [{}, {"d": {"fusion": {"headline": "b+c"}}}])
-def test_other_parameters_are_not_current(
-    entry: dict[str, object], recipe: dict[str, object]
-) -> None:
-    assert not sync.is_current(entry, {"recipes": recipe})
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("recipes/d.yaml", "fusion: {headline: rgb}\n"),
+        ("recipes/d.yaml", "score: {}\n"),
+        ("params.yaml", "splits: [1, 2]\n"),
+    ],
+)
+def test_other_parameters_are_not_current(entry: dict[str, object], path: str, text: str) -> None:
+    Path(path).write_text(text)
+    assert not sync.is_current(entry)
+
+
+def test_a_stage_of_a_recipe_that_is_gone_is_not_current(entry: dict[str, object]) -> None:
+    Path("recipes/d.yaml").unlink()
+    assert not sync.is_current(entry)
 
 
 @pytest.fixture(autouse=True)
@@ -62,11 +79,11 @@ def stage_name(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def stage(tracked: list[str]) -> SimpleNamespace:
-    def track(args: SimpleNamespace) -> bool:
-        tracked.append(args.dataset)
+    def track(options: fuse.Options) -> bool:
+        tracked.append(options.dataset)
         return True
 
-    return SimpleNamespace(arguments=fuse.arguments, track=track)
+    return SimpleNamespace(Options=fuse.Options, track=track)
 
 
 def test_a_stage_of_an_active_dataset_is_logged(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ import pytest
 from stages.reporting import dataset_page
 from tsn.files import write_csv
 from tsn.lists import ListedVideo, SplitLists, write_splits
-from tsn.splits.leakage import SAME_BYTES, SAME_SCENE, STAGE, Findings, Leak, write_leaks
+from tsn.splits.leakage import BACKDROP, SAME_BYTES, SAME_SCENE, Findings, Leak, write_leaks
 from tsn.splits.survey import Facts, write_facts
 
 
@@ -47,7 +47,7 @@ def lists(tmp_path: Path) -> Path:
         },
     )
     leaks = [Leak("a/3", "a/1", SAME_BYTES, 0.0), Leak("a/3", "a/2", SAME_SCENE, 2.0)]
-    found = {1: Findings(leaks, []), 2: Findings([], [Leak("a/4", "a/3", STAGE, 3.0)])}
+    found = {1: Findings(leaks, []), 2: Findings([], [Leak("a/4", "a/3", BACKDROP, 3.0)])}
     write_leaks(tmp_path / "leaks.csv", found | {10: Findings([], [])})
     return tmp_path
 
@@ -63,7 +63,7 @@ def test_facts_by_hand(lists: Path) -> None:
         "Size, pixels": "320x240 (2), 176x240 (1)",
         "Frames a second": "25",
         "Test videos of a training video's scene": "1, 0, 0",
-        "Test videos whose scene is the dataset's stage": "0, 1, 0",
+        "Test videos whose scene is the dataset's backdrop": "0, 1, 0",
         "Cannot be read": "1",
         "Headers that miscount": "2",
     }

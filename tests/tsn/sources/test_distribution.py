@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from archive_files import Member, rar4, rar5, zipped
 
-from tsn.sources.distribution import DistributedFile, DistributionConfig, fetch_distribution
+from tsn.sources.distribution import ArchivesConfig, DistributedFile, fetch_distribution
 from tsn.sources.download import FetchError
 
 CLIPS = {
@@ -88,7 +88,7 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def distribution(files: dict[str, bytes], url: str, folder: Path) -> DistributionConfig:
+def distribution(files: dict[str, bytes], url: str, folder: Path) -> ArchivesConfig:
     def named(part: str) -> tuple[DistributedFile, ...]:
         return tuple(
             DistributedFile(
@@ -101,7 +101,7 @@ def distribution(files: dict[str, bytes], url: str, folder: Path) -> Distributio
             if name.startswith(part)
         )
 
-    return DistributionConfig(folder=str(folder), videos=named("videos"), lists=named("lists"))
+    return ArchivesConfig(folder=str(folder), videos=named("videos"), lists=named("lists"))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -112,7 +112,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
-def fetched(config: DistributionConfig, out: Path) -> list[str]:
+def fetched(config: ArchivesConfig, out: Path) -> list[str]:
     return list(fetch_distribution(config, out / "videos", out / "lists"))
 
 
@@ -182,7 +182,7 @@ def test_an_archive_of_something_else_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_bad_settings_are_named(change: dict[str, object], reason: str) -> None:
-    good: dict[str, object] = {"name": "x.rar", "urls": (), "size": 0, "sha256": ""}
+    good: dict[str, object] = {"name": "x.rar", "urls": (), "size": None, "sha256": None}
     DistributedFile(**good)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=reason):
         DistributedFile(**good | change)  # type: ignore[arg-type]
@@ -191,12 +191,12 @@ def test_bad_settings_are_named(change: dict[str, object], reason: str) -> None:
 FETCHING = """
 import json, sys
 from pathlib import Path
-from stages.runtime.params import _convert
 from tsn.sources import download as fetch
-from tsn.sources.distribution import DistributionConfig, fetch_distribution
+from tsn.sources.distribution import ArchivesConfig, fetch_distribution
+from tsn.records import record
 
 fetch.CHUNK = 4096
-config = _convert(json.loads(sys.argv[1]), DistributionConfig, "source")
+config = record(json.loads(sys.argv[1]), ArchivesConfig, "source")
 out = Path(sys.argv[2])
 print(len(list(fetch_distribution(config, out / "videos", out / "lists"))))
 """

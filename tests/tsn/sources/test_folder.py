@@ -30,9 +30,9 @@ def tree(folder: Path) -> dict[str, bytes]:
     }
 
 
-def fetch(tmp_path: Path, videos: str = "in/videos", lists: str = "in/lists") -> list[str]:
+def fetch(tmp_path: Path, videos: str = "in/videos", lists: str | None = "in/lists") -> list[str]:
     config = FolderConfig(
-        videos=str(tmp_path / videos), lists=str(tmp_path / lists) if lists else ""
+        videos=str(tmp_path / videos), lists=str(tmp_path / lists) if lists else None
     )
     return list(fetch_folder(config, tmp_path / "out/videos", tmp_path / "out/lists"))
 
@@ -48,7 +48,7 @@ def test_folder_is_copied_with_its_lists(tmp_path: Path) -> None:
 
 def test_folder_without_lists_leaves_an_empty_one(tmp_path: Path) -> None:
     put(tmp_path / "in/videos/A/a.mp4")
-    assert fetch(tmp_path, lists="") == ["A/a.mp4"]
+    assert fetch(tmp_path, lists=None) == ["A/a.mp4"]
     assert (tmp_path / "out/lists").is_dir()
     assert tree(tmp_path / "out/lists") == {}
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from small_configs import SYNTHETIC
 
-from tsn.sources import synthetic
+from tsn.sources import synthetic, synthetic_motion
 from tsn.sources.synthetic import CLASSES, ClipSpec, SyntheticConfig
 from tsn.streams.video import import_decord
 
@@ -60,13 +60,15 @@ def test_classes_are_told_apart_by_what_their_kind_says() -> None:
     assert Counter(action.kind for action in CLASSES) == {"appearance": 4, "motion": 4, "long": 2}
     for kind, scenes, phases in (("appearance", 4, 1), ("motion", 1, 4), ("long", 1, 2)):
         actions = [action for action in CLASSES if action.kind == kind]
-        assert len({action.scene for action in actions}) == scenes
+        assert len({action.backdrop for action in actions}) == scenes
         assert len({action.phases for action in actions}) == phases
         assert len({frozenset(p.look for p in action.phases) for action in actions}) == 1
 
 
 def test_no_colour_of_the_classes_carries_luma() -> None:
-    colours = [a.scene.colour for a in CLASSES] + [p.look.colour for a in CLASSES for p in a.phases]
+    colours = [a.backdrop.colour for a in CLASSES] + [
+        p.look.colour for a in CLASSES for p in a.phases
+    ]
     for colour in colours:
         blue, green, red = synthetic._chroma(colour)
         assert 0.114 * blue + 0.587 * green + 0.299 * red == pytest.approx(0, abs=1e-4)
@@ -177,7 +179,7 @@ def test_flow_outside_the_actor_is_the_camera_alone() -> None:
     assert not still[:, 0, 0].any()
     spec = spec_of("BallSlide", "pan")
     speeds = np.linalg.norm(synthetic.true_flow(spec, CONFIG)[:, 0, 0], axis=-1)
-    low, high = synthetic.PAN_SPEED
+    low, high = synthetic_motion.PAN_SPEED
     assert np.all(speeds <= high + 1e-4)
     assert np.mean(speeds >= low - 1e-4) > 0.8  # all but the frames in which the sweep turns
 
@@ -235,7 +237,7 @@ def test_a_long_class_is_the_share_of_its_states(name: str, bright_frames: int) 
     for spec in synthetic.clip_specs(CONFIG):
         if spec.class_name == name:
             phases = synthetic.trajectory(spec, CONFIG).phases
-            bright = [phase.look == synthetic.BRIGHT for phase in phases]
+            bright = [phase.look == synthetic_motion.BRIGHT for phase in phases]
             assert sum(bright) == bright_frames
             assert [bright[0]] * 8 + [bright[8]] * 8 + [bright[16]] * 8 == bright
             orders.add(tuple(bright))

@@ -7,7 +7,7 @@ import pytest
 import small_configs
 
 from tsn.sources.csv_file import CsvConfig
-from tsn.sources.distribution import DistributionConfig
+from tsn.sources.distribution import ArchivesConfig
 from tsn.sources.download import no_report
 from tsn.sources.folder import FolderConfig, folder_videos
 from tsn.sources.table import SOURCES
@@ -23,9 +23,9 @@ def test_every_source_yields_the_videos_it_writes(tmp_path: Path, kind: str) -> 
         source.write_bytes(b"abc")
     configs = {
         "synthetic": SYNTHETIC,
-        "folder": FolderConfig(videos=str(tmp_path / "in/videos"), lists=""),
+        "folder": FolderConfig(videos=str(tmp_path / "in/videos"), lists=None),
         "csv": CsvConfig(file=str(tmp_path / "in/own.csv"), root=str(tmp_path / "in")),
-        "distribution": DistributionConfig(folder=str(tmp_path / "in"), videos=(), lists=()),
+        "archives": ArchivesConfig(folder=str(tmp_path / "in"), videos=(), lists=()),
     }
     (tmp_path / "in/own.csv").write_text("path,label\nvideos/A/a.mp4,A\n")
     row = SOURCES[kind]

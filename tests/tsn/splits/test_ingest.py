@@ -9,8 +9,8 @@ from tsn.files import file_sha256
 from tsn.lists import ListedVideo
 from tsn.sources.additions import Addition, read_additions
 from tsn.sources.folder import SourceError
-from tsn.splits import ingest as intake
-from tsn.splits.ingest import Dataset, Intake, find_clips, take_in
+from tsn.splits import ingest as module
+from tsn.splits.ingest import Dataset, Ingested, find_clips, ingest
 
 FRAMES = vivid_frames(60, 64, 48)
 
@@ -18,7 +18,7 @@ FRAMES = vivid_frames(60, 64, 48)
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests' files are as new as can be."""
-    monkeypatch.setattr(intake, "SETTLED_SECONDS", 0.0)
+    monkeypatch.setattr(module, "SETTLED_SECONDS", 0.0)
 
 
 def write(path: Path, first: int, codec: str = "MJPG", count: int = 8) -> Path:
@@ -43,11 +43,11 @@ def dataset(tmp_path: Path) -> Dataset:
     )
 
 
-def run(tmp_path: Path, dataset: Dataset) -> Intake:
+def run(tmp_path: Path, dataset: Dataset) -> Ingested:
     clips, misplaced = find_clips(tmp_path / "inbox")
     assert misplaced == {}
     folder, cache = tmp_path / "new", tmp_path / "cache"
-    return take_in(clips, dataset, (), folder, 6, cache, 2, lambda paths: iter(paths))
+    return ingest(clips, dataset, (), folder, 6, cache, 2, lambda paths: iter(paths))
 
 
 def test_good_clips_are_taken_in_once_and_stay_where_they_are(
@@ -103,7 +103,7 @@ def test_a_clip_that_may_still_be_written_is_left_for_the_next_time(
 ) -> None:
     write(tmp_path / "inbox/a/1.avi", 24)
     with monkeypatch.context() as patched:
-        patched.setattr(intake, "SETTLED_SECONDS", 3600.0)
+        patched.setattr(module, "SETTLED_SECONDS", 3600.0)
         found = run(tmp_path, dataset)
     assert (found.taken, found.unsettled) == ((), 1)
     assert len(run(tmp_path, dataset).taken) == 1
@@ -118,7 +118,7 @@ def test_a_kill_before_the_list_is_written_costs_nothing(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(intake, "write_additions", killed)
+        patched.setattr(module, "write_additions", killed)
         run(tmp_path, dataset)
     assert read_additions(tmp_path / "new/clips.csv") == []
     assert [row.video for row in run(tmp_path, dataset).taken] == ["a/1.avi"]
@@ -130,7 +130,7 @@ def test_a_spreadsheet_gives_labels_and_groups(tmp_path: Path, dataset: Dataset)
     table.write_text("path,label,group\nphone/IMG 1.avi,b,anna\n")
     clips, _ = find_clips(table)
     folder, cache = tmp_path / "new", tmp_path / "cache"
-    found = take_in(clips, dataset, (), folder, 6, cache, 1, lambda paths: iter(paths))
+    found = ingest(clips, dataset, (), folder, 6, cache, 1, lambda paths: iter(paths))
     assert [(row.video, row.group) for row in found.taken] == [("b/IMG 1.avi", "anna")]
 
 
@@ -168,7 +168,7 @@ def test_what_was_taken_in_earlier_is_known_wherever_it_lies(
     before = [Addition("a/1.avi", "", file_sha256(clip))]
     clips, _ = find_clips(tmp_path / "inbox")
     folder, cache = tmp_path / "new", tmp_path / "cache"
-    found = take_in(clips, dataset, before, folder, 6, cache, 1, lambda paths: iter(paths))
+    found = ingest(clips, dataset, before, folder, 6, cache, 1, lambda paths: iter(paths))
     assert (found.taken, found.known) == ((), 1)
 
 

@@ -6,9 +6,9 @@ import pytest
 
 from tsn.lists import ListedVideo
 from tsn.splits.leakage import (
+    BACKDROP,
     SAME_BYTES,
     SAME_SCENE,
-    STAGE,
     Findings,
     Leak,
     drop_leaks,
@@ -41,21 +41,21 @@ def test_the_same_scene_is_a_matter_of_four_bits_in_the_mean() -> None:
         "c": (FIVE, "7" + "0" * 15),
         "d": (FIVE, FOUR),
     }
-    leaks, staged = find_leaks(listed("b", "c", "d"), listed("a"), digests, hashes)
+    leaks, backdrops = find_leaks(listed("b", "c", "d"), listed("a"), digests, hashes)
     assert leaks == [Leak("a", "b", SAME_SCENE, 4.0), Leak("a", "c", SAME_SCENE, 4.0)]
-    assert staged == []
+    assert backdrops == []
 
 
 @pytest.mark.parametrize(
     ("groups", "twin", "kind"),
     [
         (2, "f" + "0" * 15, SAME_SCENE),
-        (3, "f" + "0" * 15, STAGE),
-        (3, "3" + "0" * 15, STAGE),
+        (3, "f" + "0" * 15, BACKDROP),
+        (3, "3" + "0" * 15, BACKDROP),
         (3, "1" + "0" * 15, SAME_SCENE),  # one bit: hardly another clip
     ],
 )
-def test_a_scene_of_more_groups_than_two_is_the_datasets_stage(
+def test_a_scene_of_more_groups_than_two_is_the_datasets_backdrop(
     groups: int, twin: str, kind: str
 ) -> None:
     """Before one wall: the twin, and others of whom each has moved 16 bits away."""
@@ -71,17 +71,17 @@ def test_a_scene_of_more_groups_than_two_is_the_datasets_stage(
 
 
 @pytest.mark.parametrize("folder", ["", "walk/"])
-def test_where_clips_have_no_groups_there_is_no_stage(folder: str) -> None:
+def test_where_clips_have_no_groups_there_is_no_backdrop(folder: str) -> None:
     """Without a pattern, a clip's group is the name of its file; two classes may have one."""
     names = [f"{folder}{number}.avi" for number in range(5)]
     train = [ListedVideo(name, 0, Path(name).name, ()) for name in names]
     train.append(ListedVideo("run/1.avi", 1, "1.avi", ()))
     hashes = {row.video: (ZEROS,) for row in train} | {"test": (FOUR,)}
     found = find_leaks(train, listed("test"), {name: name for name in hashes}, hashes)
-    assert len(found.leaks) == 6 and found.staged == []
+    assert len(found.leaks) == 6 and found.backdrops == []
 
 
-def test_a_leaked_video_is_not_counted_as_one_of_the_stage() -> None:
+def test_a_leaked_video_is_not_counted_as_one_of_the_backdrop() -> None:
     hashes = {"test": (ZEROS,), "twin": (ZEROS,)} | {f"o{i}": (FOUR,) for i in range(3)}
     train = [ListedVideo(name, 0, f"of {name}", ()) for name in hashes if name != "test"]
     train.append(ListedVideo("again", 0, "of twin", ()))
@@ -97,7 +97,7 @@ def test_in_a_large_list_a_tenth_of_the_groups_may_show_a_scene() -> None:
         hashes = {"test": (ZEROS,)} | away | {f"o{i}": (FOUR,) for i in range(alike)}
         train = [ListedVideo(v, 0, f"of {v}".replace("again", "w0"), ()) for v in hashes][1:]
         found = find_leaks(train, listed("test"), {name: name for name in hashes}, hashes)
-        assert found == ([], [Leak("test", "o0", STAGE, 4.0)])
+        assert found == ([], [Leak("test", "o0", BACKDROP, 4.0)])
     train = [*train[:-1], ListedVideo("w26", 0, "of w26", ())]
     hashes["w26"] = ("f" * 16,)
     found = find_leaks(train, listed("test"), {name: name for name in hashes}, hashes)
@@ -117,11 +117,11 @@ def test_leaks_are_tagged_dropped_and_written(tmp_path: Path) -> None:
     assert [row.tags for row in test] == [("pan", "leaked"), ("pan", "clean")]
     assert [row.tags for row in tag_leaks(listed("a"), [])] == [("clean",)]
     assert [row.video for row in drop_leaks(listed("w", "x", "y"), leaks)] == ["w"]
-    stage = [Leak("b", "y", STAGE, 3.0)]
-    write_leaks(tmp_path / "leaks.csv", {1: Findings([], stage), 2: Findings(leaks, [])})
+    backdrop = [Leak("b", "y", BACKDROP, 3.0)]
+    write_leaks(tmp_path / "leaks.csv", {1: Findings([], backdrop), 2: Findings(leaks, [])})
     assert (tmp_path / "leaks.csv").read_text().splitlines() == [
         "split,test,train,kind,different_bits",
-        "1,b,y,stage,3.0",
+        "1,b,y,backdrop,3.0",
         "2,a,x,same bytes,0.0",
         "2,a,y,same scene,0.3",
     ]
