@@ -24,10 +24,7 @@ from tsn.workers.pool import WorkerError
 
 @dataclass(frozen=True, kw_only=True)
 class Options(StageOptions):
-    recipe_sections = (
-        "extract.{modality}",
-        "accept",
-    )
+    recipe_sections = ("extract.{modality}", "accept")
 
     dataset: str = option("a recipe: recipes/<dataset>.yaml")
     modality: str = option("rgb, rgb_diff, flow or warped_flow")

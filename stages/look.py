@@ -8,12 +8,10 @@ the report shows the picture and the run of the dataset's mean holds it.
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-
 from stages.runtime import command, params, provenance
 from stages.runtime.options import StageOptions, input_path, option, output_path
+from tsn.drawing.image import write_image
 from tsn.drawing.modality_sheet import modality_sheet
-from tsn.files import atomic_path
 from tsn.flow.moments import describe
 from tsn.modality import modality
 from tsn.sources.folder import folder_videos
@@ -45,9 +43,7 @@ def main(options: Options) -> None:
             moments = moments_of_folder(options.videos, videos, config, options.rows)
         if not moments:
             raise ValueError(f"{options.videos}: no video with two frames that can be read")
-        picture = cv2.imencode(".png", modality_sheet(moments, bound))[1]
-        with atomic_path(options.out) as temporary:
-            temporary.write_bytes(picture.tobytes())
+        write_image(options.out, modality_sheet(moments, bound))
     for moment in moments:
         print(describe(moment, bound))
     print(f"look: {options.out}")

@@ -54,6 +54,24 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object
         writer.writerows(rows)
 
 
+def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Return the lines of a table, each by its columns; others than `columns` are left out.
+
+    Raises ValueError for a table without one of them, and for a line that is short.
+    """
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        if not set(columns) <= set(reader.fieldnames or ()):
+            raise ValueError(
+                f"{path}: expected the columns {','.join(columns)}, got {reader.fieldnames}"
+            )
+        rows = [{column: line[column] for column in columns} for line in reader]
+    for number, row in enumerate(rows, 2):
+        if None in row.values():
+            raise ValueError(f"{path}: row {number} has fewer values than columns")
+    return rows
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write JSON, indented, letters as they are, with a newline at its end."""
     text = json.dumps(content, indent=2, ensure_ascii=False)

@@ -3,12 +3,11 @@
 Videos are ids `<class>/<file name>`; labels are positions in the class list.
 """
 
-import csv
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tsn.files import atomic_path, write_csv
+from tsn.files import atomic_path, read_csv, write_csv
 
 SURVEY, LEAKS, CONTACT_SHEET = "survey.csv", "leaks.csv", "classes.jpg"  # beside the lists
 CLASSES, VIDEOS = "classes.txt", "videos.txt"
@@ -40,7 +39,7 @@ class SplitLists:
 
     @property
     def videos(self) -> list[str]:
-        """The ids of all videos that any list has, sorted."""
+        """Return the ids of all videos that any list has, sorted."""
         sides = (*self.train.values(), *self.test.values())
         return sorted({listed.video for side in sides for listed in side})
 
@@ -77,14 +76,10 @@ def read_names(path: Path) -> tuple[str, ...]:
 
 
 def read_list(path: Path) -> list[ListedVideo]:
-    """Return a list that `write_splits` wrote; SplitError for a file of other columns."""
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    if rows and tuple(rows[0]) != COLUMNS:
-        raise SplitError(f"{path}: expected the columns {','.join(COLUMNS)}, got {list(rows[0])}")
+    """Return a list that `write_splits` wrote; ValueError for a file of other columns."""
     return [
         ListedVideo(row["video"], int(row["label"]), row["group"], words(row["tags"]))
-        for row in rows
+        for row in read_csv(path, COLUMNS)
     ]
 
 
@@ -95,5 +90,4 @@ def words(text: str) -> tuple[str, ...]:
 
 def read_digests(checksums: Path) -> dict[str, str]:
     """Return the SHA-256 of every video in the checksums that the download writes."""
-    with checksums.open(newline="", encoding="utf-8") as file:
-        return {row["video"]: row["sha256"] for row in csv.DictReader(file)}
+    return {row["video"]: row["sha256"] for row in read_csv(checksums, ("video", "sha256"))}

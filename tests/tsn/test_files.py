@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tsn.files import atomic_path, file_sha256, json_sha256, link_file
+from tsn.files import atomic_path, file_sha256, json_sha256, link_file, read_csv, write_csv
 
 
 def test_file_appears_when_the_block_ends(tmp_path: Path) -> None:
@@ -55,3 +55,25 @@ def test_hash_is_sha256_of_the_bytes(tmp_path: Path) -> None:
 def test_hash_of_json_does_not_depend_on_the_order_of_keys() -> None:
     expected = hashlib.sha256(b'{"a": 1, "b": 2}').hexdigest()
     assert json_sha256({"b": 2, "a": 1}) == expected
+
+
+def test_table_is_read_as_it_was_written(tmp_path: Path) -> None:
+    write_csv(tmp_path / "t.csv", ("a", "b"), [("1", 'x, "y"\nz'), ("ü", "")])
+    assert (tmp_path / "t.csv").read_bytes().startswith(b"a,b\n1,")
+    expected = [{"a": "1", "b": 'x, "y"\nz'}, {"a": "ü", "b": ""}]
+    assert read_csv(tmp_path / "t.csv", ("a", "b")) == expected
+    assert read_csv(tmp_path / "t.csv", ("b",)) == [{"b": row["b"]} for row in expected]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "expected the columns a,b, got None"),
+        ("a,c\n1,2\n", r"expected the columns a,b, got \['a', 'c'\]"),
+        ("a,b\n1,2\n3\n", "row 3 has fewer values"),
+    ],
+)
+def test_another_table_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_csv(tmp_path / "t.csv", ("a", "b"))

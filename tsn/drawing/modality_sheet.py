@@ -9,19 +9,16 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from tsn.drawing.text import write_text
+from tsn.drawing.image import GAP, Image, difference
+from tsn.drawing.text import titled, write_text
 from tsn.flow.engines import Flow, flow_to_uint8
 from tsn.flow.moments import Moment
-
-Image = npt.NDArray[np.uint8]
 
 # Colours from one corner of the wheel to the next: red, yellow, green, cyan, blue, magenta, red.
 _STEPS = (15, 6, 4, 11, 13, 6)
 _CORNERS = np.array(
     [[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 1, 1], [0, 0, 1], [1, 0, 1], [1, 0, 0]], dtype=np.float64
 )
-_GAP = 4
-_LINE = 18  # height of a line of text
 _LEAST_WIDTH = 170
 
 
@@ -57,14 +54,14 @@ def modality_sheet(moments: Sequence[Moment], bound: float) -> Image:
     for moment in moments:
         cells = [
             (moment.title, moment.frame0),
-            ("RGB difference", _difference(moment.frame0, moment.frame1)),
+            ("RGB difference", difference(moment.frame0, moment.frame1)),
         ]
         if moment.flow is not None:
             cells += _flow_cells("flow", moment.flow, bound)
         if moment.warped is not None:
             name = "warped" if moment.supported else "unwarped"
             cells += _flow_cells(name, moment.warped, bound)
-        rows.append(np.hstack([_cell(title, image) for title, image in cells]))
+        rows.append(np.hstack([_cell(*cell) for cell in cells]))
     if moments[0].flow is not None:
         rows.append(_key(rows[0].shape[1], bound))
     return np.vstack(rows)
@@ -77,12 +74,6 @@ def _wheel() -> npt.NDArray[np.float64]:
         for start, end, steps in zip(_CORNERS, _CORNERS[1:], _STEPS, strict=False)
     ]
     return np.concatenate(parts)
-
-
-def _difference(frame0: Image, frame1: Image) -> Image:
-    shown = 128 + frame1.astype(np.int16) - frame0
-    clipped: Image = np.clip(shown, 0, 255).astype(np.uint8)
-    return clipped
 
 
 def _flow_cells(name: str, flow: Flow, bound: float) -> list[tuple[str, Image]]:
@@ -99,24 +90,16 @@ def _strength(bound: float) -> float:
 
 
 def _cell(title: str, image: Image) -> Image:
-    scale = -(-_LEAST_WIDTH // image.shape[1])
-    enlarged = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST)
-    framed = cv2.copyMakeBorder(
-        enlarged, _LINE, _GAP, _GAP, _GAP, cv2.BORDER_CONSTANT, value=(255, 255, 255)
-    )
-    return _write(np.asarray(framed, dtype=np.uint8), title, (_GAP, _LINE - 5))
+    return titled(image, title, -(-_LEAST_WIDTH // image.shape[1]))
 
 
 def _key(width: int, bound: float) -> Image:
     wheel = colour_wheel(61)
-    strip = np.full((len(wheel) + 2 * _GAP, width, 3), 255, dtype=np.uint8)
-    strip[_GAP:-_GAP, _GAP : _GAP + len(wheel)] = wheel
-    text = f"colours: direction, full at {_strength(bound):g} pixels a frame"
-    strip = _write(strip, text, (len(wheel) + 3 * _GAP, 28))
-    text = f"x, y as stored: grey is 0, black -{bound:g}, white {bound:g}"
-    return _write(strip, text, (len(wheel) + 3 * _GAP, 46))
-
-
-def _write(image: Image, text: str, place: tuple[int, int]) -> Image:
-    write_text(image, text, place, 0.4, (0, 0, 0))
-    return image
+    strip = np.full((len(wheel) + 2 * GAP, width, 3), 255, dtype=np.uint8)
+    strip[GAP:-GAP, GAP : GAP + len(wheel)] = wheel
+    for height, text in (
+        (28, f"colours: direction, full at {_strength(bound):g} pixels a frame"),
+        (46, f"x, y as stored: grey is 0, black -{bound:g}, white {bound:g}"),
+    ):
+        write_text(strip, text, (len(wheel) + 3 * GAP, height), 0.4, (0, 0, 0))
+    return strip

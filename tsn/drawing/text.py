@@ -3,10 +3,17 @@
 import unicodedata
 
 import cv2
-import numpy as np
-import numpy.typing as npt
 
-Image = npt.NDArray[np.uint8]
+from tsn.drawing.image import GAP, Image, framed
+
+_LINE = 18  # height of a title
+
+
+def titled(image: Image, title: str, scale: int = 1) -> Image:
+    """Return the image `scale` times as large, in a white frame, below its title."""
+    frame = framed(image, scale, top=_LINE)
+    write_text(frame, title, (GAP, _LINE - 5), 0.4, (0, 0, 0))
+    return frame
 
 
 def write_text(

@@ -4,12 +4,11 @@ So a recogniser with them and one without meet on the same test lists. A dataset
 folder: `videos/<class>/<clip>`, and `clips.csv` with their groups and digests.
 """
 
-import csv
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 
-from tsn.files import link_file, write_csv
+from tsn.files import link_file, read_csv, write_csv
 from tsn.lists import ListedVideo, SplitError, SplitLists
 
 CLIPS, VIDEOS = "clips.csv", "videos"
@@ -29,25 +28,17 @@ COLUMNS = tuple(field.name for field in fields(Addition))
 
 
 def read_additions(path: Path) -> list[Addition]:
-    """What `write_additions` wrote; none where there is no such file."""
-    if not path.is_file():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise SplitError(
-                f"{path}: expected the columns {','.join(COLUMNS)}, got {reader.fieldnames}"
-            )
-        return [Addition(**row) for row in reader]
+    """Return the additions that `write_additions` wrote; an empty list if there is no such file."""
+    return [Addition(**row) for row in read_csv(path, COLUMNS)] if path.is_file() else []
 
 
 def write_additions(path: Path, additions: Iterable[Addition]) -> None:
-    """A line each, sorted."""
+    """Write the additions, a line each, sorted."""
     write_csv(path, COLUMNS, (astuple(row) for row in sorted(additions, key=lambda a: a.video)))
 
 
 def fetch_additions(folder: Path, videos: Path, lists: Path, known: Set[str]) -> Iterator[str]:
-    """Puts a dataset's additions among its videos and lists, and yields each video id.
+    """Put a dataset's additions among its videos and lists, and yield each video id.
 
     Those that have come into the dataset's source meanwhile, whose SHA-256 are `known`, are left
     to it. SplitError for one whose name another video has, FileNotFoundError for one that is not
@@ -67,7 +58,7 @@ def fetch_additions(folder: Path, videos: Path, lists: Path, known: Set[str]) ->
 
 
 def merge_additions(source: Path, target: Path) -> int:
-    """Puts the clips of one folder of additions into another that lacks them; how many there were.
+    """Put the clips of one folder of additions into another; return how many that one lacked.
 
     What a kill leaves half done is done by another call.
     """
@@ -82,7 +73,7 @@ def merge_additions(source: Path, target: Path) -> int:
 
 
 def train_on(lists: SplitLists, additions: Sequence[ListedVideo]) -> SplitLists:
-    """The lists with the additions in every split's training, unless its test has their group."""
+    """Return the lists with the additions trained on, but where a split tests their group."""
     train = {}
     for split, listed in lists.train.items():
         tested = {(row.label, row.group) for row in lists.test[split]}

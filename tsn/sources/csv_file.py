@@ -36,8 +36,10 @@ class CsvRow:
     split: str
 
 
-def fetch_listed(config: CsvConfig, videos: Path, lists: Path) -> Iterator[str]:
-    """Copies the listed clips to `<label>/<clip>`, writes `clips.csv` and yields each video id.
+def fetch_csv(
+    config: CsvConfig, videos: Path, lists: Path, _report: object = None
+) -> Iterator[str]:
+    """Copy the listed clips to `<label>/<clip>`, write `clips.csv` and yield each video id.
 
     A clip keeps its file name; clips of one label that share one are named by their whole path.
     SourceError names the line that cannot be used.
@@ -66,7 +68,7 @@ def fetch_listed(config: CsvConfig, videos: Path, lists: Path) -> Iterator[str]:
 
 
 def read_rows(path: Path, root: Path) -> list[CsvRow]:
-    """The lines of a file of clips; SourceError names the line that cannot be used."""
+    """Return the lines of a file of clips; SourceError names the line that cannot be used."""
     lines = _read_lines(path)
     if not lines:
         raise SourceError(f"{path}: lists no videos")
@@ -77,7 +79,7 @@ def read_rows(path: Path, root: Path) -> list[CsvRow]:
 
 
 def sound_rows(path: Path, root: Path) -> tuple[list[CsvRow], dict[int, str]]:
-    """The lines that can be used, and what is wrong with the others, by their number."""
+    """Return the lines that can be used, and what is wrong with the others, by their number."""
     rows, problems = [], {}
     for number, line in _read_lines(path):
         try:
@@ -88,7 +90,7 @@ def sound_rows(path: Path, root: Path) -> tuple[list[CsvRow], dict[int, str]]:
 
 
 def _read_lines(path: Path) -> list[tuple[int, dict[str, str]]]:
-    """The numbered lines of a file that has the columns it should."""
+    """Return the numbered lines of a file that has the columns it should."""
     if not path.is_file():
         raise SourceError(f"{path}: no such file; set it in the recipe")
     try:

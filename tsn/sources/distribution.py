@@ -20,7 +20,7 @@ VIDEO_SUFFIXES = (".avi", ".mp4", ".mkv", ".webm", ".mov", ".mpg", ".mpeg", ".wm
 
 
 @dataclass(frozen=True, kw_only=True)
-class DistributedFile:
+class ArchiveFile:
     """An archive that several hosts serve.
 
     `size` in bytes and `sha256`, where they are known, tell it from what else they serve.
@@ -45,11 +45,11 @@ class ArchivesConfig:
     """Archives of `videos` and of `lists`, and the `folder` that they are fetched to."""
 
     folder: str
-    videos: tuple[DistributedFile, ...]
-    lists: tuple[DistributedFile, ...]
+    videos: tuple[ArchiveFile, ...]
+    lists: tuple[ArchiveFile, ...]
 
 
-def fetch_distribution(
+def fetch_archives(
     config: ArchivesConfig, videos: Path, lists: Path, report: Report = no_report
 ) -> Iterator[str]:
     """Fetch and unpack what is missing, put it in place and yield each video id.
@@ -69,7 +69,7 @@ def fetch_distribution(
 
 
 def _complete(
-    folder: Path, part: str, files: tuple[DistributedFile, ...], place: Place, report: Report
+    folder: Path, part: str, files: tuple[ArchiveFile, ...], place: Place, report: Report
 ) -> None:
     """Leave in `folder / part` what the archives hold."""
     into, unfinished = folder / part, folder / f".{part}.unfinished"

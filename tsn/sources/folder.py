@@ -20,7 +20,11 @@ class FolderConfig:
 
 
 def fetch_folder(
-    config: FolderConfig, videos: Path, lists: Path, put: Callable[[Path, Path], None] = copy_file
+    config: FolderConfig,
+    videos: Path,
+    lists: Path,
+    _report: object = None,
+    put: Callable[[Path, Path], None] = copy_file,
 ) -> Iterator[str]:
     """Copy the clips (and list files), or link them, and yield each video id."""
     source = Path(config.videos)

@@ -95,6 +95,14 @@ def true_flow(spec: ClipSpec, config: SyntheticConfig) -> npt.NDArray[np.float32
     return flow
 
 
+def fetch_synthetic(
+    config: SyntheticConfig, videos: Path, lists: Path, _report: object = None
+) -> Iterator[str]:
+    """Render the dataset, write its lists and yield each video id."""
+    write_lists(config, lists)
+    yield from write_clips(config, videos)
+
+
 def write_clips(config: SyntheticConfig, videos_dir: Path) -> Iterator[str]:
     """Encode every clip to `videos_dir/<class>/<clip>`, yielding each video id once it is complete.
 

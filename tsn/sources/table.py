@@ -8,28 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tsn.sources.csv_file import CsvConfig, fetch_listed
-from tsn.sources.distribution import ArchivesConfig, fetch_distribution
+from tsn.sources.csv_file import CsvConfig, fetch_csv
+from tsn.sources.distribution import ArchivesConfig, fetch_archives
 from tsn.sources.download import Report
 from tsn.sources.folder import FolderConfig, fetch_folder
-from tsn.sources.synthetic import write_clips, write_lists
+from tsn.sources.synthetic import fetch_synthetic
 from tsn.sources.synthetic_motion import SyntheticConfig
-
-
-def fetch_synthetic(config: SyntheticConfig, videos: Path, lists: Path, _: Report) -> Iterator[str]:
-    """Render the built-in dataset and yield each video id."""
-    write_lists(config, lists)
-    yield from write_clips(config, videos)
-
-
-def fetch_own(config: FolderConfig, videos: Path, lists: Path, _: Report) -> Iterator[str]:
-    """Copy one's own clips and yield each video id."""
-    yield from fetch_folder(config, videos, lists)
-
-
-def fetch_from_csv(config: CsvConfig, videos: Path, lists: Path, _: Report) -> Iterator[str]:
-    """Copy the clips that a CSV file lists and yield each video id."""
-    yield from fetch_listed(config, videos, lists)
 
 
 @dataclass(frozen=True)
@@ -45,7 +29,7 @@ class Source:
 
 SOURCES = {
     "synthetic": Source(SyntheticConfig, fetch_synthetic),
-    "folder": Source(FolderConfig, fetch_own),
-    "csv": Source(CsvConfig, fetch_from_csv),
-    "archives": Source(ArchivesConfig, fetch_distribution),
+    "folder": Source(FolderConfig, fetch_folder),
+    "csv": Source(CsvConfig, fetch_csv),
+    "archives": Source(ArchivesConfig, fetch_archives),
 }

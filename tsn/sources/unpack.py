@@ -91,7 +91,7 @@ def _unpack(
 
 @contextmanager
 def _members(archive: Path) -> Iterator[list[_Member]]:
-    """The files of an archive, refused where they are no plain files within it."""
+    """Give the files of an archive, refused where they are no plain files within it."""
     try:
         opened: Any
         if rarfile.is_rarfile(archive):  # asked first: a RAR can end like a zip that it holds
@@ -214,7 +214,7 @@ def _no_tool() -> str:
 
 
 def _other_tool() -> str:
-    """Doubt in the program that was used: Debian's 7z knows no RAR, unar not every solid one."""
+    """Return a doubt in the program used: Debian's 7z knows no RAR, unar not every solid one."""
     if rarfile.CURRENT_SETUP is None:
         return ""
     tool = Path(rarfile.CURRENT_SETUP.get_cmdline("check_cmd", None)[0]).name

@@ -1,23 +1,29 @@
 """A contact sheet: one frame of one video of every class, with its name. BGR images (H, W, 3)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from tsn.drawing.text import write_text
+from tsn.drawing.image import Image
+from tsn.drawing.text import titled
+from tsn.lists import SplitLists
 from tsn.streams.video import VideoError, glance, quiet_decoding
 from tsn.workers.pool import run_tasks
 from tsn.workers.watchdog import watched
 
-Image = npt.NDArray[np.uint8]
-
 _CELL = (144, 108)  # width and height of a picture
-_LINE = 16  # height of its name
-_GAP = 4
 _MOST_COLUMNS = 7
+
+
+def class_examples(lists: SplitLists, unreadable: Container[str]) -> dict[str, str]:
+    """Return the first training video of every class, by the class names in order."""
+    shown: dict[str, str] = {}
+    for row in lists.train[min(lists.train)]:
+        if row.video not in unreadable:
+            shown.setdefault(lists.classes[row.label], row.video)
+    return dict(sorted(shown.items()))
 
 
 def contact_sheet(videos: Mapping[str, Path]) -> Image:
@@ -29,7 +35,7 @@ def contact_sheet(videos: Mapping[str, Path]) -> Image:
     seen = run_tasks(_middle_frame, list(names), ["cpu"], quiet_decoding)
     pictures = {names[path]: image for path, image in seen if isinstance(image, np.ndarray)}
     grey = np.full((_CELL[1], _CELL[0], 3), 200, dtype=np.uint8)
-    return _grid([_named(pictures.get(name, grey), name) for name in videos])
+    return _grid([titled(pictures.get(name, grey), name) for name in videos])
 
 
 def _middle_frame(path: Path, _: str) -> Image | None:
@@ -40,7 +46,7 @@ def _middle_frame(path: Path, _: str) -> Image | None:
 
 
 def _picture(path: Path) -> Iterator[Image]:
-    """The frame in the middle, fitted into a cell with its sides as they are."""
+    """Yield the frame in the middle, fitted into a cell with its sides as they are."""
     frame = glance(path, 0.5)
     width, height = _CELL
     scale = min(width / frame.shape[1], height / frame.shape[0])
@@ -52,18 +58,8 @@ def _picture(path: Path) -> Iterator[Image]:
     yield cell
 
 
-def _named(picture: Image, name: str) -> Image:
-    label = np.full((_LINE, _CELL[0], 3), 255, dtype=np.uint8)
-    write_text(label, name, (0, _LINE - 5), 0.38, (40, 30, 20))
-    return np.vstack([label, picture])
-
-
 def _grid(cells: list[Image]) -> Image:
     columns = min(_MOST_COLUMNS, max(1, round((1.5 * len(cells)) ** 0.5)))
-    framed = [
-        cv2.copyMakeBorder(c, _GAP, _GAP, _GAP, _GAP, cv2.BORDER_CONSTANT, value=(255, 255, 255))
-        for c in cells
-    ]
-    framed += [np.full_like(framed[0], 255)] * (-len(framed) % columns)
-    rows = [np.hstack(framed[i : i + columns]) for i in range(0, len(framed), columns)]
-    return np.asarray(np.vstack(rows), dtype=np.uint8)
+    cells += [np.full_like(cells[0], 255)] * (-len(cells) % columns)
+    rows = [np.hstack(cells[i : i + columns]) for i in range(0, len(cells), columns)]
+    return np.vstack(rows)

@@ -1,17 +1,18 @@
 """Train and test lists: the official formats, one's own, and leave-groups-out splits.
 
-A list format is a row of `LIST_FORMATS`: a function (videos, lists folder, config) -> SplitLists.
+A list format is a row of `LIST_FORMATS`: a function (videos, lists folder, config) that reads what
+the lists say. All of them are checked and cut to what the recipe keeps in one way.
 Videos are ids `<class>/<file name>`; labels are positions in the class list.
 """
 
-import csv
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
+from tsn.files import read_csv
 from tsn.lists import ListedVideo, SplitError, SplitLists, words
 from tsn.sources.additions import ADDITIONS, Addition, read_additions, train_on
 from tsn.splits.checks import Counts, Line, Spelling, refuse_leaks, refuse_other_counts
@@ -83,8 +84,8 @@ def split_lists(videos: Sequence[str], lists: Path, config: SplitConfig) -> Spli
             f"{len(listed)} videos, the dataset has {config.counts.videos}: fetch it again, or set "
             "`counts` to null if this is what you want"
         )
-    tags = _read_tags(lists / "tags.csv")
-    found = LIST_FORMATS[config.format](listed, lists, config, tags)
+    said = LIST_FORMATS[config.format](listed, lists, config)
+    found = _checked(listed, said, config, _read_tags(lists / "tags.csv"))
     return train_on(found, _listed_additions(additions, found.classes, config))
 
 
@@ -102,10 +103,20 @@ def _listed_additions(
     return rows
 
 
-Tags = Mapping[str, tuple[str, ...]]
+class _Said(NamedTuple):
+    """What the lists of a dataset say: `classes`, read from `source`, and the lines of every split.
+
+    groups: of videos, where the lists name them.
+    """
+
+    classes: Sequence[str]
+    source: Path
+    train: Mapping[int, Sequence[Line]]
+    test: Mapping[int, Sequence[Line]]
+    groups: Mapping[str, str]
 
 
-def _ucf101(videos: Sequence[str], lists: Path, config: SplitConfig, tags: Tags) -> SplitLists:
+def _ucf101(_videos: Sequence[str], lists: Path, config: SplitConfig) -> _Said:
     """Read classInd.txt, trainlist01.txt, testlist01.txt, ... as UCF101 ships them."""
     names = _numbered_classes(lists / "classInd.txt")
     train: dict[int, list[Line]] = {}
@@ -115,8 +126,7 @@ def _ucf101(videos: Sequence[str], lists: Path, config: SplitConfig, tags: Tags)
             out[split] = [
                 _without_number(line, names) for line in _lines(lists / f"{side}list{split:02}.txt")
             ]
-    group_of = partial(_group, config=config)
-    return _assemble(videos, names, train, test, config, tags, lists / "classInd.txt", group_of)
+    return _Said(names, lists / "classInd.txt", train, test, {})
 
 
 def _numbered_classes(path: Path) -> list[str]:
@@ -145,7 +155,7 @@ def _without_number(line: Line, names: Sequence[str]) -> Line:
     return Line(line.file, line.number, video)
 
 
-def _hmdb51(videos: Sequence[str], lists: Path, config: SplitConfig, tags: Tags) -> SplitLists:
+def _hmdb51(_videos: Sequence[str], lists: Path, config: SplitConfig) -> _Said:
     """Read <class>_test_split<k>.txt with lines `name code`: 1 train, 2 test, 0 unused."""
     suffix = "_test_split1.txt"
     names = sorted(path.name.removesuffix(suffix) for path in lists.glob(f"*{suffix}"))
@@ -163,47 +173,43 @@ def _hmdb51(videos: Sequence[str], lists: Path, config: SplitConfig, tags: Tags)
                 side = sides[code]
                 if side is not None:
                     side[split].append(Line(line.file, line.number, f"{name}/{clip.strip()}"))
-    group_of = partial(_group, config=config)
-    return _assemble(videos, names, train, test, config, tags, lists, group_of)
+    return _Said(names, lists, train, test, {})
 
 
-def _folder(videos: Sequence[str], _lists: Path, config: SplitConfig, tags: Tags) -> SplitLists:
-    """Leave groups out: deal the sorted groups to the splits; a split tests on its own."""
-    return _leave_groups_out(videos, config, tags, partial(_group, config=config))
+def _folder(videos: Sequence[str], _lists: Path, config: SplitConfig) -> _Said:
+    """Leave groups out."""
+    return _leave_groups_out(videos, config, {})
 
 
-def _csv(videos: Sequence[str], lists: Path, config: SplitConfig, tags: Tags) -> SplitLists:
+def _csv(videos: Sequence[str], lists: Path, config: SplitConfig) -> _Said:
     """Read clips.csv, of video, group and split: the one split it says, or leave groups out."""
     path = lists / "clips.csv"
     groups: dict[str, str] = {}
     sides: dict[str, list[Line]] = {"train": [], "test": []}
     if not path.is_file():
         raise SplitError(f"{path}: no such list; a source of kind csv writes it")
-    with path.open(newline="", encoding="utf-8") as file:
-        for number, row in enumerate(csv.DictReader(file), 2):
-            groups[row["video"]] = row["group"] or _group(row["video"], config)
-            if row["split"]:
-                sides[row["split"]].append(Line(path, number, row["video"]))
+    for number, row in enumerate(read_csv(path, ("video", "group", "split")), 2):
+        groups[row["video"]] = row["group"] or _group(row["video"], config, {})
+        if row["split"]:
+            sides[row["split"]].append(Line(path, number, row["video"]))
     if not any(sides.values()):
-        return _leave_groups_out(videos, config, tags, groups.__getitem__)
+        return _leave_groups_out(videos, config, groups)
     if config.splits != 1:
         raise SplitError(f"{path} says which clips are train and test: `splits` is 1 then")
     trained = {groups[line.video] for line in sides["train"]}
     for tested in sides["test"]:
         if groups[tested.video] in trained:
             raise tested.error(f"group {groups[tested.video]} is in train too")
-    names = sorted({video.split("/")[0] for video in videos})
-    train, test = {1: sides["train"]}, {1: sides["test"]}
-    return _assemble(videos, names, train, test, config, tags, path, groups.__getitem__)
+    return _Said(_folders(videos), path, {1: sides["train"]}, {1: sides["test"]}, groups)
 
 
 def _leave_groups_out(
-    videos: Sequence[str], config: SplitConfig, tags: Tags, group_of: Callable[[str], str]
-) -> SplitLists:
-    names = sorted({video.split("/")[0] for video in videos})
-    classes = chosen_classes(names, config.classes)
-    chosen = [video for video in videos if video.split("/")[0] in classes]
-    groups = sorted({group_of(video) for video in chosen})
+    videos: Sequence[str], config: SplitConfig, named: Mapping[str, str]
+) -> _Said:
+    """Deal the sorted groups to the splits; a split tests on its own."""
+    classes = chosen_classes(_folders(videos), config.classes)
+    group_of = {v: _group(v, config, named) for v in videos if v.split("/")[0] in classes}
+    groups = sorted(set(group_of.values()))
     if len(groups) < max(config.splits, 2):
         raise SplitError(
             f"{config.splits} leave-groups-out splits need as many groups (and two at least); "
@@ -213,14 +219,13 @@ def _leave_groups_out(
     train: dict[int, list[Line]] = defaultdict(list)
     test: dict[int, list[Line]] = defaultdict(list)
     for split in range(1, config.splits + 1):
-        for number, video in enumerate(chosen, 1):
-            side = test if fold[group_of(video)] == split else train
+        for number, (video, group) in enumerate(group_of.items(), 1):
+            side = test if fold[group] == split else train
             side[split].append(Line(Path("videos"), number, video))
-    return _assemble(videos, names, train, test, config, tags, Path("videos"), group_of)
+    return _Said(_folders(videos), Path("videos"), train, test, group_of)
 
 
-Format = Callable[[Sequence[str], Path, SplitConfig, Tags], SplitLists]
-LIST_FORMATS: dict[str, Format] = {
+LIST_FORMATS: dict[str, Callable[[Sequence[str], Path, SplitConfig], _Said]] = {
     "ucf101": _ucf101,
     "hmdb51": _hmdb51,
     "folder": _folder,
@@ -228,27 +233,24 @@ LIST_FORMATS: dict[str, Format] = {
 }
 
 
-def _assemble(
+def _checked(
     videos: Sequence[str],
-    names: Sequence[str],
-    train: Mapping[int, Sequence[Line]],
-    test: Mapping[int, Sequence[Line]],
+    said: _Said,
     config: SplitConfig,
-    tags: Tags,
-    class_source: Path,
-    group_of: Callable[[str], str],
+    tags: Mapping[str, tuple[str, ...]],
 ) -> SplitLists:
-    folders = sorted({video.split("/")[0] for video in videos})
-    classes = chosen_classes(names, config.classes)
+    """Return what the lists say of videos that are there, of the classes and clips to keep."""
+    folders = _folders(videos)
+    classes = chosen_classes(said.classes, config.classes)
     spelled = Spelling(videos)
 
     def side(lines: Iterable[Line]) -> dict[str, tuple[Line, ListedVideo]]:
         listed: dict[str, tuple[Line, ListedVideo]] = {}
         for line in lines:
             name = line.video.split("/")[0]
-            if name not in names:
+            if name not in said.classes:
                 raise line.error(
-                    f"unknown class {name!r}, not in {class_source}; the videos have "
+                    f"unknown class {name!r}, not in {said.source}; the videos have "
                     f"{', '.join(folders[:5])}{', ...' if len(folders) > 5 else ''}"
                 )
             if name not in classes:
@@ -257,14 +259,15 @@ def _assemble(
             if video in listed:
                 first = listed[video][0].number
                 raise line.error(f"{video} is listed twice, first in line {first}")
-            label, group = classes.index(name), group_of(video)
+            label, group = classes.index(name), _group(video, config, said.groups)
             listed[video] = (line, ListedVideo(video, label, group, tags.get(video, ())))
         return listed
 
     out_train, out_test = {}, {}
     for split in range(1, config.splits + 1):
-        refuse_other_counts(split, train[split], test[split], config.counts, class_source)
-        training, testing = side(train[split]), side(test[split])
+        lines = said.train[split], said.test[split]
+        refuse_other_counts(split, *lines, config.counts, said.source)
+        training, testing = map(side, lines)
         refuse_leaks(split, classes, training, testing)
         out_train[split], out_test[split] = fewer(
             [row for _, row in training.values()],
@@ -274,8 +277,14 @@ def _assemble(
     return SplitLists(classes=classes, train=out_train, test=out_test)
 
 
-def _group(video: str, config: SplitConfig) -> str:
+def _folders(videos: Iterable[str]) -> list[str]:
+    return sorted({video.split("/")[0] for video in videos})
+
+
+def _group(video: str, config: SplitConfig, named: Mapping[str, str]) -> str:
     """Return the group of a video; its own name, a group by itself, without a pattern."""
+    if video in named:
+        return named[video]
     name = Path(video).name
     if config.group_pattern is None:
         return name
@@ -308,11 +317,7 @@ def _lines(path: Path) -> list[Line]:
     ]
 
 
-def _read_tags(path: Path) -> Tags:
+def _read_tags(path: Path) -> dict[str, tuple[str, ...]]:
     if not path.is_file():
         return {}
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        if not {"video", "tags"} <= set(reader.fieldnames or ()):
-            raise SplitError(f"{path}: expected the columns video,tags, got {reader.fieldnames}")
-        return {row["video"]: words(row["tags"]) for row in reader}
+    return {row["video"]: words(row["tags"]) for row in read_csv(path, ("video", "tags"))}

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tsn.files import write_csv
-from tsn.lists import ListedVideo
+from tsn.lists import ListedVideo, SplitLists
 
 SAME_BYTES = "same bytes"
 SAME_SCENE = "same scene"
@@ -86,6 +86,28 @@ def find_leaks(
     return Findings([leaks[pair] for pair in sorted(leaks)], list(backdrops.values()))
 
 
+def treat_leaks(lists: SplitLists, found: Mapping[int, Findings], treatment: str) -> SplitLists:
+    """Return the lists with leaked test videos told by tags (KEEP), or not trained on (DROP).
+
+    ValueError for a class of which nothing is left to train on.
+    """
+    if treatment == KEEP:
+        if not any(leaks for leaks, _ in found.values()):
+            return lists
+        test = {k: tag_leaks(rows, found[k].leaks) for k, rows in lists.test.items()}
+        return replace(lists, test=test)
+    train = {k: drop_leaks(rows, found[k].leaks) for k, rows in lists.train.items()}
+    for split, rows in train.items():
+        left = {row.label for row in rows}
+        emptied = [name for label, name in enumerate(lists.classes) if label not in left]
+        if emptied:
+            raise ValueError(
+                f"leaks: drop leaves split {split} no training video of {', '.join(emptied)}; "
+                "keep them, or leave the class out (`classes`)"
+            )
+    return replace(lists, train=train)
+
+
 def tag_leaks(test: Sequence[ListedVideo], leaks: Sequence[Leak]) -> tuple[ListedVideo, ...]:
     """Return the test list with tags that tell leaked videos from the others."""
     leaked = {leak.test for leak in leaks}
@@ -113,7 +135,7 @@ def write_leaks(path: Path, found: Mapping[int, Findings]) -> None:
 def _same_scene(
     train: Sequence[ListedVideo], test: Sequence[ListedVideo], hashes: Mapping[str, Sequence[str]]
 ) -> Iterator[Leak]:
-    """All pairs of one scene; they are of the kind STAGE where that is the dataset's."""
+    """Yield all pairs of one scene: of the kind BACKDROP where that is the dataset's."""
     known = [row for row in train if _says_something(hashes[row.video])]
     bits = _as_numbers([hashes[row.video] for row in known])
     if not known:
@@ -132,7 +154,7 @@ def _same_scene(
 
 
 def _has_groups(rows: Sequence[ListedVideo]) -> bool:
-    """Whether clips share groups: without a pattern, each is in one called after its file."""
+    """Return whether clips share groups: without a pattern, each has one called after its file."""
     groups = [row.group for row in rows if row.group not in (row.video, Path(row.video).name)]
     return len(set(groups)) < len(groups)
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tsn.files import atomic_path, write_csv
-from tsn.streams.video import Frame, FrameReader, VideoError, decord_version, quiet_decoding
+from tsn.streams.video import Frame, FrameReader, VideoError, decord_version, initialise_worker
 from tsn.workers.pool import Died, run_tasks
 from tsn.workers.watchdog import watched
 
@@ -47,7 +47,7 @@ class Facts:
 
     @property
     def seconds(self) -> float:
-        """How long the frames that can be decoded last; 0 where the rate is unknown."""
+        """Return how long the frames that can be decoded last; 0 where the rate is unknown."""
         return self.frames / self.frames_per_second if self.frames_per_second > 0 else 0.0
 
 
@@ -68,7 +68,7 @@ def survey(
             yield video, known
     tasks = [Path(videos_dir) / same[0] for same in missing.values()]
     digests = dict(zip(tasks, missing, strict=True))
-    for task, answer in run_tasks(_look, tasks, ["cpu"] * max(workers, 1), _initialise_worker):
+    for task, answer in run_tasks(_look, tasks, ["cpu"] * max(workers, 1), initialise_worker):
         digest = digests[task]
         if isinstance(answer, Died):
             answer = _defective(f"the process that looked at it {answer}")
@@ -132,7 +132,7 @@ def _look(path: Path, _: str) -> Facts:
 
 
 def _is_shown(reader: FrameReader, num_shown: int) -> bool:
-    """Whether the frame that just came is the next of the fingerprint (of a short video, twice)."""
+    """Return whether the frame that just came is the fingerprint's next; of short videos, twice."""
     return (
         num_shown < len(_POSITIONS)
         and reader.num_frames > _POSITIONS[num_shown] * reader.num_promised
@@ -141,23 +141,12 @@ def _is_shown(reader: FrameReader, num_shown: int) -> bool:
 
 def _defective(defect: str) -> Facts:
     return Facts(
-        width=0,
-        height=0,
-        frames_per_second=0.0,
-        counted=0,
-        frames=0,
-        hashes=(),
-        defect=defect,
+        width=0, height=0, frames_per_second=0.0, counted=0, frames=0, hashes=(), defect=defect
     )
 
 
-def _initialise_worker() -> None:
-    cv2.setNumThreads(1)
-    quiet_decoding()
-
-
 def _version() -> str:
-    """What decides what is found in a video, beside its bytes."""
+    """Return what decides what is found in a video, beside its bytes."""
     return f"{VERSION} decord {decord_version()}"
 
 

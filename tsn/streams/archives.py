@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from tsn.files import atomic_path
+from tsn.files import atomic_path, write_csv
 from tsn.workers.prefetch import map_ahead
 
 Entries = npt.NDArray[np.uint8]
@@ -68,7 +68,7 @@ class ManifestRow:
 
 
 def archive_path(stream_dir: Path, video: str) -> Path:
-    """Where the archive of a video lies in a stream directory."""
+    """Return where the archive of a video lies in a stream directory."""
     return Path(stream_dir) / f"{video}.zip"
 
 
@@ -121,10 +121,8 @@ def read_entries(path: Path, indices: Sequence[int]) -> Entries:
 def write_manifest(rows: Iterable[ManifestRow], stream_dir: Path) -> Path:
     """Write the manifest of a stream directory, sorted by video, and return its path."""
     path = Path(stream_dir) / MANIFEST
-    with atomic_path(path) as temporary, temporary.open("x", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(_manifest_columns())
-        writer.writerows(astuple(row) for row in sorted(rows, key=lambda row: row.video))
+    lines = (astuple(row) for row in sorted(rows, key=lambda row: row.video))
+    write_csv(path, _manifest_columns(), lines)
     return path
 
 
@@ -265,7 +263,7 @@ def _record_type(name_length: int) -> np.dtype[np.void]:
 
 
 def _is_numbered(directory: _Directory) -> bool:
-    """Whether the first and last member of each image kind are where their number puts them."""
+    """Return whether the first and last member of each kind are where their number puts them."""
     count = directory.num_entries
     return all(
         directory.records["name"][plane * count + index] == name.format(index + 1).encode()

@@ -41,7 +41,7 @@ from tsn.streams.video import (
     FrameReader,
     VideoError,
     decord_version,
-    quiet_decoding,
+    initialise_worker,
     resize_frames,
 )
 from tsn.workers.pool import Died, run_tasks
@@ -133,7 +133,7 @@ def fill_store(job: ExtractionJob) -> Iterator[Extracted]:
 
 
 def extract_stream(job: ExtractionJob, out_dir: Path) -> Iterator[Extracted]:
-    """Like `fill_store`; then put the archives in place in `out_dir`.
+    """Do as `fill_store` does; then put the archives in place in `out_dir`.
 
     `out_dir` is complete when the iterator ends; write the manifest from the records then. Raises
     ExtractionError at the end when more than `max_quarantined` videos are unusable.
@@ -230,14 +230,14 @@ def _compute(
     in the store: the next extraction tries again.
     """
     killers = []
-    for task, answer in run_tasks(_extract_video, tasks, devices, _initialise_worker):
+    for task, answer in run_tasks(_extract_video, tasks, devices, initialise_worker):
         if isinstance(answer, Died):
             logger.warning("%s: its worker %s; trying it alone later", task.video_path, answer)
             killers.append(task)
         else:
             yield task, answer
     for killer in killers:
-        for task, answer in run_tasks(_extract_video, [killer], devices[:1], _initialise_worker):
+        for task, answer in run_tasks(_extract_video, [killer], devices[:1], initialise_worker):
             yield task, _died_twice(answer) if isinstance(answer, Died) else answer
 
 
@@ -249,11 +249,6 @@ def _defective(defect: str) -> StoredResult:
     return StoredResult(
         num_frames=0, num_missing=0, num_entries=0, num_bytes=0, num_unsupported=0, defect=defect
     )
-
-
-def _initialise_worker() -> None:
-    cv2.setNumThreads(1)
-    quiet_decoding()
 
 
 def _extract_video(task: _Task, device: WorkerDevice) -> StoredResult:

@@ -134,6 +134,12 @@ def quiet_decoding() -> None:
     decord.logging.set_level(decord.logging.QUIET)
 
 
+def initialise_worker() -> None:
+    """Make a process that has one core to itself ready to read videos."""
+    cv2.setNumThreads(1)
+    quiet_decoding()
+
+
 def _open(path: Path) -> Any:
     decord = import_decord()
     if path.stat().st_size == 0:
@@ -167,7 +173,7 @@ def _decode(path: Path, reader: Any) -> Iterator[Frame]:
 
 
 def _decord_reason(error: Exception, path: Path) -> str:
-    """decord's message without times and paths: a reason is recorded and must not vary."""
+    """Return decord's message without times and paths: a reason is recorded and must not vary."""
     text = _DECORD_PREFIX.sub("", str(error)).replace(f"[{path}] ", "").replace(str(path), "it")
     return " ".join(text.split()).rstrip(".")[:200]
 
@@ -225,7 +231,7 @@ def _is_avi(path: Path) -> bool:
 
 
 def _declared_size(path: Path) -> int:
-    """Bytes that an AVI or MP4 file says it has; 0 for other containers."""
+    """Return the bytes that an AVI or MP4 file says it has; 0 for other containers."""
     with path.open("rb") as file:
         head = file.read(16)
         is_avi, is_mp4 = head[:4] == b"RIFF", head[4:8] in _MP4_FIRST_BOXES

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import cv2
 import torch
 
+from tsn.drawing.image import write_image
 from tsn.drawing.input_sheet import input_sheet
 from tsn.lists import read_list, read_names
 from tsn.modality import Modality, modality
@@ -186,5 +186,4 @@ def draw_inputs(snippets: TrainingSnippets, path: Path) -> None:
     """Draw what the network sees of the first videos drawn: the paper's Figure 2."""
     videos = torch.stack([snippets[position][0] for position in range(DRAWN_VIDEOS)])
     scale = max(1, 112 // snippets.input_size)
-    if not cv2.imwrite(str(path), input_sheet(videos, snippets.modality, scale)):
-        raise OSError(f"{path}: could not be written")
+    write_image(path, input_sheet(videos, snippets.modality, scale))

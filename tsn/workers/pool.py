@@ -146,7 +146,7 @@ def _work(
     initialise: Callable[[], None],
     device: Device,
 ) -> None:
-    """The main function of a worker process: answer tasks until the pipe ends."""
+    """Answer tasks until the pipe ends: the main function of a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which stops us
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     threading.Thread(target=_die_with_parent, daemon=True).start()

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from tsn.drawing.input_sheet import GAP, input_sheet
+from tsn.drawing.image import GAP
+from tsn.drawing.input_sheet import input_sheet
 from tsn.modality import MODALITIES, modality
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tsn.sources.csv_file import CsvConfig, fetch_listed
+from tsn.sources.csv_file import CsvConfig, fetch_csv
 from tsn.sources.folder import SourceError, folder_videos
 
 CLIPS = ("phone/IMG_1.MOV", "tablet/IMG_1.MOV", "phone/Best! (1) [x];&'é.mp4")
@@ -16,7 +16,7 @@ def fetch(root: Path, text: str, encoding: str = "utf-8") -> list[str]:
         (root / "in" / clip).write_bytes(clip.encode())
     (root / "own.csv").write_text(text, encoding=encoding)
     config = CsvConfig(file=str(root / "own.csv"), root=str(root / "in"))
-    return list(fetch_listed(config, root / "videos", root / "lists"))
+    return list(fetch_csv(config, root / "videos", root / "lists"))
 
 
 def test_clips_go_to_their_labels_and_keep_apart(tmp_path: Path) -> None:
@@ -79,6 +79,6 @@ def test_what_cannot_be_used_is_named(tmp_path: Path, text: str, reason: str) ->
 
 def test_a_missing_or_foreign_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"none\.csv: no such file"):
-        next(fetch_listed(CsvConfig(file="none.csv", root=""), tmp_path, tmp_path))
+        next(fetch_csv(CsvConfig(file="none.csv", root=""), tmp_path, tmp_path))
     with pytest.raises(SourceError, match="not CSV in UTF-8"):
         fetch(tmp_path, "path,label\nphone/IMG_1.MOV,Übung\n", "latin-1")

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from archive_files import Member, rar4, rar5, zipped
 
-from tsn.sources.distribution import ArchivesConfig, DistributedFile, fetch_distribution
+from tsn.sources.distribution import ArchiveFile, ArchivesConfig, fetch_archives
 from tsn.sources.download import FetchError
 
 CLIPS = {
@@ -89,9 +89,9 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def distribution(files: dict[str, bytes], url: str, folder: Path) -> ArchivesConfig:
-    def named(part: str) -> tuple[DistributedFile, ...]:
+    def named(part: str) -> tuple[ArchiveFile, ...]:
         return tuple(
-            DistributedFile(
+            ArchiveFile(
                 name=name,
                 urls=(f"{url}/gone", f"{url}/{name}"),
                 size=len(content),
@@ -113,7 +113,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def fetched(config: ArchivesConfig, out: Path) -> list[str]:
-    return list(fetch_distribution(config, out / "videos", out / "lists"))
+    return list(fetch_archives(config, out / "videos", out / "lists"))
 
 
 @pytest.mark.usefixtures("no_proxy")
@@ -183,22 +183,22 @@ def test_an_archive_of_something_else_is_named(tmp_path: Path) -> None:
 )
 def test_bad_settings_are_named(change: dict[str, object], reason: str) -> None:
     good: dict[str, object] = {"name": "x.rar", "urls": (), "size": None, "sha256": None}
-    DistributedFile(**good)  # type: ignore[arg-type]
+    ArchiveFile(**good)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=reason):
-        DistributedFile(**good | change)  # type: ignore[arg-type]
+        ArchiveFile(**good | change)  # type: ignore[arg-type]
 
 
 FETCHING = """
 import json, sys
 from pathlib import Path
 from tsn.sources import download as fetch
-from tsn.sources.distribution import ArchivesConfig, fetch_distribution
+from tsn.sources.distribution import ArchivesConfig, fetch_archives
 from tsn.records import record
 
 fetch.CHUNK = 4096
 config = record(json.loads(sys.argv[1]), ArchivesConfig, "source")
 out = Path(sys.argv[2])
-print(len(list(fetch_distribution(config, out / "videos", out / "lists"))))
+print(len(list(fetch_archives(config, out / "videos", out / "lists"))))
 """
 
 

@@ -49,7 +49,6 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
             if start:
                 self.send_header("Content-Range", f"bytes {start}-{len(CONTENT) - 1}/*")
             self.send_header("Content-Length", str(len(CONTENT) - start))
-            self.send_header("ETag", '"the only one"')
             self.end_headers()
             self.wfile.write(CONTENT[start:][:length])
 
@@ -65,31 +64,16 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
         def drops_always(self, start: int) -> None:
             self.ranges(start, DROP_AFTER)
 
-        def changes(self, start: int) -> None:
-            """Another file at the second request, told by its ETag."""
-            content = CONTENT if len(server.requests) == 1 else CONTENT[::-1]
-            tag = f'"{hashlib.sha256(content).hexdigest()}"'
-            if self.headers.get("If-Range") != tag:
-                start = 0
-            self.send_response(206 if start else 200)
-            if start:
-                self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/*")
-            self.send_header("Content-Length", str(len(content) - start))
-            self.send_header("ETag", tag)
-            self.end_headers()
-            self.wfile.write(content[start:][: DROP_AFTER if len(server.requests) == 1 else None])
-
         def drops_without_ranges(self, start: int) -> None:
             self.ranges(0, DROP_AFTER * (2 + len(server.requests) % 2))
 
-        def changes_untold(self, start: int) -> None:
-            """Another file at the second request; If-Range is not looked at."""
+        def changes(self, start: int) -> None:
+            """Another file at the second request."""
             content = CONTENT if len(server.requests) == 1 else CONTENT[::-1]
             self.send_response(206 if start else 200)
             if start:
                 self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/*")
             self.send_header("Content-Length", str(len(content) - start))
-            self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
             self.end_headers()
             self.wfile.write(content[start:][: DROP_AFTER if len(server.requests) == 1 else None])
 
@@ -258,12 +242,29 @@ def test_without_a_checksum_a_page_is_still_no_file(server: Server, tmp_path: Pa
     assert (tmp_path / "file").read_bytes() == CONTENT
 
 
-def test_a_file_that_changes_between_two_attempts_is_begun_anew(
+@pytest.mark.parametrize(
+    ("sha256", "requests"),
+    [
+        ("", [None, None]),
+        (hashlib.sha256(CONTENT[::-1]).hexdigest(), [None, f"bytes={DROP_AFTER}-", None]),
+    ],
+)
+def test_a_file_that_changes_between_two_attempts_is_fetched_anew(
+    server: Server, tmp_path: Path, sha256: str, requests: list[str | None]
+) -> None:
+    download(server, tmp_path / "file", "changes", sha256=sha256)
+    assert (tmp_path / "file").read_bytes() == CONTENT[::-1]
+    assert [wanted for _, wanted in server.requests] == requests
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+
+
+def test_a_file_of_another_checksum_is_fetched_anew_only_once(
     server: Server, tmp_path: Path
 ) -> None:
-    download(server, tmp_path / "file", "changes", sha256="")
-    assert (tmp_path / "file").read_bytes() == CONTENT[::-1]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+    (tmp_path / "file.part").write_bytes(CONTENT[:1000])
+    with pytest.raises(FetchError, match="expected SHA-256 0"):
+        download(server, tmp_path / "file", "ranges", sha256="0" * 64)
+    assert [wanted for _, wanted in server.requests] == ["bytes=1000-", None]
 
 
 def test_without_a_checksum_no_mirror_continues_another(server: Server, tmp_path: Path) -> None:
@@ -294,13 +295,6 @@ def test_a_host_without_ranges_that_drops_is_not_asked_for_ever(
     with pytest.raises(FetchError, match="the connection ended"):
         download(server, tmp_path / "file", "drops_without_ranges")
     assert len(server.requests) < 12
-
-
-def test_a_file_that_changes_behind_a_server_without_if_range_is_begun_anew(
-    server: Server, tmp_path: Path
-) -> None:
-    download(server, tmp_path / "file", "changes_untold", sha256="")
-    assert (tmp_path / "file").read_bytes() == CONTENT[::-1]
 
 
 @pytest.mark.parametrize(("path", "told"), [("ranges", "has 1024000"), ("promises_less", "has 10")])

@@ -16,9 +16,9 @@ def test_every_class_has_a_cell_in_its_place(tmp_path: Path) -> None:
         write_video(videos[name], [np.full((*shape, 3), colour, np.uint8)] * 5, "MJPG")
     videos["broken"].write_bytes(b"broken")
     sheet = contact_sheet(videos)
-    assert sheet.shape == (2 * (108 + 16 + 8), 2 * (144 + 8), 3)
-    cells = [sheet[16 + 4 + y + 54, 4 + x + 72] for y in (0, 132) for x in (0, 152)]
+    assert sheet.shape == (2 * (18 + 108 + 4), 2 * (4 + 144 + 4), 3)
+    cells = [sheet[18 + y + 54, 4 + x + 72] for y in (0, 130) for x in (0, 152)]
     np.testing.assert_allclose(cells[0], colours["red"], atol=12)
     np.testing.assert_allclose(cells[1], colours["green"], atol=12)
     np.testing.assert_array_equal(cells[2:], [[200] * 3, [255] * 3])
-    assert (sheet[4:20, 4:60] < 128).any()  # a name over the first picture
+    assert (sheet[:18, 4:60] < 128).any()  # a name over the first picture

@@ -249,7 +249,7 @@ def test_written_lists_come_back(tmp_path: Path) -> None:
 
 def test_list_with_other_columns_is_refused(tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_text("clip,label\na,0\n")
-    with pytest.raises(SplitError, match="expected the columns video,label,group,tags"):
+    with pytest.raises(ValueError, match="expected the columns video,label,group,tags"):
         read_list(tmp_path / "train.csv")
 
 

@@ -140,5 +140,6 @@ def test_inputs_are_drawn_as_many_rows_as_videos(
     draw_inputs(tiny_snippets, tmp_path / "inputs.png")
     image = cv2.imread(str(tmp_path / "inputs.png"))
     assert image.shape[0] % 6 == 0
-    with pytest.raises(OSError, match=r"inputs.png: could not be written"):
+    (tmp_path / "none").write_text("a file")
+    with pytest.raises(OSError, match="none"):
         draw_inputs(tiny_snippets, tmp_path / "none/inputs.png")
