@@ -16,7 +16,7 @@ import triton.language as tl
 
 @triton.jit
 def _tile(width, TX: tl.constexpr, TY: tl.constexpr):
-    """The pixels (TY, TX) of this program: x, y."""
+    """Return the pixels (TY, TX) of this program: x, y."""
     across = tl.cdiv(width, TX)
     tile = tl.program_id(0)
     x = (tile % across) * TX + tl.arange(0, TX)[None, :]
@@ -26,7 +26,7 @@ def _tile(width, TX: tl.constexpr, TY: tl.constexpr):
 
 @triton.jit
 def _cubic_weights(t, A: tl.constexpr):
-    """The weights of the four pixels around `t`, which lies between the second and third."""
+    """Return the weights of the four pixels around `t`, which lies between the second and third."""
     far = 1 + t
     near = 1 - t
     first = ((A * far - 5 * A) * far + 8 * A) * far - 4 * A
@@ -37,7 +37,7 @@ def _cubic_weights(t, A: tl.constexpr):
 
 @triton.jit
 def _cubic(image, left, top, across, down, width, height, inside):
-    """The value of a plane between the sixteen pixels around (left, top), borders repeated."""
+    """Return a plane's value between the sixteen pixels around (left, top), borders repeated."""
     total = tl.zeros_like(down[0])
     for row in tl.static_range(4):
         y = tl.minimum(tl.maximum(top + (row - 1), 0), height - 1)
@@ -100,7 +100,7 @@ def linearise(
 
 @triton.jit
 def _divergence(p, at, x, y, inside, width, plane):
-    """The divergence of one component's dual, whose planes begin at `p`."""
+    """Return the divergence of one component's dual, whose planes begin at `p`."""
     here = tl.load(p + at, mask=inside, other=0.0) + tl.load(p + plane + at, mask=inside, other=0.0)
     left = tl.load(p + at - 1, mask=inside & (x > 0), other=0.0)
     above = tl.load(p + plane + at - width, mask=inside & (y > 0), other=0.0)
@@ -198,7 +198,7 @@ def iterate(
 
 @triton.jit
 def _exchange(values, i: tl.constexpr, j: tl.constexpr):
-    """The tuple with its smaller of `i` and `j` first."""
+    """Return the tuple with its smaller of `i` and `j` first."""
     low = tl.minimum(values[i], values[j])
     high = tl.maximum(values[i], values[j])
     return values[:i] + (low,) + values[i + 1 : j] + (high,) + values[j + 1 :]
@@ -206,7 +206,7 @@ def _exchange(values, i: tl.constexpr, j: tl.constexpr):
 
 @triton.jit
 def _without_extremes(values):
-    """The tuple without its smallest and its largest value."""
+    """Return the tuple without its smallest and its largest value."""
     last: tl.constexpr = len(values) - 1
     for i in tl.static_range(1, last + 1):
         values = _exchange(values, 0, i)
