@@ -84,8 +84,8 @@ def split_lists(videos: Sequence[str], lists: Path, config: SplitConfig) -> Spli
             f"{len(listed)} videos, the dataset has {config.counts.videos}: fetch it again, or set "
             "`counts` to null if this is what you want"
         )
-    said = LIST_FORMATS[config.format](listed, lists, config)
-    found = _checked(listed, said, config, _read_tags(lists / "tags.csv"))
+    contents = LIST_FORMATS[config.format](listed, lists, config)
+    found = _checked(listed, contents, config, _read_tags(lists / "tags.csv"))
     return train_on(found, _listed_additions(additions, found.classes, config))
 
 
@@ -103,7 +103,7 @@ def _listed_additions(
     return rows
 
 
-class _Said(NamedTuple):
+class _Contents(NamedTuple):
     """What the lists of a dataset say: `classes`, read from `source`, and the lines of every split.
 
     groups: of videos, where the lists name them.
@@ -116,7 +116,7 @@ class _Said(NamedTuple):
     groups: Mapping[str, str]
 
 
-def _ucf101(_videos: Sequence[str], lists: Path, config: SplitConfig) -> _Said:
+def _ucf101(_videos: Sequence[str], lists: Path, config: SplitConfig) -> _Contents:
     """Read classInd.txt, trainlist01.txt, testlist01.txt, ... as UCF101 ships them."""
     names = _numbered_classes(lists / "classInd.txt")
     train: dict[int, list[Line]] = {}
@@ -126,7 +126,7 @@ def _ucf101(_videos: Sequence[str], lists: Path, config: SplitConfig) -> _Said:
             out[split] = [
                 _without_number(line, names) for line in _lines(lists / f"{side}list{split:02}.txt")
             ]
-    return _Said(names, lists / "classInd.txt", train, test, {})
+    return _Contents(names, lists / "classInd.txt", train, test, {})
 
 
 def _numbered_classes(path: Path) -> list[str]:
@@ -155,7 +155,7 @@ def _without_number(line: Line, names: Sequence[str]) -> Line:
     return Line(line.file, line.number, video)
 
 
-def _hmdb51(_videos: Sequence[str], lists: Path, config: SplitConfig) -> _Said:
+def _hmdb51(_videos: Sequence[str], lists: Path, config: SplitConfig) -> _Contents:
     """Read <class>_test_split<k>.txt with lines `name code`: 1 train, 2 test, 0 unused."""
     suffix = "_test_split1.txt"
     names = sorted(path.name.removesuffix(suffix) for path in lists.glob(f"*{suffix}"))
@@ -173,15 +173,15 @@ def _hmdb51(_videos: Sequence[str], lists: Path, config: SplitConfig) -> _Said:
                 side = sides[code]
                 if side is not None:
                     side[split].append(Line(line.file, line.number, f"{name}/{clip.strip()}"))
-    return _Said(names, lists, train, test, {})
+    return _Contents(names, lists, train, test, {})
 
 
-def _folder(videos: Sequence[str], _lists: Path, config: SplitConfig) -> _Said:
+def _folder(videos: Sequence[str], _lists: Path, config: SplitConfig) -> _Contents:
     """Leave groups out."""
     return _leave_groups_out(videos, config, {})
 
 
-def _csv(videos: Sequence[str], lists: Path, config: SplitConfig) -> _Said:
+def _csv(videos: Sequence[str], lists: Path, config: SplitConfig) -> _Contents:
     """Read clips.csv, of video, group and split: the one split it says, or leave groups out."""
     path = lists / "clips.csv"
     groups: dict[str, str] = {}
@@ -200,12 +200,12 @@ def _csv(videos: Sequence[str], lists: Path, config: SplitConfig) -> _Said:
     for tested in sides["test"]:
         if groups[tested.video] in trained:
             raise tested.error(f"group {groups[tested.video]} is in train too")
-    return _Said(_folders(videos), path, {1: sides["train"]}, {1: sides["test"]}, groups)
+    return _Contents(_folders(videos), path, {1: sides["train"]}, {1: sides["test"]}, groups)
 
 
 def _leave_groups_out(
     videos: Sequence[str], config: SplitConfig, named: Mapping[str, str]
-) -> _Said:
+) -> _Contents:
     """Deal the sorted groups to the splits; a split tests on its own."""
     classes = chosen_classes(_folders(videos), config.classes)
     group_of = {v: _group(v, config, named) for v in videos if v.split("/")[0] in classes}
@@ -222,10 +222,10 @@ def _leave_groups_out(
         for number, (video, group) in enumerate(group_of.items(), 1):
             side = test if fold[group] == split else train
             side[split].append(Line(Path("videos"), number, video))
-    return _Said(_folders(videos), Path("videos"), train, test, group_of)
+    return _Contents(_folders(videos), Path("videos"), train, test, group_of)
 
 
-LIST_FORMATS: dict[str, Callable[[Sequence[str], Path, SplitConfig], _Said]] = {
+LIST_FORMATS: dict[str, Callable[[Sequence[str], Path, SplitConfig], _Contents]] = {
     "ucf101": _ucf101,
     "hmdb51": _hmdb51,
     "folder": _folder,
@@ -235,22 +235,22 @@ LIST_FORMATS: dict[str, Callable[[Sequence[str], Path, SplitConfig], _Said]] = {
 
 def _checked(
     videos: Sequence[str],
-    said: _Said,
+    contents: _Contents,
     config: SplitConfig,
     tags: Mapping[str, tuple[str, ...]],
 ) -> SplitLists:
     """Return what the lists say of videos that are there, of the classes and clips to keep."""
     folders = _folders(videos)
-    classes = chosen_classes(said.classes, config.classes)
+    classes = chosen_classes(contents.classes, config.classes)
     spelled = Spelling(videos)
 
     def side(lines: Iterable[Line]) -> dict[str, tuple[Line, ListedVideo]]:
         listed: dict[str, tuple[Line, ListedVideo]] = {}
         for line in lines:
             name = line.video.split("/")[0]
-            if name not in said.classes:
+            if name not in contents.classes:
                 raise line.error(
-                    f"unknown class {name!r}, not in {said.source}; the videos have "
+                    f"unknown class {name!r}, not in {contents.source}; the videos have "
                     f"{', '.join(folders[:5])}{', ...' if len(folders) > 5 else ''}"
                 )
             if name not in classes:
@@ -259,14 +259,14 @@ def _checked(
             if video in listed:
                 first = listed[video][0].number
                 raise line.error(f"{video} is listed twice, first in line {first}")
-            label, group = classes.index(name), _group(video, config, said.groups)
+            label, group = classes.index(name), _group(video, config, contents.groups)
             listed[video] = (line, ListedVideo(video, label, group, tags.get(video, ())))
         return listed
 
     out_train, out_test = {}, {}
     for split in range(1, config.splits + 1):
-        lines = said.train[split], said.test[split]
-        refuse_other_counts(split, *lines, config.counts, said.source)
+        lines = contents.train[split], contents.test[split]
+        refuse_other_counts(split, *lines, config.counts, contents.source)
         training, testing = map(side, lines)
         refuse_leaks(split, classes, training, testing)
         out_train[split], out_test[split] = fewer(
