@@ -33,7 +33,7 @@ from flows.processes.start import start
 from flows.reproduce import EXPECTED, CancelledError, key_of, run_in_task, show_grid
 from stages.runtime import params
 from stages.runtime.places import RETRAIN, mlflow_database
-from stages.tracking import runs as tracking
+from stages.tracking import runs
 
 RETRAIN_LOCK = RETRAIN / "lock"
 logger = logging.getLogger(__name__)
@@ -129,7 +129,7 @@ def refuse_uncommitted(dataset: str, root: Path, tree: Path) -> None:
 
 def is_already_done(dataset: str, inputs: RetrainingInputs) -> bool:
     """Return whether a retraining with these clips has come to its end before."""
-    return tracking.is_logged(dataset, {"stage": "retrain", "data": inputs.data}, "retrain")
+    return runs.is_logged(dataset, {"stage": "retrain", "data": inputs.data}, "retrain")
 
 
 def compare(dataset: str, root: Path, tree: Path, inputs: RetrainingInputs) -> str:

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from stages.reporting import results
 from stages.reporting.figures.confusion_matrix import draw_confusion_matrix
 from stages.reporting.figures.per_class_bars import draw_per_class_bars
-from stages.reporting.results import Accuracy, load_split
+from stages.reporting.results import Row
 from stages.runtime import command, params, provenance
 from stages.runtime.options import StageOptions, input_path, option, output_path
-from stages.tracking import runs as tracking
-from tsn.files import json_sha256, write_json
+from stages.tracking import runs
+from tsn.files import json_sha256
 from tsn.lists import ListedVideo, read_list
 from tsn.metrics import Scores, accuracy, confusion_matrix, per_class_accuracy
 from tsn.scoring.fusion import FusionConfig, common_videos, fuse, left_out, refuse_other_scores
@@ -42,14 +43,14 @@ def main(options: Options) -> None:
         combinations = config.runnable(modalities)
         rows |= {name: fuse(cells, weights) for name, weights in combinations.items()}
         metrics = measure(rows, next(iter(cells.values())), read_list(options.list))
-        write_json(options.metrics, metrics)
+        results.write_rows(options.metrics, metrics)
         write_plots(rows, cells, metrics, headline, options.plots)
     log_fusion(options, config, cells)
     for row, reason in config.not_run(modalities).items():
         print(f"{options.dataset} split {options.split}: not run: {row} ({reason})")
     if text := left_out(cells, [row.video for row in read_list(options.list)]):
         print(f"{options.dataset} split {options.split}: {text}")
-    result = metrics[headline]["mean_class_accuracy"]
+    result = metrics[headline].mean_class_accuracy
     print(f"{options.dataset} split {options.split}: {headline} {result:.1%}")
 
 
@@ -92,39 +93,35 @@ def refuse_foreign(
 
 def measure(
     rows: Mapping[str, Scores], cell: VideoScores, listed: Sequence[ListedVideo]
-) -> dict[str, Accuracy]:
+) -> dict[str, Row]:
     """Return the metrics of every row: over all test videos, and top-1 over those with each tag."""
     tags_of = {video.video: video.tags for video in listed}
     tags = np.array([" ".join(tags_of[video]) for video in cell.videos])
     words = sorted({word for text in tags for word in text.split()})
     members = {word: np.array([word in text.split() for text in tags]) for word in words}
-    metrics: dict[str, Accuracy] = {}
+    metrics: dict[str, Row] = {}
     for name, scores in rows.items():
         result = accuracy(scores, cell.labels)
         right = scores.argmax(axis=1) == cell.labels
         by_tag = {word: float(right[member].mean()) for word, member in members.items()}
-        metrics[name] = Accuracy(
-            mean_class_accuracy=result.mean_class_accuracy,
-            top1=result.top1,
-            top5=result.top5,
-            by_tag=by_tag,
-        )
+        metrics[name] = Row(**asdict(result), by_tag=by_tag)
     return metrics
 
 
 def write_plots(
     rows: Mapping[str, Scores],
     cells: Mapping[str, VideoScores],
-    metrics: Mapping[str, Accuracy],
+    metrics: Mapping[str, Row],
     headline: str,
     out: Path,
 ) -> None:
     """Write the tables and figures for DVC and MLflow."""
     cell = next(iter(cells.values()))
     out.mkdir(parents=True, exist_ok=True)
-    pd.DataFrame([{"name": name, **row, **row["by_tag"]} for name, row in metrics.items()]).drop(
-        columns="by_tag"
-    ).to_csv(out / "accuracy.csv", index=False)
+    plain = results.plain_rows(metrics)
+    tags = [row.pop("by_tag") for row in plain.values()]
+    flat = [{"name": n, **row, **tag} for (n, row), tag in zip(plain.items(), tags, strict=True)]
+    pd.DataFrame(flat).to_csv(out / "accuracy.csv", index=False)
     per_class = {name: per_class_accuracy(scores, cell.labels) for name, scores in rows.items()}
     table = pd.DataFrame({"class": cell.classes, **per_class})
     table.to_csv(out / "per_class.csv", index=False)
@@ -150,9 +147,9 @@ def log_fusion(
     restored: bool = False,
 ) -> None:
     """Log the split's run, tagged with the runs of the cells it fuses."""
-    metrics = load_split(options.metrics)
+    metrics = results.read_rows(options.metrics)
     sources = {name: (cell.fingerprint, cell.model) for name, cell in cells.items()}
-    with tracking.run(
+    with runs.run(
         part="fuse",
         dataset=options.dataset,
         name=f"split{options.split} fusion",
@@ -161,14 +158,12 @@ def log_fusion(
         tags={
             "dataset": options.dataset,
             "modality": "fusion",
-            tracking.METRICS_TAG: json_sha256(metrics),
-            **tracking.source_tags(options.dataset, sources),
+            runs.METRICS_TAG: json_sha256(results.plain_rows(metrics)),
+            **runs.source_tags(options.dataset, sources),
         },
         restored=restored,
     ) as run:
-        for name, row in metrics.items():
-            numbers = {key: value for key, value in row.items() if isinstance(value, float)}
-            run.log_metrics({f"{name}/{metric}": value for metric, value in numbers.items()})
+        run.log_metrics(results.run_metrics(metrics))
         run.log_artifact(options.metrics)
         run.log_artifact(options.plots)
 
@@ -181,15 +176,15 @@ def run_key(split: int, config: FusionConfig, cells: Mapping[str, VideoScores]) 
 
 
 def track(options: Options) -> bool:
-    """Log a finished fusion from its files; False when its run is there already."""
+    """Log a finished fusion from its files; return False when its run is there already."""
     config, modalities = read_selection(options.dataset)
     cells = load_cells(options, modalities)
-    key = run_key(options.split, config, cells)
-    if tracking.is_logged(options.dataset, key, "fuse"):
-        return False
-    log_fusion(options, config, cells, restored=True)
-    tracking.require_logged(options.dataset, key, "fuse")
-    return True
+    return runs.backfill(
+        options.dataset,
+        run_key(options.split, config, cells),
+        "fuse",
+        lambda: log_fusion(options, config, cells, restored=True),
+    )
 
 
 if __name__ == "__main__":

@@ -13,9 +13,7 @@ from pathlib import Path
 from stages.runtime import command, params, provenance
 from stages.runtime.machine import choose_device, read_machine
 from stages.runtime.options import StageOptions, input_path, option, output_path
-from stages.tracking import registry
-from stages.tracking import runs as tracking
-from stages.tracking import store as mlflow_store
+from stages.tracking import registry, runs, store
 from tsn.lists import read_digests
 from tsn.metrics import accuracy
 from tsn.modality import modality
@@ -65,7 +63,7 @@ def main(options: Options) -> None:
         difference = greatest_difference(options.out, options.videos, device)
     log_run(options, card, cells)
     try:
-        if mlflow_store.tracking_is_on():
+        if store.tracking_is_on():
             register(options, card, challenge=True)
     except Exception as error:  # whatever it is, the recogniser is made
         logger.warning("not registered yet, `python -m stages.operate.sync` will: %s", error)
@@ -105,7 +103,7 @@ def log_run(
     """Log the recogniser's run, tagged with the runs of the networks it fuses."""
     sources = {name: (cell.fingerprint, cell.model) for name, cell in cells.items()}
     tests = read_test_scores(options.out)
-    with tracking.run(
+    with runs.run(
         part="package",
         dataset=options.dataset,
         name=f"split{card.split} recogniser",
@@ -118,7 +116,7 @@ def log_run(
             "dataset": options.dataset,
             "split": str(card.split),
             "modality": "recogniser",
-            **tracking.source_tags(options.dataset, sources),
+            **runs.source_tags(options.dataset, sources),
         },
         results=str(options.out),
         restored=restored,
@@ -132,7 +130,7 @@ def register(options: Options, card: RecogniserCard, *, challenge: bool) -> None
 
     Raises OSError when MLflow did not take it, or its run.
     """
-    run = tracking.require_logged(options.dataset, run_key(card), "package")
+    run = runs.require_logged(options.dataset, run_key(card), "package")
     version = registry.register(options.dataset, options.out, run.run_id, challenge=challenge)
     challenger = registry.find(options.dataset, registry.CHALLENGER)
     print(f"{version} is {'the challenger' if version == challenger else 'registered'}")
@@ -165,7 +163,7 @@ def track(options: Options) -> bool:
     A version that was there does not become the challenger again: a newer one may be that.
     """
     card = load_recogniser_card(options.out)
-    is_logged = tracking.is_logged(options.dataset, run_key(card), "package")
+    is_logged = runs.is_logged(options.dataset, run_key(card), "package")
     if is_logged and registry.is_registered(options.dataset, card.fingerprint):
         return False
     if not is_logged:

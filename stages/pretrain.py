@@ -10,7 +10,7 @@ from stages.runtime import command, params, provenance
 from stages.runtime.machine import choose_device, read_machine
 from stages.runtime.options import StageOptions, option, output_path
 from stages.runtime.training_run import SavedTraining, complete
-from stages.tracking import runs as tracking
+from stages.tracking import runs
 from tsn.model.checkpoint import save_initial
 from tsn.training.initial_weights import INITS
 from tsn.training.solver import Training
@@ -33,7 +33,7 @@ def main(options: Options) -> None:
     def run_training(prepare: Callable[[torch.device, int], Training]) -> None:
         machine = read_machine()
         training = prepare(choose_device(machine), machine.workers)
-        with tracking.run(
+        with runs.run(
             part="pretrain",
             dataset=options.dataset,
             name="pretrain",

@@ -6,7 +6,7 @@ from pathlib import Path
 from stages.runtime import command, params, provenance
 from stages.runtime.machine import choose_device, read_machine
 from stages.runtime.options import StageOptions, input_path, option, output_path
-from stages.tracking import runs as tracking
+from stages.tracking import runs
 from stages.tracking.entries import flatten_params
 from tsn.metrics import accuracy
 from tsn.scoring.score import ScoringConfig, ScoringInputs, prepare_scoring
@@ -60,7 +60,7 @@ def log_scores(
 ) -> None:
     """Add the test result to the run that trained the model."""
     result = accuracy(scores.scores, scores.labels)
-    with tracking.run(
+    with runs.run(
         part="score",
         dataset=scores.dataset,
         name=f"split{scores.split} {scores.modality}",
@@ -84,7 +84,7 @@ def run_key(scores: VideoScores, config: ScoringConfig) -> dict[str, str]:
     """
     trained = {"stage": "cell", "fingerprint": scores.model}
     wanted = flatten_params({"score": asdict(config)})
-    for run in tracking.find_runs(scores.dataset, trained)[:1]:
+    for run in runs.find_runs(scores.dataset, trained)[:1]:
         recorded = {k: v for k, v in run.params.items() if k.startswith("score.")}
         if recorded and recorded != wanted:
             return {"stage": "cell", "fingerprint": scores.fingerprint}
@@ -95,12 +95,12 @@ def track(options: Options) -> bool:
     """Log a finished scoring from its file; return False when it is in its run already."""
     scores = load_scores(options.out)
     config = read_config(options)
-    key = run_key(scores, config)
-    if tracking.is_logged(scores.dataset, key, "score"):
-        return False
-    log_scores(scores, config, options.out, restored=True)
-    tracking.require_logged(scores.dataset, key, "score")
-    return True
+    return runs.backfill(
+        scores.dataset,
+        run_key(scores, config),
+        "score",
+        lambda: log_scores(scores, config, options.out, restored=True),
+    )
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from stages.runtime import command, params, provenance, torchrun
 from stages.runtime.machine import Machine, choose_device, read_machine
 from stages.runtime.options import StageOptions, input_path, option, output_path
 from stages.runtime.training_run import SavedTraining, accompany, complete, curves
-from stages.tracking import runs as tracking
+from stages.tracking import runs
 from tsn.files import json_sha256
 from tsn.lists import read_list
 from tsn.modality import modality
@@ -95,9 +95,9 @@ def write(prepared: PreparedTraining, log: Sequence[Iteration], options: Options
 @contextmanager
 def open_run(
     card: ModelCard, clips: Sequence[Clip], recipe: Mapping[str, object], *, restored: bool = False
-) -> Iterator[tracking.Run]:
+) -> Iterator[runs.Run]:
     """Give the cell's MLflow run, with what is known before the first iteration."""
-    with tracking.run(
+    with runs.run(
         part="train",
         dataset=card.dataset,
         name=f"split{card.split} {card.modality}",
@@ -125,7 +125,7 @@ def run_key(card: ModelCard) -> dict[str, str]:
     return {"stage": "cell", "fingerprint": card.fingerprint}
 
 
-def log_files(run: tracking.Run, options: Options) -> None:
+def log_files(run: runs.Run, options: Options) -> None:
     """Add the files of a finished training."""
     for path in (options.log, options.out / INPUTS, options.out / SIDECAR):
         run.log_artifact(path)
@@ -134,7 +134,7 @@ def log_files(run: tracking.Run, options: Options) -> None:
 def track(options: Options) -> bool:
     """Log a finished training from its files; return False when its run is there already."""
     card = load_card(options.out)
-    if tracking.is_logged(card.dataset, run_key(card), "train"):
+    if runs.is_logged(card.dataset, run_key(card), "train"):
         return False
     section = f"train.{options.modality}"  # all that is known to be unchanged
     recipe = {"train": params.find(params.load_recipe(options.dataset), section)}
@@ -142,7 +142,7 @@ def track(options: Options) -> bool:
     with open_run(card, clips, recipe, restored=True) as run:
         run.log_series(curves(read_log(options.log)))
         log_files(run, options)
-    tracking.require_logged(card.dataset, run_key(card), "train")
+    runs.require_logged(card.dataset, run_key(card), "train")
     return True
 
 

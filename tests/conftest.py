@@ -15,7 +15,7 @@ import pytest
 from prefect_server import SHARED
 from small_configs import NETWORK, SOLVER
 
-from stages.tracking import store as mlflow_store
+from stages.tracking import store
 from tsn.lists import ListedVideo
 from tsn.modality import modality
 from tsn.model.network import LearningRateMultipliers
@@ -108,14 +108,14 @@ def created_database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("fresh") / "mlflow.db"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
-        mlflow_store.connect().search_experiments()
+        store.connect().search_experiments()
     return path.read_bytes()
 
 
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, created_database: bytes) -> Path:
+def mlflow_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, created_database: bytes) -> Path:
     """The folder of an empty MLflow store, which is the one in use."""
-    for variable in ("TSN_TRACKING", "DVC_STAGE", *mlflow_store.ENVIRONMENT):
+    for variable in ("TSN_TRACKING", "DVC_STAGE", *store.ENVIRONMENT):
         monkeypatch.delenv(variable, raising=False)
     (tmp_path / "mlflow.db").write_bytes(created_database)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")

@@ -1,8 +1,6 @@
 """Runs and model versions that hold nothing, for tests of the registry."""
 
-from stages.tracking import registry
-from stages.tracking import runs as tracking
-from stages.tracking import store as mlflow_store
+from stages.tracking import registry, runs, store
 from stages.tracking.registry import CHALLENGER, CHAMPION, PREVIOUS
 
 PICKLES = {".pkl", ".pickle", ".pt", ".pth", ".bin", ".pyc", ".nbi", ".nbc", ".npy", ".joblib"}
@@ -11,14 +9,14 @@ PICKLES = {".pkl", ".pickle", ".pt", ".pth", ".bin", ".pyc", ".nbi", ".nbc", ".n
 def new_run(dataset: str = "toy") -> str:
     """Return the id of a new run that packaged nothing."""
     key = {"stage": "package"}
-    with tracking.run(part="package", dataset=dataset, name="n", key=key, params={}, tags={}):
+    with runs.run(part="package", dataset=dataset, name="n", key=key, params={}, tags={}):
         pass
-    return tracking.find_runs(dataset, key)[0].run_id
+    return runs.find_runs(dataset, key)[0].run_id
 
 
 def make_versions(count: int, name: str = "toy") -> list[registry.Version]:
     """Register versions that hold nothing, for the tests of aliases."""
-    client = mlflow_store.connect()
+    client = store.connect()
     client.create_registered_model(name)
     for number in range(count):
         client.create_model_version(name, f"/nowhere/{number}", tags={"fingerprint": str(number)})

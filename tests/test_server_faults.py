@@ -28,7 +28,7 @@ from toy_grid import (
     wait_until,
 )
 
-from stages.tracking import runs as tracking
+from stages.tracking import runs
 
 KILLS_OF_A_KIND = 2
 SECONDS = 900.0
@@ -48,9 +48,9 @@ deployments:
     schedules: [{interval: 10}]
 """
 TRACKED = """
-    from stages.tracking import runs as tracking
+    from stages.tracking import runs
     name = options.out.stem
-    with tracking.run(
+    with runs.run(
         part="toy", dataset="toy", name=name, key={"cell": name}, params={}, tags={"toy": "yes"}
     ) as run:
         run.log_metrics({"loss": 0.5}, step=1)
@@ -118,7 +118,7 @@ def test_a_schedule_recovers_from_kills_of_everything(
             forget_results(workspace)
         wait_until(lambda: answers(f"{mlflow}/health"), "MLflow's server")
         monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow)
-        assert tracking.find_runs("toy", {"toy": "yes"})  # without those of while it was away
+        assert runs.find_runs("toy", {"toy": "yes"})  # without those of while it was away
         wait_until(lambda: answers(f"{prefect}/health"), "Prefect's server")
         wait_until(lambda: "CRASHED" in states(prefect), "a run that is marked as crashed")
 

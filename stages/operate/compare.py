@@ -23,8 +23,7 @@ from stages.reporting.comparison_page import (
 from stages.runtime import command, params
 from stages.runtime.machine import Machine, choose_device, read_machine
 from stages.runtime.options import StageOptions, input_path, option, output_path
-from stages.tracking import registry
-from stages.tracking import runs as tracking
+from stages.tracking import registry, runs
 from stages.tracking.registry import Version
 from tsn.metrics import Scores
 from tsn.recogniser.comparison import PromotionRule, compare, objections
@@ -171,7 +170,7 @@ def carry_out(challenger: Version) -> None:
 def log(options: Options, decision: Decision, data: str) -> None:
     """The decision as a run. OSError when MLflow did not take it: then it is not at its end."""
     key = {"stage": "retrain", "data": data}
-    with tracking.run(
+    with runs.run(
         part="retrain",
         dataset=options.dataset,
         name=f"retrain: version {decision.challenger.number} {decision.verdict}",
@@ -200,7 +199,7 @@ def log(options: Options, decision: Decision, data: str) -> None:
         for name in (MARKDOWN, NUMBERS, PICTURE):
             if (options.out / name).is_file():
                 run.log_artifact(options.out / name)
-    tracking.require_logged(options.dataset, key, "retrain")
+    runs.require_logged(options.dataset, key, "retrain")
 
 
 if __name__ == "__main__":

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from stages.runtime import command
 from stages.runtime.options import StageOptions, option
-from stages.tracking import registry
-from stages.tracking import store as mlflow_store
+from stages.tracking import registry, store
 from stages.tracking.registry import CHALLENGER, CHAMPION, PREVIOUS, Version
 
 
@@ -33,9 +32,11 @@ def main(options: Options) -> None:
     after = aliases(options.dataset)
     print(table(before, after))
     model = f"models:/{options.dataset}@{CHAMPION}"
-    store = shlex.quote(mlflow_store.tracking_uri())
+    address = shlex.quote(store.tracking_uri())
     print(f"  recognise a video  python -m stages.operate.recognise clip.avi --model {model}")
-    print(f"  serve it           MLFLOW_TRACKING_URI={store} make serve DATASET={options.dataset}")
+    print(
+        f"  serve it           MLFLOW_TRACKING_URI={address} make serve DATASET={options.dataset}"
+    )
 
 
 def chosen(dataset: str, number: str | None) -> Version:

@@ -20,7 +20,7 @@ from stages import fuse, package, report, score, train
 from stages.runtime import command, params
 from stages.runtime.options import StageOptions, UsageError, parse
 from stages.runtime.places import DVC_LOCK
-from stages.tracking import runs as tracking
+from stages.tracking import runs
 from tsn.records import RecordError
 
 TRACKED = (train, score, fuse, report, package)
@@ -40,7 +40,7 @@ def main(_: Options) -> None:
             words = shlex.split(entry.get("cmd", ""))
             if words[:3] != ["python", "-m", stage.__name__] or not is_current(entry):
                 continue
-            if not tracking.is_reachable():
+            if not runs.is_reachable():
                 return
             try:
                 sync_stage(name, stage, words[3:], datasets)

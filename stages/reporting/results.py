@@ -6,28 +6,75 @@ tables show percent.
 
 import base64
 import json
-import math
 import mimetypes
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import NotRequired, TypedDict
+from typing import Any
 
-from stages.reporting.published import Published, find_published
+from stages.reporting.published import PAPER, find_published
+from tsn.files import write_json
+from tsn.metrics import Accuracy
+from tsn.records import record
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 
 
-class Accuracy(TypedDict):
-    """One row. `by_tag` is the accuracy on the test videos that carry the tag; `spread`, in a mean
+@dataclass(frozen=True, kw_only=True)
+class Row(Accuracy):
+    """A row. `by_tag` is the accuracy on the test videos that carry the tag; `spread`, in a mean
     over splits alone, the population standard deviation of the mean class accuracy."""
 
-    mean_class_accuracy: float
-    top1: float
-    top5: float
     by_tag: dict[str, float]
-    spread: NotRequired[float]
+    spread: float | None = None
+
+    def __post_init__(self) -> None:
+        tags = {f"by_tag: {tag}": value for tag, value in self.by_tag.items()}
+        for name, value in {**vars(self), **tags, "by_tag": None}.items():
+            if value is not None and not 0 <= value <= 1:
+                raise ValueError(f"{name}: expected a fraction in 0..1, found {value!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """The rows of a dataset's splits, by the split's number, and which row is the result.
+
+    `wanted` is the row that the recipe calls the result, another one where its modalities are not
+    all run; `not_run` are the combinations that are left out, and why.
+    """
+
+    dataset: str
+    splits: Mapping[int, Mapping[str, Row]]
+    headline: str
+    wanted: str
+    not_run: Mapping[str, str]
+
+    @cached_property
+    def mean(self) -> dict[str, Row]:
+        """Return every row, averaged over the splits."""
+        return mean_over_splits(list(self.splits.values()))
+
+    @property
+    def modalities(self) -> list[str]:
+        """Return the rows of single modalities."""
+        return [name for name in self.mean if not is_combination(name)]
+
+    @property
+    def published(self) -> dict[str, float]:
+        """Return the paper's numbers, by row: of those that it has over exactly these splits."""
+        paper, splits = PAPER.get(self.dataset, {}), list(self.splits)
+        found = {name: find_published(paper, name, splits) for name in self.mean}
+        return {name: value for name, value in found.items() if value is not None}
+
+    @property
+    def notes(self) -> list[str]:
+        """Return what is said of the rows that are not run."""
+        notes = [f"Not run: {row} ({reason})." for row, reason in self.not_run.items()]
+        if self.wanted != self.headline:
+            notes.append(f"The result is {self.headline}: the recipe's, {self.wanted}, is not run.")
+        return notes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,58 +96,47 @@ class Listing:
     rows: Sequence[Sequence[str]]
 
 
-def not_run_listing(not_run: Mapping[str, str]) -> list[Listing]:
-    """Return the fusions that were left out, and why, as a table of the page; none without any."""
-    if not not_run:
-        return []
-    listing = Listing(
-        title="Not run",
-        caption="Fusions of the recipe whose modalities are not all in params.yaml.",
-        header=("Fusion", "Why"),
-        rows=list(not_run.items()),
-    )
-    return [listing]
-
-
-def load_split(path: Path) -> dict[str, Accuracy]:
+def read_rows(path: Path) -> dict[str, Row]:
     """Return the rows of one split's (or the mean's) metrics file, in the file's order.
 
     Raises FileNotFoundError without the file, ValueError for a row that is not complete.
     """
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}: not JSON ({error})") from error
     if not isinstance(content, dict) or not content:
         raise ValueError(f"{path}: expected an object of modalities, found {content!r:.60}")
-    return {name: _parse_row(f"{path}: {name}", row) for name, row in content.items()}
+    rows = {
+        n: {"spread": None, **row} if isinstance(row, dict) else row for n, row in content.items()
+    }
+    return {name: record(row, Row, f"{path}: {name}") for name, row in rows.items()}
 
 
-def _parse_row(where: str, row: object) -> Accuracy:
-    if not isinstance(row, dict):
-        raise ValueError(f"{where}: expected an object, found {row!r:.60}")
-    tags = row.get("by_tag")
-    if not isinstance(tags, dict):
-        raise ValueError(f"{where}: by_tag: expected an object, found {tags!r:.60}")
-    parsed = Accuracy(
-        mean_class_accuracy=_parse_fraction(where, row, "mean_class_accuracy"),
-        top1=_parse_fraction(where, row, "top1"),
-        top5=_parse_fraction(where, row, "top5"),
-        by_tag={tag: _parse_fraction(f"{where}: by_tag", tags, tag) for tag in tags},
-    )
-    if "spread" in row:
-        parsed["spread"] = _parse_fraction(where, row, "spread")
-    return parsed
+def write_rows(path: Path, rows: Mapping[str, Row]) -> None:
+    """Write a metrics file."""
+    write_json(path, plain_rows(rows))
 
 
-def _parse_fraction(where: str, row: Mapping[str, object], key: str) -> float:
-    value = row.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise ValueError(f"{where}: {key}: expected a fraction in 0..1, found {value!r}")
-    return float(value)
+def plain_rows(rows: Mapping[str, Row]) -> dict[str, dict[str, Any]]:
+    """Return the rows as JSON has them."""
+    return {
+        name: {key: value for key, value in asdict(row).items() if value is not None}
+        for name, row in rows.items()
+    }
 
 
-def mean_over_splits(splits: Sequence[Mapping[str, Accuracy]]) -> dict[str, Accuracy]:
+def run_metrics(rows: Mapping[str, Row]) -> dict[str, float]:
+    """Return the rows' numbers over all videos as a run has them, `rgb/top1`."""
+    return {
+        f"{name}/{metric}": value
+        for name, row in plain_rows(rows).items()
+        for metric, value in row.items()
+        if isinstance(value, float)
+    }
+
+
+def mean_over_splits(splits: Sequence[Mapping[str, Row]]) -> dict[str, Row]:
     """Return every row averaged over the splits, with the spread, in the first split's order.
 
     A tag is averaged over the splits whose test list has it. Raises ValueError when the splits do
@@ -117,15 +153,15 @@ def mean_over_splits(splits: Sequence[Mapping[str, Accuracy]]) -> dict[str, Accu
     return {name: _mean_of_rows([split[name] for split in splits]) for name in splits[0]}
 
 
-def _mean_of_rows(rows: Sequence[Accuracy]) -> Accuracy:
-    tags = dict.fromkeys(tag for row in rows for tag in row["by_tag"])
-    accuracies = [row["mean_class_accuracy"] for row in rows]
-    return Accuracy(
+def _mean_of_rows(rows: Sequence[Row]) -> Row:
+    tags = dict.fromkeys(tag for row in rows for tag in row.by_tag)
+    accuracies = [row.mean_class_accuracy for row in rows]
+    return Row(
         mean_class_accuracy=statistics.fmean(accuracies),
-        top1=statistics.fmean(row["top1"] for row in rows),
-        top5=statistics.fmean(row["top5"] for row in rows),
+        top1=statistics.fmean(row.top1 for row in rows),
+        top5=statistics.fmean(row.top5 for row in rows),
         by_tag={
-            tag: statistics.fmean(row["by_tag"][tag] for row in rows if tag in row["by_tag"])
+            tag: statistics.fmean(row.by_tag[tag] for row in rows if tag in row.by_tag)
             for tag in tags
         },
         spread=statistics.pstdev(accuracies),
@@ -155,58 +191,53 @@ class Table:
     headline: int | None
 
 
-def result_table(
-    mean: Mapping[str, Accuracy],
-    splits: Mapping[int, Mapping[str, Accuracy]],
-    headline: str,
-    paper: Mapping[str, Published] | None,
-) -> Table:
-    """Mean class accuracy of every row: each split, mean ± spread, top-1, top-5, the paper's.
+def result_table(results: Results) -> Table:
+    """Return the accuracy of every row: each split, mean ± spread, top-1, top-5, the paper's.
 
-    `splits` maps the split's number to its rows. One split alone needs no column of means.
+    One split alone needs no column of means.
     """
-    names = order_rows(list(mean))
-    published = {name: find_published(paper or {}, name, list(splits)) for name in names}
-    against_paper = any(value is not None for value in published.values())
-    several = len(splits) > 1
-    header = ["", *(f"split {number}" for number in splits)]
+    names = order_rows(list(results.mean))
+    published = results.published
+    several = len(results.splits) > 1
+    header = ["", *(f"split {number}" for number in results.splits)]
     header += ["mean", "top-1", "top-5"] if several else ["top-1", "top-5"]
     rows = []
     for name in names:
-        row = mean[name]
-        cells = [name, *(_percent(split[name]["mean_class_accuracy"]) for split in splits.values())]
-        cells += [_mean_cell(row, len(splits))] if several else []
-        cells += [_percent(row["top1"]), _percent(row["top5"])]
-        if against_paper:
-            cells += _paper_cells(row["mean_class_accuracy"], published[name])
+        row = results.mean[name]
+        of_splits = (split[name].mean_class_accuracy for split in results.splits.values())
+        cells = [name, *map(_percent, of_splits)]
+        cells += [_mean_cell(row, several=True)] if several else []
+        cells += [_percent(row.top1), _percent(row.top5)]
+        if published:
+            cells += _paper_cells(row.mean_class_accuracy, published.get(name))
         rows.append(cells)
     return Table(
-        header=header + (["paper", "Δ"] if against_paper else []),
+        header=header + (["paper", "Δ"] if published else []),
         rows=rows,
-        singles=sum(not is_combination(name) for name in names),
-        headline=names.index(headline),
+        singles=len(results.modalities),
+        headline=names.index(results.headline),
     )
 
 
-def tag_result_table(mean: Mapping[str, Accuracy]) -> Table:
-    """Accuracy of every row on the videos of each tag; no columns when nothing is tagged."""
+def tag_result_table(mean: Mapping[str, Row]) -> Table:
+    """Return the accuracy of every row on each tag's videos; no columns when nothing is tagged."""
     names = order_rows(list(mean))
-    tags = list(dict.fromkeys(tag for name in names for tag in mean[name]["by_tag"]))
+    tags = list(dict.fromkeys(tag for name in names for tag in mean[name].by_tag))
     return Table(
         header=["", *tags],
-        rows=[[n, *(_percent(mean[n]["by_tag"].get(tag)) for tag in tags)] for n in names],
+        rows=[[n, *(_percent(mean[n].by_tag.get(tag)) for tag in tags)] for n in names],
         singles=sum(not is_combination(name) for name in names),
         headline=None,
     )
 
 
 def _percent(fraction: float | None) -> str:
-    return "–" if fraction is None or math.isnan(fraction) else f"{100 * fraction:.1f}"
+    return "–" if fraction is None else f"{100 * fraction:.1f}"
 
 
-def _mean_cell(row: Accuracy, num_splits: int) -> str:
-    shown = _percent(row["mean_class_accuracy"])
-    return f"{shown} ± {_percent(row.get('spread', 0.0))}" if num_splits > 1 else shown
+def _mean_cell(row: Row, *, several: bool) -> str:
+    shown = _percent(row.mean_class_accuracy)
+    return f"{shown} ± {_percent(row.spread)}" if several else shown
 
 
 def _paper_cells(ours: float, published: float | None) -> list[str]:
@@ -215,35 +246,25 @@ def _paper_cells(ours: float, published: float | None) -> list[str]:
     return [_percent(published), f"{100 * (ours - published):+.1f}"]
 
 
-def text_table(
-    mean: Mapping[str, Accuracy],
-    splits: Mapping[int, Mapping[str, Accuracy]],
-    headline: str,
-    paper: Mapping[str, Published] | None = None,
-) -> str:
-    """The result table for a terminal; a star marks the headline."""
-    return _draw(result_table(mean, splits, headline, paper))
+def text_tables(results: Results) -> str:
+    """Return the tables for a terminal, by split and by tag; a star marks the headline."""
+    tags = tag_result_table(results.mean)
+    tables = [result_table(results), *([tags] if len(tags.header) > 1 else [])]
+    return _paragraphs([*map(_draw, tables), *results.notes])
 
 
-def tag_table(mean: Mapping[str, Accuracy]) -> str:
-    """The table by tag for a terminal; empty when nothing is tagged."""
-    table = tag_result_table(mean)
-    return _draw(table) if len(table.header) > 1 else ""
-
-
-def markdown_table(
-    mean: Mapping[str, Accuracy],
-    splits: Mapping[int, Mapping[str, Accuracy]],
-    headline: str,
-    paper: Mapping[str, Published] | None = None,
-) -> str:
-    """The result table in Markdown; the headline is bold."""
-    table = result_table(mean, splits, headline, paper)
+def markdown_table(results: Results) -> str:
+    """Return the result table in Markdown; the headline is bold."""
+    table = result_table(results)
     lines = [_pipe(table.header), _pipe(["---", *("---:" for _ in table.header[1:])])]
     for index, row in enumerate(table.rows):
         bold = [f"**{cell}**" if cell else "" for cell in row]
         lines.append(_pipe(bold if index == table.headline else row))
-    return "\n".join(lines)
+    return _paragraphs(["\n".join(lines), *results.notes])
+
+
+def _paragraphs(texts: Sequence[str]) -> str:
+    return "\n\n".join(texts) + "\n"
 
 
 def _pipe(cells: Sequence[str]) -> str:
@@ -272,18 +293,12 @@ def _align(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def html_page(
-    *,
-    dataset: str,
+    results: Results,
     facts: Mapping[str, str],
     listings: Sequence[Listing],
-    mean: Mapping[str, Accuracy],
-    splits: Mapping[int, Mapping[str, Accuracy]],
-    headline: str,
-    paper: Mapping[str, Published] | None,
     figures: Sequence[Figure],
 ) -> str:
-    """One HTML document with everything in it: tables, `facts` and `listings` about the dataset,
-    the figures.
+    """Return one HTML document of tables, `facts` and `listings` about the dataset, and figures.
 
     It needs no other file and no network, so it can be mailed. Raises FileNotFoundError for a
     figure that is not there.
@@ -293,16 +308,14 @@ def html_page(
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    return environment.from_string(TEMPLATE.read_text()).render(
-        dataset=dataset,
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        results=results,
         facts=facts,
         listings=listings,
-        headline=headline,
-        headline_percent=_mean_cell(mean[headline], len(splits)),
-        headline_published=_percent(find_published(paper or {}, headline, list(splits))),
-        num_splits=len(splits),
-        results=result_table(mean, splits, headline, paper),
-        tags=tag_result_table(mean),
+        percent=_mean_cell(results.mean[results.headline], several=len(results.splits) > 1),
+        published=_percent(results.published.get(results.headline)),
+        table=result_table(results),
+        tags=tag_result_table(results.mean),
         figures=[(figure, _data_uri(figure.path)) for figure in figures],
     )
 

@@ -9,8 +9,7 @@ from pathlib import Path
 from stages.runtime import command
 from stages.runtime.machine import Machine
 from stages.runtime.places import PROGRESS
-from stages.tracking import runs as tracking
-from stages.tracking import status
+from stages.tracking import runs, status
 from tsn.training.progress import resume, save_progress
 from tsn.training.solver import Iteration, Training
 
@@ -45,7 +44,7 @@ class SavedTraining:
 
 
 def complete(
-    training: Training, saved: SavedTraining, machine: Machine, run: tracking.Run, *, text: str
+    training: Training, saved: SavedTraining, machine: Machine, run: runs.Run, *, text: str
 ) -> list[Iteration]:
     """Run what is left of the iterations and return the whole log."""
     log = resume(saved.path, training, saved.fingerprint)

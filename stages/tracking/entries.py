@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stages.tracking import store as mlflow_store
+from stages.tracking import store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -130,14 +130,14 @@ def provenance_tags(*, commit: bool = True) -> dict[str, str]:
 def _is_repository() -> bool:
     """Return False where a zip was unpacked inside somebody's other repository."""
     top = _git("rev-parse", "--show-toplevel")
-    return top is not None and Path(top).resolve() == mlflow_store.PROJECT_ROOT
+    return top is not None and Path(top).resolve() == store.PROJECT_ROOT
 
 
 def _git(*arguments: str) -> str | None:
     try:
         done = subprocess.run(
             ["git", *arguments],
-            cwd=mlflow_store.PROJECT_ROOT,
+            cwd=store.PROJECT_ROOT,
             capture_output=True,
             text=True,
             timeout=10,

@@ -9,7 +9,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stages.tracking import store as mlflow_store
+from stages.tracking import store
 from tsn.recogniser.folder import RecogniserCard
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 FINGERPRINT = "fingerprint"  # a tag of logged models and of versions
 
-LOCK = mlflow_store.PROJECT_ROOT / "requirements.lock"
-LIBRARY = mlflow_store.PROJECT_ROOT / "tsn"
+PINNED = store.PROJECT_ROOT / "requirements.lock"
+LIBRARY = store.PROJECT_ROOT / "tsn"
 SERVED_MODEL = Path(__file__).with_name("served_model.py")
 BUNDLE = "recogniser"  # as SERVED_MODEL calls it
 # What `tsn.recogniser.recogniser` and SERVED_MODEL import; torch brings what flow on a GPU needs.
@@ -31,8 +31,8 @@ SERVED_WITH = (
 def logged_model(
     client: "MlflowClient", dataset: str, bundle: Path, card: RecogniserCard, run_id: str
 ) -> str:
-    """The id of the logged model of that recogniser, made unless a killed call got this far."""
-    experiment = mlflow_store.ensure_experiment(client, dataset)
+    """Return the id of that recogniser's logged model, made unless a killed call got this far."""
+    experiment = store.ensure_experiment(client, dataset)
     equal = f"tags.`{FINGERPRINT}` = '{card.fingerprint}'"
     for model in client.search_logged_models([experiment], equal):
         if str(model.status) == "READY":
@@ -57,7 +57,7 @@ def _log_model(
     with tempfile.TemporaryDirectory(prefix="tsn-") as folder:
         saved = Path(folder) / "model"
         _save_model(saved, bundle, card, run_id, model.model_id, model.artifact_location)
-        with mlflow_store.patient_transfer():
+        with store.patient_transfer():
             client.log_model_artifacts(model.model_id, str(saved))
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
     client.finalize_logged_model(model.model_id, "READY")
@@ -112,8 +112,8 @@ def _signature() -> Any:
     )
 
 
-def pinned_requirements(lock: Path = LOCK) -> list[str]:
-    """The lines of the lock file that a served recogniser needs; OSError where one is missing."""
+def pinned_requirements(lock: Path = PINNED) -> list[str]:
+    """Return the pins that a served recogniser needs; raise OSError where one is missing."""
     lines = lock.read_text(encoding="utf-8").split()
     pins = {line.partition("==")[0].lower(): line for line in lines}
     missing = [name for name in SERVED_WITH if name not in pins]

@@ -57,8 +57,7 @@ def register(dataset: str, bundle: Path, run_id: str, *, challenge: bool) -> Ver
     if `challenge` says so. RecogniserError for a folder that is not whole.
     """
     card = load_recogniser_card(bundle)
-    with mlflow_errors(), _locked():
-        client = _connect()
+    with _store_alone() as client:
         version = _find_fingerprint(client, dataset, card.fingerprint)
         if version is None:
             model_id = logged_model(client, dataset, bundle, card, run_id)
@@ -72,42 +71,32 @@ def register(dataset: str, bundle: Path, run_id: str, *, challenge: bool) -> Ver
 
 def is_registered(dataset: str, fingerprint: str) -> bool:
     """Return whether there is a version of that recogniser, and it has been the challenger."""
-    with mlflow_errors():
-        client = _connect_existing()
-        version = client and _find_fingerprint(client, dataset, fingerprint)
-        return version is not None and NEW not in version.tags
+    version = find_fingerprint(dataset, fingerprint)
+    return version is not None and NEW not in version.tags
 
 
 def find(dataset: str, alias: str) -> Version | None:
     """Return the version under an alias, or None. Creates nothing."""
-    with mlflow_errors():
-        client = _connect_existing()
-        number = client and _aliases(client, dataset).get(alias)
-        if client is None or number is None:
-            return None
-        return _version(client.get_model_version(dataset, number))
+    with _existing_store() as client:
+        number = _aliases(client, dataset).get(alias) if client else None
+        return _find_number(client, dataset, number) if client and number else None
 
 
 def find_fingerprint(dataset: str, fingerprint: str) -> Version | None:
     """Return the version of the recogniser with that fingerprint, or None. Creates nothing."""
-    with mlflow_errors():
-        client = _connect_existing()
+    with _existing_store() as client:
         return client and _find_fingerprint(client, dataset, fingerprint)
 
 
 def find_number(dataset: str, number: str) -> Version:
     """Return the version of that number; raise NotRegisteredError without it."""
-    from mlflow.exceptions import MlflowException
-
-    with mlflow_errors():
-        client = _connect_existing()
-        if client is not None:
-            try:
-                return _version(client.get_model_version(dataset, number))
-            except MlflowException as error:
-                if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                    raise
-    raise NotRegisteredError(f"{dataset} has no version {number}; register one with `make repro`")
+    with _existing_store() as client:
+        found = client and _find_number(client, dataset, number)
+    if found is None:
+        raise NotRegisteredError(
+            f"{dataset} has no version {number}; register one with `make repro`"
+        )
+    return found
 
 
 def fetch(version: Version, folder: Path) -> Path:
@@ -115,8 +104,7 @@ def fetch(version: Version, folder: Path) -> Path:
     from mlflow.artifacts import download_artifacts
 
     with mlflow_errors():
-        client = _connect()
-        uri = client.get_model_version_download_uri(version.model, version.number)
+        uri = _connect().get_model_version_download_uri(version.model, version.number)
         with store.patient_transfer():
             logged = Path(download_artifacts(artifact_uri=uri, dst_path=str(folder)))
     found = sorted(logged.glob(f"artifacts/*/{CARD}"))
@@ -131,8 +119,7 @@ def promote(version: Version) -> Version | None:
     Promoting the champion changes nothing. The previous one is set first, so that a call that is
     killed in between loses no champion.
     """
-    with mlflow_errors(), _locked():
-        client = _connect()
+    with _store_alone() as client:
         _finish_roll_back(client, version.model)
         champion = _aliases(client, version.model).get(CHAMPION)
         if champion != version.number:
@@ -146,10 +133,10 @@ def roll_back(dataset: str) -> Version:
     """Make the previous version the champion again, and the champion the previous one.
 
     Returns the new champion; NotRegisteredError when there is no previous one. A call that was
-    killed is finished by the next, which then does no more than that.
+    killed is finished by the next, which then does no more than that. As two aliases swap, no order
+    of two calls would do: the champion's number is written down before.
     """
-    with mlflow_errors(), _locked():
-        client = _connect()
+    with _store_alone() as client:
         done = _finish_roll_back(client, dataset)
         aliases = _aliases(client, dataset)
         champion, previous = aliases.get(CHAMPION), aliases.get(PREVIOUS)
@@ -161,7 +148,7 @@ def roll_back(dataset: str) -> Version:
             )
         version = _version(client.get_model_version(dataset, target))
         if not done:
-            if champion is not None:  # two aliases swap: no order of two calls loses neither
+            if champion is not None:
                 client.set_registered_model_tag(dataset, ROLLED_BACK_FROM, champion)
             client.set_registered_model_alias(dataset, CHAMPION, target)
             _finish_roll_back(client, dataset)
@@ -222,6 +209,11 @@ def _find_fingerprint(client: "MlflowClient", name: str, fingerprint: str) -> Ve
     return _version(found[0]) if found else None
 
 
+def _find_number(client: "MlflowClient", name: str, number: str) -> Version | None:
+    found = map(_version, client.search_model_versions(f"name = '{name}'"))
+    return next((version for version in found if version.number == number), None)
+
+
 def _aliases(client: "MlflowClient", name: str) -> Mapping[str, str]:
     """Return version numbers by alias; none when no such model is registered."""
     model = _registered_model(client, name)
@@ -247,16 +239,10 @@ def _finish_roll_back(client: "MlflowClient", name: str) -> bool:
     if before is None:
         return False
     has_begun = _aliases(client, name).get(CHAMPION) != before
-    if has_begun and _exists(client, name, before):
+    if has_begun and _find_number(client, name, before):  # somebody may have deleted it
         client.set_registered_model_alias(name, PREVIOUS, before)
     client.delete_registered_model_tag(name, ROLLED_BACK_FROM)
     return bool(has_begun)
-
-
-def _exists(client: "MlflowClient", name: str, number: str) -> bool:
-    """Return whether there is a version of that number: somebody may have deleted it."""
-    found = client.search_model_versions(f"name = '{name}'")
-    return any(str(version.version) == number for version in found)
 
 
 def _version(found: "ModelVersion") -> Version:
@@ -273,11 +259,6 @@ def _connect() -> "MlflowClient":
     return _use_store(store.connect())
 
 
-def _connect_existing() -> "MlflowClient | None":
-    client = store.connect_existing()
-    return client and _use_store(client)
-
-
 def _use_store(client: "MlflowClient") -> "MlflowClient":
     """Have MLflow look logged models and artifacts up in the client's store, too."""
     import mlflow
@@ -287,13 +268,24 @@ def _use_store(client: "MlflowClient") -> "MlflowClient":
 
 
 @contextlib.contextmanager
-def _locked() -> Iterator[None]:
-    """Have a local store alone, made if it is not there; a server has no lock of ours."""
-    database = store.sqlite_file(store.tracking_uri())
-    with store.lock_beside(database, "registry.lock"):
-        with store.creation_lock(database):
-            _connect().search_registered_models(max_results=1)
-        yield
+def _existing_store() -> "Iterator[MlflowClient | None]":
+    """Give a client of the store, None where nobody has created one."""
+    with mlflow_errors():
+        client = store.connect_existing()
+        yield client and _use_store(client)
+
+
+@contextlib.contextmanager
+def _store_alone() -> "Iterator[MlflowClient]":
+    """Give a client of a local store that nobody else writes to, made if it is not there.
+
+    A server has no lock of ours.
+    """
+    with mlflow_errors(), store.hold_lock("registry.lock"):
+        with store.hold_lock():
+            client = _connect()
+            client.search_registered_models(max_results=1)
+        yield client
 
 
 @contextlib.contextmanager

@@ -10,12 +10,11 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stages.tracking import status as stage_status
-from stages.tracking import store as mlflow_store
+from stages.tracking import status, store
 from stages.tracking.entries import (
     log_dataset,
     log_missing_params,
@@ -53,30 +52,24 @@ class RunRecord:
     tags: Mapping[str, str]
 
 
+@dataclass(kw_only=True)
 class Run:
-    """An open run. Every method returns at once and does nothing once the store has failed."""
+    """An open run. Every method returns at once and does nothing once the store has failed.
 
-    def __init__(
-        self,
-        *,
-        client: "MlflowClient | None",
-        run_id: str,
-        experiment_id: str,
-        existed: bool,
-        restored: bool,
-        ended_at: int | None,
-        results: str,
-    ) -> None:
-        self.existed = existed
-        self._restored = restored
-        self._ended_at = ended_at
-        self._client = client
-        self._run_id = run_id
-        self._experiment_id = experiment_id
-        self._results = results
-        self._buffer: list[tuple[str, int, float]] = []
-        self._flushed_at = time.monotonic()
-        self._last_values: dict[str, dict[int, str]] = {}
+    `client` is None from then on. `existed` says that the run was there before, and `ended_at` when
+    its first part was complete, in milliseconds. `results` and `restored` are those of `run`.
+    """
+
+    client: "MlflowClient | None" = None
+    run_id: str = ""
+    experiment_id: str = ""
+    existed: bool = False
+    ended_at: int | None = None
+    results: str
+    restored: bool
+    _buffer: list[tuple[str, int, float]] = field(default_factory=list)
+    _flushed_at: float = field(default_factory=time.monotonic)
+    _last_values: dict[str, dict[int, str]] = field(default_factory=dict)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Log values at `step`; without one they are the run's result. Written in batches."""
@@ -95,30 +88,30 @@ class Run:
         """Copy a file, or what a directory holds, into the run's artifact `folder`."""
 
         def log(client: "MlflowClient") -> None:
-            store = client.log_artifacts if path.is_dir() else client.log_artifact
-            store(self._run_id, str(path), folder or None)
+            upload = client.log_artifacts if path.is_dir() else client.log_artifact
+            upload(self.run_id, str(path), folder or None)
 
         self._attempt(log)
 
     def log_params(self, params: Mapping[str, object]) -> None:
         """Log a nested mapping as flat dotted keys. A parameter never changes: only new ones go."""
-        self._attempt(lambda client: log_missing_params(client, self._run_id, params))
+        self._attempt(lambda client: log_missing_params(client, self.run_id, params))
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags, over older values."""
-        self._attempt(lambda client: log_tags(client, self._run_id, tags))
+        self._attempt(lambda client: log_tags(client, self.run_id, tags))
 
     def log_dataset(self, name: str, digest: str, context: str) -> None:
         """Say what the run read: fills the UI's Dataset column without reading any data."""
-        tags = provenance_tags(commit=not self._restored)
-        self._attempt(lambda client: log_dataset(client, self._run_id, name, digest, context, tags))
+        tags = provenance_tags(commit=not self.restored)
+        self._attempt(lambda client: log_dataset(client, self.run_id, name, digest, context, tags))
 
     def link(self) -> str | None:
         """Return the run's page on the tracking server; None for a store that is a local file."""
-        if self._client is None or not self._client.tracking_uri.startswith("http"):
+        if self.client is None or not self.client.tracking_uri.startswith("http"):
             return None
-        server = self._client.tracking_uri.rstrip("/")
-        page = f"{server}/#/experiments/{self._experiment_id}/runs/{self._run_id}"
+        server = self.client.tracking_uri.rstrip("/")
+        page = f"{server}/#/experiments/{self.experiment_id}/runs/{self.run_id}"
         return f"{page}?{LINK_QUERY}"
 
     def flush(self) -> None:
@@ -127,11 +120,11 @@ class Run:
         self._attempt(lambda client: self._log_points(client, points))
         self._flushed_at = time.monotonic()
 
-    def finish(self, status: str) -> None:
+    def finish(self, end: str) -> None:
         """Write what is buffered and end the run as FINISHED, FAILED or KILLED."""
         self.flush()
         self._attempt(
-            lambda client: client.set_terminated(self._run_id, status, end_time=self._ended_at)
+            lambda client: client.set_terminated(self.run_id, end, end_time=self.ended_at)
         )
 
     def _log_points(self, client: "MlflowClient", points: Sequence[tuple[str, int, float]]) -> None:
@@ -145,13 +138,13 @@ class Run:
         ]
         for start in range(0, len(metrics), METRICS_PER_BATCH):
             batch = metrics[start : start + METRICS_PER_BATCH]
-            client.log_batch(self._run_id, metrics=batch, synchronous=True)
+            client.log_batch(self.run_id, metrics=batch, synchronous=True)
 
     def _is_new(self, client: "MlflowClient", name: str, step: int, value: float) -> bool:
         """False for a point that a resumed training repeats; a corrected value is new."""
         if name not in self._last_values:
             history: Sequence[Metric] = (
-                client.get_metric_history(self._run_id, name) if self.existed else ()
+                client.get_metric_history(self.run_id, name) if self.existed else ()
             )
             in_order = sorted(history, key=lambda metric: metric.timestamp)
             self._last_values[name] = {metric.step: repr(metric.value) for metric in in_order}
@@ -160,13 +153,13 @@ class Run:
         return known != repr(value)
 
     def _attempt(self, action: "Callable[[MlflowClient], None]") -> None:
-        if self._client is None:
+        if self.client is None:
             return
         try:
-            action(self._client)
+            action(self.client)
         except Exception as error:  # whatever it is, the stage goes on
-            _warn(error, self._results)
-            self._client = None
+            _warn(error, self.results)
+            self.client = None
 
 
 @contextlib.contextmanager
@@ -194,7 +187,7 @@ def run(
     opened = _open_run(dataset, name, key, tags, results, restored=restored)
     opened.log_params(params)
     if link := opened.link():
-        stage_status.report(link=link)
+        status.report(link=link)
     try:
         yield opened
     except (KeyboardInterrupt, SystemExit):
@@ -214,7 +207,7 @@ def find_runs(dataset: str, key: Mapping[str, str]) -> list[RunRecord]:
     Empty when nothing was tracked yet, tracking is off or the store cannot be reached.
     """
     try:
-        client = mlflow_store.connect_existing() if mlflow_store.tracking_is_on() else None
+        client = store.connect_existing() if store.tracking_is_on() else None
         experiment = client and client.get_experiment_by_name(dataset)
         if client is None or experiment is None:
             return []
@@ -226,15 +219,31 @@ def find_runs(dataset: str, key: Mapping[str, str]) -> list[RunRecord]:
 
 def is_logged(dataset: str, key: Mapping[str, str], part: str) -> bool:
     """Return whether the newest run with that key holds all of `part`."""
-    return any(run.tags.get(_logged(part)) == "true" for run in find_runs(dataset, key)[:1])
+    return _find_logged(dataset, key, part) is not None
 
 
 def require_logged(dataset: str, key: Mapping[str, str], part: str) -> RunRecord:
     """Return the newest run with that key; raise OSError unless it holds all of `part`."""
-    for run in find_runs(dataset, key)[:1]:
-        if run.tags.get(_logged(part)) == "true":
-            return run
-    raise OSError(f"{mlflow_store.tracking_uri()} did not take it")
+    if (found := _find_logged(dataset, key, part)) is None:
+        raise OSError(f"{store.tracking_uri()} did not take it")
+    return found
+
+
+def _find_logged(dataset: str, key: Mapping[str, str], part: str) -> RunRecord | None:
+    newest = next(iter(find_runs(dataset, key)), None)
+    return newest if newest and newest.tags.get(_logged(part)) == "true" else None
+
+
+def backfill(dataset: str, key: Mapping[str, str], part: str, log: Callable[[], None]) -> bool:
+    """Log a part from its files, unless its run has it: then return False.
+
+    Raises OSError when MLflow did not take it.
+    """
+    if is_logged(dataset, key, part):
+        return False
+    log()
+    require_logged(dataset, key, part)
+    return True
 
 
 def source_tags(dataset: str, cells: Mapping[str, Sequence[str]]) -> dict[str, str]:
@@ -246,9 +255,9 @@ def source_tags(dataset: str, cells: Mapping[str, Sequence[str]]) -> dict[str, s
     tags = {}
     for name, fingerprints in cells.items():
         keys = ({"stage": "cell", "fingerprint": fingerprint} for fingerprint in fingerprints)
-        runs = (run for key in keys for run in find_runs(dataset, key)[:1])
-        if (run := next(runs, None)) is not None:
-            tags[f"source.{name}"] = run.run_id
+        found = (record for key in keys for record in find_runs(dataset, key))
+        if (record := next(found, None)) is not None:
+            tags[f"source.{name}"] = record.run_id
     return tags
 
 
@@ -259,10 +268,10 @@ def _logged(part: str) -> str:
 def is_reachable() -> bool:
     """Return whether tracking is on and the store answers; a local file always does."""
     try:
-        if not mlflow_store.tracking_is_on():
+        if not store.tracking_is_on():
             return False
-        if mlflow_store.sqlite_file(mlflow_store.tracking_uri()) is None:
-            mlflow_store.connect().search_experiments(max_results=1)
+        if store.sqlite_file(store.tracking_uri()) is None:
+            store.connect().search_experiments(max_results=1)
     except Exception as error:  # whatever it is, the caller goes on
         _warn(error, "the files of the stages")
         return False
@@ -273,7 +282,7 @@ def _warn(error: Exception, results: str) -> None:
     lines = str(error).strip().splitlines() or [type(error).__name__]
     logger.warning(
         "MLflow is not reachable (%s: %s): the stage goes on without it; the results are in %s",
-        mlflow_store.tracking_uri(),
+        store.tracking_uri(),
         lines[0][:200],
         results,
     )
@@ -288,41 +297,24 @@ def _open_run(
     *,
     restored: bool,
 ) -> Run:
-    closed = Run(
-        client=None,
-        run_id="",
-        experiment_id="",
-        existed=False,
-        restored=restored,
-        ended_at=None,
-        results=results,
-    )
-    if not mlflow_store.tracking_is_on():
-        return closed
+    opened = Run(results=results, restored=restored)
+    if not store.tracking_is_on():
+        return opened
     try:
-        with mlflow_store.creation_lock(mlflow_store.sqlite_file(mlflow_store.tracking_uri())):
-            client = mlflow_store.connect()
-            experiment_id = mlflow_store.ensure_experiment(client, dataset)
-        found = _search(client, experiment_id, key)
-        if found:
-            run_id = _reopen(client, found[0], {**tags, **key})
-        else:
+        with store.hold_lock():
+            client = store.connect()
+            opened.experiment_id = store.ensure_experiment(client, dataset)
+        for stored in _search(client, opened.experiment_id, key)[:1]:
+            opened.run_id = _reopen(client, stored, {**tags, **key})
+            opened.existed, opened.ended_at = True, _first_end(stored)
+        if not opened.existed:
             every_tag = {**provenance_tags(commit=not restored), **tags, **key}
-            created = client.create_run(experiment_id, run_name=name)
-            run_id = created.info.run_id
-            log_tags(client, run_id, every_tag)
+            opened.run_id = client.create_run(opened.experiment_id, run_name=name).info.run_id
+            log_tags(client, opened.run_id, every_tag)
+        opened.client = client
     except Exception as error:  # whatever it is, the stage goes on
         _warn(error, results)
-        return closed
-    return Run(
-        client=client,
-        run_id=run_id,
-        experiment_id=experiment_id,
-        existed=bool(found),
-        restored=restored,
-        ended_at=_first_end(found[0]) if found else None,
-        results=results,
-    )
+    return opened
 
 
 def _first_end(stored: "StoredRun") -> int | None:

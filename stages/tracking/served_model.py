@@ -45,7 +45,7 @@ class ServedRecogniser(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         model_input: pd.DataFrame,
         params: Mapping[str, Any] | None = None,  # noqa: ARG002
     ) -> pd.DataFrame:
-        """A row with `label`, `probability` and `scores` for every row of the input."""
+        """Return a row with `label`, `probability` and `scores` for every row of the input."""
         rows = model_input.to_dict(orient="records")
         if not rows:  # as after MLflow has dropped the columns that it does not know
             raise MlflowException(
@@ -54,7 +54,7 @@ class ServedRecogniser(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         return pd.DataFrame([self.answer(number, row) for number, row in enumerate(rows)])
 
     def answer(self, number: int, row: Mapping[Any, Any]) -> dict[str, Any]:
-        """The answer to one row; MlflowException (400) naming the row if there is none."""
+        """Return the answer to a row; raise MlflowException (400) naming it if there is none."""
         video, content = (_given(row, column) for column in ("video", "content"))
         try:
             if (video is None) == (content is None):
@@ -71,7 +71,7 @@ class ServedRecogniser(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         }
 
     def _score(self, video: Path, name: str = "") -> Scores:
-        """The scores of a file, which an error calls by that name or its path."""
+        """Return the scores of a file, which an error calls by that name or its path."""
         # Unlike that of a Path, it has no error for a text that can be no path.
         if not os.path.isfile(video):  # noqa: PTH113
             raise ValueError(f"{name or video}: no such video file")
@@ -81,7 +81,7 @@ class ServedRecogniser(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
             raise ValueError(f"{name or video}: {error.reason}") from error
 
     def _score_bytes(self, content: bytes) -> Scores:
-        """The scores of a file in a folder of its own, so that there is none beside it to name."""
+        """Return the scores of a file, in a folder of its own: there is none beside it to name."""
         with tempfile.TemporaryDirectory(prefix="tsn-") as folder:
             video = Path(folder) / "content"
             video.write_bytes(content)
@@ -89,7 +89,7 @@ class ServedRecogniser(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
 
 
 def _given(row: Mapping[Any, Any], column: str) -> Any:
-    """The value, or None where the column is missing or empty."""
+    """Return the value, or None where the column is missing or empty."""
     value = row.get(column)
     return value if isinstance(value, str | bytes) and value else None
 

@@ -15,7 +15,7 @@ from tsn.files import atomic_path
 
 
 def report(**values: object) -> None:
-    """Adds to what is known of the running stage: done, total, loss, rate, link."""
+    """Add to what is known of the running stage: done, total, loss, rate, link."""
     cell = os.environ.get("DVC_STAGE")
     if cell is None:
         return
@@ -25,7 +25,7 @@ def report(**values: object) -> None:
 
 
 def read_status(workspace: Path, cell: str) -> Mapping[str, object]:
-    """What a cell last told; empty when nothing."""
+    """Return what a cell last told; empty when nothing."""
     with suppress(OSError, ValueError):
         state = json.loads(status_path(workspace, cell).read_text(encoding="utf-8"))
         if isinstance(state, dict):
@@ -34,10 +34,10 @@ def read_status(workspace: Path, cell: str) -> Mapping[str, object]:
 
 
 def status_path(workspace: Path, cell: str) -> Path:
-    """Where the status of a cell lies."""
+    """Return where the status of a cell lies."""
     return workspace / STATUS / f"{file_name(cell)}.json"
 
 
 def file_name(cell: str) -> str:
-    """A cell's name as that of a file: one of a dvc.yaml further down has slashes."""
+    """Return the name of a cell's files: one of a dvc.yaml further down has slashes."""
     return cell.replace("/", "_")

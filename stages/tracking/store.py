@@ -79,7 +79,7 @@ def set_environment() -> None:
 
 
 def connect() -> "MlflowClient":
-    """Return a client of the store; create a database that is not there: see `creation_lock`."""
+    """Return a client of the store; create a database that is not there: see `hold_lock`."""
     set_environment()
     from mlflow import MlflowClient
 
@@ -96,7 +96,7 @@ def connect_existing() -> "MlflowClient | None":
     database = sqlite_file(tracking_uri())
     if database is not None and not database.is_file():
         return None
-    with creation_lock(database):
+    with hold_lock():
         return connect()
 
 
@@ -113,14 +113,13 @@ def patient_transfer() -> Iterator[None]:
         os.environ[TIMEOUT] = before
 
 
-def creation_lock(database: Path | None) -> contextlib.AbstractContextManager[None]:
-    """Hold the lock beside a SQLite file: two processes creating its tables at once destroy it."""
-    return lock_beside(database, "lock")
-
-
 @contextlib.contextmanager
-def lock_beside(database: Path | None, suffix: str) -> Iterator[None]:
-    """Hold the lock `<database>.<suffix>`; no lock for a store that is a server."""
+def hold_lock(suffix: str = "lock") -> Iterator[None]:
+    """Hold the lock `<database>.<suffix>`; no lock for a store that is a server.
+
+    Without a suffix it is that of the tables: two processes that create them at once destroy them.
+    """
+    database = sqlite_file(tracking_uri())
     if database is None:
         yield
         return

@@ -1,6 +1,5 @@
 """fuse: what it refuses to fuse, and the numbers of its rows, by hand."""
 
-import argparse
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stages.fuse import load_cells, measure, refuse_foreign, run_key
+from stages.fuse import Options, load_cells, measure, refuse_foreign, run_key
 from tsn.lists import ListedVideo
 from tsn.scoring.fusion import FusionConfig, left_out
 from tsn.scoring.scores import ScoreError, VideoScores, save_scores
@@ -34,13 +33,24 @@ LISTED = [
 FUSION = FusionConfig(headline="rgb+flow", combinations={"rgb+flow": {"rgb": 1.0, "flow": 1.5}})
 
 
+def options(folder: Path) -> Options:
+    return Options(
+        dataset="d",
+        split=1,
+        list=folder / "test.csv",
+        scores=folder,
+        metrics=folder / "split1.json",
+        plots=folder / "plots",
+    )
+
+
 def test_rows_by_hand() -> None:
     """Class a has one of two videos right, class b its only one."""
     (row,) = measure({"rgb": RGB.scores}, RGB, LISTED).values()
-    assert row["mean_class_accuracy"] == pytest.approx(0.75)
-    assert row["top1"] == pytest.approx(2 / 3)
-    assert row["top5"] == 1.0
-    assert row["by_tag"] == {"long": 1.0, "pan": 0.5, "still": 1.0}
+    assert row.mean_class_accuracy == pytest.approx(0.75)
+    assert row.top1 == pytest.approx(2 / 3)
+    assert row.top5 == 1.0
+    assert row.by_tag == {"long": 1.0, "pan": 0.5, "still": 1.0}
 
 
 def test_cells_of_one_split_are_taken_unless_one_of_their_videos_is_not_listed() -> None:
@@ -81,8 +91,7 @@ def test_every_row_stands_for_the_videos_that_all_modalities_have(
     save_scores(RGB, tmp_path / "rgb.npz")
     save_scores(short, tmp_path / "flow.npz")
     (tmp_path / "test.csv").write_text("video,label,group,tags\na/1,0,,\na/2,0,,\nb/1,1,,\n")
-    args = argparse.Namespace(scores=tmp_path, list=tmp_path / "test.csv", dataset="d", split=1)
-    cells = load_cells(args, ["rgb", "flow"])
+    cells = load_cells(options(tmp_path), ["rgb", "flow"])
     assert [cell.videos for cell in cells.values()] == [("a/1", "b/1")] * 2
     assert cells["rgb"].scores.tolist() == RGB.scores[kept].tolist()
     assert cells["rgb"].labels.tolist() == [0, 1]
@@ -96,9 +105,8 @@ def test_scores_of_another_class_list_are_refused(tmp_path: Path) -> None:
     save_scores(RGB, tmp_path / "rgb.npz")
     save_scores(replace(FLOW, classes=("b", "a")), tmp_path / "flow.npz")
     (tmp_path / "test.csv").write_text("video,label,group,tags\na/1,0,,\na/2,0,,\nb/1,1,,\n")
-    args = argparse.Namespace(scores=tmp_path, list=tmp_path / "test.csv", dataset="d", split=1)
     with pytest.raises(ScoreError, match="of another classes"):
-        load_cells(args, ["rgb", "flow"])
+        load_cells(options(tmp_path), ["rgb", "flow"])
 
 
 def test_a_run_is_found_by_its_scores_and_its_weights() -> None:

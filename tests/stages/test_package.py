@@ -21,9 +21,7 @@ from videos import write_wandering
 from workspace import ROOT
 
 from stages import package
-from stages.tracking import logged_model, registry
-from stages.tracking import runs as tracking
-from stages.tracking import store as mlflow_store
+from stages.tracking import logged_model, registry, runs, store
 from tsn.files import file_sha256, write_csv
 from tsn.lists import ListedVideo, SplitLists, write_splits
 from tsn.recogniser.folder import load_recogniser_card, read_test_scores, read_trained_on
@@ -80,21 +78,21 @@ def load_state(model: Path) -> dict[str, torch.Tensor]:
 
 
 @pytest.fixture
-def options(store: Path, monkeypatch: pytest.MonkeyPatch) -> package.Options:
+def options(mlflow_folder: Path, monkeypatch: pytest.MonkeyPatch) -> package.Options:
     """The options of the stage in a project whose other stages are done."""
-    monkeypatch.chdir(store)
-    write_params(store)
+    monkeypatch.chdir(mlflow_folder)
+    write_params(mlflow_folder)
     for seed, video in enumerate((*TRAIN, *TEST), start=1):
-        write_wandering(store / "data/videos" / video, 8, seed=seed)
-    rows = checksum_rows(store / "data/videos", sorted((*TRAIN, *TEST)))
-    write_csv(store / "data/videos.csv", ("video", "bytes", "sha256"), rows)
+        write_wandering(mlflow_folder / "data/videos" / video, 8, seed=seed)
+    rows = checksum_rows(mlflow_folder / "data/videos", sorted((*TRAIN, *TEST)))
+    write_csv(mlflow_folder / "data/videos.csv", ("video", "bytes", "sha256"), rows)
     listed = [
         tuple(ListedVideo(video, label, "g", ()) for label, video in enumerate(side))
         for side in (TRAIN, TEST)
     ]
     lists = SplitLists(classes=CLASSES, train={SPLIT: listed[0]}, test={SPLIT: listed[1]})
-    write_splits(lists, store / "data/splits")
-    write_cells(store, write_models(store / "models" / str(SPLIT), list(WEIGHTS)))
+    write_splits(lists, mlflow_folder / "data/splits")
+    write_cells(mlflow_folder, write_models(mlflow_folder / "models" / str(SPLIT), list(WEIGHTS)))
     return package.Options(
         dataset="toy",
         videos=Path("data/videos"),
@@ -123,7 +121,7 @@ def test_a_recogniser_is_bundled_registered_and_told(
         np.testing.assert_allclose(recogniser.score(options.videos / video), scores, atol=1e-4)
     challenger = registry.find("toy", registry.CHALLENGER)
     assert challenger is not None and challenger.fingerprint == recogniser.card.fingerprint
-    (run,) = tracking.find_runs("toy", {"stage": "package"})
+    (run,) = runs.find_runs("toy", {"stage": "package"})
     assert run.run_id == challenger.run_id
     assert run.params["weights.rgb_diff"] == "0.5"
     assert run.metrics["test/top1"] == float(challenger.tags["test.top1"])
@@ -144,7 +142,7 @@ def test_mlflow_away_costs_a_warning_and_sync_registers_later(
     assert package.track(options)
     challenger = registry.find("toy", registry.CHALLENGER)
     assert challenger is not None and challenger.number == "1"
-    assert tracking.find_runs("toy", {"stage": "package"})[0].tags["restored"] == "true"
+    assert runs.find_runs("toy", {"stage": "package"})[0].tags["restored"] == "true"
     assert not package.track(options)
 
 
@@ -154,11 +152,11 @@ def test_sync_leaves_the_alias_to_the_newer_one(options: package.Options) -> Non
     other = options.out.parent / "newer/toy"
     video = next(options.videos.rglob("*.avi"))
     write_recogniser(other, [video], weights={"rgb": 1.0}, seed=3)
-    run_id = tracking.find_runs("toy", {"stage": "package"})[0].run_id
+    run_id = runs.find_runs("toy", {"stage": "package"})[0].run_id
     newer = registry.register("toy", other, run_id, challenge=True)
     assert not package.track(options)
     assert registry.find("toy", registry.CHALLENGER) == newer
-    client = mlflow_store.connect()
+    client = store.connect()
     client.delete_run(run_id)  # what is missing is logged again, and the alias stays
     assert package.track(options)
     assert registry.find("toy", registry.CHALLENGER) == newer

@@ -1,13 +1,13 @@
 """report: by what its run is found."""
 
 from stages.report import run_key
-from stages.reporting.results import Accuracy
+from stages.reporting.results import Row
 
-ROW = Accuracy(mean_class_accuracy=0.5, top1=0.5, top5=1.0, by_tag={})
+ROW = Row(mean_class_accuracy=0.5, top1=0.5, top5=1.0, by_tag={})
 
 
 def test_a_run_is_found_by_the_numbers_of_every_split() -> None:
-    better = Accuracy(mean_class_accuracy=0.6, top1=0.5, top5=1.0, by_tag={})
+    better = Row(mean_class_accuracy=0.6, top1=0.5, top5=1.0, by_tag={})
     keys = [
         run_key({1: {"rgb": ROW}, 2: {"rgb": ROW}}),
         run_key({1: {"rgb": ROW}}),

@@ -1,35 +1,23 @@
 """The mean class accuracy of modalities and fusions, beside the published ones."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from stages.reporting.figures.style import FUSION_COLOURS, colour, head, new_figure, save, style
-from stages.reporting.published import Published, find_published
-from stages.reporting.results import Accuracy, is_combination
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from stages.reporting.results import Row, is_combination
 
 
 def draw_fusion_bars(
-    mean: Mapping[str, Accuracy],
-    path: Path,
-    headline: str,
-    paper: Mapping[str, Published] | None = None,
-    title: str = "Mean class accuracy, mean over splits",
+    mean: Mapping[str, Row], path: Path, headline: str, published: Mapping[str, float]
 ) -> None:
     """Draw every modality and combination with its spread; combinations stand out by a dark bar,
-    the headline by bold type.
-
-    `paper`, where given for the three official splits, adds a diamond at the published value.
+    the headline by bold type, and a diamond is at the published value.
     """
-    names = sorted(mean, key=lambda n: (is_combination(n), mean[n]["mean_class_accuracy"]))
-    values = [100 * mean[name]["mean_class_accuracy"] for name in names]
-    spreads = [100 * mean[name].get("spread", 0.0) for name in names]
+    names = sorted(mean, key=lambda n: (is_combination(n), mean[n].mean_class_accuracy))
+    values = [100 * mean[name].mean_class_accuracy for name in names]
+    spreads = [100 * (mean[name].spread or 0.0) for name in names]
     with style():
         figure = new_figure(8, 0.42 * len(names) + 1.3)
         axes = figure.add_subplot()
@@ -51,7 +39,13 @@ def draw_fusion_bars(
                 va="center",
                 fontweight="bold" if name == headline else "normal",
             )
-        _draw_published(axes, places, names, paper or {})
+        known = [
+            (100 * published[n], p) for n, p in zip(names, places, strict=True) if n in published
+        ]
+        if known:
+            x, y = zip(*known, strict=True)
+            edge = "#009E73"
+            axes.plot(x, y, "D", label="paper", markersize=6, color="white", markeredgecolor=edge)
         axes.set_yticks(places, names)
         axes.get_yticklabels()[names.index(headline)].set_fontweight("bold")
         axes.invert_yaxis()
@@ -60,18 +54,5 @@ def draw_fusion_bars(
         axes.set_xlabel("mean class accuracy, %")
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="y", visible=False)
-        head(figure, axes, title)
+        head(figure, axes, "Mean class accuracy, mean over splits")
         save(figure, path)
-
-
-def _draw_published(
-    axes: "Axes",
-    places: npt.NDArray[np.floating],
-    names: Sequence[str],
-    paper: Mapping[str, Published],
-) -> None:
-    published = [find_published(paper, name, (1, 2, 3)) for name in names]
-    known = [(100 * v, p) for v, p in zip(published, places, strict=True) if v is not None]
-    if known:
-        x, y = zip(*known, strict=True)
-        axes.plot(x, y, "D", markersize=6, color="white", markeredgecolor="#009E73", label="paper")

@@ -6,17 +6,15 @@ from pathlib import Path
 import numpy as np
 
 from stages.reporting.figures.style import colour_series, head, new_figure, save, style
-from stages.reporting.results import Accuracy, is_combination
+from stages.reporting.results import Row, is_combination
 
 
-def draw_tag_bars(
-    mean: Mapping[str, Accuracy], path: Path, title: str = "Accuracy by tag of the video"
-) -> None:
+def draw_tag_bars(mean: Mapping[str, Row], path: Path) -> None:
     """Draw the accuracy on each tag's videos, a bar per modality and combination.
 
     Raises ValueError when no video is tagged.
     """
-    tags = list(dict.fromkeys(tag for row in mean.values() for tag in row["by_tag"]))
+    tags = list(dict.fromkeys(tag for row in mean.values() for tag in row.by_tag))
     if not tags:
         raise ValueError("accuracy by tag: the results hold no tag, so there is nothing to draw")
     names = sorted(mean, key=is_combination)
@@ -25,7 +23,7 @@ def draw_tag_bars(
         figure = new_figure(max(5, 1.2 + len(tags) * (0.2 * len(names) + 0.3)), 3.6)
         axes = figure.add_subplot()
         for index, (name, colour) in enumerate(colour_series(names).items()):
-            values = [100 * mean[name]["by_tag"].get(tag, np.nan) for tag in tags]
+            values = [100 * mean[name].by_tag.get(tag, np.nan) for tag in tags]
             places = np.arange(len(tags)) + (index - (len(names) - 1) / 2) * thickness
             axes.bar(places, values, thickness * 0.92, label=name, color=colour)
         axes.set_xticks(np.arange(len(tags)), tags)
@@ -33,5 +31,5 @@ def draw_tag_bars(
         axes.set_ylabel("accuracy, %")
         axes.tick_params(axis="x", length=0)
         axes.grid(axis="x", visible=False)
-        head(figure, axes, title)
+        head(figure, axes, "Accuracy by tag of the video")
         save(figure, path)

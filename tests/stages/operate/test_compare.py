@@ -10,9 +10,7 @@ from recognisers import write_recogniser
 from videos import write_wandering
 
 from stages.operate import compare
-from stages.tracking import registry
-from stages.tracking import runs as tracking
-from stages.tracking import store as mlflow_store
+from stages.tracking import registry, runs, store
 from stages.tracking.registry import CHALLENGER, CHAMPION, PREVIOUS
 
 PARAMS = """
@@ -44,21 +42,21 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Sequence[int]
 
 
 @pytest.fixture
-def workspace(store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def workspace(mlflow_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with params.yaml and an empty MLflow store."""
-    (store / "params.yaml").write_text(PARAMS)
-    (store / "recipes").mkdir()
-    (store / "recipes/toy.yaml").write_text(RECIPE)
-    monkeypatch.chdir(store)
-    return store
+    (mlflow_folder / "params.yaml").write_text(PARAMS)
+    (mlflow_folder / "recipes").mkdir()
+    (mlflow_folder / "recipes/toy.yaml").write_text(RECIPE)
+    monkeypatch.chdir(mlflow_folder)
+    return mlflow_folder
 
 
 def challenge(bundle: Path) -> None:
     """What the package stage does."""
     key = {"stage": "package"}
-    with tracking.run(part="package", dataset="toy", name="p", key=key, params={}, tags={}):
+    with runs.run(part="package", dataset="toy", name="p", key=key, params={}, tags={}):
         pass
-    registry.register("toy", bundle, tracking.find_runs("toy", key)[0].run_id, challenge=True)
+    registry.register("toy", bundle, runs.find_runs("toy", key)[0].run_id, challenge=True)
 
 
 def run(workspace: Path, data: str | None, recogniser: Path | None = None) -> dict[str, object]:
@@ -82,7 +80,7 @@ def test_the_first_challenger_has_nobody_to_beat(
     assert (decision["verdict"], decision["champion"]) == ("promoted", None)
     assert aliases() == {CHAMPION: "1", CHALLENGER: "1"}
     assert "no champion to compare it with" in (workspace / "out/comparison.md").read_text()
-    assert tracking.is_logged("toy", {"stage": "retrain", "data": "data 1"}, "retrain")
+    assert runs.is_logged("toy", {"stage": "retrain", "data": "data 1"}, "retrain")
 
 
 def test_a_better_one_is_promoted_and_a_worse_one_is_not(
@@ -104,7 +102,7 @@ def test_a_better_one_is_promoted_and_a_worse_one_is_not(
     assert aliases() == {CHAMPION: "2", CHALLENGER: "3", PREVIOUS: "1"}
     text = (workspace / "out/comparison.md").read_text()
     assert "wave hand loses 100.0% (100.0% to 0.0% of 2 videos)" in text
-    (logged,) = tracking.find_runs("toy", {"stage": "retrain", "data": "data 3"})
+    (logged,) = runs.find_runs("toy", {"stage": "retrain", "data": "data 3"})
     assert logged.metrics["gain"] == pytest.approx(-1 / 3)
     assert logged.metrics["mcnemar_p"] == pytest.approx(0.5)
     assert logged.tags["verdict"] == "not promoted"
@@ -130,7 +128,7 @@ def test_the_recogniser_that_was_made_is_judged_whoever_has_the_alias(
     run(workspace, "data 1")
     with pytest.raises(ValueError, match=r"MLflow has not .*; run `dvc repro package@toy`"):
         run(workspace, "data 2", better)  # its registration failed, the alias is on the older one
-    assert not tracking.is_logged("toy", {"stage": "retrain", "data": "data 2"}, "retrain")
+    assert not runs.is_logged("toy", {"stage": "retrain", "data": "data 2"}, "retrain")
     challenge(better)
     challenge(worse)
     assert run(workspace, "data 2", better)["challenger"] == "2"
@@ -249,11 +247,11 @@ def test_a_kill_at_any_write_is_healed_by_the_next_run(
         assert run(workspace, data)["verdict"] == "promoted"
         assert aliases() == promoted
         assert registry.find_number("toy", "2").tags[compare.OPPONENT] == "1"
-        assert len(tracking.find_runs("toy", {"stage": "retrain", "data": data})) == 1
+        assert len(runs.find_runs("toy", {"stage": "retrain", "data": data})) == 1
         run(workspace, data)  # and again: nothing happens twice
         assert aliases() == promoted
         registry.roll_back("toy")
-        client = mlflow_store.connect()
+        client = store.connect()
         client.delete_registered_model_alias("toy", PREVIOUS)
         client.set_registered_model_alias("toy", CHALLENGER, "1")
         assert aliases() == clean

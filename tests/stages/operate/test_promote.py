@@ -6,8 +6,7 @@ import pytest
 from mlflow_models import aliases, make_versions
 
 from stages.operate import promote
-from stages.tracking import registry
-from stages.tracking import store as mlflow_store
+from stages.tracking import registry, store
 from stages.tracking.registry import CHALLENGER, CHAMPION, PREVIOUS, NotRegisteredError
 
 
@@ -16,11 +15,11 @@ def run(version: str | None = None, *, roll_back: bool = False) -> None:
 
 
 def test_the_challenger_then_a_number_then_back(
-    store: Path, capsys: pytest.CaptureFixture[str]
+    mlflow_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _, two, _ = make_versions(3)
     registry.set_tags(two, {"test.mean_class_accuracy": "0.9125"})
-    mlflow_store.connect().set_registered_model_alias("toy", CHALLENGER, "3")
+    store.connect().set_registered_model_alias("toy", CHALLENGER, "3")
     run()
     assert aliases() == {CHAMPION: "3", CHALLENGER: "3"}
     run("2")
@@ -34,23 +33,21 @@ def test_the_challenger_then_a_number_then_back(
     assert aliases() == {CHAMPION: "3", PREVIOUS: "2", CHALLENGER: "3"}
     out = capsys.readouterr().out
     assert "--model models:/toy@champion" in out
-    assert out.endswith(
-        f"MLFLOW_TRACKING_URI={mlflow_store.tracking_uri()} make serve DATASET=toy\n"
-    )
+    assert out.endswith(f"MLFLOW_TRACKING_URI={store.tracking_uri()} make serve DATASET=toy\n")
 
 
 def test_a_store_of_an_odd_name_is_quoted(
-    store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    mlflow_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (store / "mlflow.db").rename(store / "my store.db")
-    uri = f"sqlite:///{store / 'my store.db'}"
+    (mlflow_folder / "mlflow.db").rename(mlflow_folder / "my store.db")
+    uri = f"sqlite:///{mlflow_folder / 'my store.db'}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     make_versions(1)
     run("1")
     assert f"MLFLOW_TRACKING_URI='{uri}' make serve" in capsys.readouterr().out
 
 
-def test_what_is_not_there_is_refused(store: Path) -> None:
+def test_what_is_not_there_is_refused(mlflow_folder: Path) -> None:
     with pytest.raises(NotRegisteredError, match="toy has no challenger; `make repro` packages"):
         run()
     make_versions(1)

@@ -38,10 +38,10 @@ def test_json_by_hand() -> None:
 
 
 def test_a_folder_and_a_registered_model_give_the_recognisers_scores(
-    store: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    mlflow_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = store / "bundle/toy"
-    video = write_wandering(store / "clip.avi", 9)
+    folder = mlflow_folder / "bundle/toy"
+    video = write_wandering(mlflow_folder / "clip.avi", 9)
     write_recogniser(folder, [video], weights={"rgb": 1.0, "flow": 0.5})
     registry.promote(registry.register("toy", folder, new_run(), challenge=True))
     expected = load_recogniser(folder, torch.device("cpu")).score(video)
@@ -72,7 +72,7 @@ def test_a_name_that_leads_nowhere_is_refused(name: str) -> None:
         recognise.find_version(name)
 
 
-def test_an_alias_that_nothing_has_is_refused(store: Path) -> None:
+def test_an_alias_that_nothing_has_is_refused(mlflow_folder: Path) -> None:
     make_versions(1)
     with pytest.raises(registry.NotRegisteredError, match="toy has no version under the alias ch"):
         recognise.find_version("models:/toy@champion")

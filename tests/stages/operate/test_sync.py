@@ -9,7 +9,7 @@ import pytest
 
 from stages import fuse
 from stages.operate import sync
-from stages.tracking import runs as tracking
+from stages.tracking import runs
 
 RECIPE = "fusion: {headline: two_stream}\n"
 COMMAND = "--dataset d --split 1 --list l --scores s --metrics m --plots p"
@@ -107,4 +107,4 @@ def test_other_datasets_and_older_commands_are_left_alone(
 def test_a_store_that_takes_nothing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TSN_TRACKING", "off")
     with pytest.raises(OSError, match="did not take it"):
-        tracking.require_logged("d", {"stage": "fuse"}, "fuse")
+        runs.require_logged("d", {"stage": "fuse"}, "fuse")

@@ -1,5 +1,7 @@
 """Figures: what they refuse, what they order, and that equal data are equal bytes."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pandas as pd
@@ -11,16 +13,16 @@ from stages.reporting.figures.per_class_bars import _order_classes, draw_per_cla
 from stages.reporting.figures.style import COLOURS, colour_series
 from stages.reporting.figures.tag_bars import draw_tag_bars
 from stages.reporting.figures.training_curves import draw_training_curves
-from stages.reporting.published import PAPER
+from stages.reporting.results import Row
 
 MEAN = {
-    name: {
-        "mean_class_accuracy": accuracy,
-        "top1": accuracy,
-        "top5": 1.0,
-        "by_tag": {"pan": accuracy / 2},
-        "spread": 0.02,
-    }
+    name: Row(
+        mean_class_accuracy=accuracy,
+        top1=accuracy,
+        top5=1.0,
+        by_tag={"pan": accuracy / 2},
+        spread=0.02,
+    )
     for name, accuracy in (("rgb", 0.5), ("flow", 0.6), ("rgb+flow", 0.9))
 }
 LOG = pd.DataFrame(
@@ -37,7 +39,7 @@ DRAW = {
         {"rgb": [0.1, 0.5], "flow": [0.3, 0.4]}, ["a", "b"], path
     ),
     "curves": lambda path: draw_training_curves({"rgb": LOG, "flow": LOG}, path),
-    "fusion": lambda path: draw_fusion_bars(MEAN, path, "rgb+flow", PAPER["ucf101"]),
+    "fusion": lambda path: draw_fusion_bars(MEAN, path, "rgb+flow", {"rgb": 0.7}),
     "tags": lambda path: draw_tag_bars(MEAN, path),
 }
 
@@ -112,6 +114,6 @@ def test_refusals(tmp_path):
     with pytest.raises(ValueError, match="of flow: expected 2 values, found 1"):
         draw_per_class_bars({"flow": [0.5]}, ["a", "b"], tmp_path / "a.png")
     with pytest.raises(ValueError, match="hold no tag"):
-        draw_tag_bars({"rgb": {**MEAN["rgb"], "by_tag": {}}}, tmp_path / "a.png")
+        draw_tag_bars({"rgb": replace(MEAN["rgb"], by_tag={})}, tmp_path / "a.png")
     with pytest.raises(ValueError, match=r"a\.jpg: a figure is a \.png or an \.svg file"):
-        draw_fusion_bars(MEAN, tmp_path / "a.jpg", "rgb+flow")
+        draw_fusion_bars(MEAN, tmp_path / "a.jpg", "rgb+flow", {})

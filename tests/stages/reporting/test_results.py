@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -8,23 +9,32 @@ from stages.reporting import published, results
 
 def row(accuracy, top1=None, top5=1.0, **by_tag):
     top1 = accuracy if top1 is None else top1
-    return {"mean_class_accuracy": accuracy, "top1": top1, "top5": top5, "by_tag": by_tag}
+    return results.Row(mean_class_accuracy=accuracy, top1=top1, top5=top5, by_tag=by_tag)
+
+
+def plain(accuracy, top5=1.0, **by_tag):
+    """Return a metrics file of one row, as text."""
+    values = {"mean_class_accuracy": accuracy, "top1": 0.5, "top5": top5, "by_tag": by_tag}
+    return json.dumps({"rgb": values})
 
 
 SPLITS = {
     1: {"rgb": row(0.5, pan=0.2, motion=0.4), "flow": row(0.6), "rgb+flow": row(0.8)},
     2: {"rgb": row(0.7, pan=0.4), "flow": row(0.6), "rgb+flow": row(0.9)},
 }
+FOUND = results.Results(
+    dataset="d", splits=SPLITS, headline="rgb+flow", wanted="rgb+flow", not_run={}
+)
 
 
 def test_mean_over_splits_by_hand():
     mean = results.mean_over_splits(list(SPLITS.values()))
     assert list(mean) == ["rgb", "flow", "rgb+flow"]
-    assert mean["rgb"]["mean_class_accuracy"] == pytest.approx(0.6)
-    assert mean["rgb"]["spread"] == pytest.approx(0.1)
-    assert mean["flow"]["spread"] == 0
+    assert mean["rgb"].mean_class_accuracy == pytest.approx(0.6)
+    assert mean["rgb"].spread == pytest.approx(0.1)
+    assert mean["flow"].spread == 0
     # Only the first split's test list has videos tagged motion.
-    assert mean["rgb"]["by_tag"] == pytest.approx({"pan": 0.3, "motion": 0.4})
+    assert mean["rgb"].by_tag == pytest.approx({"pan": 0.3, "motion": 0.4})
 
 
 def test_mean_of_different_rows_is_refused():
@@ -34,13 +44,24 @@ def test_mean_of_different_rows_is_refused():
         results.mean_over_splits([])
 
 
-def test_load_split_gives_back_what_was_written(tmp_path):
+def test_rows_are_read_as_they_were_written(tmp_path):
     path = tmp_path / "split1.json"
-    path.write_text(json.dumps(SPLITS[1]))
-    assert results.load_split(path) == SPLITS[1]
-    mean = results.mean_over_splits(list(SPLITS.values()))
-    path.write_text(json.dumps(mean))
-    assert results.load_split(path) == mean
+    for rows in (SPLITS[1], FOUND.mean):
+        results.write_rows(path, rows)
+        assert results.read_rows(path) == rows
+        assert list(results.read_rows(path)) == list(rows)
+
+
+def test_the_metrics_file_byte_by_byte(tmp_path):
+    """Of one split, and of a mean: DVC and `dvc metrics diff` read it."""
+    results.write_rows(tmp_path / "split1.json", {"rgb": row(0.5, pan=0.25)})
+    head = '{\n  "rgb": {\n    "mean_class_accuracy": 0.5,\n    "top1": 0.5,\n    "top5": 1.0,\n'
+    tags = '    "by_tag": {\n      "pan": 0.25\n    }'
+    text = (tmp_path / "split1.json").read_text()
+    assert text == f"{head}{tags}\n  }}\n}}\n"
+    results.write_rows(tmp_path / "mean.json", {"rgb": replace(row(0.5, pan=0.25), spread=0.0)})
+    text = (tmp_path / "mean.json").read_text()
+    assert text == f'{head}{tags},\n    "spread": 0.0\n  }}\n}}\n'
 
 
 @pytest.mark.parametrize(
@@ -48,42 +69,32 @@ def test_load_split_gives_back_what_was_written(tmp_path):
     [
         ("{", "not JSON"),
         ("{}", "expected an object of modalities"),
-        ('{"rgb": 3}', "rgb: expected an object, found 3"),
-        (json.dumps({"rgb": row(85.1)}), "rgb: mean_class_accuracy: expected a fraction"),
-        (json.dumps({"rgb": row(0.5, top5=None)}), "rgb: top5: expected a fraction"),
-        (json.dumps({"rgb": row(0.5, pan=True)}), "rgb: by_tag: pan: expected a fraction"),
-        (json.dumps({"rgb": row(float("nan"))}), "rgb: mean_class_accuracy"),
+        ('{"rgb": 3}', "rgb: expected a mapping, got 3"),
+        ('{"rgb": {}}', "rgb.mean_class_accuracy: missing"),
+        (plain(85.1), "rgb: mean_class_accuracy: expected a fraction in 0..1, found 85.1"),
+        (plain(0.5, top5=None), "rgb.top5: expected a number, got None"),
+        (plain(0.5, pan=True), "rgb.by_tag.pan: expected a number, got True"),
+        (plain(0.5, pan=-0.1), "rgb: by_tag: pan: expected a fraction in 0..1, found -0.1"),
+        (plain(float("nan")), "rgb: mean_class_accuracy: expected a fraction"),
     ],
 )
-def test_load_split_refuses(tmp_path, content, complaint):
+def test_what_is_no_metrics_file_is_refused(tmp_path, content, complaint):
     path = tmp_path / "split1.json"
     path.write_text(content)
-    with pytest.raises(ValueError, match=re.escape(str(path)) + ".*" + complaint):
-        results.load_split(path)
+    with pytest.raises(ValueError, match=re.escape(f"{path}: ") + ".*" + re.escape(complaint)):
+        results.read_rows(path)
 
 
-def test_text_table():
-    mean = results.mean_over_splits(list(SPLITS.values()))
-    assert results.text_table(mean, SPLITS, "rgb+flow").splitlines() == [
+def test_tables_of_a_terminal():
+    """The table by tag has a column per tag, and a dash where none was tested."""
+    assert results.text_tables(FOUND).splitlines() == [
         "            split 1  split 2         mean  top-1  top-5",
         "───────────────────────────────────────────────────────",
         "rgb            50.0     70.0  60.0 ± 10.0   60.0  100.0",
         "flow           60.0     60.0   60.0 ± 0.0   60.0  100.0",
         "",
         "rgb+flow *     80.0     90.0   85.0 ± 5.0   85.0  100.0",
-    ]
-
-
-def test_one_split_needs_no_mean():
-    only = {2: SPLITS[2]}
-    table = results.result_table(results.mean_over_splits([SPLITS[2]]), only, "rgb+flow", None)
-    assert table.header == ["", "split 2", "top-1", "top-5"]
-    assert table.rows[0] == ["rgb", "70.0", "70.0", "100.0"]
-
-
-def test_tag_table_has_a_column_per_tag_and_a_dash_where_none_was_tested():
-    mean = results.mean_over_splits(list(SPLITS.values()))
-    assert results.tag_table(mean).splitlines() == [
+        "",
         "           pan  motion",
         "──────────────────────",
         "rgb       30.0    40.0",
@@ -91,14 +102,42 @@ def test_tag_table_has_a_column_per_tag_and_a_dash_where_none_was_tested():
         "",
         "rgb+flow     –       –",
     ]
-    assert results.tag_table({"rgb": row(0.5)}) == ""
+
+
+def test_one_split_needs_no_mean():
+    table = results.result_table(replace(FOUND, splits={2: SPLITS[2]}))
+    assert table.header == ["", "split 2", "top-1", "top-5"]
+    assert table.rows[0] == ["rgb", "70.0", "70.0", "100.0"]
+
+
+def test_one_modality_alone_is_its_own_headline_and_what_is_not_run_is_said():
+    alone = results.Results(
+        dataset="d",
+        splits={2: {"rgb": row(0.7)}},
+        headline="rgb",
+        wanted="rgb+flow",
+        not_run={"rgb+flow": "flow is not among modalities"},
+    )
+    assert results.text_tables(alone) == (
+        "       split 2  top-1  top-5\n"
+        "────────────────────────────\n"
+        "rgb *     70.0   70.0  100.0\n"
+        "\n"
+        "Not run: rgb+flow (flow is not among modalities).\n"
+        "\n"
+        "The result is rgb: the recipe's, rgb+flow, is not run.\n"
+    )
+    assert results.markdown_table(alone).count("\nNot run: rgb+flow (") == 1
+    page = results.html_page(alone, {}, [], [])
+    assert '<p class="muted">Not run: rgb+flow (flow is not among modalities).</p>' in page
+    assert "The result is rgb: the recipe&#39;s, rgb+flow, is not run." in page
 
 
 def test_markdown_table_compares_with_the_paper():
     """And marks the headline, not the best: that would be a choice made on the test list."""
     splits = {k: {"rgb": row(0.861), "warped_flow": row(0.9)} for k in (1, 2, 3)}
-    mean = results.mean_over_splits(list(splits.values()))
-    lines = results.markdown_table(mean, splits, "rgb", published.PAPER["ucf101"]).splitlines()
+    found = replace(FOUND, dataset="ucf101", splits=splits, headline="rgb", wanted="rgb")
+    lines = results.markdown_table(found).splitlines()
     assert lines[0] == "|  | split 1 | split 2 | split 3 | mean | top-1 | top-5 | paper | Δ |"
     assert lines[1] == "| --- |" + " ---: |" * 8
     assert lines[2].endswith("| **86.1 ± 0.0** | **86.1** | **100.0** | **85.1** | **+1.0** |")
@@ -136,16 +175,10 @@ def test_html_page_is_complete_and_needs_no_other_file(tmp_path):
     image = tmp_path / "a.png"
     image.write_bytes(b"\x89PNG")
     page = results.html_page(
-        dataset="my <data>",
-        facts={"videos": "192"},
-        listings=[
-            results.Listing(title="Bad", caption="c", header=("Video",), rows=[("<i>.avi",)])
-        ],
-        mean=results.mean_over_splits(list(SPLITS.values())),
-        splits=SPLITS,
-        headline="rgb+flow",
-        paper=None,
-        figures=[results.Figure(title="Fusion", caption="a & b", path=image)],
+        replace(FOUND, dataset="my <data>"),
+        {"videos": "192"},
+        [results.Listing(title="Bad", caption="c", header=("Video",), rows=[("<i>.avi",)])],
+        [results.Figure(title="Fusion", caption="a & b", path=image)],
     )
     assert "<h1>my &lt;data&gt;</h1>" in page
     assert "<dt>videos</dt><dd>192</dd>" in page
@@ -155,19 +188,10 @@ def test_html_page_is_complete_and_needs_no_other_file(tmp_path):
     assert "a &amp; b" in page
     sources = re.findall(r'(?:src|href)="([^"]*)"', page)
     assert sources == ["data:image/png;base64,iVBORw=="]
-    assert "http" not in page
+    assert "http" not in page and "not run" not in page.lower()
 
 
 def test_html_page_refuses_a_figure_that_is_not_there(tmp_path):
     figures = [results.Figure(title="t", caption="c", path=tmp_path / "none.png")]
     with pytest.raises(FileNotFoundError, match=r"none\.png"):
-        results.html_page(
-            dataset="d",
-            facts={},
-            listings=[],
-            mean=SPLITS[1],
-            splits={1: SPLITS[1]},
-            headline="rgb+flow",
-            paper=None,
-            figures=figures,
-        )
+        results.html_page(FOUND, {}, [], figures)

@@ -13,9 +13,7 @@ from mlflow_models import PICKLES, aliases, make_versions, new_run
 from recognisers import write_recogniser
 from videos import write_wandering
 
-from stages.tracking import logged_model, registry
-from stages.tracking import runs as tracking
-from stages.tracking import store as mlflow_store
+from stages.tracking import logged_model, registry, runs, store
 from stages.tracking.registry import (
     CHALLENGER,
     CHAMPION,
@@ -39,7 +37,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def test_a_recogniser_is_registered_once_and_is_the_challenger(
-    store: Path, bundles: list[Path], tmp_path: Path
+    mlflow_folder: Path, bundles: list[Path], tmp_path: Path
 ) -> None:
     run_id = new_run()
     first = registry.register("toy", bundles[0], run_id, challenge=True)
@@ -58,12 +56,12 @@ def test_a_recogniser_is_registered_once_and_is_the_challenger(
     fetched = registry.fetch(second, tmp_path / "fetched")
     for file in (path for path in bundles[1].rglob("*") if path.is_file()):
         assert (fetched / file.relative_to(bundles[1])).read_bytes() == file.read_bytes()
-    outputs = mlflow_store.connect().get_run(run_id).outputs.model_outputs
+    outputs = store.connect().get_run(run_id).outputs.model_outputs
     assert len(outputs) == 2
 
 
 def test_a_new_version_becomes_the_challenger_whoever_registers_it(
-    store: Path, bundles: list[Path]
+    mlflow_folder: Path, bundles: list[Path]
 ) -> None:
     cards = [load_recogniser_card(bundle) for bundle in bundles]
     assert not registry.is_registered("toy", cards[0].fingerprint)
@@ -74,10 +72,10 @@ def test_a_new_version_becomes_the_challenger_whoever_registers_it(
 
 
 def test_the_logged_model_holds_the_recogniser_once_and_no_pickle(
-    store: Path, bundles: list[Path]
+    mlflow_folder: Path, bundles: list[Path]
 ) -> None:
     registry.register("toy", bundles[0], new_run(), challenge=True)
-    (logged,) = (store / "mlartifacts/toy/models").iterdir()
+    (logged,) = (mlflow_folder / "mlartifacts/toy/models").iterdir()
     files = [path for path in logged.rglob("*") if path.is_file()]
     assert {path.suffix for path in files} & PICKLES == set()
     assert [path.name for path in files].count("weights.safetensors") == 1
@@ -109,7 +107,7 @@ def test_a_lock_without_a_pin_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_tampered_bundle_is_not_registered(
-    store: Path, bundles: list[Path], tmp_path: Path
+    mlflow_folder: Path, bundles: list[Path], tmp_path: Path
 ) -> None:
     shutil.copytree(bundles[0], tmp_path / "toy")
     card = tmp_path / "toy" / CARD
@@ -121,7 +119,7 @@ def test_a_tampered_bundle_is_not_registered(
     assert registry.find("toy", CHALLENGER) is None
 
 
-def test_promotion_and_roll_back(store: Path) -> None:
+def test_promotion_and_roll_back(mlflow_folder: Path) -> None:
     one, two, three = make_versions(3)
     assert registry.promote(one) is None
     assert aliases() == {CHAMPION: "1"}
@@ -135,7 +133,7 @@ def test_promotion_and_roll_back(store: Path) -> None:
     assert aliases() == {CHAMPION: "3", PREVIOUS: "2"}
 
 
-def test_without_a_previous_one_there_is_no_way_back(store: Path) -> None:
+def test_without_a_previous_one_there_is_no_way_back(mlflow_folder: Path) -> None:
     with pytest.raises(NotRegisteredError, match="toy has no version under the alias previous"):
         registry.roll_back("toy")
     registry.promote(make_versions(1)[0])
@@ -144,7 +142,7 @@ def test_without_a_previous_one_there_is_no_way_back(store: Path) -> None:
     assert aliases() == {CHAMPION: "1"}
 
 
-def test_tags_are_set_over_older_ones(store: Path) -> None:
+def test_tags_are_set_over_older_ones(mlflow_folder: Path) -> None:
     (version,) = make_versions(1)
     registry.set_tags(version, {"verdict": "better", "gain": "0.01"})
     registry.set_tags(version, {"verdict": "worse"})
@@ -152,7 +150,7 @@ def test_tags_are_set_over_older_ones(store: Path) -> None:
     assert tags == {"fingerprint": "0", "verdict": "worse", "gain": "0.01"}
 
 
-def test_what_is_not_there(store: Path) -> None:
+def test_what_is_not_there(mlflow_folder: Path) -> None:
     assert registry.find("toy", CHAMPION) is None
     with pytest.raises(NotRegisteredError, match="toy has no version 7"):
         registry.find_number("toy", "7")
@@ -175,25 +173,27 @@ def test_a_store_that_is_being_created_is_waited_for(
     database = tmp_path / "mlflow.db"
     database.touch()  # by another process, which has not made its tables yet
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
-    monkeypatch.setattr(mlflow_store, "LOCK_SECONDS", 0.2)
+    monkeypatch.setattr(store, "LOCK_SECONDS", 0.2)
     looks: tuple[Callable[[], object], ...] = (
         lambda: registry.find("toy", CHAMPION),
         lambda: registry.find_number("toy", "1"),
         lambda: registry.is_registered("toy", "f"),
     )
-    with mlflow_store.creation_lock(database):
+    with store.hold_lock():
         for look in looks:
             with pytest.raises(TimeoutError, match=r"mlflow.db.lock was not free"):
                 look()
-        assert tracking.find_runs("toy", {"stage": "package"}) == []
+        assert runs.find_runs("toy", {"stage": "package"}) == []
     assert "mlflow.db.lock was not free" in caplog.text
     assert database.stat().st_size == 0
 
 
-def test_a_roll_back_from_a_version_that_was_deleted_is_finished_without_it(store: Path) -> None:
+def test_a_roll_back_from_a_version_that_was_deleted_is_finished_without_it(
+    mlflow_folder: Path,
+) -> None:
     for version in make_versions(2):
         registry.promote(version)
-    client = mlflow_store.connect()  # as a roll back that is killed halfway
+    client = store.connect()  # as a roll back that is killed halfway
     client.set_registered_model_tag("toy", registry.ROLLED_BACK_FROM, "2")
     client.set_registered_model_alias("toy", CHAMPION, "1")
     client.delete_model_version("toy", "2")
@@ -264,10 +264,12 @@ def until_it_survives(prepare: Callable[[str], Callable[[], object]]) -> Iterato
 
 
 def is_at_rest(name: str) -> bool:
-    return registry.ROLLED_BACK_FROM not in mlflow_store.connect().get_registered_model(name).tags
+    return registry.ROLLED_BACK_FROM not in store.connect().get_registered_model(name).tags
 
 
-def test_a_killed_promotion_is_finished_by_the_next_and_loses_no_champion(store: Path) -> None:
+def test_a_killed_promotion_is_finished_by_the_next_and_loses_no_champion(
+    mlflow_folder: Path,
+) -> None:
     def prepare(name: str) -> Callable[[], object]:
         one, two, three = make_versions(3, name)
         registry.promote(one)
@@ -285,7 +287,9 @@ def test_a_killed_promotion_is_finished_by_the_next_and_loses_no_champion(store:
         assert aliases(f"other-{name}") == {CHAMPION: "1", PREVIOUS: before[CHAMPION]}
 
 
-def test_a_killed_roll_back_is_finished_by_the_next_which_does_no_other(store: Path) -> None:
+def test_a_killed_roll_back_is_finished_by_the_next_which_does_no_other(
+    mlflow_folder: Path,
+) -> None:
     def prepare(name: str) -> Callable[[], object]:
         for version in make_versions(2, name):
             registry.promote(version)
@@ -298,12 +302,12 @@ def test_a_killed_roll_back_is_finished_by_the_next_which_does_no_other(store: P
 
 
 @pytest.mark.slow
-def test_a_killed_registration_is_not_repeated(store: Path, bundles: list[Path]) -> None:
+def test_a_killed_registration_is_not_repeated(mlflow_folder: Path, bundles: list[Path]) -> None:
     def prepare(name: str) -> Callable[[], object]:
         run_id = new_run(name)
         return lambda: registry.register(name, bundles[0], run_id, challenge=True)
 
-    client = mlflow_store.connect()
+    client = store.connect()
     for name in until_it_survives(prepare):
         version = registry.register(name, bundles[0], new_run(name), challenge=True)
         assert registry.find(name, CHALLENGER) == version
@@ -311,5 +315,5 @@ def test_a_killed_registration_is_not_repeated(store: Path, bundles: list[Path])
         experiment = client.get_experiment_by_name(name).experiment_id
         ready = client.search_logged_models([experiment])
         assert [str(model.status) for model in ready] == ["READY"]
-        fetched = registry.fetch(version, store / f"fetched-{name}")
+        fetched = registry.fetch(version, mlflow_folder / f"fetched-{name}")
         assert load_recogniser_card(fetched) == load_recogniser_card(bundles[0])

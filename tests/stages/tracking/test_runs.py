@@ -8,8 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from stages.tracking import runs as tracking
-from stages.tracking import store as mlflow_store
+from stages.tracking import runs, store
 from stages.tracking.entries import flatten_params
 
 KEY = {"dataset": "synthetic", "split": "1", "modality": "rgb", "model": "abc"}
@@ -17,28 +16,28 @@ KEY = {"dataset": "synthetic", "split": "1", "modality": "rgb", "model": "abc"}
 
 @pytest.fixture(autouse=True)
 def _no_tracking_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in ("TSN_TRACKING", "DVC_STAGE", *mlflow_store.ENVIRONMENT):
+    for variable in ("TSN_TRACKING", "DVC_STAGE", *store.ENVIRONMENT):
         monkeypatch.delenv(variable, raising=False)
 
 
 def open_run(key=KEY, params=None, tags=None, name="split1 · rgb"):
-    return tracking.run(
+    return runs.run(
         part="train", dataset="synthetic", name=name, key=key, params=params or {}, tags=tags or {}
     )
 
 
 def only_run(key=KEY):
-    runs = tracking.find_runs("synthetic", key)
-    assert len(runs) == 1
-    return runs[0]
+    found = runs.find_runs("synthetic", key)
+    assert len(found) == 1
+    return found[0]
 
 
 def history(run_id, metric):
-    points = mlflow_store.connect().get_metric_history(run_id, metric)
+    points = store.connect().get_metric_history(run_id, metric)
     return sorted((point.step, point.value) for point in points)
 
 
-def test_a_run_is_complete_in_the_store(store, tmp_path, monkeypatch):
+def test_a_run_is_complete_in_the_store(mlflow_folder, tmp_path, monkeypatch):
     monkeypatch.setenv("DVC_STAGE", "train@synthetic-1-rgb")
     notes = tmp_path / "notes.txt"
     notes.write_text("hello")
@@ -64,14 +63,14 @@ def test_a_run_is_complete_in_the_store(store, tmp_path, monkeypatch):
     assert history(record.run_id, "train/loss") == [(i, 1 / (1 + i)) for i in range(250)]
     assert record.tags.items() >= {**KEY, "stage": "train", "model.md5": "1234"}.items()
     assert record.tags["dvc.stage"] == "train@synthetic-1-rgb"
-    client = mlflow_store.connect()
+    client = store.connect()
     assert [f.path for f in client.list_artifacts(record.run_id, "tables")] == ["tables/notes.txt"]
     assert list((tmp_path / "mlartifacts" / "synthetic").rglob("notes.txt"))
     dataset = client.get_run(record.run_id).inputs.dataset_inputs[0]
     assert (dataset.dataset.name, dataset.tags[0].value) == ("synthetic split1", "train")
 
 
-def test_scoring_continues_the_run_of_the_training(store, monkeypatch, caplog):
+def test_scoring_continues_the_run_of_the_training(mlflow_folder, monkeypatch, caplog):
     monkeypatch.setenv("DVC_STAGE", "train@synthetic-1-rgb")
     with open_run(params={"lr": 1}) as run:
         run.log_metrics({"train/loss": 0.25}, step=1)
@@ -86,15 +85,15 @@ def test_scoring_continues_the_run_of_the_training(store, monkeypatch, caplog):
     assert "keeps its parameter lr = 1" in caplog.text
 
 
-def test_another_key_is_another_run(store):
+def test_another_key_is_another_run(mlflow_folder):
     for modality in ("rgb", "flow"):
         with open_run(key={**KEY, "modality": modality}) as run:
             assert not run.existed
-    assert len(tracking.find_runs("synthetic", {"dataset": "synthetic"})) == 2
-    assert tracking.find_runs("another", KEY) == []
+    assert len(runs.find_runs("synthetic", {"dataset": "synthetic"})) == 2
+    assert runs.find_runs("another", KEY) == []
 
 
-def test_a_resumed_training_does_not_repeat_points(store):
+def test_a_resumed_training_does_not_repeat_points(mlflow_folder):
     with pytest.raises(ZeroDivisionError), open_run() as run:
         run.log_series({"train/loss": [(1, 0.5), (2, 0.4), (3, float("nan"))]})
         raise ZeroDivisionError
@@ -106,7 +105,7 @@ def test_a_resumed_training_does_not_repeat_points(store):
     assert only_run().status == "FINISHED"
 
 
-def test_a_result_that_changes_back_is_the_latest(store):
+def test_a_result_that_changes_back_is_the_latest(mlflow_folder):
     for value in (0.5, 0.6, 0.5):
         with open_run() as run:
             run.log_metrics({"test/top1": value})
@@ -114,7 +113,7 @@ def test_a_result_that_changes_back_is_the_latest(store):
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
-def test_a_stopped_run_is_killed_and_keeps_what_it_logged(store, stop):
+def test_a_stopped_run_is_killed_and_keeps_what_it_logged(mlflow_folder, stop):
     with pytest.raises(stop), open_run() as run:
         run.log_metrics({"train/loss": 0.5}, step=1)
         raise stop
@@ -122,10 +121,10 @@ def test_a_stopped_run_is_killed_and_keeps_what_it_logged(store, stop):
     assert only_run().metrics == {"train/loss": 0.5}
 
 
-def test_a_deleted_experiment_is_restored(store):
+def test_a_deleted_experiment_is_restored(mlflow_folder):
     with open_run():
         pass
-    client = mlflow_store.connect()
+    client = store.connect()
     client.delete_experiment(client.get_experiment_by_name("synthetic").experiment_id)
     with open_run() as run:
         assert run.existed
@@ -149,44 +148,44 @@ def test_four_processes_start_on_a_fresh_database_at_once(tmp_path, monkeypatch)
         process.join(timeout=120)
     assert [process.exitcode for process in processes] == [0] * 4
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    runs = [only_run({"cell": str(n)}) for n in range(4)]
-    assert [run.metrics["test/top1"] for run in runs] == [0.0, 0.1, 0.2, 0.3]
+    found = [only_run({"cell": str(n)}) for n in range(4)]
+    assert [run.metrics["test/top1"] for run in found] == [0.0, 0.1, 0.2, 0.3]
 
 
-def test_a_part_is_logged_when_all_of_it_is(store):
-    with tracking.run(part="score", dataset="synthetic", name="n", key=KEY, params={}, tags={}):
-        assert not tracking.is_logged("synthetic", KEY, "score")
-    assert tracking.is_logged("synthetic", KEY, "score")
-    assert not tracking.is_logged("synthetic", KEY, "train")
+def test_a_part_is_logged_when_all_of_it_is(mlflow_folder):
+    with runs.run(part="score", dataset="synthetic", name="n", key=KEY, params={}, tags={}):
+        assert not runs.is_logged("synthetic", KEY, "score")
+    assert runs.is_logged("synthetic", KEY, "score")
+    assert not runs.is_logged("synthetic", KEY, "train")
     with open_run() as run:
-        run._client = None  # as after a failure of the store: the rest is lost
+        run.client = None  # as after a failure of the store: the rest is lost
         run.log_metrics({"train/loss": 1.0}, step=1)
-    assert not tracking.is_logged("synthetic", KEY, "train")
+    assert not runs.is_logged("synthetic", KEY, "train")
 
 
-def test_the_duration_stays_that_of_the_first_part(store):
+def test_the_duration_stays_that_of_the_first_part(mlflow_folder):
     with open_run():
         pass
-    first = mlflow_store.connect().get_run(only_run().run_id).info
+    first = store.connect().get_run(only_run().run_id).info
     time.sleep(0.01)
     score = {"part": "score", "dataset": "synthetic", "name": "n", "key": KEY}
-    with pytest.raises(KeyboardInterrupt), tracking.run(**score, params={}, tags={}):
+    with pytest.raises(KeyboardInterrupt), runs.run(**score, params={}, tags={}):
         raise KeyboardInterrupt
-    with tracking.run(**score, params={}, tags={}):
+    with runs.run(**score, params={}, tags={}):
         pass
-    second = mlflow_store.connect().get_run(only_run().run_id).info
+    second = store.connect().get_run(only_run().run_id).info
     assert (second.status, second.end_time) == ("FINISHED", first.end_time)
 
 
-def test_a_restored_result_claims_no_commit(store):
-    with tracking.run(
+def test_a_restored_result_claims_no_commit(mlflow_folder):
+    with runs.run(
         part="train", dataset="synthetic", name="n", key=KEY, params={}, tags={}, restored=True
     ) as run:
         run.log_dataset("synthetic split1", "d" * 64, "train")
     record = only_run()
     assert record.tags["restored"] == "true"
     assert not any("commit" in tag for tag in record.tags)
-    (read,) = mlflow_store.connect().get_run(record.run_id).inputs.dataset_inputs
+    (read,) = store.connect().get_run(record.run_id).inputs.dataset_inputs
     assert "commit" not in read.dataset.source
 
 
@@ -197,7 +196,7 @@ def test_a_server_that_is_down_costs_one_warning(monkeypatch, caplog):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
     caplog.set_level(logging.WARNING, logger="stages.tracking.runs")
     reached = False
-    with tracking.run(
+    with runs.run(
         part="fuse",
         dataset="d",
         name="n",
@@ -218,22 +217,20 @@ def test_a_server_that_is_down_costs_one_warning(monkeypatch, caplog):
 
 
 def test_the_link_of_a_run_on_a_server():
-    run = tracking.Run(
+    run = runs.Run(
         client=SimpleNamespace(tracking_uri="http://host:5000/"),
         run_id="r",
         experiment_id="3",
-        existed=False,
         restored=False,
-        ended_at=None,
         results="",
     )
     page = "http://host:5000/#/experiments/3/runs/r?workflowType=machine_learning"
     assert run.link() == page
 
 
-def test_a_store_that_breaks_midway_costs_one_warning(store, caplog):
+def test_a_store_that_breaks_midway_costs_one_warning(mlflow_folder, caplog):
     with open_run() as run:
-        (store / "mlflow.db").write_bytes(b"not a database" * 1000)
+        (mlflow_folder / "mlflow.db").write_bytes(b"not a database" * 1000)
         for _ in range(3):
             run.log_metrics({"loss": 1.0}, step=1)
             run.flush()
@@ -246,7 +243,7 @@ def test_tracking_can_be_off(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     with open_run() as run:
         run.log_metrics({"loss": 1.0})
-    assert tracking.find_runs("synthetic", KEY) == []
+    assert runs.find_runs("synthetic", KEY) == []
     assert list(tmp_path.iterdir()) == []
 
 

@@ -23,17 +23,16 @@ from mlflow_models import PICKLES, new_run
 from recognisers import CLASSES, WEIGHTS, write_recogniser
 from videos import write_wandering
 
-from stages.tracking import registry
-from stages.tracking import store as mlflow_store
+from stages.tracking import registry, store
 from tsn.metrics import Scores
 from tsn.recogniser.recogniser import load_recogniser, softmax
 
 
 @pytest.fixture
-def registered(store: Path) -> Path:
+def registered(mlflow_folder: Path) -> Path:
     """The folder of a recogniser that is the challenger of `toy`."""
-    folder = store / "bundle/toy"
-    write_recogniser(folder, [write_wandering(store / "clip.avi", 12)], weights=WEIGHTS)
+    folder = mlflow_folder / "bundle/toy"
+    write_recogniser(folder, [write_wandering(mlflow_folder / "clip.avi", 12)], weights=WEIGHTS)
     registry.register("toy", folder, new_run(), challenge=True)
     return folder
 
@@ -43,15 +42,18 @@ def expected_scores(folder: Path, video: Path) -> Scores:
 
 
 def test_a_path_and_bytes_give_the_recognisers_scores(
-    store: Path, registered: Path, monkeypatch: pytest.MonkeyPatch
+    mlflow_folder: Path, registered: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import mlflow
     from mlflow.exceptions import MlflowException
 
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(store / "compiled"))
-    mlflow.set_tracking_uri(mlflow_store.tracking_uri())
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(mlflow_folder / "compiled"))
+    mlflow.set_tracking_uri(store.tracking_uri())
     model = mlflow.pyfunc.load_model("models:/toy@challenger")
-    video, other = store / "clip.avi", write_wandering(store / "other.mp4", 30, 2, "mp4v")
+    video, other = (
+        mlflow_folder / "clip.avi",
+        write_wandering(mlflow_folder / "other.mp4", 30, 2, "mp4v"),
+    )
     by_path = model.predict(pd.DataFrame({"video": [str(video), str(other)]}))
     by_bytes = model.predict(pd.DataFrame({"content": [video.read_bytes(), other.read_bytes()]}))
     for answers in (by_path, by_bytes):
@@ -75,22 +77,24 @@ def test_a_path_and_bytes_give_the_recognisers_scores(
 
 
 def test_an_error_that_is_not_of_the_request_is_not_told_as_one(
-    store: Path, registered: Path, monkeypatch: pytest.MonkeyPatch
+    mlflow_folder: Path, registered: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(store / "compiled"))
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(mlflow_folder / "compiled"))
     from stages.tracking import served_model
 
     served = served_model.ServedRecogniser()
     served.load_context(SimpleNamespace(artifacts={served_model.BUNDLE: str(registered)}))
-    rows = pd.DataFrame({"content": [(store / "clip.avi").read_bytes()]})
-    (store / "file").touch()
-    monkeypatch.setattr(tempfile, "tempdir", str(store / "file"))  # nothing can be written there
+    rows = pd.DataFrame({"content": [(mlflow_folder / "clip.avi").read_bytes()]})
+    (mlflow_folder / "file").touch()
+    monkeypatch.setattr(
+        tempfile, "tempdir", str(mlflow_folder / "file")
+    )  # nothing can be written there
     with pytest.raises(NotADirectoryError):
         served.predict(None, rows)
 
 
 @pytest.fixture
-def server(store: Path, registered: Path) -> Iterator[str]:
+def server(mlflow_folder: Path, registered: Path) -> Iterator[str]:
     """The address of `mlflow models serve` with the challenger."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -104,9 +108,9 @@ def server(store: Path, registered: Path) -> Iterator[str]:
         env={
             **os.environ,
             "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}",
-            "HOME": str(store),  # for compiled code
+            "HOME": str(mlflow_folder),  # for compiled code
         },
-        cwd=store,
+        cwd=mlflow_folder,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         start_new_session=True,
@@ -144,8 +148,10 @@ def ask(address: str, rows: list[dict[str, str]]) -> tuple[int, Any]:
 
 
 @pytest.mark.slow
-def test_mlflow_models_serve_answers_with_it(store: Path, registered: Path, server: str) -> None:
-    video = store / "clip.avi"
+def test_mlflow_models_serve_answers_with_it(
+    mlflow_folder: Path, registered: Path, server: str
+) -> None:
+    video = mlflow_folder / "clip.avi"
     content = base64.b64encode(video.read_bytes()).decode()
     scores = expected_scores(registered, video)
     for row in ({"video": str(video)}, {"content": content}):
@@ -161,5 +167,7 @@ def test_mlflow_models_serve_answers_with_it(store: Path, registered: Path, serv
     assert status == 400 and "row 0: content: not a video file" in answer["message"]
     status, answer = ask(server, [{"film": "x"}])
     assert status == 400 and "expected rows with a file's path" in answer["message"]
-    logged = [path for path in (store / "mlartifacts/toy/models").rglob("*") if path.is_file()]
+    logged = [
+        path for path in (mlflow_folder / "mlartifacts/toy/models").rglob("*") if path.is_file()
+    ]
     assert {path.suffix for path in logged} & PICKLES == set()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.tracking import store as mlflow_store
+from stages.tracking import store
 
 
 class Slow(BaseHTTPRequestHandler):
@@ -28,10 +28,10 @@ class Slow(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def slow_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    for variable in mlflow_store.ENVIRONMENT:
+    for variable in store.ENVIRONMENT:
         monkeypatch.delenv(variable, raising=False)
-    settings = {**mlflow_store.ENVIRONMENT, mlflow_store.TIMEOUT: "1"}
-    monkeypatch.setattr(mlflow_store, "ENVIRONMENT", settings)
+    settings = {**store.ENVIRONMENT, store.TIMEOUT: "1"}
+    monkeypatch.setattr(store, "ENVIRONMENT", settings)
     server = HTTPServer(("127.0.0.1", 0), Slow)
     server.handle_error = lambda *_: None  # type: ignore[method-assign]  # of who went away
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -41,7 +41,7 @@ def slow_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def test_a_slow_server_is_waited_for_while_files_move_and_not_else(slow_server: str) -> None:
-    mlflow_store.set_environment()
+    store.set_environment()
     from mlflow.exceptions import MlflowException
     from mlflow.utils.rest_utils import MlflowHostCreds, http_request
 
@@ -50,26 +50,26 @@ def test_a_slow_server_is_waited_for_while_files_move_and_not_else(slow_server: 
             http_request(MlflowHostCreds(slow_server), "/", "GET", max_retries=0).status_code
         )
 
-    with mlflow_store.patient_transfer():
+    with store.patient_transfer():
         assert ask() == 200
     with pytest.raises(MlflowException, match=r"timed out|Timeout"):
         ask()
 
 
 def test_a_callers_own_timeout_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    for given, during in ((None, mlflow_store.TRANSFER_SECONDS), ("20", "20")):
+    for given, during in ((None, store.TRANSFER_SECONDS), ("20", "20")):
         with monkeypatch.context() as patch:
-            patch.delenv(mlflow_store.TIMEOUT, raising=False)
+            patch.delenv(store.TIMEOUT, raising=False)
             if given:
-                patch.setenv(mlflow_store.TIMEOUT, given)
-            with mlflow_store.patient_transfer():
-                assert os.environ[mlflow_store.TIMEOUT] == during
-            assert os.environ[mlflow_store.TIMEOUT] == (given or "5")
+                patch.setenv(store.TIMEOUT, given)
+            with store.patient_transfer():
+                assert os.environ[store.TIMEOUT] == during
+            assert os.environ[store.TIMEOUT] == (given or "5")
 
 
 def test_a_copy_for_an_experiment_uses_the_projects_store(tmp_path: Path) -> None:
     copy = tmp_path / ".dvc/tmp/exps/tmp8x1/work"
-    assert mlflow_store.checkout_of(copy) == tmp_path
-    assert mlflow_store.checkout_of(copy.parent) == tmp_path
-    assert mlflow_store.checkout_of(tmp_path) == tmp_path
-    assert mlflow_store.checkout_of(tmp_path / "exps") == tmp_path / "exps"
+    assert store.checkout_of(copy) == tmp_path
+    assert store.checkout_of(copy.parent) == tmp_path
+    assert store.checkout_of(tmp_path) == tmp_path
+    assert store.checkout_of(tmp_path / "exps") == tmp_path / "exps"
