@@ -134,16 +134,17 @@ def log_files(run: runs.Run, options: Options) -> None:
 def track(options: Options) -> bool:
     """Log a finished training from its files; return False when its run is there already."""
     card = load_card(options.out)
-    if runs.is_logged(card.dataset, run_key(card), "train"):
-        return False
+    return runs.backfill(card.dataset, run_key(card), "train", lambda: log_restored(options, card))
+
+
+def log_restored(options: Options, card: ModelCard) -> None:
+    """Log a finished training from its files."""
     section = f"train.{options.modality}"  # all that is known to be unchanged
     recipe = {"train": params.find(params.load_recipe(options.dataset), section)}
     clips, _ = listed_clips(read_list(options.list), options.stream, modality(options.modality))
     with open_run(card, clips, recipe, restored=True) as run:
         run.log_series(curves(read_log(options.log)))
         log_files(run, options)
-    runs.require_logged(card.dataset, run_key(card), "train")
-    return True
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ def main(options: Options) -> None:
 
 
 def find_challenger(dataset: str, recogniser: Path | None) -> Version:
-    """The version of that recogniser, or the challenger; ValueError when it is not registered."""
+    """Return the version of that recogniser, or the challenger; ValueError where there is none."""
     if recogniser is None:
         found, what = registry.find(dataset, registry.CHALLENGER), "no challenger"
     else:
@@ -81,10 +81,12 @@ def find_challenger(dataset: str, recogniser: Path | None) -> Version:
 def decide(
     options: Options, challenger: Version, rule: PromotionRule, machine: Machine
 ) -> Decision:
-    """Compares the two, or says again what was decided for this data before."""
+    """Compare the two, or say again what was decided for this data before."""
     known = is_written_down(challenger, options.decide_for) and not is_overtaken(challenger)
     champion = find_champion(challenger, known=known)
-    against = meet(champion, challenger, options.videos, rule, machine) if champion else None
+    against = (
+        compare_with(champion, challenger, options.videos, rule, machine) if champion else None
+    )
     reasons = tuple(objections(against.comparison, rule)) if against else ()
     return Decision(
         challenger=challenger,
@@ -97,12 +99,12 @@ def decide(
 
 
 def is_written_down(challenger: Version, data: str | None) -> bool:
-    """Whether there is a verdict for this data."""
+    """Return whether there is a verdict for this data."""
     return data is not None and challenger.tags.get(DATA) == data
 
 
 def is_overtaken(challenger: Version) -> bool:
-    """Whether somebody has made another version the champion before the verdict was carried out."""
+    """Return whether another version became the champion before the verdict was carried out."""
     if challenger.tags[DONE] == "true" or was_promoted(challenger):
         return False
     champion = registry.find(challenger.model, registry.CHAMPION)
@@ -110,34 +112,36 @@ def is_overtaken(challenger: Version) -> bool:
 
 
 def was_promoted(challenger: Version) -> bool:
-    """Whether it is the champion, or was until it was rolled back."""
+    """Return whether it is the champion, or was until it was rolled back."""
     aliases = (registry.CHAMPION, registry.PREVIOUS)
     found = (registry.find(challenger.model, alias) for alias in aliases)
     return challenger.number in [version.number for version in found if version]
 
 
 def find_champion(challenger: Version, *, known: bool) -> Version | None:
-    """The champion, or the one of when the verdict was written down; None without any."""
+    """Return the champion, or the one of when the verdict was written down; None without any."""
     if not known:
         return registry.find(challenger.model, registry.CHAMPION)
     number = challenger.tags[OPPONENT]
     return None if number == NOBODY else registry.find_number(challenger.model, number)
 
 
-def meet(
+def compare_with(
     champion: Version, challenger: Version, videos: Path, rule: PromotionRule, machine: Machine
 ) -> AgainstChampion:
-    """Compares their scores of the same videos."""
+    """Compare their scores of the same videos."""
     with tempfile.TemporaryDirectory() as folder:
         ours = registry.fetch(champion, Path(folder) / "champion")
         theirs = registry.fetch(challenger, Path(folder) / "challenger")
-        test = pair(ours, theirs, videos, machine)
+        test = score_shared_test(ours, theirs, videos, machine)
     found = compare(test.champion, test.challenger, test.labels, test.classes, rule.confidence)
     return AgainstChampion(champion=champion, test=test, comparison=found)
 
 
-def pair(champion: Path, challenger: Path, videos: Path, machine: Machine) -> SharedTestSet:
-    """The scores of two recognisers' folders; what the champion never saw, it scores here."""
+def score_shared_test(
+    champion: Path, challenger: Path, videos: Path, machine: Machine
+) -> SharedTestSet:
+    """Return the scores of both folders; what is new to the champion, it scores here."""
 
     @cache
     def recogniser() -> Recogniser:
@@ -152,7 +156,7 @@ def pair(champion: Path, challenger: Path, videos: Path, machine: Machine) -> Sh
 
 
 def write_down(decision: Decision, data: str) -> None:
-    """Keeps the verdict, before anything follows from it."""
+    """Keep the verdict, before anything follows from it."""
     if not is_written_down(decision.challenger, data) or is_overtaken(decision.challenger):
         opponent = decision.against.champion.number if decision.against else NOBODY
         tags = {OPPONENT: opponent, VERDICT: decision.verdict, DONE: "false", DATA: data}
@@ -160,7 +164,7 @@ def write_down(decision: Decision, data: str) -> None:
 
 
 def carry_out(challenger: Version) -> None:
-    """Promotes what is to be promoted, once: not again what was rolled back since."""
+    """Promote what is to be promoted, once: not again what was rolled back since."""
     if challenger.tags[DONE] != "true":
         if challenger.tags[VERDICT] == PROMOTED and not was_promoted(challenger):
             registry.promote(challenger)
@@ -168,7 +172,7 @@ def carry_out(challenger: Version) -> None:
 
 
 def log(options: Options, decision: Decision, data: str) -> None:
-    """The decision as a run. OSError when MLflow did not take it: then it is not at its end."""
+    """Log the decision as a run. OSError when MLflow did not take it: it is not at its end then."""
     key = {"stage": "retrain", "data": data}
     with runs.run(
         part="retrain",

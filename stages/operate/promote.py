@@ -1,4 +1,4 @@
-"""promote: makes a registered recogniser the champion of its dataset, or the one before it again.
+"""promote: make a registered recogniser the champion of its dataset, or the one before it again.
 
 Without --version it is the challenger, the newest that the pipeline made.
 """
@@ -40,7 +40,7 @@ def main(options: Options) -> None:
 
 
 def chosen(dataset: str, number: str | None) -> Version:
-    """The version of that number, or the challenger."""
+    """Return the version of that number, or the challenger."""
     if number is not None:
         return registry.find_number(dataset, number)
     challenger = registry.find(dataset, CHALLENGER)
@@ -52,12 +52,12 @@ def chosen(dataset: str, number: str | None) -> Version:
 
 
 def aliases(dataset: str) -> dict[str, Version | None]:
-    """The version under each alias."""
+    """Return the version under each alias."""
     return {alias: registry.find(dataset, alias) for alias in (CHAMPION, PREVIOUS, CHALLENGER)}
 
 
 def table(before: dict[str, Version | None], after: dict[str, Version | None]) -> str:
-    """A line per alias: which version it was, and which it is."""
+    """Return a line per alias: which version it was, and which it is."""
     lines = []
     for alias, version in after.items():
         was, now = describe(before[alias]), describe(version)
@@ -66,7 +66,7 @@ def table(before: dict[str, Version | None], after: dict[str, Version | None]) -
 
 
 def describe(version: Version | None) -> str:
-    """A version with its accuracy on its own test list."""
+    """Return a version in words, with its accuracy on its own test list."""
     if version is None:
         return "none"
     measured = version.tags.get("test.mean_class_accuracy")

@@ -1,4 +1,4 @@
-"""sync: gives finished results their MLflow runs where those are missing.
+"""sync: give finished results their MLflow runs where those are missing.
 
 A cell that DVC restored without running it, or that ran while MLflow was away, is logged from its
 files. Which cells are finished, and where their files lie, is read from dvc.lock.
@@ -52,7 +52,7 @@ def main(_: Options) -> None:
 
 
 def sync_stage(name: str, stage: ModuleType, words: list[str], datasets: Sequence[str]) -> None:
-    """Logs one finished stage, if its dataset is active and its run is missing."""
+    """Log one finished stage, if its dataset is active and its run is missing."""
     try:
         options = parse(stage.Options, words)
     except UsageError:
@@ -83,7 +83,7 @@ def is_current(entry: Mapping[str, Any]) -> bool:
 
 
 def md5(path: Path) -> str:
-    """A file's digest as DVC takes it."""
+    """Return a file's digest as DVC takes it."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "md5").hexdigest()
 

@@ -1,13 +1,12 @@
 """What a comparison of two recognisers says, for people, for programs, and as a picture."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from stages.reporting.figures.per_class_bars import draw_per_class_bars
 from stages.tracking.registry import Version
-from tsn.files import atomic_path
+from tsn.files import atomic_path, write_json
 from tsn.recogniser.comparison import ClassChange, Comparison, PromotionRule
 from tsn.recogniser.shared_test import SharedTestSet
 
@@ -50,11 +49,9 @@ class Decision:
 
 def write_comparison(decision: Decision, out: Path) -> None:
     """Write the decision as text for people, JSON for programs, and a picture of the classes."""
-    out.mkdir(parents=True, exist_ok=True)
     with atomic_path(out / MARKDOWN) as temporary:
         temporary.write_text("\n".join(markdown(decision)) + "\n", encoding="utf-8")
-    with atomic_path(out / NUMBERS) as temporary:
-        temporary.write_text(json.dumps(numbers(decision), indent=2) + "\n", encoding="utf-8")
+    write_json(out / NUMBERS, numbers(decision))
     (out / PICTURE).unlink(missing_ok=True)
     if decision.against:
         rows = decision.against.comparison.classes

@@ -10,15 +10,14 @@ import pandas as pd
 
 from stages.reporting.figures.dataset_bars import draw_dataset_bars
 from stages.reporting.results import Figure, Listing
-from tsn.lists import CONTACT_SHEET, LEAKS, SURVEY, ListedVideo, read_list, read_names
+from tsn.lists import CONTACT_SHEET, LEAKS, SURVEY, read_splits
 from tsn.splits.leakage import BACKDROP
 
 MOST_ROWS = 20  # of a listing
 
 
 def facts(lists: Path) -> dict[str, str]:
-    """What the split stage wrote about the dataset, in words."""
-    classes = read_names(lists / "classes.txt")
+    """Return what the split stage wrote about the dataset, in words."""
     survey = pd.read_csv(lists / SURVEY)
     leaks = pd.read_csv(lists / LEAKS)
     splits = read_splits(lists)
@@ -31,19 +30,21 @@ def facts(lists: Path) -> dict[str, str]:
     )
     per_class = Counter(video.split("/")[0] for video in survey["video"])
     return {
-        "Classes": str(len(classes)),
+        "Classes": str(len(splits.classes)),
         "Videos": str(len(survey)),
-        "Train / test": ", ".join(f"{len(train)} / {len(test)}" for train, test in splits.values()),
+        "Train / test": ", ".join(
+            f"{len(train)} / {len(splits.test[split])}" for split, train in splits.train.items()
+        ),
         "Clips a class": _span(list(per_class.values())),
         "Length, seconds": _span(known["seconds"].tolist()),
         "In all": f"{known['seconds'].sum() / 60:.1f} minutes, {known['frames'].sum()} frames",
         "Size, pixels": _most_common(sizes),
         "Frames a second": _most_common(rates),
         "Test videos of a training video's scene": ", ".join(
-            str(leaked.get(split, 0)) for split in splits
+            str(leaked.get(split, 0)) for split in splits.train
         ),
         "Test videos whose scene is the dataset's backdrop": ", ".join(
-            str(backdrops.get(split, 0)) for split in splits
+            str(backdrops.get(split, 0)) for split in splits.train
         ),
         "Cannot be read": str(len(survey) - len(known)),
         "Headers that miscount": str(int((known["counted"] != known["frames"]).sum())),
@@ -51,7 +52,7 @@ def facts(lists: Path) -> dict[str, str]:
 
 
 def listings(lists: Path, quarantine: Path, modalities: Sequence[str]) -> list[Listing]:
-    """The videos that were set aside, and those whose headers lie about their frames, if any."""
+    """Return the videos that were set aside, and those whose headers miscount, if any."""
     survey = pd.read_csv(lists / SURVEY)
     return [*_set_aside(survey, quarantine, modalities), *_miscounted(survey, lists)]
 
@@ -93,13 +94,14 @@ def _miscounted(survey: pd.DataFrame, lists: Path) -> Iterator[Listing]:
 
 
 def _more(rows: Sequence[object], path: Path) -> str:
-    """How the caption ends when not all is shown."""
+    """Return how the caption ends when not all is shown."""
     more = len(rows) - MOST_ROWS
     return f"; {more} more are in {path}" if more > 0 else ""
 
 
 def pictures(lists: Path, out: Path) -> list[Figure]:
-    """The dataset's figures: clips per class and their lengths, drawn into `out`; the classes."""
+    """Return the dataset's figures: clips per class and their lengths, drawn into `out`, and a
+    picture of each class."""
     clips = Figure(
         title="Clips",
         caption="Clips of each class in the first split's lists, and how long the clips are.",
@@ -116,26 +118,14 @@ def pictures(lists: Path, out: Path) -> list[Figure]:
 
 def draw(lists: Path, path: Path) -> None:
     """Draw the clips per class of the first split, and how long clips are."""
-    classes = read_names(lists / "classes.txt")
+    splits = read_splits(lists)
     survey = pd.read_csv(lists / SURVEY)
-    train, test = next(iter(read_splits(lists).values()))
-    counts = [
-        np.bincount([v.label for v in side], minlength=len(classes)) for side in (train, test)
-    ]
+    train, test = (
+        np.bincount([v.label for v in side[min(side)]], minlength=len(splits.classes))
+        for side in (splits.train, splits.test)
+    )
     seconds = survey.loc[survey["defect"].isna(), "seconds"].to_numpy()
-    draw_dataset_bars(classes, counts[0], counts[1], seconds, path)
-
-
-def read_splits(lists: Path) -> dict[int, tuple[list[ListedVideo], list[ListedVideo]]]:
-    """The training and test list of every split."""
-    numbers = sorted(int(path.name) for path in lists.iterdir() if path.is_dir())
-    return {
-        number: (
-            read_list(lists / str(number) / "train.csv"),
-            read_list(lists / str(number) / "test.csv"),
-        )
-        for number in numbers
-    }
+    draw_dataset_bars(splits.classes, train, test, seconds, path)
 
 
 def _span(values: list[float]) -> str:
@@ -146,7 +136,7 @@ def _span(values: list[float]) -> str:
 
 
 def _most_common(counts: Counter[str]) -> str:
-    """The three most common, with their numbers where there are several."""
+    """Return the three most common, with their numbers where there are several."""
     if len(counts) < 2:
         return "".join(counts) or "none"
     shown = ", ".join(f"{name} ({count})" for name, count in counts.most_common(3))

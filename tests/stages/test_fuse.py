@@ -4,32 +4,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from toy_cells import FLOW, LISTED, RGB
 
 from stages.fuse import Options, load_cells, measure, refuse_foreign, run_key
-from tsn.lists import ListedVideo
 from tsn.scoring.fusion import FusionConfig, left_out
-from tsn.scoring.scores import ScoreError, VideoScores, save_scores
+from tsn.scoring.scores import ScoreError, save_scores
 
-RGB = VideoScores(
-    dataset="d",
-    split=1,
-    modality="rgb",
-    model="m",
-    fingerprint="f",
-    classes=("a", "b"),
-    videos=("a/1", "a/2", "b/1"),
-    labels=np.array([0, 0, 1]),
-    snippets=np.zeros((3, 1, 2), np.float32),
-    scores=np.array([[2, 1], [1, 2], [0, 1]], np.float32),
-)
-FLOW = replace(RGB, modality="flow", fingerprint="g")
-LISTED = [
-    ListedVideo("b/1", 1, "1", ("still",)),
-    ListedVideo("a/1", 0, "1", ("pan", "long")),
-    ListedVideo("a/2", 0, "2", ("pan",)),
-]
 FUSION = FusionConfig(headline="rgb+flow", combinations={"rgb+flow": {"rgb": 1.0, "flow": 1.5}})
 
 

@@ -68,7 +68,7 @@ def draw_per_class_bars(
 def _order_classes(
     percent: Mapping[str, npt.NDArray[np.floating]],
 ) -> tuple[npt.NDArray[np.intp], tuple[int, int] | None]:
-    """The order of the classes, and how many lead and trail by the contrast."""
+    """Return the order of the classes, and how many lead and trail by the contrast."""
     if all(name in percent for name in CONTRAST):
         difference = percent[CONTRAST[0]] - percent[CONTRAST[1]]
         order = np.argsort(-difference, kind="stable")
