@@ -35,11 +35,11 @@ class Options(StageOptions):
 
 
 def main(options: Options) -> None:
-    videos = read_names(options.list)
-    job = make_job(options.dataset, options.modality, options.videos, videos, STORE)
     text = f"extract {options.dataset} {options.modality}"
     worker_code = Path("tsn/flow").glob("tvl1*.py")  # which this process does not import
     with provenance.unchanged(options, worker_code):
+        videos = read_names(options.list)
+        job = make_job(options.dataset, options.modality, options.videos, videos, STORE)
         records = follow(extract_stream(job, options.out), len(videos), text)
         write_manifest([record.row for record in records], options.out)
         write_quarantine(options.quarantine, records)

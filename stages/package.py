@@ -63,7 +63,7 @@ def main(options: Options) -> None:
         difference = greatest_difference(options.out, options.videos, device)
     log_run(options, card, cells)
     try:
-        if store.tracking_is_on():
+        if store.tracking_is_on() and not store.is_experiment():
             register(options, card, challenge=True)
     except Exception as error:  # whatever it is, the recogniser is made
         logger.warning("not registered yet, `python -m stages.operate.sync` will: %s", error)

@@ -79,19 +79,19 @@ def draw(options: Options, found: Results) -> list[Figure]:
     first = min(found.splits)
     shown = [
         Figure(
-            title="Modalities and fusions",
-            caption="Mean class accuracy over the splits; the whisker is the spread.",
-            path=options.out / "fusion.png",
+            "Modalities and fusions",
+            "Mean class accuracy over the splits; the whisker is the spread.",
+            options.out / "fusion.png",
         ),
         Figure(
-            title="Classes",
-            caption="Accuracy per class, mean over the splits.",
-            path=options.out / "per_class.png",
+            "Classes",
+            "Accuracy per class, mean over the splits.",
+            options.out / "per_class.png",
         ),
         Figure(
-            title="Training",
-            caption=f"Loss, accuracy and learning rate of split {first}'s networks.",
-            path=options.out / "training.png",
+            "Training",
+            f"Loss, accuracy and learning rate of split {first}'s networks.",
+            options.out / "training.png",
         ),
     ]
     bars, classes, curves = (figure.path for figure in shown)
@@ -101,18 +101,11 @@ def draw(options: Options, found: Results) -> list[Figure]:
     tables = {name: pd.read_csv(logs / f"{name}.csv") for name in found.modalities}
     draw_training_curves(tables, curves, f"Training, split {first}")
     if any(row.by_tag for row in found.mean.values()):
-        kinds = Figure(
-            title="Kinds of video",
-            caption="Accuracy over the test videos that carry a tag.",
-            path=options.out / "tags.png",
-        )
-        draw_tag_bars(found.mean, kinds.path)
-        shown.append(kinds)
-    look = Figure(
-        title="What the networks see",
-        caption="A few videos as every modality has them.",
-        path=options.plots / LOOK,
-    )
+        caption = "Accuracy over the test videos that carry a tag."
+        shown.append(Figure("Kinds of video", caption, options.out / "tags.png"))
+        draw_tag_bars(found.mean, shown[-1].path)
+    caption = "A few videos as every modality has them."
+    look = Figure("What the networks see", caption, options.plots / LOOK)
     return [*shown, look, *dataset_page.pictures(options.lists, options.out)]
 
 

@@ -10,9 +10,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.tokens import AliasToken, AnchorToken
-from tsn.training.start import TrainingConfig
 
-from stages.runtime import command, params
+from stages.runtime import command, params, provenance
 from stages.runtime.machine import Machine
 from stages.runtime.options import StageOptions, option, output_path
 from stages.runtime.params import Settings
@@ -28,6 +27,7 @@ from tsn.splits.formats import SplitConfig
 from tsn.splits.ingest import IngestConfig
 from tsn.streams.table import STREAMS, Acceptance
 from tsn.training.initial_weights import INITS
+from tsn.training.start import TrainingConfig
 
 SELECTION = ("datasets", "splits", "modalities", "machine")
 RECIPE = (
@@ -53,11 +53,24 @@ SECTIONS: dict[str, type] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Options(StageOptions):
+    recipe_sections = RECIPE
+    params_sections = ("splits", "modalities")
+
     dataset: str | None = option("only this dataset's recipe, recipes/<dataset>.yaml", default=None)
     out: Path | None = output_path("a note that the recipe was read", default=None)
 
 
 def main(options: Options) -> None:
+    if options.dataset is None or options.out is None:
+        check(options)
+        return
+    with provenance.unchanged(options):
+        check(options)
+    write_json(options.out, {"recipe": "can be run"})
+
+
+def check(options: Options) -> None:
+    """Raise RecordError unless params.yaml and the recipes of the options can be run."""
     selection = params.load()
     check_selection(selection)
     active = params.section(selection, "datasets", tuple[str, ...])
@@ -68,8 +81,6 @@ def main(options: Options) -> None:
         check_recipe(recipe)
         if name in active:
             check_fit(selection, recipe)
-    if options.out is not None:
-        write_json(options.out, {"recipe": "can be run"})
 
 
 def check_selection(selection: Settings) -> None:

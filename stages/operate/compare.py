@@ -10,16 +10,8 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
-from stages.reporting.comparison_page import (
-    KEPT,
-    MARKDOWN,
-    NUMBERS,
-    PICTURE,
-    PROMOTED,
-    AgainstChampion,
-    Decision,
-    write_comparison,
-)
+from stages.reporting import comparison_page
+from stages.reporting.comparison_page import KEPT, PROMOTED, AgainstChampion, Decision
 from stages.runtime import command, params
 from stages.runtime.machine import Machine, choose_device, read_machine
 from stages.runtime.options import StageOptions, input_path, option, output_path
@@ -57,10 +49,10 @@ def main(options: Options) -> None:
     if options.decide_for is not None:
         write_down(decision, options.decide_for)
         carry_out(registry.find_number(options.dataset, challenger.number))
-    write_comparison(decision, options.out)
+    comparison_page.write(decision, options.out)
     if options.decide_for is not None:
         log(options, decision, options.decide_for)
-    print((options.out / MARKDOWN).read_text(encoding="utf-8"))
+    print((options.out / comparison_page.MARKDOWN).read_text(encoding="utf-8"))
 
 
 def find_challenger(dataset: str, recogniser: Path | None) -> Version:
@@ -200,7 +192,7 @@ def log(options: Options, decision: Decision, data: str) -> None:
                     "mcnemar_p": found.p_value,
                 }
             )
-        for name in (MARKDOWN, NUMBERS, PICTURE):
+        for name in comparison_page.FILES:
             if (options.out / name).is_file():
                 run.log_artifact(options.out / name)
     runs.require_logged(options.dataset, key, "retrain")

@@ -10,7 +10,7 @@ from tsn.files import atomic_path, write_json
 from tsn.recogniser.comparison import ClassChange, Comparison, PromotionRule
 from tsn.recogniser.shared_test import SharedTestSet
 
-MARKDOWN, NUMBERS, PICTURE = "comparison.md", "comparison.json", "comparison.png"
+FILES = MARKDOWN, NUMBERS, PICTURE = "comparison.md", "comparison.json", "comparison.png"
 PROMOTED, KEPT = "promoted", "not promoted"
 
 
@@ -47,7 +47,7 @@ class Decision:
         return f"{self.challenger.model}: version {self.challenger.number} {verb} promoted"
 
 
-def write_comparison(decision: Decision, out: Path) -> None:
+def write(decision: Decision, out: Path) -> None:
     """Write the decision as text for people, JSON for programs, and a picture of the classes."""
     with atomic_path(out / MARKDOWN) as temporary:
         temporary.write_text("\n".join(markdown(decision)) + "\n", encoding="utf-8")

@@ -102,18 +102,11 @@ def _more(rows: Sequence[object], path: Path) -> str:
 def pictures(lists: Path, out: Path) -> list[Figure]:
     """Return the dataset's figures: clips per class and their lengths, drawn into `out`, and a
     picture of each class."""
-    clips = Figure(
-        title="Clips",
-        caption="Clips of each class in the first split's lists, and how long the clips are.",
-        path=out / "dataset.png",
-    )
+    caption = "Clips of each class in the first split's lists, and how long the clips are."
+    clips = Figure("Clips", caption, out / "dataset.png")
     draw(lists, clips.path)
-    classes = Figure(
-        title="Classes in pictures",
-        caption="The middle frame of one training clip of each class.",
-        path=lists / CONTACT_SHEET,
-    )
-    return [clips, classes]
+    caption = "The middle frame of one training clip of each class."
+    return [clips, Figure("Classes in pictures", caption, lists / CONTACT_SHEET)]
 
 
 def draw(lists: Path, path: Path) -> None:

@@ -77,7 +77,7 @@ class Results:
         return notes
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Figure:
     """An image file of the page."""
 
@@ -208,8 +208,11 @@ def result_table(results: Results) -> Table:
         cells = [name, *map(_percent, of_splits)]
         cells += [_mean_cell(row, several=True)] if several else []
         cells += [_percent(row.top1), _percent(row.top5)]
-        if published:
-            cells += _paper_cells(row.mean_class_accuracy, published.get(name))
+        if name in published:
+            gain = row.mean_class_accuracy - published[name]
+            cells += [_percent(published[name]), f"{100 * gain:+.1f}"]
+        elif published:
+            cells += ["–", ""]
         rows.append(cells)
     return Table(
         header=header + (["paper", "Δ"] if published else []),
@@ -238,12 +241,6 @@ def _percent(fraction: float | None) -> str:
 def _mean_cell(row: Row, *, several: bool) -> str:
     shown = _percent(row.mean_class_accuracy)
     return f"{shown} ± {_percent(row.spread)}" if several else shown
-
-
-def _paper_cells(ours: float, published: float | None) -> list[str]:
-    if published is None:
-        return ["–", ""]
-    return [_percent(published), f"{100 * (ours - published):+.1f}"]
 
 
 def text_tables(results: Results) -> str:

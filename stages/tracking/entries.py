@@ -8,15 +8,16 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from stages.tracking import store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+Item = TypeVar("Item")
 logger = logging.getLogger(__name__)
 
 CODE_PATHS = ("tsn", "stages", "flows", "dvc.yaml", "params.yaml", "recipes")
@@ -76,8 +77,7 @@ def log_missing_params(client: "MlflowClient", run_id: str, params: Mapping[str,
                 flat[key],
             )
     missing = [Param(key, value) for key, value in flat.items() if key not in present]
-    for start in range(0, len(missing), ITEMS_PER_BATCH):
-        batch = missing[start : start + ITEMS_PER_BATCH]
+    for batch in batches(missing, ITEMS_PER_BATCH):
         client.log_batch(run_id, params=batch, synchronous=True)
 
 
@@ -86,9 +86,13 @@ def log_tags(client: "MlflowClient", run_id: str, tags: Mapping[str, str]) -> No
     from mlflow.entities import RunTag
 
     every = [RunTag(valid_name(tag), _shorten(text, TAG_LENGTH)) for tag, text in tags.items()]
-    for start in range(0, len(every), ITEMS_PER_BATCH):
-        batch = every[start : start + ITEMS_PER_BATCH]
+    for batch in batches(every, ITEMS_PER_BATCH):
         client.log_batch(run_id, tags=batch, synchronous=True)
+
+
+def batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    """Yield the items in batches that a server accepts."""
+    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 def log_dataset(

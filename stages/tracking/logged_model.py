@@ -95,21 +95,12 @@ def _signature() -> Any:
     from mlflow.types import ColSpec, DataType, Schema
     from mlflow.types.schema import Map
 
-    return ModelSignature(
-        inputs=Schema(
-            [
-                ColSpec(DataType.string, "video", required=False),
-                ColSpec(DataType.binary, "content", required=False),
-            ]
-        ),
-        outputs=Schema(
-            [
-                ColSpec(DataType.string, "label"),
-                ColSpec(DataType.double, "probability"),
-                ColSpec(Map(DataType.double), "scores"),
-            ]
-        ),
-    )
+    video = ColSpec(DataType.string, "video", required=False)
+    content = ColSpec(DataType.binary, "content", required=False)
+    label = ColSpec(DataType.string, "label")
+    probability = ColSpec(DataType.double, "probability")
+    scores = ColSpec(Map(DataType.double), "scores")
+    return ModelSignature(Schema([video, content]), Schema([label, probability, scores]))
 
 
 def pinned_requirements(lock: Path = PINNED) -> list[str]:

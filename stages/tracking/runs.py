@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from stages.tracking import status, store
 from stages.tracking.entries import (
+    batches,
     log_dataset,
     log_missing_params,
     log_tags,
@@ -136,8 +137,7 @@ class Run:
             for name, step, value in points
             if self._is_new(client, name, step, value)
         ]
-        for start in range(0, len(metrics), METRICS_PER_BATCH):
-            batch = metrics[start : start + METRICS_PER_BATCH]
+        for batch in batches(metrics, METRICS_PER_BATCH):
             client.log_batch(self.run_id, metrics=batch, synchronous=True)
 
     def _is_new(self, client: "MlflowClient", name: str, step: int, value: float) -> bool:
@@ -182,9 +182,9 @@ def run(
     as KILLED when the process was asked to stop, and as FAILED on any other exception, which
     propagates.
     """
-    if restored:
-        tags = {**tags, "restored": "true"}
-    opened = _open_run(dataset, name, key, tags, results, restored=restored)
+    opened = Run(results=results, restored=restored)
+    if store.tracking_is_on():
+        _open(opened, dataset, name, key, tags)
     opened.log_params(params)
     if link := opened.link():
         status.report(link=link)
@@ -288,33 +288,24 @@ def _warn(error: Exception, results: str) -> None:
     )
 
 
-def _open_run(
-    dataset: str,
-    name: str,
-    key: Mapping[str, str],
-    tags: Mapping[str, str],
-    results: str,
-    *,
-    restored: bool,
-) -> Run:
-    opened = Run(results=results, restored=restored)
-    if not store.tracking_is_on():
-        return opened
+def _open(
+    opened: Run, dataset: str, name: str, key: Mapping[str, str], tags: Mapping[str, str]
+) -> None:
+    """Connect `opened` with the newest run of that key, or a new one."""
+    own = {**tags, **({"restored": "true"} if opened.restored else {}), **key}
     try:
         with store.hold_lock():
             client = store.connect()
             opened.experiment_id = store.ensure_experiment(client, dataset)
         for stored in _search(client, opened.experiment_id, key)[:1]:
-            opened.run_id = _reopen(client, stored, {**tags, **key})
+            opened.run_id = _reopen(client, stored, own)
             opened.existed, opened.ended_at = True, _first_end(stored)
         if not opened.existed:
-            every_tag = {**provenance_tags(commit=not restored), **tags, **key}
             opened.run_id = client.create_run(opened.experiment_id, run_name=name).info.run_id
-            log_tags(client, opened.run_id, every_tag)
+            log_tags(client, opened.run_id, provenance_tags(commit=not opened.restored) | own)
         opened.client = client
     except Exception as error:  # whatever it is, the stage goes on
-        _warn(error, results)
-    return opened
+        _warn(error, opened.results)
 
 
 def _first_end(stored: "StoredRun") -> int | None:

@@ -65,6 +65,11 @@ def checkout_of(root: Path) -> Path:
     return root
 
 
+def is_experiment() -> bool:
+    """Return whether this is a copy for an experiment, which registers no recogniser."""
+    return checkout_of(PROJECT_ROOT) != PROJECT_ROOT
+
+
 def sqlite_file(uri: str) -> Path | None:
     """Return the database that a store is; None for a server."""
     if not uri.startswith("sqlite:///"):

@@ -49,9 +49,9 @@ def draw_per_class_bars(
     with style():
         figure = new_figure(8, max(height, 3))
         axes = figure.add_subplot()
-        draw = _draw_bars if few else _draw_points
         for index, (name, colour) in enumerate(colour_series(list(percent)).items()):
-            draw(axes, percent[name][order], index, len(percent), label=name, color=colour)
+            values = percent[name][order]
+            _draw_series(axes, values, index, len(percent), few=few, label=name, color=colour)
         size = 9 if few else 6.5
         axes.set_yticks(np.arange(len(classes)), [classes[i] for i in order], fontsize=size)
         axes.set_ylim(len(classes) - 0.4, -0.6)
@@ -76,43 +76,24 @@ def _order_classes(
     return np.argsort(-np.mean(list(percent.values()), axis=0), kind="stable"), None
 
 
-def _draw_bars(
+def _draw_series(
     axes: "Axes",
     values: npt.NDArray[np.floating],
     index: int,
     count: int,
     *,
+    few: bool,
     label: str,
     color: str,
 ) -> None:
-    thickness = 0.84 / count
-    places = np.arange(len(values)) + (index - (count - 1) / 2) * thickness
-    # A bar of nothing still shows that there is a measurement.
-    axes.barh(places, np.maximum(values, 0.4), thickness * 0.92, label=label, color=color)
-
-
-def _draw_points(
-    axes: "Axes",
-    values: npt.NDArray[np.floating],
-    index: int,
-    count: int,
-    *,
-    label: str,
-    color: str,
-) -> None:
-    # Equal accuracies would hide each other on one line.
-    places = np.arange(len(values)) + (index - (count - 1) / 2) * 0.6 / count
-    axes.plot(
-        values,
-        places,
-        "o",
-        markersize=4,
-        markeredgewidth=0,
-        alpha=0.9,
-        clip_on=False,
-        label=label,
-        color=color,
-    )
+    """Draw the series `index` of `count`, beside the others: equal ones would hide each other."""
+    width = (0.84 if few else 0.6) / count
+    places = np.arange(len(values)) + (index - (count - 1) / 2) * width
+    if few:  # a bar of nothing still shows that there is a measurement
+        axes.barh(places, np.maximum(values, 0.4), width * 0.92, label=label, color=color)
+    else:
+        (dots,) = axes.plot(values, places, "o", label=label, color=color, clip_on=False)
+        dots.set(markersize=4, markeredgewidth=0, alpha=0.9)
 
 
 def _draw_border(axes: "Axes", border: tuple[int, int], count: int) -> None:

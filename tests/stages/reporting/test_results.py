@@ -178,7 +178,7 @@ def test_html_page_is_complete_and_needs_no_other_file(tmp_path):
         replace(FOUND, dataset="my <data>"),
         {"videos": "192"},
         [results.Listing(title="Bad", caption="c", header=("Video",), rows=[("<i>.avi",)])],
-        [results.Figure(title="Fusion", caption="a & b", path=image)],
+        [results.Figure("Fusion", "a & b", image)],
     )
     assert "<h1>my &lt;data&gt;</h1>" in page
     assert "<dt>videos</dt><dd>192</dd>" in page
@@ -192,6 +192,6 @@ def test_html_page_is_complete_and_needs_no_other_file(tmp_path):
 
 
 def test_html_page_refuses_a_figure_that_is_not_there(tmp_path):
-    figures = [results.Figure(title="t", caption="c", path=tmp_path / "none.png")]
+    figures = [results.Figure("t", "c", tmp_path / "none.png")]
     with pytest.raises(FileNotFoundError, match=r"none\.png"):
         results.html_page(FOUND, {}, [], figures)
