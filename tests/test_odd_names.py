@@ -131,5 +131,5 @@ def test_mlflow_has_every_run_with_its_params_and_files(workspace: Path) -> None
 
 def test_nothing_is_run_again_or_missing_from_mlflow(workspace: Path) -> None:
     assert dvc(workspace, "status").stdout.strip() == "Data and pipelines are up to date."
-    done = run_stage(workspace, "sync")
+    done = run_stage(workspace, "operate.sync")
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
