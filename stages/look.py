@@ -18,8 +18,6 @@ from tsn.sources.folder import folder_videos
 from tsn.streams.moments import moments_of_folder, moments_of_video
 from tsn.streams.table import STREAMS, FramesConfig
 
-MOST_TELLING = ("warped_flow", "flow", "rgb", "rgb_diff")  # the first that a recipe extracts
-
 
 @dataclass(frozen=True, kw_only=True)
 class Options(StageOptions):
@@ -51,7 +49,9 @@ def main(options: Options) -> None:
 
 def read_config(recipe: params.Settings) -> FramesConfig:
     """Return how the recipe extracts the stream that shows most."""
-    name = next(name for name in MOST_TELLING if name in params.find(recipe, "extract"))
+    order = list(STREAMS)  # each shows what those before it do, and more
+    extracted = params.find(recipe, "extract")
+    name = max(extracted, key=lambda name: order.index(modality(name).stream))
     config = STREAMS[modality(name).stream].config_class
     return params.section(recipe, f"extract.{name}", config)
 

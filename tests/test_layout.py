@@ -8,7 +8,7 @@ from workspace import ROOT
 
 CODE = sorted(path for top in ("tsn", "stages", "flows") for path in (ROOT / top).rglob("*.py"))
 # Compiled as a whole: a call in the middle would cost what the kernel saves.
-KERNELS = {"iterate"}
+KERNELS = {("tsn/flow/tvl1_kernels.py", "iterate")}
 FOLDERS = {"operate", "tracking", "reporting", "runtime"}
 
 
@@ -35,6 +35,6 @@ def test_files_and_functions_are_short(path: Path) -> None:
         if isinstance(node, ast.FunctionDef)
         and node.end_lineno is not None
         and node.end_lineno - node.lineno + 1 > 50
-        and node.name not in KERNELS
+        and (str(path.relative_to(ROOT)), node.name) not in KERNELS
     }
     assert long == {}
