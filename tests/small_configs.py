@@ -34,6 +34,7 @@ NETWORK = NetworkConfig(
     num_segments=3,
     dropout=0.5,
     partial_bn=True,
+    bn_momentum=0.1,
 )
 SOLVER = SolverConfig(
     iterations=4,

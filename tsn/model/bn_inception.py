@@ -5,17 +5,15 @@ Those weights expect BGR input in 0..255. Letters: N images, C channels, H, W.
 """
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tsn.model.tensors import check_tensors, load_public_tensors
+from tsn.model.backbone import Backbone, InputValues, same_names
 
 INPUT_MULTIPLE = 32
-CLASSIFIER_NAMES = ("fc", "last_linear")
 
 
 def average_pool(x: Tensor) -> Tensor:
@@ -179,24 +177,19 @@ def initialise(module: nn.Module, generator: torch.Generator) -> None:
             layer.reset_parameters()
 
 
-def load_imagenet_weights(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a public BN-Inception file: RGB, width 1, complete.
-
-    The classifier is dropped, BN tensors of shape (1, C) become (C,), and absent BN step counters
-    become 0. Nothing is unpickled but tensors. Raises FileNotFoundError, or ValueError naming the
-    tensors that are missing, unexpected or of another shape.
-    """
-    with torch.device("meta"):
-        expected = BNInception(in_channels=3, width=1.0).state_dict()
-    given = {
-        name: tensor
-        for name, tensor in load_public_tensors(path).items()
-        if name.split(".")[0] not in CLASSIFIER_NAMES
-    }
-    for name, reference in expected.items():
-        if name.endswith(".num_batches_tracked"):
-            given.setdefault(name, torch.zeros((), dtype=torch.long))
-        elif name in given and given[name].shape == (1, *reference.shape):
-            given[name] = given[name].squeeze(0)
-    check_tensors(given, expected, source=str(path))
-    return given
+def bn_inception_row(name: str, *, width: float) -> Backbone:
+    """Return the row of a width; the paper's, 1.0, is the one that there are public weights of."""
+    return Backbone(
+        name=name,
+        build=lambda in_channels: BNInception(in_channels=in_channels, width=width),
+        initialise=initialise,
+        feature_dim=round(FEATURE_DIM * width),
+        first_conv="conv1_7x7_s2",
+        first_bn="conv1_7x7_s2_bn",
+        dropouts=(),
+        inputs=InputValues(colours="bgr", mean=(104.0, 117.0, 123.0), std=None),
+        check_input_size=check_input_size,
+        rename=same_names,
+        classifiers=("fc", "last_linear"),
+        public=width == 1.0,
+    )

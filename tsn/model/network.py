@@ -23,6 +23,8 @@ class NetworkConfig:
     """What a recipe chooses about a network; the channels and classes come from modality and data.
 
     `dropout` is the probability to drop a feature; `partial_bn` freezes every BN but the first.
+    `bn_momentum` is the weight of a batch in the running statistics of a BN that is not frozen:
+    Caffe's is 0.1. With TensorFlow's 0.01 a short training does not arrive at its inputs'.
     """
 
     backbone: str
@@ -30,12 +32,19 @@ class NetworkConfig:
     num_segments: int
     dropout: float
     partial_bn: bool
+    bn_momentum: float
 
     def __post_init__(self) -> None:
-        backbone(self.backbone)
+        row = backbone(self.backbone)
         consensus(self.consensus, self.num_segments)
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
+        if not 0 < self.bn_momentum <= 1:
+            raise ValueError(f"bn_momentum must be in (0, 1], got {self.bn_momentum}")
+        if self.partial_bn and row.first_bn is None:
+            raise ValueError(
+                f"partial_bn: {self.backbone} has no batch normalisation to freeze; set it to false"
+            )
 
 
 class TemporalSegmentNetwork(nn.Module):
@@ -46,7 +55,12 @@ class TemporalSegmentNetwork(nn.Module):
         self.row = backbone(config.backbone)
         self.partial_bn = config.partial_bn
         self.backbone = self.row.build(in_channels)
-        self.dropout = self.row.dropout(config.dropout)
+        for name in self.row.dropouts:
+            self.backbone.set_submodule(name, nn.Dropout(config.dropout))
+        for layer in self.backbone.modules():
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.momentum = config.bn_momentum
+        self.dropout = nn.Dropout(config.dropout)
         self.fc = nn.Linear(self.row.feature_dim, num_classes)
         self.consensus = consensus(config.consensus, config.num_segments)
         self.train()
@@ -80,8 +94,10 @@ def build_network(
     The classifier starts at N(0, 0.001) with bias 0. The global random state stays as it was.
     """
     with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(generator.initial_seed())  # for a library's own initialisation
         network = TemporalSegmentNetwork(config, in_channels=in_channels, num_classes=num_classes)
-    network.row.initialise(network.backbone, generator)
+    if network.row.initialise is not None:
+        network.row.initialise(network.backbone, generator)
     nn.init.normal_(network.fc.weight, std=CLASSIFIER_STD, generator=generator)
     nn.init.zeros_(network.fc.bias)
     return network
@@ -157,6 +173,7 @@ def parameter_groups(
         "bias": (multipliers.bias, 0.0),
         "batch_norm": (1.0, 0.0),
         "consensus": (1.0, 0.0),
+        "other": (1.0, 0.0),
     }
     members: dict[str, list[nn.Parameter]] = {name: [] for name in rates}
     for group, parameter in _grouped_parameters(network):
@@ -179,5 +196,5 @@ def _grouped_parameters(network: TemporalSegmentNetwork) -> Iterator[tuple[str, 
                 yield "consensus", parameter
             elif isinstance(layer, nn.Conv2d | nn.Linear):
                 yield f"first_conv_{name}" if is_first else name, parameter
-            else:
-                raise ValueError(f"no rule for the learning rate of {layer_name}.{name}")
+            else:  # another normalisation, positions, scales: as those of BN
+                yield "other", parameter

@@ -37,7 +37,8 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def load_public_tensors(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a public file of weights (.pth or .safetensors), on the CPU.
 
-    Raises FileNotFoundError, or ValueError for anything but a flat mapping of tensors.
+    They may stand under "state_dict", with the "module." that data-parallel training puts in front
+    of their names. Raises FileNotFoundError, or ValueError for anything but tensors by name.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no weight file here (expected .pth or .safetensors)")
@@ -48,11 +49,13 @@ def load_public_tensors(path: Path) -> dict[str, Tensor]:
             tensors = torch.load(path, map_location="cpu", weights_only=True)
     except (CheckpointError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise ValueError(f"{path}: not a readable weight file: {error}") from error
+    if isinstance(tensors, Mapping) and isinstance(tensors.get("state_dict"), Mapping):
+        tensors = tensors["state_dict"]
     if not isinstance(tensors, Mapping) or not all(
         isinstance(tensor, Tensor) for tensor in tensors.values()
     ):
         raise ValueError(f"{path}: expected a flat mapping of layer names to tensors")
-    return dict(tensors)
+    return {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
 
 
 def check_tensors(

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from tsn.modality import Modality
-from tsn.model.backbones import InputValues
+from tsn.model.backbone import InputValues
 
 
 def normalise(snippets: Tensor, modality: Modality, inputs: InputValues) -> Tensor:

@@ -5,12 +5,14 @@ A row of `INITS` is one way to come by them.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from tsn.model.backbone import load_backbone_weights
 from tsn.model.backbones import BACKBONES, backbone
 from tsn.sources.download import fetch
 from tsn.training.pretext import PretextConfig, pretext_network, pretext_training
@@ -34,11 +36,31 @@ class WeightsFileConfig:
     sha256: str | None
 
     def __post_init__(self) -> None:
-        if backbone(self.backbone).load_weights is None:
-            public = [row.name for row in BACKBONES.values() if row.load_weights is not None]
-            raise ValueError(
-                f"public weights are there for {', '.join(public)}, not {self.backbone!r}"
-            )
+        _refuse_without_files(self.backbone)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightsPackageConfig:
+    """Public ImageNet weights of a backbone that an installed Python package holds.
+
+    package: its import name; file: the path below it; sha256: as of a file.
+    """
+
+    backbone: str
+    package: str
+    file: str
+    sha256: str | None
+
+    def __post_init__(self) -> None:
+        _refuse_without_files(self.backbone)
+
+
+def _refuse_without_files(name: str) -> None:
+    if not backbone(name).public:
+        public = [row.name for row in BACKBONES.values() if row.public]
+        raise ValueError(
+            f"public weights are there for {', '.join(public)} and timm:<name>, not {name!r}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,9 +95,26 @@ def weights_from_pretext(config: PretextConfig, run: RunTraining) -> Weights:
 
 def weights_from_file(config: WeightsFileConfig, _run: RunTraining) -> Weights:
     """Return the backbone's tensors of a public file, fetched when it is not there."""
-    load = backbone(config.backbone).load_weights
-    assert load is not None  # as the config was checked
-    return load(fetch(config.urls, Path(config.path), sha256=config.sha256 or ""))
+    path = fetch(config.urls, Path(config.path), sha256=config.sha256 or "")
+    return load_backbone_weights(backbone(config.backbone), path)
+
+
+def weights_from_package(config: WeightsPackageConfig, _run: RunTraining) -> Weights:
+    """Return the backbone's tensors of a package's file; nothing of the package is imported.
+
+    Raises FileNotFoundError without the package or its file.
+    """
+    found = find_spec(config.package)
+    if found is None or found.origin is None:
+        raise FileNotFoundError(
+            f"the package {config.package} is not installed: "
+            f"pip install {config.package.replace('_', '-')}"
+        )
+    path = Path(found.origin).parent / config.file
+    if not path.is_file():
+        raise FileNotFoundError(f"the package {config.package} has no file {config.file}")
+    fetch((), path, sha256=config.sha256 or "")  # which refuses another file
+    return load_backbone_weights(backbone(config.backbone), path)
 
 
 def weights_from_scratch(_config: ScratchConfig, _run: RunTraining) -> None:
@@ -85,5 +124,6 @@ def weights_from_scratch(_config: ScratchConfig, _run: RunTraining) -> None:
 INITS: dict[str, Init] = {
     "pretext": Init(config=PretextConfig, make=weights_from_pretext),
     "weights_file": Init(config=WeightsFileConfig, make=weights_from_file),
+    "weights_package": Init(config=WeightsPackageConfig, make=weights_from_package),
     "scratch": Init(config=ScratchConfig, make=weights_from_scratch),
 }

@@ -128,9 +128,12 @@ class PretextNetwork(nn.Module):
 
 def pretext_network(config: PretextConfig) -> PretextNetwork:
     """Return a freshly initialised network for the task."""
-    network = PretextNetwork(config.backbone)
     generator = torch.Generator().manual_seed(config.seed)
-    backbone(config.backbone).initialise(network, generator)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)  # for a library's own initialisation
+        network = PretextNetwork(config.backbone)
+    if (initialise := backbone(config.backbone).initialise) is not None:
+        initialise(network, generator)
     nn.init.normal_(network.classifier.weight, std=0.01, generator=generator)
     nn.init.zeros_(network.classifier.bias)
     return network

@@ -53,7 +53,7 @@ def test_first_stage_of_a_dataset_leaves_a_note_that_never_changes(project: Path
         ),
         (
             *("hmdb51", "init.weights_file.backbone", "bn_inception_half"),
-            r"hmdb51\.yaml: init\.weights_file: public weights are there for bn_inception, not",
+            r"hmdb51\.yaml: init\.weights_file: public weights are there for bn_inception, ",
         ),
         (
             *("hmdb51", "train.rgb.solver.lr_steps", [1000, 2500]),

