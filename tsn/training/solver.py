@@ -8,6 +8,7 @@ several processes differs in the order of float sums only (tsn.training.data_par
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from tsn.training.batch_statistics import Seen, warn_of_gaps, watched
 from tsn.training.data_parallel import ALONE, Share, agree_on_start, summed
 
 
@@ -137,7 +139,14 @@ def solve(
             group["lr"] = lr * group["lr_mult"]
         optimizer.zero_grad(set_to_none=True)
         outcome = torch.zeros(solver.parts, 2, device=device)
-        with summed(network, parameters, outcome, share) as mine:
+        last = iteration == solver.iterations - 1
+        watch: AbstractContextManager[dict[str, Seen]] = (
+            watched(network) if last else nullcontext({})
+        )
+        with (
+            watch as statistics,
+            summed(network, parameters, outcome, share) as mine,
+        ):
             for part in mine:
                 torch.manual_seed(_mix(seed, iteration * solver.parts + part))  # for dropout
                 outcome[part] = _accumulate(network, *next(inputs), solver.parts)
@@ -148,6 +157,7 @@ def solve(
                 f"iteration {iteration}: the gradient is not finite (loss {loss}); lower base_lr"
             )
         optimizer.step()
+        warn_of_gaps(statistics)
         yield Iteration(iteration, loss, accuracy, lr, norm)
 
 
