@@ -168,20 +168,19 @@ def test_initial_weights_that_do_not_fit_are_refused_whole() -> None:
 
 
 @pytest.mark.parametrize("partial_bn", [True, False])
-@pytest.mark.parametrize("rgb", [True, False])
-def test_parameter_groups_cover_what_trains_once(partial_bn: bool, rgb: bool) -> None:
+def test_parameter_groups_cover_what_trains_once(partial_bn: bool) -> None:
     network = network_with(consensus="weighted_average", partial_bn=partial_bn)
     names = {id(parameter): name for name, parameter in network.named_parameters()}
     found = {
         names[id(parameter)]: (group["lr_mult"], group["decay_mult"])
-        for group in parameter_groups(network, multipliers=MULTIPLIERS, rgb=rgb)
+        for group in parameter_groups(network, multipliers=MULTIPLIERS)
         for parameter in group["params"]
     }
 
     def expected(name: str) -> tuple[float, float]:
         if name == "consensus.logits" or "_bn." in name:
             return (1.0, 0.0)
-        if name.startswith("backbone.conv1_7x7_s2.") and not rgb:
+        if name.startswith("backbone.conv1_7x7_s2."):
             return (5.0, 1.0) if name.endswith("weight") else (10.0, 0.0)
         return (1.0, 1.0) if name.endswith("weight") else (2.0, 0.0)
 
@@ -193,7 +192,7 @@ def test_parameter_groups_cover_what_trains_once(partial_bn: bool, rgb: bool) ->
 
 def test_parameter_groups_suit_an_optimizer_and_repeat_nothing() -> None:
     network = network_with()
-    groups = parameter_groups(network, multipliers=MULTIPLIERS, rgb=False)
+    groups = parameter_groups(network, multipliers=MULTIPLIERS)
     assert [group["name"] for group in groups] == [
         "first_conv_weight",
         "first_conv_bias",
@@ -210,7 +209,7 @@ def test_parameter_without_a_rule_is_refused() -> None:
     network = network_with()
     network.backbone.add_module("extra", nn.LayerNorm(4))
     with pytest.raises(ValueError, match=r"no rule .* backbone\.extra\.weight"):
-        parameter_groups(network, multipliers=MULTIPLIERS, rgb=True)
+        parameter_groups(network, multipliers=MULTIPLIERS)
 
 
 @pytest.mark.parametrize(
