@@ -39,9 +39,7 @@ def main(options: Options) -> None:
     headline = config.headline_of(modalities)
     with provenance.unchanged(options):
         cells = load_cells(options, modalities)
-        rows = {name: cell.scores for name, cell in cells.items()}
-        combinations = config.runnable(modalities)
-        rows |= {name: fuse(cells, weights) for name, weights in combinations.items()}
+        rows = {name: fuse(cells, weights) for name, weights in config.rows(modalities).items()}
         metrics = measure(rows, next(iter(cells.values())), read_list(options.list))
         results.write_rows(options.metrics, metrics)
         write_plots(rows, cells, metrics, headline, options.plots)

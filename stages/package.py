@@ -77,11 +77,14 @@ def recogniser_parts(options: Options) -> RecogniserParts:
     recipe = params.load_recipe(options.dataset)
     split = params.section(recipe, "package", PackageConfig).split
     modalities = params.section(params.load(), "modalities", tuple[str, ...])
-    weights = params.section(recipe, "fusion", FusionConfig).headline_weights(modalities)
+    fusion = params.section(recipe, "fusion", FusionConfig)
+    headline = fusion.headline_of(modalities)
+    weights = fusion.rows(modalities)[headline]
     classes = {name: STREAMS[modality(name).stream].config_class for name in weights}
     return RecogniserParts(
         dataset=options.dataset,
         split=split,
+        combination=headline,
         weights=weights,
         streams={
             name: params.section(recipe, f"extract.{name}", cls) for name, cls in classes.items()
@@ -110,7 +113,7 @@ def log_run(
         key=run_key(card),
         params={
             "package": {"split": card.split, "combination": card.combination},
-            "weights": {member.modality: member.weight for member in card.members},
+            "weights": card.weights,
         },
         tags={
             "dataset": options.dataset,
@@ -146,7 +149,8 @@ def print_summary(options: Options, card: RecogniserCard, difference: float) -> 
     size = sum(path.stat().st_size for path in options.out.rglob("*") if path.is_file())
     tests = read_test_scores(options.out)
     result, compared = accuracy(tests.scores, tests.labels), min(NUM_COMPARED, len(tests.videos))
-    print(f"{options.out}: {card.combination} of split {card.split}, {size / 1e6:.0f} MB")
+    print(f"{options.out}: {card.description}")
+    print(f"  of split {card.split}, {size / 1e6:.0f} MB")
     print(
         f"  {result.mean_class_accuracy:.1%} mean class accuracy on its {len(tests.videos)} test "
         f"videos; the {compared} smallest give the pipeline's scores to {difference:.1g}"

@@ -1,4 +1,4 @@
-"""report: the mean over a dataset's splits beside the paper's numbers; table, figures, page."""
+"""report: the mean over a dataset's splits beside published numbers; table, figures, page."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from stages.reporting.figures.fusion_bars import draw_fusion_bars
 from stages.reporting.figures.per_class_bars import draw_per_class_bars
 from stages.reporting.figures.tag_bars import draw_tag_bars
 from stages.reporting.figures.training_curves import draw_training_curves
+from stages.reporting.published import NetworkSetting, find_published
 from stages.reporting.results import Figure, Results, Row
 from stages.runtime import command, params, provenance
 from stages.runtime.options import StageOptions, input_path, option, output_path
 from stages.tracking import runs
 from tsn.files import json_sha256
-from tsn.modality import MODALITIES
 from tsn.scoring.fusion import FusionConfig
 
 LOOK = "look.png"  # of the stage of that name
@@ -24,7 +24,7 @@ LOOK = "look.png"  # of the stage of that name
 
 @dataclass(frozen=True, kw_only=True)
 class Options(StageOptions):
-    recipe_sections = ("fusion",)
+    recipe_sections = ("fusion", "train")
     params_sections = ("splits", "modalities")
 
     dataset: str = option("a recipe: recipes/<dataset>.yaml")
@@ -46,16 +46,34 @@ def main(options: Options) -> None:
 
 def read_results(options: Options) -> Results:
     """Return the rows of every split of params.yaml, and what the recipe says of them."""
-    fusion = params.section(params.load_recipe(options.dataset), "fusion", FusionConfig)
-    settings = params.load()
+    recipe, settings = params.load_recipe(options.dataset), params.load()
+    fusion = params.section(recipe, "fusion", FusionConfig)
     modalities = params.section(settings, "modalities", tuple[str, ...])
     numbers = params.section(settings, "splits", tuple[int, ...])
+    weights = fusion.rows(modalities)
+    networks = {name: network_setting(recipe, name) for name in modalities}
+    found = {
+        name: find_published(options.dataset, row, networks, numbers)
+        for name, row in weights.items()
+    }
     return Results(
         dataset=options.dataset,
         splits={k: results.read_rows(options.metrics / f"split{k}.json") for k in numbers},
+        weights=weights,
         headline=fusion.headline_of(modalities),
-        wanted=fusion.headline_of(tuple(MODALITIES)),
+        wanted=fusion.headline,
         not_run=fusion.not_run(modalities),
+        published={name: row for name, row in found.items() if row is not None},
+    )
+
+
+def network_setting(recipe: params.Settings, name: str) -> NetworkSetting:
+    """Return what published numbers of a modality's network depend on."""
+    network = f"train.{name}.network"
+    return NetworkSetting(
+        backbone=params.section(recipe, f"{network}.backbone", str),
+        consensus=params.section(recipe, f"{network}.consensus", str),
+        num_segments=params.section(recipe, f"{network}.num_segments", int),
     )
 
 
@@ -95,7 +113,7 @@ def draw(options: Options, found: Results) -> list[Figure]:
         ),
     ]
     bars, classes, curves = (figure.path for figure in shown)
-    draw_fusion_bars(found.mean, bars, found.headline, found.published)
+    draw_fusion_bars(found, bars)
     draw_classes(options.plots, found, classes)
     logs = options.plots / str(first) / "training"
     tables = {name: pd.read_csv(logs / f"{name}.csv") for name in found.modalities}

@@ -67,6 +67,7 @@ def write_recogniser(
     return save_recogniser(
         folder,
         models=write_models(folder.with_name(f"{folder.name}-models"), list(weights), seed),
+        combination="both" if len(weights) > 1 else next(iter(weights)),
         weights=weights,
         streams={name: STREAM_CONFIGS[name] for name in weights},
         testing=TESTING,

@@ -75,13 +75,13 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         text=True,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert "rgb+flow *" in done.stdout  # the fused table, its headline marked
+    assert "all *" in done.stdout  # the fused table, its headline marked
     assert "reports/synthetic/index.html" in done.stdout
     return folder
 
 
 def test_every_split_and_the_mean_are_measured(workspace: Path) -> None:
-    rows = [*MODALITIES, "rgb+flow"]
+    rows = [*MODALITIES, "all"]
     for name in ("split1", "split2", "split3", "mean"):
         metrics = json.loads((workspace / f"metrics/synthetic/{name}.json").read_text())
         assert sorted(metrics) == sorted(rows)
@@ -91,9 +91,9 @@ def test_every_split_and_the_mean_are_measured(workspace: Path) -> None:
         json.loads((workspace / f"metrics/synthetic/split{k}.json").read_text()) for k in (1, 2, 3)
     ]
     mean = json.loads((workspace / "metrics/synthetic/mean.json").read_text())
-    expected = sum(split["rgb+flow"]["top1"] for split in splits) / 3
-    assert mean["rgb+flow"]["top1"] == pytest.approx(expected)
-    assert "rgb+flow" in (workspace / "reports/synthetic/table.txt").read_text()
+    expected = sum(split["all"]["top1"] for split in splits) / 3
+    assert mean["all"]["top1"] == pytest.approx(expected)
+    assert "all: rgb + 1.5 flow" in (workspace / "reports/synthetic/table.txt").read_text()
 
 
 def test_a_second_repro_runs_nothing(workspace: Path) -> None:

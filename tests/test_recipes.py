@@ -31,7 +31,7 @@ OTHER = {
     "engine": ("dis", "tvl1"),
     "consensus": ("max", "average"),
     "crops": ("centre", "ten_crop"),
-    "headline": ("two_stream", "three_stream"),
+    "headline": ("two_stream_flow_1_5", "three_stream"),
     "crop_positions": (5, 13),
     "counts": (None, None),
     "lists": ("inbox/lists", None),
@@ -135,6 +135,13 @@ def override(value: Any) -> str:
     if isinstance(value, list):
         return f"[{','.join(map(str, value))}]"
     return f"'{value}'" if isinstance(value, str) else str(value).lower()
+
+
+@pytest.mark.parametrize("dataset", RECIPES)
+def test_rgb_learns_all_layers_at_one_rate(dataset: str) -> None:
+    """Its first convolution starts from weights of RGB, and needs no higher rate."""
+    multipliers = params.find(params.load_recipe(dataset), "train.rgb.lr_multipliers")
+    assert multipliers == {"bias": 2.0, "first_conv_weight": 1.0, "first_conv_bias": 2.0}
 
 
 @pytest.mark.parametrize("dataset", RECIPES)

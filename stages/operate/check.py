@@ -129,10 +129,10 @@ def read_section(recipe: Settings, dotted: str) -> Any:
     part, _, name = dotted.partition(".")
     if part in CHOICES:
         return params.choice(recipe, part, CHOICES[part])
-    if part == "extract" and name:
-        return params.section(recipe, dotted, STREAMS[modality(name).stream].config_class)
+    if part in MODALITY_SECTIONS and not name:
+        return {row: read_section(recipe, f"{part}.{row}") for row in params.find(recipe, part)}
     if part == "extract":
-        return {row: read_section(recipe, f"extract.{row}") for row in params.find(recipe, part)}
+        return params.section(recipe, dotted, STREAMS[modality(name).stream].config_class)
     return params.section(recipe, dotted, SECTIONS[part])
 
 

@@ -66,11 +66,13 @@ def table(before: dict[str, Version | None], after: dict[str, Version | None]) -
 
 
 def describe(version: Version | None) -> str:
-    """Return a version in words, with its accuracy on its own test list."""
+    """Return a version in words: what it fuses, and its accuracy on its own test list."""
     if version is None:
         return "none"
     measured = version.tags.get("test.mean_class_accuracy")
-    return f"{version}" + (f" ({float(measured):.1%})" if measured else "")
+    facts = [version.tags.get("combination"), f"{float(measured):.1%}" if measured else None]
+    known = [fact for fact in facts if fact]
+    return f"{version}" + (f" ({', '.join(known)})" if known else "")
 
 
 if __name__ == "__main__":

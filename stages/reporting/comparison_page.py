@@ -76,6 +76,7 @@ def markdown(decision: Decision) -> Iterator[str]:
         "",
         "| | champion | challenger |",
         "| --- | ---: | ---: |",
+        f"| fused | {_fused(decision.against.champion)} | {_fused(decision.challenger)} |",
         f"| mean class accuracy | {found.champion:.1%} | {found.challenger:.1%} |",
         f"| right where the other is wrong | {found.only_champion} | {found.only_challenger} |",
         "",
@@ -90,6 +91,10 @@ def markdown(decision: Decision) -> Iterator[str]:
     changed = sorted((row for row in found.classes if row.gain), key=lambda row: row.gain)
     if changed:
         yield from _class_table(changed)
+
+
+def _fused(version: Version) -> str:
+    return version.tags.get("combination", "–")
 
 
 def _judgement(found: Comparison, rule: PromotionRule) -> str:

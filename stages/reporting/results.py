@@ -1,7 +1,7 @@
 """Accuracies of a dataset: read, averaged over splits, and laid out as tables and as a page.
 
-A *row* is one modality (`rgb`) or combination (`rgb+flow`); all values are fractions in 0..1, and
-tables show percent.
+A *row* is one modality (`rgb`) or the recipe's combination of some (`two_stream`). Modalities come
+first. All values are fractions in 0..1, and tables show percent.
 """
 
 import base64
@@ -14,10 +14,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from stages.reporting.published import PAPER, find_published
+from stages.reporting.published import PublishedAccuracy
 from tsn.files import write_json
 from tsn.metrics import Accuracy
+from tsn.modality import MODALITIES
 from tsn.records import record
+from tsn.scoring.fusion import describe_row
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 
@@ -41,15 +43,18 @@ class Row(Accuracy):
 class Results:
     """The rows of a dataset's splits, by the split's number, and which row is the result.
 
-    `wanted` is the row that the recipe calls the result, another one where its modalities are not
-    all run; `not_run` are the combinations that are left out, and why.
+    `weights` are those of each row's modalities. `wanted` is the row that the recipe calls the
+    result, another one where its modalities are not all run; `not_run` are the combinations that
+    are left out, and why. `published` are the numbers that rows are compared with.
     """
 
     dataset: str
     splits: Mapping[int, Mapping[str, Row]]
+    weights: Mapping[str, Mapping[str, float]]
     headline: str
     wanted: str
     not_run: Mapping[str, str]
+    published: Mapping[str, PublishedAccuracy]
 
     @cached_property
     def mean(self) -> dict[str, Row]:
@@ -62,11 +67,9 @@ class Results:
         return [name for name in self.mean if not is_combination(name)]
 
     @property
-    def published(self) -> dict[str, float]:
-        """Return the paper's numbers, by row: of those that it has over exactly these splits."""
-        paper, splits = PAPER.get(self.dataset, {}), list(self.splits)
-        found = {name: find_published(paper, name, splits) for name in self.mean}
-        return {name: value for name, value in found.items() if value is not None}
+    def descriptions(self) -> dict[str, str]:
+        """Return every row as people read it: `two_stream: rgb + 1.5 flow`."""
+        return {name: describe_row(name, self.weights[name]) for name in self.mean}
 
     @property
     def notes(self) -> list[str]:
@@ -170,12 +173,7 @@ def _mean_of_rows(rows: Sequence[Row]) -> Row:
 
 def is_combination(name: str) -> bool:
     """Return whether a row is a fusion of several modalities."""
-    return "+" in name
-
-
-def order_rows(names: Sequence[str]) -> list[str]:
-    """Put single modalities first, then combinations by their number of parts."""
-    return sorted(names, key=lambda name: name.count("+"))
+    return name not in MODALITIES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,45 +189,43 @@ class Table:
     headline: int | None
 
 
-def result_table(results: Results) -> Table:
-    """Return the accuracy of every row: each split, mean ± spread, top-1, top-5, the paper's.
+def result_table(results: Results, names: Mapping[str, str]) -> Table:
+    """Return the accuracy of every row: each split, mean ± spread, top-1, top-5, the published one.
 
-    One split alone needs no column of means.
+    `names` are what the rows are called. One split alone needs no column of means.
     """
-    names = order_rows(list(results.mean))
     published = results.published
     several = len(results.splits) > 1
     header = ["", *(f"split {number}" for number in results.splits)]
     header += ["mean", "top-1", "top-5"] if several else ["top-1", "top-5"]
     rows = []
-    for name in names:
-        row = results.mean[name]
+    for name, row in results.mean.items():
         of_splits = (split[name].mean_class_accuracy for split in results.splits.values())
-        cells = [name, *map(_percent, of_splits)]
+        cells = [names[name], *map(_percent, of_splits)]
         cells += [_mean_cell(row, several=True)] if several else []
         cells += [_percent(row.top1), _percent(row.top5)]
         if name in published:
-            gain = row.mean_class_accuracy - published[name]
-            cells += [_percent(published[name]), f"{100 * gain:+.1f}"]
+            gain = row.mean_class_accuracy - published[name].accuracy
+            cells += [_percent(published[name].accuracy), f"{100 * gain:+.1f}"]
+            cells += [published[name].setting]
         elif published:
-            cells += ["–", ""]
+            cells += ["–", "", ""]
         rows.append(cells)
     return Table(
-        header=header + (["paper", "Δ"] if published else []),
+        header=header + (["published", "Δ", "setting"] if published else []),
         rows=rows,
         singles=len(results.modalities),
-        headline=names.index(results.headline),
+        headline=list(results.mean).index(results.headline),
     )
 
 
 def tag_result_table(mean: Mapping[str, Row]) -> Table:
     """Return the accuracy of every row on each tag's videos; no columns when nothing is tagged."""
-    names = order_rows(list(mean))
-    tags = list(dict.fromkeys(tag for name in names for tag in mean[name].by_tag))
+    tags = list(dict.fromkeys(tag for row in mean.values() for tag in row.by_tag))
     return Table(
         header=["", *tags],
-        rows=[[n, *(_percent(mean[n].by_tag.get(tag)) for tag in tags)] for n in names],
-        singles=sum(not is_combination(name) for name in names),
+        rows=[[n, *(_percent(row.by_tag.get(tag)) for tag in tags)] for n, row in mean.items()],
+        singles=sum(not is_combination(name) for name in mean),
         headline=None,
     )
 
@@ -244,15 +240,21 @@ def _mean_cell(row: Row, *, several: bool) -> str:
 
 
 def text_tables(results: Results) -> str:
-    """Return the tables for a terminal, by split and by tag; a star marks the headline."""
+    """Return the tables for a terminal, by split and by tag; a star marks the headline.
+
+    What is fused stands below: the tables are wide.
+    """
     tags = tag_result_table(results.mean)
-    tables = [result_table(results), *([tags] if len(tags.header) > 1 else [])]
-    return _paragraphs([*map(_draw, tables), *results.notes])
+    names = {name: name for name in results.mean}
+    tables = [result_table(results, names), *([tags] if len(tags.header) > 1 else [])]
+    fused = [text for name, text in results.descriptions.items() if is_combination(name)]
+    legend = ["\n".join(fused)] if fused else []
+    return _paragraphs([*map(_draw, tables), *legend, *results.notes])
 
 
 def markdown_table(results: Results) -> str:
     """Return the result table in Markdown; the headline is bold."""
-    table = result_table(results)
+    table = result_table(results, results.descriptions)
     lines = [_pipe(table.header), _pipe(["---", *("---:" for _ in table.header[1:])])]
     for index, row in enumerate(table.rows):
         bold = [f"**{cell}**" if cell else "" for cell in row]
@@ -302,6 +304,7 @@ def html_page(
     """
     import jinja2
 
+    published = results.published.get(results.headline)
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -310,8 +313,8 @@ def html_page(
         facts=facts,
         listings=listings,
         percent=_mean_cell(results.mean[results.headline], several=len(results.splits) > 1),
-        published=_percent(results.published.get(results.headline)),
-        table=result_table(results),
+        published=_percent(published.accuracy) if published else None,
+        table=result_table(results, results.descriptions),
         tags=tag_result_table(results.mean),
         figures=[(figure, _data_uri(figure.path)) for figure in figures],
     )

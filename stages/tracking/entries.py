@@ -32,7 +32,7 @@ FORBIDDEN_IN_NAMES = re.compile(r"[^/\w.\- :]")
 
 
 def valid_name(name: str) -> str:
-    """Return the name as MLflow takes it: `rgb+flow/top1` is `rgb-flow/top1`."""
+    """Return the name as MLflow takes it: `C++/top1` is `C--/top1`."""
     return FORBIDDEN_IN_NAMES.sub("-", name)
 
 

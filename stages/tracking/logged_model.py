@@ -51,7 +51,7 @@ def _log_model(
         name=f"recogniser-split{card.split}",
         source_run_id=run_id,
         tags={FINGERPRINT: card.fingerprint},
-        params={"combination": card.combination, "split": str(card.split)},
+        params={"combination": card.description, "split": str(card.split)},
         model_type="recogniser",
     )
     with tempfile.TemporaryDirectory(prefix="tsn-") as folder:

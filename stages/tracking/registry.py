@@ -186,7 +186,7 @@ def _tags(bundle: Path, card: RecogniserCard) -> dict[str, str]:
         FINGERPRINT: card.fingerprint,
         NEW: "true",
         "split": str(card.split),
-        "combination": card.combination,
+        "combination": card.description,
         "test.mean_class_accuracy": f"{result.mean_class_accuracy:.4f}",
         "test.top1": f"{result.top1:.4f}",
         "test.videos": str(len(tests.videos)),

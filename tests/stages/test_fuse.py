@@ -11,7 +11,7 @@ from stages.fuse import Options, load_cells, measure, refuse_foreign, run_key
 from tsn.scoring.fusion import FusionConfig, left_out
 from tsn.scoring.scores import ScoreError, save_scores
 
-FUSION = FusionConfig(headline="rgb+flow", combinations={"rgb+flow": {"rgb": 1.0, "flow": 1.5}})
+FUSION = FusionConfig(headline="both", combinations={"both": {"rgb": 1.0, "flow": 1.5}})
 
 
 def options(folder: Path) -> Options:
@@ -92,7 +92,7 @@ def test_scores_of_another_class_list_are_refused(tmp_path: Path) -> None:
 
 def test_a_run_is_found_by_its_scores_and_its_weights() -> None:
     cells = {"rgb": RGB, "flow": FLOW}
-    weights = replace(FUSION, combinations={"rgb+flow": {"rgb": 1.0, "flow": 1.0}})
+    weights = replace(FUSION, combinations={"both": {"rgb": 1.0, "flow": 1.0}})
     other = {"rgb": RGB, "flow": replace(FLOW, fingerprint="h")}
     keys = [run_key(1, FUSION, cells), run_key(1, weights, cells), run_key(1, FUSION, other)]
     assert keys[0] == run_key(1, FUSION, dict(cells))

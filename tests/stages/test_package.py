@@ -110,7 +110,7 @@ def test_a_recogniser_is_bundled_registered_and_told(
     package.main(options)
     out = capsys.readouterr().out
     assert "models:/toy/1 is the challenger" in out
-    assert "recognisers/toy: rgb+rgb_diff of split 2" in out
+    assert "recognisers/toy: both: rgb + 0.5 rgb_diff\n  of split 2, " in out
     assert "% mean class accuracy on its 2 test videos; the 2 smallest give the" in out
     tests = read_test_scores(options.out)
     assert tests.videos == TEST
@@ -121,6 +121,7 @@ def test_a_recogniser_is_bundled_registered_and_told(
         np.testing.assert_allclose(recogniser.score(options.videos / video), scores, atol=1e-4)
     challenger = registry.find("toy", registry.CHALLENGER)
     assert challenger is not None and challenger.fingerprint == recogniser.card.fingerprint
+    assert challenger.tags["combination"] == "both: rgb + 0.5 rgb_diff"
     (run,) = runs.find_runs("toy", {"stage": "package"})
     assert run.run_id == challenger.run_id
     assert run.params["weights.rgb_diff"] == "0.5"
@@ -128,6 +129,31 @@ def test_a_recogniser_is_bundled_registered_and_told(
     assert not package.track(options)
     package.main(options)  # by hand, over what is there
     assert registry.find("toy", registry.CHALLENGER) == challenger
+
+
+def test_the_result_may_be_one_modality(
+    options: package.Options, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its recogniser has that network alone, and takes the place of one that fuses."""
+    package.main(options)
+    registry.promote(registry.find_number("toy", "1"))
+    yaml = YAML(typ="safe", pure=True)
+    recipe = yaml.load(RECIPE)
+    recipe["fusion"]["headline"] = "rgb_diff"
+    yaml.dump(recipe, RECIPE)
+    package.main(options)
+    assert "recognisers/toy: rgb_diff\n  of split 2, " in capsys.readouterr().out
+    card = load_recogniser_card(options.out)
+    assert (card.combination, card.weights) == ("rgb_diff", {"rgb_diff": 1.0})
+    assert not (options.out / "rgb").exists()
+    expected = load_scores(options.scores / str(SPLIT) / "rgb_diff.npz").scores
+    np.testing.assert_array_equal(read_test_scores(options.out).scores, expected)
+    challenger = registry.find("toy", registry.CHALLENGER)
+    assert challenger is not None and challenger.fingerprint == card.fingerprint
+    registry.promote(challenger)
+    champion, previous = (registry.find("toy", a) for a in (registry.CHAMPION, registry.PREVIOUS))
+    assert champion is not None and champion.tags["combination"] == "rgb_diff"
+    assert previous is not None and previous.tags["combination"] == "both: rgb + 0.5 rgb_diff"
 
 
 def test_mlflow_away_costs_a_warning_and_sync_registers_later(

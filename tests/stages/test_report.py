@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -21,10 +22,14 @@ from tsn.splits.survey import Facts, write_facts
 ROW = Row(mean_class_accuracy=0.5, top1=0.5, top5=1.0, by_tag={})
 RECIPE = """
 fusion:
-  headline: all
+  headline: HEADLINE
   combinations:
     all: {rgb: 1.0, flow: 1.5, warped_flow: 0.5}
-    two: {rgb: 1.0, flow: 1.5}
+    even: {rgb: 1.0, flow: 1.0}
+    more_flow: {rgb: 1.0, flow: 1.5}
+train:
+  rgb: {network: {backbone: bn_inception, consensus: average, num_segments: 3}}
+  flow: {network: {backbone: bn_inception, consensus: average, num_segments: 3}}
 """
 FACTS = Facts(
     width=320, height=240, frames_per_second=25.0, counted=50, frames=50, hashes=(), defect=""
@@ -41,11 +46,11 @@ def test_a_run_is_found_by_the_numbers_of_every_split() -> None:
     assert len({key["fingerprint"] for key in keys}) == 3
 
 
-def write_cells(modalities: Sequence[str]) -> None:
-    """Write what the stages before fuse do, of one split of the dataset `d`."""
+def write_cells(modalities: Sequence[str], headline: str = "all", dataset: str = "d") -> None:
+    """Write what the stages before fuse do, of one split of the dataset."""
     Path("params.yaml").write_text(f"splits: [1]\nmodalities: [{', '.join(modalities)}]\n")
     Path("recipes").mkdir()
-    Path("recipes/d.yaml").write_text(RECIPE)
+    Path(f"recipes/{dataset}.yaml").write_text(RECIPE.replace("HEADLINE", headline))
     listed = tuple(LISTED)
     write_splits(SplitLists(classes=("a", "b"), train={1: listed}, test={1: listed}), Path("lists"))
     write_facts(Path("lists/survey.csv"), {row.video: FACTS for row in listed})
@@ -55,25 +60,19 @@ def write_cells(modalities: Sequence[str]) -> None:
     Path("plots/look.png").write_bytes(b"png")
     for cell in (RGB, FLOW):
         name = cell.modality
-        save_scores(cell, Path(f"scores/{name}.npz"))  # that of one left out may still be there
+        save_scores(
+            replace(cell, dataset=dataset), Path(f"scores/{name}.npz")
+        )  # that of one left out may still be there
         log = {"iteration": [1, 2], "loss": [2.0, 1.0], "accuracy": [0.5, 1.0], "lr": [0.1, 0.01]}
         pd.DataFrame(log).to_csv(f"plots/1/training/{name}.csv", index=False)
         write_csv(Path(f"quarantine/{name}.csv"), ("video", "reason"), [])
 
 
-@pytest.mark.parametrize("modalities", [["rgb"], ["rgb", "flow"]])
-def test_modalities_that_are_left_out_are_named_and_nothing_else_asks_for_them(
-    modalities: list[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TSN_TRACKING", "off")
-    write_cells(modalities)
+def fuse_and_report(dataset: str = "d") -> None:
+    """Run both stages."""
     fuse.main(
         fuse.Options(
-            dataset="d",
+            dataset=dataset,
             split=1,
             list=Path("lists/1/test.csv"),
             scores=Path("scores"),
@@ -83,7 +82,7 @@ def test_modalities_that_are_left_out_are_named_and_nothing_else_asks_for_them(
     )
     report.main(
         report.Options(
-            dataset="d",
+            dataset=dataset,
             metrics=Path("metrics"),
             plots=Path("plots"),
             lists=Path("lists"),
@@ -92,24 +91,83 @@ def test_modalities_that_are_left_out_are_named_and_nothing_else_asks_for_them(
             out=Path("report"),
         )
     )
-    row = "+".join(modalities)
-    rows = dict.fromkeys([*modalities, row])
+
+
+@pytest.mark.parametrize(
+    ("modalities", "combinations", "headline"),
+    [(["rgb"], [], "rgb"), (["rgb", "flow"], ["even", "more_flow"], "even")],
+)
+def test_modalities_that_are_left_out_are_named_and_nothing_else_asks_for_them(
+    modalities: list[str],
+    combinations: list[str],
+    headline: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TSN_TRACKING", "off")
+    write_cells(modalities)
+    fuse_and_report()
     for name in ("split1", "mean"):
-        assert list(json.loads(Path(f"metrics/{name}.json").read_text())) == list(rows)
+        found = json.loads(Path(f"metrics/{name}.json").read_text())
+        assert list(found) == [*modalities, *combinations]
     table = pd.read_csv("plots/1/accuracy.csv")
     assert list(table) == ["name", "mean_class_accuracy", "top1", "top5", "long", "pan", "still"]
     first = table.iloc[0]
     assert (first["mean_class_accuracy"], first["pan"]) == (0.75, 0.5)
     said = capsys.readouterr().out
-    assert "d split 1: not run: rgb+flow+warped_flow (" in said
-    assert f"d split 1: {row} " in said
+    assert "d split 1: not run: all (" in said
+    assert f"d split 1: {headline} " in said
     text = Path("report/table.txt").read_text()
-    assert re.search(rf"^{re.escape(row)} \*", text, re.MULTILINE)
-    assert f"The result is {row}: the recipe's, rgb+flow+warped_flow, is not run." in text
+    assert re.search(rf"^{headline} \*", text, re.MULTILINE)
+    assert ("\neven: rgb + flow\nmore_flow: rgb + 1.5 flow\n" in text) == ("flow" in modalities)
+    assert f"The result is {headline}: the recipe's, all, is not run." in text
     lacking = [name for name in ("flow", "warped_flow") if name not in modalities]
     verb = "are" if len(lacking) > 1 else "is"
-    note = f"Not run: rgb+flow+warped_flow ({', '.join(lacking)} {verb} not among modalities)."
+    note = f"Not run: all ({', '.join(lacking)} {verb} not among modalities)."
     for name in ("table.txt", "table.md", "index.html"):
-        shown = Path("report", name).read_text()
-        assert note in shown
-        assert ("Not run: rgb+flow (" in shown) == (modalities == ["rgb"])
+        page = Path("report", name).read_text()
+        assert note in page
+        assert ("Not run: even (" in page) == (modalities == ["rgb"])
+
+
+def test_combinations_of_the_same_modalities_stand_side_by_side(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the published number of its own weights each; the recipe's K is the project page's."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TSN_TRACKING", "off")
+    write_cells(["rgb", "flow"], headline="more_flow", dataset="ucf101")
+    fuse_and_report("ucf101")
+    lines = Path("report/table.txt").read_text().splitlines()
+    assert lines[0].split() == ["split", "1", "top-1", "top-5", "published", "Δ", "setting"]
+    rows = {line.split()[0]: line for line in lines[2:7] if line}
+    assert list(rows) == ["rgb", "flow", "even", "more_flow"]
+    assert rows["rgb"].endswith("  85.5  -10.5  K = 3, project page")  # 75.0 of these toys
+    assert rows["even"].endswith("  –")
+    assert rows["more_flow"].startswith("more_flow *  ")
+    assert rows["more_flow"].endswith("  93.5  -18.5  K = 3, project page")
+    recipe = Path("recipes/ucf101.yaml")
+    recipe.write_text(recipe.read_text().replace("num_segments: 3", "num_segments: 2", 1))
+    fuse_and_report("ucf101")
+    page = Path("report/index.html").read_text()
+    assert ">even: rgb + flow</th>" in page and ">more_flow: rgb + 1.5 flow</th>" in page
+    assert "93.5" not in page and "87.6" in page  # one network of K = 2: only that of flow is left
+
+
+def test_the_result_may_be_one_modality(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TSN_TRACKING", "off")
+    write_cells(["rgb", "flow"], headline="flow")
+    save_scores(replace(FLOW, scores=FLOW.scores[:, ::-1]), Path("scores/flow.npz"))
+    fuse_and_report()
+    assert "d split 1: flow 25.0%" in capsys.readouterr().out  # flow has wrong what rgb has right
+    confusion = pd.read_csv("plots/1/confusion.csv")
+    assert confusion["predicted"].tolist() == ["b", "a", "a"]
+    text = Path("report/table.txt").read_text()
+    assert re.search(r"^flow \*  +25\.0", text, re.MULTILINE)
+    assert "The result is" not in text
+    assert "mean class accuracy of <b>flow</b>" in Path("report/index.html").read_text()

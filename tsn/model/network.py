@@ -142,10 +142,9 @@ def load_initial_weights(
 
 @dataclass(frozen=True, kw_only=True)
 class LearningRateMultipliers:
-    """Factors on the learning rate; weights, BN and consensus have 1.
+    """Factors on the learning rate; other weights, BN and consensus have 1.
 
-    The two `first_conv` factors are for inputs other than RGB, whose first layer starts from
-    converted weights.
+    bias: of every convolution and the classifier but the first convolution, which has its own.
     """
 
     bias: float
@@ -159,7 +158,7 @@ class LearningRateMultipliers:
 
 
 def parameter_groups(
-    network: TemporalSegmentNetwork, *, multipliers: LearningRateMultipliers, rgb: bool
+    network: TemporalSegmentNetwork, *, multipliers: LearningRateMultipliers
 ) -> list[dict[str, Any]]:
     """Return optimizer groups over every trainable parameter, each once; empty groups are left out.
 
@@ -167,8 +166,8 @@ def parameter_groups(
     schedule's learning rate and weight decay with. Only convolution and classifier weights decay.
     """
     rates = {
-        "first_conv_weight": (1.0 if rgb else multipliers.first_conv_weight, 1.0),
-        "first_conv_bias": (multipliers.bias if rgb else multipliers.first_conv_bias, 0.0),
+        "first_conv_weight": (multipliers.first_conv_weight, 1.0),
+        "first_conv_bias": (multipliers.first_conv_bias, 0.0),
         "weight": (1.0, 1.0),
         "bias": (multipliers.bias, 0.0),
         "batch_norm": (1.0, 0.0),

@@ -25,12 +25,13 @@ from tsn.metrics import Labels, Scores
 from tsn.modality import MODALITIES, modality
 from tsn.model.checkpoint import SIDECAR, WEIGHTS, ModelCard, load_card
 from tsn.records import RecordError, record, require_keys
+from tsn.scoring.fusion import describe_row
 from tsn.scoring.score import ScoringConfig
 from tsn.streams.extraction import library_versions
 from tsn.streams.table import STREAMS, FramesConfig, Stream
 
 CARD, TEST_SCORES, TRAINED_ON = "recogniser.json", "test_scores.csv", "trained_on.txt"
-FORMAT = 2  # raise it when a folder of before can no longer be read as it was meant
+FORMAT = 3  # raise it when a folder of before can no longer be read as it was meant
 SCORE_COLUMNS = ("video", "sha256", "label")
 
 
@@ -63,6 +64,7 @@ class Member:
 class RecogniserCard:
     """What a recogniser is made of. Scores are added in the order of `members`.
 
+    `combination` is the row of the results that it is: a combination's name, or one modality's.
     `libraries` are the versions it was made with; `test_scores_sha256` and `trained_on_sha256` are
     digests of those files. `fingerprint` is one of all this and of the networks' shape: equal ones
     give equal answers, and were tested and trained on the same videos.
@@ -73,6 +75,7 @@ class RecogniserCard:
     split: int
     classes: tuple[str, ...]
     testing: ScoringConfig
+    combination: str
     members: tuple[Member, ...]
     libraries: dict[str, str]
     test_scores_sha256: str
@@ -80,9 +83,14 @@ class RecogniserCard:
     fingerprint: str
 
     @property
-    def combination(self) -> str:
-        """Return the members' names, such as `rgb+flow`."""
-        return "+".join(member.modality for member in self.members)
+    def weights(self) -> dict[str, float]:
+        """Return the weight of each modality."""
+        return {member.modality: member.weight for member in self.members}
+
+    @property
+    def description(self) -> str:
+        """Return what is fused, as people read it: `two_stream: rgb + 1.5 flow`."""
+        return describe_row(self.combination, self.weights)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +108,7 @@ def save_recogniser(
     folder: Path,
     *,
     models: Mapping[str, Path],
+    combination: str,
     weights: Mapping[str, float],
     streams: Mapping[str, FramesConfig],
     testing: ScoringConfig,
@@ -108,10 +117,10 @@ def save_recogniser(
 ) -> RecogniserCard:
     """Write a recogniser of the model folders in `models`, and return its card.
 
-    All mappings are by modality; `weights` says which are fused, and in which order. Weights are
-    hard links where possible. Of a recogniser that was in the folder, nothing stays. Raises
-    RecogniserError unless the models are of one dataset, split and class list, that of the test
-    scores.
+    All mappings are by modality; `weights` says which are fused, and in which order, and
+    `combination` is their name. Networks' files are hard links where possible. Of a recogniser that
+    was in the folder, nothing stays. Raises RecogniserError unless the models are of one dataset,
+    split and class list, that of the test scores.
     """
     (folder / CARD).unlink(missing_ok=True)  # without it there is no recogniser
     networks = {name: load_card(models[name]) for name in weights}
@@ -131,6 +140,7 @@ def save_recogniser(
         "split": first.split,
         "classes": first.classes,
         "testing": asdict(testing),
+        "combination": combination,
         "members": [asdict(member) for member in members],
         "libraries": current_libraries(),
         "test_scores_sha256": file_sha256(folder / TEST_SCORES),

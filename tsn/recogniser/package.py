@@ -36,13 +36,14 @@ logger = logging.getLogger(__name__)
 class RecogniserParts:
     """What a recogniser is made of. The folders are those of its split.
 
-    weights: of each modality that is fused, in order; streams: how each is extracted;
-    testing: how its networks were scored.
+    combination: its row of the results; weights: of each modality that is fused, in order;
+    streams: how each is extracted; testing: how its networks were scored.
     models: folder of <modality>; scores: folder of <modality>.npz; lists: of train and test.csv.
     """
 
     dataset: str
     split: int
+    combination: str
     weights: Mapping[str, float]
     streams: Mapping[str, FramesConfig]
     testing: ScoringConfig
@@ -99,6 +100,7 @@ def package(
     return save_recogniser(
         folder,
         models={name: parts.models / name for name in parts.weights},
+        combination=parts.combination,
         weights=parts.weights,
         streams=parts.streams,
         testing=parts.testing,

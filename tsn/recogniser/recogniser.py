@@ -60,8 +60,7 @@ class Recogniser:
             needs = {member.modality: self._need(member) for member in members}
             sparse = read_sparsely(video, list(needs.values()))
             scores |= {name: self._score(sparse, need) for name, need in needs.items()}
-        weights = {member.modality: member.weight for member in self.card.members}
-        return weighted_sum(scores, weights)
+        return weighted_sum(scores, self.card.weights)
 
     def _need(self, member: Member) -> Need:
         row = modality(member.modality)

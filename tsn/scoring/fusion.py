@@ -1,6 +1,7 @@
 """Late fusion: a weighted sum of the modalities' scores before softmax (paper section 3.3)."""
 
 import math
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -10,32 +11,33 @@ from tsn.metrics import Scores
 from tsn.modality import MODALITIES, modality
 from tsn.scoring.scores import ScoreError, VideoScores
 
+NAME = re.compile(r"\w+", re.ASCII)
+TAKEN = (*MODALITIES, "class")  # rows of their own, and a column of their table by class
+
 
 @dataclass(frozen=True, kw_only=True)
 class FusionConfig:
-    """Combinations of modalities, each a weight by modality, and the one that is the result.
+    """Combinations by name, each a weight by modality, and the row that is the headline.
 
-    The headline is chosen here and not by its test accuracy: the name of a combination, or of one
-    modality. In results a combination is a row named by its members: `rgb+flow`.
+    A combination is a row of its own name, such as `two_stream`. The headline is chosen here and
+    not by its test accuracy: the name of a combination, or of one modality.
     """
 
     headline: str
     combinations: dict[str, dict[str, float]]
 
     def __post_init__(self) -> None:
-        members: dict[frozenset[str], str] = {}
         for name, weights in self.combinations.items():
-            if name in MODALITIES:
-                raise ValueError(f"combination {name!r} has the name of a modality; use another")
+            if name in TAKEN:
+                raise ValueError(f"combination {name!r} has a name that is taken; use another")
+            if not NAME.fullmatch(name):
+                raise ValueError(f"combination {name!r}: a name is of letters, digits and _ only")
             for member, weight in weights.items():
                 modality(member)
                 if not 0 < weight < math.inf:
                     raise ValueError(f"combination {name!r}: the weight of {member} is {weight}")
             if len(weights) < 2:
                 raise ValueError(f"combination {name!r} fuses at least two modalities: {weights}")
-            other = members.setdefault(frozenset(weights), name)
-            if other != name:
-                raise ValueError(f"combinations {other!r} and {name!r} fuse the same modalities")
         if self.headline not in self.combinations and self.headline not in MODALITIES:
             raise ValueError(
                 f"headline {self.headline!r} is no combination ({', '.join(self.combinations)}) "
@@ -43,36 +45,44 @@ class FusionConfig:
             )
 
     def runnable(self, modalities: Collection[str]) -> dict[str, dict[str, float]]:
-        """Return the weights by row (`rgb+flow`) of the combinations whose members are all run."""
+        """Return the weights, by name, of the combinations whose members are all run."""
         return {
-            "+".join(weights): weights
-            for weights in self.combinations.values()
+            name: weights
+            for name, weights in self.combinations.items()
             if weights.keys() <= set(modalities)
         }
 
     def not_run(self, modalities: Collection[str]) -> dict[str, str]:
-        """Return the rows of the other combinations, with what they lack."""
+        """Return the names of the other combinations, with what they lack."""
         found = {}
-        for weights in self.combinations.values():
-            if lacking := [name for name in weights if name not in modalities]:
+        for name, weights in self.combinations.items():
+            if lacking := [member for member in weights if member not in modalities]:
                 verb = "is" if len(lacking) == 1 else "are"
-                found["+".join(weights)] = f"{', '.join(lacking)} {verb} not among modalities"
+                found[name] = f"{', '.join(lacking)} {verb} not among modalities"
         return found
 
-    def headline_weights(self, modalities: Sequence[str]) -> dict[str, float]:
-        """Return the weights of the result.
+    def rows(self, modalities: Sequence[str]) -> dict[str, dict[str, float]]:
+        """Return the weights of every row of the results: modalities, then what fuses them."""
+        return {**{name: {name: 1.0} for name in modalities}, **self.runnable(modalities)}
+
+    def headline_of(self, modalities: Sequence[str]) -> str:
+        """Return the row of the result.
 
         Where a member of the headline is not run, that is the runnable combination of the most
         members, the first of equal ones; without any, the first modality alone.
         """
-        chosen = self.combinations.get(self.headline, {self.headline: 1.0})
-        if chosen.keys() <= set(modalities):
-            return chosen
-        return max(self.runnable(modalities).values(), key=len, default={modalities[0]: 1.0})
+        if self.headline in self.rows(modalities):
+            return self.headline
+        fused = self.runnable(modalities)
+        return max(fused, key=lambda name: len(fused[name]), default=modalities[0])
 
-    def headline_of(self, modalities: Sequence[str]) -> str:
-        """Return the row of the result: `rgb+flow`, or one modality."""
-        return "+".join(self.headline_weights(modalities))
+
+def describe_row(name: str, weights: Mapping[str, float]) -> str:
+    """Return a row as people read it: `two_stream: rgb + 1.5 flow`, or one modality's name."""
+    if len(weights) == 1:
+        return name
+    members = (row if weight == 1 else f"{weight:g} {row}" for row, weight in weights.items())
+    return f"{name}: {' + '.join(members)}"
 
 
 def fuse(scores: Mapping[str, VideoScores], weights: Mapping[str, float]) -> Scores:

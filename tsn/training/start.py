@@ -164,11 +164,9 @@ def network_training(
     workers: int,
     share: Share = ALONE,
 ) -> Training:
-    """Return the training of a network, with the released solvers' multipliers."""
+    """Return the training of a network."""
     row = snippets.modality
-    groups = parameter_groups(
-        network, multipliers=config.lr_multipliers, rgb=not row.cross_modality
-    )
+    groups = parameter_groups(network, multipliers=config.lr_multipliers)
     return Training(
         network=network,
         optimizer=make_optimizer(groups, config.solver),

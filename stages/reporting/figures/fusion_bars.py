@@ -1,20 +1,18 @@
 """The mean class accuracy of modalities and fusions, beside the published ones."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from stages.reporting.figures.style import FUSION_COLOURS, colour, head, new_figure, save, style
-from stages.reporting.results import Row, is_combination
+from stages.reporting.figures.style import COLOURS, FUSION_COLOURS, head, new_figure, save, style
+from stages.reporting.results import Results, is_combination
 
 
-def draw_fusion_bars(
-    mean: Mapping[str, Row], path: Path, headline: str, published: Mapping[str, float]
-) -> None:
+def draw_fusion_bars(results: Results, path: Path) -> None:
     """Draw every modality and combination with its spread; combinations stand out by a dark bar,
     the headline by bold type, and a diamond is at the published value.
     """
+    mean, headline = results.mean, results.headline
     names = sorted(mean, key=lambda n: (is_combination(n), mean[n].mean_class_accuracy))
     values = [100 * mean[name].mean_class_accuracy for name in names]
     spreads = [100 * (mean[name].spread or 0.0) for name in names]
@@ -26,7 +24,7 @@ def draw_fusion_bars(
             places,
             values,
             0.72,
-            color=[FUSION_COLOURS[0] if is_combination(n) else colour(n) for n in names],
+            color=[COLOURS.get(name, FUSION_COLOURS[0]) for name in names],
             xerr=spreads,
             error_kw={"ecolor": "#8B95A1", "elinewidth": 1.4, "capsize": 3},
         )
@@ -39,14 +37,15 @@ def draw_fusion_bars(
                 va="center",
                 fontweight="bold" if name == headline else "normal",
             )
-        known = [
-            (100 * published[n], p) for n, p in zip(names, places, strict=True) if n in published
-        ]
+        known = {name: row.accuracy for name, row in results.published.items()}
         if known:
-            x, y = zip(*known, strict=True)
+            x, y = zip(*((100 * known[n], places[names.index(n)]) for n in known), strict=True)
             edge = "#009E73"
-            axes.plot(x, y, "D", label="paper", markersize=6, color="white", markeredgecolor=edge)
-        axes.set_yticks(places, names)
+            axes.plot(
+                x, y, "D", label="published", markersize=6, color="white", markeredgecolor=edge
+            )
+        labels = [results.descriptions[name].replace(": ", "\n") for name in names]
+        axes.set_yticks(places, labels)
         axes.get_yticklabels()[names.index(headline)].set_fontweight("bold")
         axes.invert_yaxis()
         axes.set_xlim(0, 106)  # room for the number of a bar that ends at 100

@@ -9,8 +9,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stages.reporting.results import is_combination
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -23,7 +21,6 @@ COLOURS = {
     "warped_flow": "#56B4E9",
 }
 FUSION_COLOURS = ("#222B36", "#6B7785", "#A3ADB8", "#CC79A7", "#009E73")
-OTHER_COLOURS = ("#CC79A7", "#009E73", "#F0E442")
 MUTED = "#5D6878"
 
 MANY_CLASSES = 24
@@ -53,19 +50,11 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def colour(name: str) -> str:
-    """Return the colour of a modality, the same in every figure."""
-    return COLOURS.get(name, OTHER_COLOURS[0])
-
-
 def colour_series(names: Sequence[str]) -> dict[str, str]:
-    """Return a colour for each series: a modality's own; fusions and unknown ones take turns."""
-    fusions = [name for name in names if is_combination(name) or name == "fusion"]
-    others = [name for name in names if name not in fusions and name not in COLOURS]
-    colours = dict(COLOURS)
-    colours |= {n: FUSION_COLOURS[i % len(FUSION_COLOURS)] for i, n in enumerate(fusions)}
-    colours |= {n: OTHER_COLOURS[i % len(OTHER_COLOURS)] for i, n in enumerate(others)}
-    return {name: colours[name] for name in names}
+    """Return a colour for each series: a modality's own; combinations and others take turns."""
+    others = [name for name in names if name not in COLOURS]
+    colours = {n: FUSION_COLOURS[i % len(FUSION_COLOURS)] for i, n in enumerate(others)}
+    return {name: COLOURS.get(name) or colours[name] for name in names}
 
 
 def style() -> AbstractContextManager[None]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from stages.reporting.figures.style import colour_series, head, new_figure, save, style
-from stages.reporting.results import Row, is_combination
+from stages.reporting.results import Row
 
 
 def draw_tag_bars(mean: Mapping[str, Row], path: Path) -> None:
@@ -17,7 +17,7 @@ def draw_tag_bars(mean: Mapping[str, Row], path: Path) -> None:
     tags = list(dict.fromkeys(tag for row in mean.values() for tag in row.by_tag))
     if not tags:
         raise ValueError("accuracy by tag: the results hold no tag, so there is nothing to draw")
-    names = sorted(mean, key=is_combination)
+    names = list(mean)
     thickness = 0.84 / len(names)
     with style():
         figure = new_figure(max(5, 1.2 + len(tags) * (0.2 * len(names) + 0.3)), 3.6)

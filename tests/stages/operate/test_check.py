@@ -133,10 +133,11 @@ def test_anchors_are_refused_with_their_line(project: Path) -> None:
         check.main(check.Options())
 
 
-# docs/paper.md, "What the released solvers do".
+# docs/paper.md, "Solvers".
 RELEASED = {
     ("ucf101", "rgb"): (128, 0.001, (1500, 3000), 3500, 40.0, 0.8, (1.0, 0.875, 0.75, 0.66)),
     ("ucf101", "flow"): (128, 0.005, (10000, 16000), 18000, 20.0, 0.7, (1.0, 0.875, 0.75)),
+    ("ucf101", "rgb_diff"): (128, 0.001, (6000, 12000), 13500, 40.0, 0.8, (1.0, 0.875, 0.75)),
     ("hmdb51", "rgb"): (128, 0.001, (1000, 2000), 2500, 40.0, 0.8, (1.0, 0.875, 0.75, 0.66)),
     ("hmdb51", "flow"): (128, 0.005, (4000, 6000), 7000, 20.0, 0.7, (1.0, 0.875, 0.75)),
 }
@@ -169,9 +170,15 @@ def test_solvers_are_the_released_ones(dataset: str, modality: str) -> None:
 
 @pytest.mark.parametrize("dataset", ["ucf101", "hmdb51"])
 def test_rgb_difference_recipe(dataset: str) -> None:
-    config = check.read_section(params.load_recipe(dataset), "train.rgb_diff")
+    """Published for UCF101 alone: HMDB51's solver is that of its RGB."""
+    recipe = params.load_recipe(dataset)
+    config = check.read_section(recipe, "train.rgb_diff")
     assert (config.solver.base_lr, config.solver.clip_norm) == (0.001, 40.0)
     assert config.network.dropout == 0.8
+    assert config.augmentation.crop_scales == (1.0, 0.875, 0.75)
+    assert config.network.num_segments == 7
+    same = config.solver.iterations == check.read_section(recipe, "train.rgb").solver.iterations
+    assert same == (dataset == "hmdb51")
 
 
 @pytest.mark.parametrize("dataset", ["ucf101", "hmdb51"])
@@ -180,13 +187,14 @@ def test_network_and_multipliers_are_the_papers(dataset: str, modality: str) -> 
     config = check.read_section(params.load_recipe(dataset), f"train.{modality}")
     assert config.input_size == 224
     assert (config.network.backbone, config.network.consensus) == ("bn_inception", "average")
-    assert config.network.num_segments == 3
+    assert config.network.num_segments == (7 if modality == "rgb_diff" else 3)
     assert config.network.partial_bn
     assert config.augmentation.crop_positions == 13
     assert config.augmentation.mirror
     multipliers = config.lr_multipliers
-    assert (multipliers.bias, multipliers.first_conv_weight) == (2.0, 5.0)
-    assert multipliers.first_conv_bias == 10.0
+    first = (multipliers.first_conv_weight, multipliers.first_conv_bias)
+    assert multipliers.bias == 2.0
+    assert first == ((5.0, 10.0) if modality in ("flow", "warped_flow") else (1.0, 2.0))
 
 
 @pytest.mark.parametrize("dataset", ["ucf101", "hmdb51"])
@@ -202,5 +210,6 @@ def test_streams_testing_and_fusion_are_the_papers(dataset: str) -> None:
     score = check.read_section(recipe, "score")
     assert (score.snippets, score.crops) == (25, "ten_crop")
     combinations = check.read_section(recipe, "fusion").combinations
-    assert combinations["two_stream"] == {"rgb": 1.0, "flow": 1.5}
+    assert combinations["two_stream"] == {"rgb": 1.0, "flow": 1.0}
+    assert combinations["two_stream_flow_1_5"] == {"rgb": 1.0, "flow": 1.5}
     assert combinations["three_stream"] == {"rgb": 1.0, "flow": 1.0, "warped_flow": 0.5}

@@ -13,7 +13,8 @@ from stages.reporting.figures.per_class_bars import _order_classes, draw_per_cla
 from stages.reporting.figures.style import COLOURS, colour_series
 from stages.reporting.figures.tag_bars import draw_tag_bars
 from stages.reporting.figures.training_curves import draw_training_curves
-from stages.reporting.results import Row
+from stages.reporting.published import PublishedAccuracy
+from stages.reporting.results import Results, Row
 
 MEAN = {
     name: Row(
@@ -23,8 +24,21 @@ MEAN = {
         by_tag={"pan": accuracy / 2},
         spread=0.02,
     )
-    for name, accuracy in (("rgb", 0.5), ("flow", 0.6), ("rgb+flow", 0.9))
+    for name, accuracy in (("rgb", 0.5), ("flow", 0.6), ("two_stream", 0.9))
 }
+RESULTS = Results(
+    dataset="d",
+    splits={1: MEAN},
+    weights={
+        "rgb": {"rgb": 1.0},
+        "flow": {"flow": 1.0},
+        "two_stream": {"rgb": 1.0, "flow": 1.5},
+    },
+    headline="two_stream",
+    wanted="two_stream",
+    not_run={},
+    published={"rgb": PublishedAccuracy(0.7, "K = 3, project page")},
+)
 LOG = pd.DataFrame(
     {
         "iteration": range(1, 101),
@@ -39,7 +53,7 @@ DRAW = {
         {"rgb": [0.1, 0.5], "flow": [0.3, 0.4]}, ["a", "b"], path
     ),
     "curves": lambda path: draw_training_curves({"rgb": LOG, "flow": LOG}, path),
-    "fusion": lambda path: draw_fusion_bars(MEAN, path, "rgb+flow", {"rgb": 0.7}),
+    "fusion": lambda path: draw_fusion_bars(RESULTS, path),
     "tags": lambda path: draw_tag_bars(MEAN, path),
 }
 
@@ -103,7 +117,7 @@ def test_a_class_without_videos_is_drawn_empty(tmp_path):
 
 def test_a_modality_keeps_its_colour():
     alone = colour_series(["flow"])
-    among = colour_series(["rgb+flow", "flow", "depth", "rgb+rgb_diff"])
+    among = colour_series(["two_stream", "flow", "champion", "three_stream"])
     assert alone["flow"] == among["flow"] == COLOURS["flow"]
     assert len(set(among.values())) == 4
 
@@ -116,4 +130,4 @@ def test_refusals(tmp_path):
     with pytest.raises(ValueError, match="hold no tag"):
         draw_tag_bars({"rgb": replace(MEAN["rgb"], by_tag={})}, tmp_path / "a.png")
     with pytest.raises(ValueError, match=r"a\.jpg: a figure is a \.png or an \.svg file"):
-        draw_fusion_bars(MEAN, tmp_path / "a.jpg", "rgb+flow", {})
+        draw_fusion_bars(RESULTS, tmp_path / "a.jpg")

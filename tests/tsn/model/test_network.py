@@ -153,20 +153,19 @@ def test_initial_weights_that_do_not_fit_are_refused_whole() -> None:
 
 
 @pytest.mark.parametrize("partial_bn", [True, False])
-@pytest.mark.parametrize("rgb", [True, False])
-def test_parameter_groups_cover_what_trains_once(partial_bn: bool, rgb: bool) -> None:
+def test_parameter_groups_cover_what_trains_once(partial_bn: bool) -> None:
     network = network_with(consensus="weighted_average", partial_bn=partial_bn)
     names = {id(parameter): name for name, parameter in network.named_parameters()}
     found = {
         names[id(parameter)]: (group["lr_mult"], group["decay_mult"])
-        for group in parameter_groups(network, multipliers=MULTIPLIERS, rgb=rgb)
+        for group in parameter_groups(network, multipliers=MULTIPLIERS)
         for parameter in group["params"]
     }
 
     def expected(name: str) -> tuple[float, float]:
         if name == "consensus.logits" or "_bn." in name:
             return (1.0, 0.0)
-        if name.startswith("backbone.conv1_7x7_s2.") and not rgb:
+        if name.startswith("backbone.conv1_7x7_s2."):
             return (5.0, 1.0) if name.endswith("weight") else (10.0, 0.0)
         return (1.0, 1.0) if name.endswith("weight") else (2.0, 0.0)
 
@@ -178,7 +177,7 @@ def test_parameter_groups_cover_what_trains_once(partial_bn: bool, rgb: bool) ->
 
 def test_parameter_groups_suit_an_optimizer_and_repeat_nothing() -> None:
     network = network_with()
-    groups = parameter_groups(network, multipliers=MULTIPLIERS, rgb=False)
+    groups = parameter_groups(network, multipliers=MULTIPLIERS)
     assert [group["name"] for group in groups] == [
         "first_conv_weight",
         "first_conv_bias",
@@ -194,7 +193,7 @@ def test_parameter_groups_suit_an_optimizer_and_repeat_nothing() -> None:
 def test_layers_of_other_kinds_learn_at_the_schedules_rate_without_decay() -> None:
     network = network_with()
     network.backbone.add_module("extra", nn.LayerNorm(4))
-    groups = parameter_groups(network, multipliers=MULTIPLIERS, rgb=True)
+    groups = parameter_groups(network, multipliers=MULTIPLIERS)
     other = next(group for group in groups if group["name"] == "other")
     assert (other["lr_mult"], other["decay_mult"]) == (1.0, 0.0)
     assert other["params"] == list(network.backbone.get_submodule("extra").parameters())
@@ -229,6 +228,20 @@ def test_library_initialisation_depends_on_the_generator_alone() -> None:
     other = network_with(backbone=name, seed=4).state_dict()
     assert all(torch.equal(first[key], second[key]) for key in first)
     assert not torch.equal(first["backbone.conv_stem.weight"], other["backbone.conv_stem.weight"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"backbone": "resnet"}, "'resnet'; valid are: bn_inception, bn_inception_half"),
+        ({"consensus": "mean"}, "'mean'; valid are: average, max, weighted_average"),
+        ({"num_segments": 0}, "num_segments must be at least 1, got 0"),
+        ({"dropout": 1.0}, r"dropout must be in \[0, 1\), got 1.0"),
+    ],
+)
+def test_config_refuses(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(CONFIG, **changes)
 
 
 def test_multipliers_refuse_zero() -> None:

@@ -227,8 +227,8 @@ def test_a_video_that_cannot_be_recognised_is_refused(
 def test_what_is_saved_comes_back(bundle: Path) -> None:
     card = load_recogniser(bundle, CPU).card
     assert (card.dataset, card.split, card.classes) == ("toy", 2, CLASSES)
-    assert card.combination == "rgb+rgb_diff+flow+warped_flow"
-    assert {member.modality: member.weight for member in card.members} == WEIGHTS
+    assert (card.combination, card.weights) == ("both", WEIGHTS)
+    assert card.description == "both: rgb + 0.7 rgb_diff + 1.5 flow + 0.5 warped_flow"
     assert {member.modality: member.stream for member in card.members} == STREAM_CONFIGS
     assert card.testing == TESTING
     tests = read_test_scores(bundle)
@@ -278,7 +278,7 @@ def set_weight(content: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: c.update(format=1), f"{CARD}: of format 1, this code reads 2"),
+        (lambda c: c.update(format=2), f"{CARD}: of format 2, this code reads 3"),
         (lambda c: c.update(colour=1), "colour: unknown key; valid: format, dataset"),
         (lambda c: c.pop("testing"), "testing: missing; expected: format"),
         (lambda c: c["testing"].update(speed=1), r"testing\.speed: unknown key; valid: snippets"),
@@ -360,6 +360,7 @@ def test_networks_of_different_cells_are_refused(tmp_path: Path) -> None:
     models = write_models(tmp_path / "models", ["rgb", "flow"])
     edit(models["flow"] / "weights.json", lambda content: content.update(split=3))
     arguments: dict[str, Any] = {
+        "combination": "two_stream",
         "weights": {"rgb": 1.0, "flow": 1.0},
         "streams": STREAM_CONFIGS,
         "testing": TESTING,

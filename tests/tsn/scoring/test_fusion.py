@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tsn.scoring.fusion import FusionConfig, fuse, refuse_other_scores
+from tsn.scoring.fusion import FusionConfig, describe_row, fuse, refuse_other_scores
 from tsn.scoring.scores import ScoreError, VideoScores
 
 
@@ -107,15 +107,15 @@ def test_bad_combinations_are_refused(weights: dict[str, float], message: str) -
 @pytest.mark.parametrize(
     ("headline", "names", "message"),
     [
-        ("flow", ["rgb"], "combination 'rgb' has the name of a modality"),
+        ("flow", ["rgb"], "combination 'rgb' has a name that is taken"),
+        ("flow", ["class"], "combination 'class' has a name that is taken"),
+        ("flow", ["rgb+flow"], "'rgb.flow': a name is of letters, digits and _ only"),
         ("both", ["two"], "headline 'both' is no combination .two. and no modality .rgb, rgb_diff"),
-        ("two", ["two", "both"], "combinations 'two' and 'both' fuse the same modalities"),
     ],
 )
-def test_names_that_hide_what_is_fused_are_refused(
+def test_names_that_cannot_be_rows_are_refused(
     headline: str, names: list[str], message: str
 ) -> None:
-    """Two combinations of the same modalities would take one row in every table."""
     weights = {"rgb": 1.0, "flow": 1.0}
     with pytest.raises(ValueError, match=message):
         FusionConfig(headline=headline, combinations=dict.fromkeys(names, weights))
@@ -125,7 +125,8 @@ TABLE = FusionConfig(
     headline="three",
     combinations={
         "frames": {"rgb": 1.0, "rgb_diff": 1.0},
-        "two": {"rgb": 1.0, "flow": 1.5},
+        "two": {"rgb": 1.0, "flow": 1.0},
+        "two_flow_1_5": {"rgb": 1.0, "flow": 1.5},
         "three": {"rgb": 1.0, "flow": 1.0, "warped_flow": 0.5},
     },
 )
@@ -136,18 +137,18 @@ TABLE = FusionConfig(
     [
         (
             ("rgb", "rgb_diff", "flow", "warped_flow"),
-            ["rgb+rgb_diff", "rgb+flow", "rgb+flow+warped_flow"],
+            ["frames", "two", "two_flow_1_5", "three"],
             [],
-            "rgb+flow+warped_flow",
+            "three",
         ),
         (
             ("rgb", "rgb_diff", "flow"),
-            ["rgb+rgb_diff", "rgb+flow"],
-            ["rgb+flow+warped_flow"],
-            "rgb+rgb_diff",
+            ["frames", "two", "two_flow_1_5"],
+            ["three"],
+            "frames",
         ),
-        (("flow", "rgb"), ["rgb+flow"], ["rgb+rgb_diff", "rgb+flow+warped_flow"], "rgb+flow"),
-        (("flow",), [], ["rgb+rgb_diff", "rgb+flow", "rgb+flow+warped_flow"], "flow"),
+        (("flow", "rgb"), ["two", "two_flow_1_5"], ["frames", "three"], "two"),
+        (("flow",), [], ["frames", "two", "two_flow_1_5", "three"], "flow"),
     ],
 )
 def test_what_is_fused_without_some_modalities(
@@ -156,10 +157,29 @@ def test_what_is_fused_without_some_modalities(
     assert list(TABLE.runnable(modalities)) == rows
     assert list(TABLE.not_run(modalities)) == others
     assert TABLE.headline_of(modalities) == headline
+    assert list(TABLE.rows(modalities)) == [*modalities, *rows]
+
+
+def test_two_combinations_of_the_same_modalities_are_two_rows() -> None:
+    """By hand: 3 and 2 against 0 and 4 is 3, 6 by 1 : 1 and 3, 8 by 1 : 1.5."""
+    cells = {"rgb": scores_of("rgb", [[3, 2]]), "flow": scores_of("flow", [[0, 4]])}
+    rows = TABLE.rows(("rgb", "flow"))
+    assert list(rows) == ["rgb", "flow", "two", "two_flow_1_5"]
+    assert [fuse(cells, weights).tolist() for weights in rows.values()] == [
+        [[3, 2]],
+        [[0, 4]],
+        [[3, 6]],
+        [[3, 8]],
+    ]
+
+
+def test_rows_are_described_by_their_members() -> None:
+    descriptions = [describe_row(*row) for row in TABLE.rows(("rgb", "flow")).items()]
+    assert descriptions == ["rgb", "flow", "two: rgb + flow", "two_flow_1_5: rgb + 1.5 flow"]
 
 
 def test_a_headline_can_be_one_modality() -> None:
     alone = FusionConfig(headline="flow", combinations={})
-    assert alone.headline_weights(("rgb", "flow")) == {"flow": 1.0}
+    assert alone.headline_of(("rgb", "flow")) == "flow"
+    assert alone.rows(("rgb", "flow")) == {"rgb": {"rgb": 1.0}, "flow": {"flow": 1.0}}
     assert alone.headline_of(("rgb",)) == "rgb"
-    assert TABLE.headline_weights(("rgb", "flow")) == {"rgb": 1.0, "flow": 1.5}

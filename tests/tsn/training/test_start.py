@@ -14,7 +14,7 @@ from tsn.files import write_csv
 from tsn.lists import COLUMNS, write_names
 from tsn.modality import modality
 from tsn.model.checkpoint import save_initial
-from tsn.model.network import build_network
+from tsn.model.network import LearningRateMultipliers, build_network
 from tsn.snippets.dataset import TrainingSnippets
 from tsn.training.start import (
     TrainingConfig,
@@ -50,9 +50,10 @@ def test_same_seed_trains_the_same_network_whatever_reads_its_clips(
 
 
 @pytest.mark.parametrize(
-    ("name", "first_weight", "first_bias"), [("rgb", 1.0, 2.0), ("flow", 5.0, 10.0)]
+    ("name", "first_weight", "first_bias"),
+    [("rgb", 1.0, 2.0), ("rgb", 3.0, 4.0), ("rgb_diff", 1.0, 2.0), ("flow", 5.0, 10.0)],
 )
-def test_optimizer_carries_the_released_multipliers(
+def test_optimizer_carries_the_recipes_multipliers_whatever_the_modality(
     tiny_training: TrainingConfig,
     tiny_snippets: TrainingSnippets,
     name: str,
@@ -65,7 +66,11 @@ def test_optimizer_carries_the_released_multipliers(
     )
     snippets = copy.copy(tiny_snippets)
     snippets.modality = row
-    training = network_training(network, snippets, tiny_training, device=CPU, workers=0)
+    multipliers = LearningRateMultipliers(
+        bias=2.0, first_conv_weight=first_weight, first_conv_bias=first_bias
+    )
+    config = replace(tiny_training, lr_multipliers=multipliers)
+    training = network_training(network, snippets, config, device=CPU, workers=0)
     groups = training.optimizer.param_groups
     carried = {id(p): group for group in groups for p in group["params"]}
     first_conv = network.backbone.conv1_7x7_s2
