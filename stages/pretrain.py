@@ -1,4 +1,4 @@
-"""pretrain: the RGB weights all streams of a dataset start from (ImageNet file, pretext, none)."""
+"""pretrain: the weights a dataset's networks start from (a file's, a package's, learned, none)."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -44,8 +44,8 @@ def main(options: Options) -> None:
             complete(training, saved, machine, run, text=f"pretrain {options.dataset}")
 
     with provenance.unchanged(options):
-        tensors = INITS[kind].make(config, run_training)
-        save_initial(options.out, kind, config.backbone, tensors)
+        sources = INITS[kind].make(config, run_training)
+        save_initial(options.out, kind, config.backbone, sources)
     saved.forget()
 
 

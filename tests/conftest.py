@@ -68,6 +68,7 @@ def tiny_training() -> TrainingConfig:
     return TrainingConfig(
         seed=5,
         input_size=32,
+        initialisation="copied",
         network=replace(NETWORK, consensus="weighted_average", num_segments=2),
         augmentation=Augmentation(crop_scales=(1.0, 0.8), crop_positions=13, mirror=True),
         solver=replace(SOLVER, lr_steps=(1, 3)),

@@ -14,7 +14,6 @@ class Modality:
     inverted_when_mirrored: entry channels whose value v becomes 255 - v in a mirrored snippet.
     centre: what stands for nothing (no motion, no change) and becomes 0 as the network's input;
         None for images, which are centred at the mean that the backbone was trained with.
-    cross_modality: whether the first convolution is made from RGB weights by averaging.
     """
 
     name: str
@@ -24,7 +23,6 @@ class Modality:
     difference: bool
     inverted_when_mirrored: tuple[int, ...]
     centre: float | None
-    cross_modality: bool
 
     @property
     def channels(self) -> int:
@@ -41,7 +39,6 @@ def _flow(name: str) -> Modality:
         difference=False,
         inverted_when_mirrored=(0,),
         centre=128.0,
-        cross_modality=True,
     )
 
 
@@ -56,7 +53,6 @@ MODALITIES = {
             difference=False,
             inverted_when_mirrored=(),
             centre=None,
-            cross_modality=False,
         ),
         Modality(
             name="rgb_diff",
@@ -66,7 +62,6 @@ MODALITIES = {
             difference=True,
             inverted_when_mirrored=(),
             centre=0.0,
-            cross_modality=True,
         ),
         _flow("flow"),
         _flow("warped_flow"),

@@ -30,10 +30,6 @@ def test_only_the_x_of_flow_turns_around_in_a_mirror() -> None:
     assert inverted == {"rgb": (), "rgb_diff": (), "flow": (0,), "warped_flow": (0,)}
 
 
-def test_only_rgb_starts_from_rgb_weights_as_they_are() -> None:
-    assert [name for name, row in MODALITIES.items() if not row.cross_modality] == ["rgb"]
-
-
 def test_unknown_modality_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match="'depth'; one of: rgb, rgb_diff, flow, warped_flow"):
         modality("depth")

@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from tsn.model.tensors import check_tensors, load_public_tensors
 
 Tensors = dict[str, Tensor]
+# Where a whole temporal segment network has its backbone: ours, and the public PyTorch ports'.
+PREFIXES = ("backbone.", "base_model.")
+HEADS = ("fc", "new_fc", "consensus")  # what it has beside
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,24 +106,36 @@ def replace_first_conv(module: nn.Module, name: str, in_channels: int) -> None:
     setattr(module.get_submodule(parent), last, new)
 
 
-def load_backbone_weights(row: Backbone, path: Path) -> Tensors:
-    """Return the RGB tensors of a public file, named as the built backbone's, and all of them.
+def load_backbone_weights(row: Backbone, path: Path, *, in_channels: int = 3) -> Tensors:
+    """Return the tensors of a file, named as the built backbone's, and all of them.
 
-    What the row names as the file's classifiers is dropped. BN tensors of shape (1, C) become (C,),
-    and absent BN step counters become 0. Nothing is unpickled but tensors. Raises
-    FileNotFoundError, or ValueError naming the tensors that are missing, unexpected or of another
-    shape.
+    The file is a public one of the backbone, or of a whole temporal segment network: ours, or a
+    public PyTorch port's. What the row names as its classifiers is dropped. BN tensors of shape
+    (1, C) become (C,), and absent BN step counters become 0. Nothing is unpickled but tensors.
+    Raises FileNotFoundError, or ValueError naming the tensors that are missing, unexpected or of
+    another shape.
     """
     with torch.device("meta"):
-        expected = row.build(3).state_dict()
+        expected = row.build(in_channels).state_dict()
     given = {
         name: tensor
-        for name, tensor in row.rename(load_public_tensors(path)).items()
+        for name, tensor in row.rename(backbone_tensors(load_public_tensors(path))).items()
         if not name.startswith(tuple(f"{layer}." for layer in row.classifiers))
     }
     complete_tensors(given, expected)
     check_tensors(given, expected, source=str(path))
     return given
+
+
+def backbone_tensors(tensors: Tensors) -> Tensors:
+    """Return the backbone's tensors of a whole network's; those of a backbone as they are."""
+    prefix = next((p for p in PREFIXES if any(name.startswith(p) for name in tensors)), "")
+    heads = tuple(f"{layer}." for layer in HEADS) if prefix else ()
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if not (heads and name.startswith(heads))
+    }
 
 
 def complete_tensors(given: Tensors, expected: Mapping[str, Tensor]) -> None:

@@ -2,10 +2,11 @@
 
 A model folder holds `weights.safetensors` and `weights.json`; the sidecar says how to rebuild the
 network and what it was trained on, so that loading it needs no params.yaml. An init folder holds
-the RGB weights that a dataset's networks start from (none from scratch) and where they come from.
+the weights that a dataset's networks start from, by modality, and where they come from.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,8 +21,9 @@ from tsn.records import record
 
 WEIGHTS = "weights.safetensors"
 SIDECAR = "weights.json"
-INIT_WEIGHTS = "init.safetensors"
 INIT_SIDECAR = "init.json"
+
+Weights = dict[str, Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,26 +103,32 @@ def refuse_other_cell(
 
 @dataclass(frozen=True, kw_only=True)
 class InitialCard:
-    """The sidecar of initial weights. weights: whether there are any; from scratch there are none.
+    """The sidecar of initial weights.
 
-    kind: the row of `tsn.training.initial_weights` that made them.
+    kind: the row of `tsn.training.initial_weights` that made them; modalities: those that there are
+    weights for, none from scratch.
     """
 
     kind: str
     backbone: str
-    weights: bool
+    modalities: tuple[str, ...]
 
 
-def save_initial(folder: Path, kind: str, name: str, tensors: dict[str, Tensor] | None) -> None:
-    """Write the weights that a backbone starts from, if there are any, and their sidecar."""
-    if tensors is not None:
-        save_tensors(tensors, folder / INIT_WEIGHTS, {})
-    card = InitialCard(kind=kind, backbone=name, weights=tensors is not None)
+def initial_weights_path(folder: Path, name: str) -> Path:
+    """Return where the initial weights for a modality are."""
+    return folder / f"{name}.safetensors"
+
+
+def save_initial(folder: Path, kind: str, name: str, sources: Mapping[str, Weights]) -> None:
+    """Write the weights that a backbone starts from, by modality, and their sidecar."""
+    for source, tensors in sources.items():
+        save_tensors(tensors, initial_weights_path(folder, source), {})
+    card = InitialCard(kind=kind, backbone=name, modalities=tuple(sources))
     write_json(folder / INIT_SIDECAR, asdict(card))
 
 
-def load_initial(folder: Path, name: str) -> dict[str, Tensor] | None:
-    """Return the tensors saved for that backbone; None when training starts from scratch."""
+def load_initial(folder: Path, name: str) -> dict[str, Weights]:
+    """Return the tensors saved for that backbone, by modality; none when it starts from scratch."""
     path = folder / INIT_SIDECAR
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no initial weights; run the pretrain stage first")
@@ -135,4 +143,6 @@ def load_initial(folder: Path, name: str) -> dict[str, Tensor] | None:
             f"{path}: initial weights are for {card.backbone}, the recipe trains {name}; "
             "name the same backbone in its init and train sections"
         )
-    return load_tensors(folder / INIT_WEIGHTS)[0] if card.weights else None
+    return {
+        source: load_tensors(initial_weights_path(folder, source))[0] for source in card.modalities
+    }

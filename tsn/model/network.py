@@ -1,10 +1,10 @@
-"""The temporal segment network (section 3) of a modality, its initial weights, parameter groups.
+"""The temporal segment network (section 3) of a modality, and its parameter groups.
 
 Letters: B videos, K segments, N snippets, C channels of a snippet, H, W.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from tsn.model.backbones import backbone
 from tsn.model.consensus import Consensus, consensus
-from tsn.model.tensors import check_tensors
 
 CLASSIFIER_STD = 0.001
 
@@ -109,35 +108,6 @@ def freeze_partial_bn(network: TemporalSegmentNetwork) -> None:
         if isinstance(layer, nn.BatchNorm2d) and name != network.row.first_bn:
             layer.eval()
             layer.requires_grad_(False)
-
-
-def cross_modality_conv(weight: Tensor, in_channels: int) -> Tensor:
-    """Return first-layer weights (O, in_channels, h, w) from RGB weights (O, 3, h, w).
-
-    Their mean over RGB, repeated for every input channel (section 3.2). Raises ValueError unless
-    `weight` has 3 input channels.
-    """
-    if weight.ndim != 4 or weight.shape[1] != 3:
-        raise ValueError(f"expected RGB weights (O, 3, h, w), got {tuple(weight.shape)}")
-    return weight.mean(dim=1, keepdim=True).repeat(1, in_channels, 1, 1)
-
-
-def load_initial_weights(
-    network: TemporalSegmentNetwork, rgb_state: Mapping[str, Tensor], *, cross_modality: bool
-) -> None:
-    """Start the backbone from RGB weights, named as inside the backbone.
-
-    With `cross_modality` the first convolution is converted to the network's input channels, else
-    copied. Raises ValueError, with the network unchanged, if any tensor is missing, unexpected or
-    of another shape.
-    """
-    expected = network.backbone.state_dict()
-    state = dict(rgb_state)
-    first = f"{network.row.first_conv}.weight"
-    if cross_modality and first in state:
-        state[first] = cross_modality_conv(state[first], expected[first].shape[1])
-    check_tensors(state, expected, source=f"initial weights (cross_modality={cross_modality})")
-    network.backbone.load_state_dict(state)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -56,6 +56,15 @@ class _Wanted:
         return len(self.sha256) == SHA256_DIGITS
 
 
+def refuse_other_file(path: Path, sha256: str) -> None:
+    """Raise FetchError unless a file's SHA-256 begins like that one; FileNotFoundError without."""
+    if sha256 and not (found := file_sha256(path)).startswith(sha256):
+        raise FetchError(
+            f"{path}: its SHA-256 is {found}, expected {sha256}. Remove the file to "
+            "have it downloaded, or name its own SHA-256 if it is the one you want"
+        )
+
+
 def fetch(
     urls: Sequence[str],
     target: Path,
@@ -77,13 +86,8 @@ def fetch(
     FetchError says what every mirror answered and where to put the file by hand, and `by_hand`.
     """
     if target.is_file():
-        found = file_sha256(target)
-        if found.startswith(sha256):
-            return target
-        raise FetchError(
-            f"{target}: its SHA-256 is {found}, expected {sha256}. Remove the file to "
-            "have it downloaded, or name its own SHA-256 if it is the one you want"
-        )
+        refuse_other_file(target, sha256)
+        return target
     target.parent.mkdir(parents=True, exist_ok=True)
     wanted = _Wanted(sha256=sha256, size=size, report=report)
     partial = target.with_name(f"{target.name}.part")

@@ -1,4 +1,4 @@
-"""The RGB weights that every stream of a dataset starts from (paper section 3.2).
+"""The weights that the networks of a dataset start from, by modality (paper section 3.2).
 
 A row of `INITS` is one way to come by them.
 """
@@ -12,13 +12,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tsn.modality import modality
 from tsn.model.backbone import load_backbone_weights
 from tsn.model.backbones import BACKBONES, backbone
-from tsn.sources.download import fetch
+from tsn.model.checkpoint import WEIGHTS
+from tsn.model.initialisation import RGB
+from tsn.sources.download import fetch, refuse_other_file
 from tsn.training.pretext import PretextConfig, pretext_network, pretext_training
 from tsn.training.solver import Training
 
-Weights = dict[str, Tensor]
+Sources = dict[str, dict[str, Tensor]]  # by the modality that the weights are for
 # Runs a training to its end, which is made for the device and the number of processes that read.
 RunTraining = Callable[[Callable[[torch.device, int], Training]], None]
 
@@ -55,6 +58,35 @@ class WeightsPackageConfig:
         _refuse_without_files(self.backbone)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A trained network: the folder of one of ours, or a file of a public PyTorch port of TSN.
+
+    sha256: of the file of weights, or its beginning; None to take any.
+    """
+
+    path: str
+    sha256: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointsConfig:
+    """Trained networks to go on from, by modality: HMDB51 from UCF101, or one's own from either.
+
+    Their classifiers are left behind, as the classes are others.
+    """
+
+    backbone: str
+    networks: dict[str, Checkpoint]
+
+    def __post_init__(self) -> None:
+        backbone(self.backbone)
+        if not self.networks:
+            raise ValueError("networks: name at least one modality's; scratch takes none")
+        for name in self.networks:
+            modality(name)
+
+
 def _refuse_without_files(name: str) -> None:
     if not backbone(name).public:
         public = [row.name for row in BACKBONES.values() if row.public]
@@ -78,28 +110,28 @@ class Init:
     """A row of the table.
 
     config: what a recipe chooses.
-    make: returns the backbone's tensors of a config, None when there are to be none; given what
-        runs a training, for those that are learned.
+    make: returns the backbone's tensors of a config, by modality; given what runs a training, for
+        those that are learned.
     """
 
     config: type
-    make: Callable[[Any, RunTraining], Weights | None]
+    make: Callable[[Any, RunTraining], Sources]
 
 
-def weights_from_pretext(config: PretextConfig, run: RunTraining) -> Weights:
+def weights_from_pretext(config: PretextConfig, run: RunTraining) -> Sources:
     """Return the backbone's tensors, trained on the generated still-image task."""
     network = pretext_network(config)
     run(lambda device, workers: pretext_training(network, config, device=device, workers=workers))
-    return dict(network.backbone.state_dict())
+    return {RGB: dict(network.backbone.state_dict())}
 
 
-def weights_from_file(config: WeightsFileConfig, _run: RunTraining) -> Weights:
+def weights_from_file(config: WeightsFileConfig, _run: RunTraining) -> Sources:
     """Return the backbone's tensors of a public file, fetched when it is not there."""
     path = fetch(config.urls, Path(config.path), sha256=config.sha256 or "")
-    return load_backbone_weights(backbone(config.backbone), path)
+    return {RGB: load_backbone_weights(backbone(config.backbone), path)}
 
 
-def weights_from_package(config: WeightsPackageConfig, _run: RunTraining) -> Weights:
+def weights_from_package(config: WeightsPackageConfig, _run: RunTraining) -> Sources:
     """Return the backbone's tensors of a package's file; nothing of the package is imported.
 
     Raises FileNotFoundError without the package or its file.
@@ -113,17 +145,32 @@ def weights_from_package(config: WeightsPackageConfig, _run: RunTraining) -> Wei
     path = Path(found.origin).parent / config.file
     if not path.is_file():
         raise FileNotFoundError(f"the package {config.package} has no file {config.file}")
-    fetch((), path, sha256=config.sha256 or "")  # which refuses another file
-    return load_backbone_weights(backbone(config.backbone), path)
+    refuse_other_file(path, config.sha256 or "")
+    return {RGB: load_backbone_weights(backbone(config.backbone), path)}
 
 
-def weights_from_scratch(_config: ScratchConfig, _run: RunTraining) -> None:
-    """Return no weights."""
+def weights_of_checkpoints(config: CheckpointsConfig, _run: RunTraining) -> Sources:
+    """Return the backbones' tensors of trained networks, each for its modality."""
+    row = backbone(config.backbone)
+    found = {}
+    for name, checkpoint in config.networks.items():
+        path = Path(checkpoint.path)
+        file = path / WEIGHTS if path.is_dir() else path
+        refuse_other_file(file, checkpoint.sha256 or "")
+        channels = modality(name).channels
+        found[name] = load_backbone_weights(row, file, in_channels=channels)
+    return found
+
+
+def no_weights(_config: ScratchConfig, _run: RunTraining) -> Sources:
+    """Return nothing: every network starts from its own random weights."""
+    return {}
 
 
 INITS: dict[str, Init] = {
     "pretext": Init(config=PretextConfig, make=weights_from_pretext),
     "weights_file": Init(config=WeightsFileConfig, make=weights_from_file),
     "weights_package": Init(config=WeightsPackageConfig, make=weights_from_package),
-    "scratch": Init(config=ScratchConfig, make=weights_from_scratch),
+    "checkpoints": Init(config=CheckpointsConfig, make=weights_of_checkpoints),
+    "scratch": Init(config=ScratchConfig, make=no_weights),
 }

@@ -12,13 +12,18 @@ from tsn.drawing.input_sheet import input_sheet
 from tsn.lists import read_list, read_names
 from tsn.modality import Modality, modality
 from tsn.model.backbones import backbone
-from tsn.model.checkpoint import INIT_SIDECAR, INIT_WEIGHTS, ModelCard, load_initial
+from tsn.model.checkpoint import (
+    INIT_SIDECAR,
+    ModelCard,
+    initial_weights_path,
+    load_initial,
+)
+from tsn.model.initialisation import RGB, SCRATCH, check_initialisation, initialise
 from tsn.model.network import (
     LearningRateMultipliers,
     NetworkConfig,
     TemporalSegmentNetwork,
     build_network,
-    load_initial_weights,
     parameter_groups,
 )
 from tsn.snippets.dataset import Augmentation, TrainingSnippets, listed_clips
@@ -36,6 +41,7 @@ class TrainingConfig:
 
     seed: int
     input_size: int
+    initialisation: str
     network: NetworkConfig
     augmentation: Augmentation
     solver: SolverConfig
@@ -45,6 +51,12 @@ class TrainingConfig:
         if self.seed < 0:
             raise ValueError(f"seed is 0 or more, got {self.seed}")
         backbone(self.network.backbone).check_input_size(self.input_size)
+        check_initialisation(self.initialisation)
+        if self.initialisation == SCRATCH and self.network.partial_bn:
+            raise ValueError(
+                "partial_bn freezes statistics that a network from scratch has not learned yet "
+                "(mean 0, variance 1): set it to false, or start from weights"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,8 +88,8 @@ class TrainingInputs:
     @property
     def files(self) -> Sequence[Path]:
         """Return the files whose content decides what is trained."""
-        initial = (self.init / INIT_SIDECAR, self.init / INIT_WEIGHTS)
-        found = [path for path in initial if path.is_file()]
+        weights = {initial_weights_path(self.init, name) for name in (RGB, self.modality)}
+        found = [path for path in (self.init / INIT_SIDECAR, *sorted(weights)) if path.is_file()]
         return [self.classes, self.list, self.stream / MANIFEST, *found]
 
 
@@ -142,16 +154,15 @@ def prepare_training(
 def initial_network(
     config: TrainingConfig, row: Modality, num_classes: int, init: Path
 ) -> TemporalSegmentNetwork:
-    """Return a new network that starts from the dataset's initial weights, if it has any."""
+    """Return a new network that starts as its recipe says."""
     network = build_network(
         config.network,
         in_channels=row.channels,
         num_classes=num_classes,
         generator=torch.Generator().manual_seed(config.seed),
     )
-    weights = load_initial(init, config.network.backbone)
-    if weights is not None:
-        load_initial_weights(network, weights, cross_modality=row.cross_modality)
+    sources = load_initial(init, config.network.backbone)
+    initialise(network, config.initialisation, sources, modality=row.name)
     return network
 
 

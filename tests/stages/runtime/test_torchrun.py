@@ -24,6 +24,7 @@ from stages.runtime import torchrun
 from stages.runtime.machine import Machine
 from tsn.files import write_csv
 from tsn.lists import COLUMNS, write_names
+from tsn.model.backbones import backbone
 from tsn.model.checkpoint import save_initial
 
 SECONDS = 120.0  # against hanging
@@ -74,7 +75,8 @@ def inputs(tmp_path_factory: pytest.TempPathFactory, write_stream: Callable[...,
     rows = ((video, label, "g", "") for label, video in enumerate(videos))
     write_csv(folder / "train.csv", COLUMNS, rows)
     write_names(folder / "classes.txt", "abc")
-    save_initial(folder / "init", "scratch", "bn_inception_quarter", None)
+    weights = backbone("bn_inception_quarter").build(3).state_dict()
+    save_initial(folder / "init", "pretext", "bn_inception_quarter", {"rgb": weights})
     return folder
 
 

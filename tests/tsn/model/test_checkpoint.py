@@ -133,20 +133,22 @@ def test_model_of_another_cell_is_refused(change: dict[str, object], message: st
 
 def test_initial_weights_come_back(tmp_path: Path) -> None:
     tensors = {"conv1_7x7_s2.bias": torch.arange(4.0)}
-    save_initial(tmp_path / "init", "pretext", "bn_inception_quarter", tensors)
+    other = {"conv1_7x7_s2.bias": torch.arange(2.0)}
+    sources = {"rgb": tensors, "flow": other}
+    save_initial(tmp_path / "init", "checkpoints", "bn_inception_quarter", sources)
     loaded = load_initial(tmp_path / "init", "bn_inception_quarter")
-    assert loaded is not None
-    assert equal(loaded, tensors)
+    assert loaded.keys() == sources.keys()
+    assert equal(loaded["rgb"], tensors) and equal(loaded["flow"], other)
 
 
 def test_training_from_scratch_has_no_initial_weights(tmp_path: Path) -> None:
-    save_initial(tmp_path, "scratch", "bn_inception", None)
-    assert load_initial(tmp_path, "bn_inception") is None
-    assert not (tmp_path / checkpoint.INIT_WEIGHTS).exists()
+    save_initial(tmp_path, "scratch", "bn_inception", {})
+    assert load_initial(tmp_path, "bn_inception") == {}
+    assert [path.name for path in tmp_path.iterdir()] == [checkpoint.INIT_SIDECAR]
 
 
 def test_initial_weights_of_another_backbone_are_refused(tmp_path: Path) -> None:
-    save_initial(tmp_path, "scratch", "bn_inception", None)
+    save_initial(tmp_path, "scratch", "bn_inception", {})
     with pytest.raises(
         CheckpointError, match="are for bn_inception, the recipe trains bn_inception_half"
     ):

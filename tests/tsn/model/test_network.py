@@ -11,8 +11,6 @@ from tsn.model.network import (
     LearningRateMultipliers,
     TemporalSegmentNetwork,
     build_network,
-    cross_modality_conv,
-    load_initial_weights,
     parameter_groups,
 )
 
@@ -30,10 +28,6 @@ def network_with(*, in_channels: int = 3, seed: int = 0, **changes: Any) -> Temp
 
 def noise(*shape: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(1))
-
-
-def rgb_state(seed: int = 9) -> dict[str, Tensor]:
-    return network_with(seed=seed).backbone.state_dict()
 
 
 @pytest.mark.parametrize("consensus", CONSENSUS)
@@ -104,52 +98,6 @@ def test_without_partial_bn_every_layer_learns_and_estimates() -> None:
     network = network_with(partial_bn=False)
     assert len(moved_statistics(network)) == 69
     assert all(parameter.grad is not None for parameter in network.parameters())
-
-
-def test_cross_modality_conv_repeats_the_mean_over_rgb() -> None:
-    # Output 0: means of (1, 4, 7) and (2, 5, 11); output 1: of (0, 3, 6) and (9, 0, 0).
-    weight = torch.tensor(
-        [[[[1.0, 2.0]], [[4.0, 5.0]], [[7.0, 11.0]]], [[[0.0, 9.0]], [[3.0, 0.0]], [[6.0, 0.0]]]]
-    )
-    converted = cross_modality_conv(weight, 4)
-    assert converted.tolist() == [[[[4.0, 6.0]]] * 4, [[[3.0, 3.0]]] * 4]
-    with pytest.raises(ValueError, match=r"\(O, 3, h, w\), got \(2, 4, 1, 2\)"):
-        cross_modality_conv(converted, 10)
-
-
-def test_initial_weights_are_copied_for_rgb() -> None:
-    network, state = network_with(), rgb_state()
-    load_initial_weights(network, state, cross_modality=False)
-    loaded = network.backbone.state_dict()
-    assert all(torch.equal(loaded[name], state[name]) for name in state)
-
-
-@pytest.mark.parametrize("in_channels", [3, 10])
-def test_initial_weights_are_converted_across_modalities(in_channels: int) -> None:
-    network, state = network_with(in_channels=in_channels), rgb_state()
-    load_initial_weights(network, state, cross_modality=True)
-    loaded = network.backbone.state_dict()
-    first = loaded.pop("conv1_7x7_s2.weight")
-    assert first.shape == (16, in_channels, 7, 7)
-    for channel in range(in_channels):
-        torch.testing.assert_close(first[:, channel], state["conv1_7x7_s2.weight"].mean(1))
-    assert all(torch.equal(tensor, state[name]) for name, tensor in loaded.items())
-
-
-def test_initial_weights_that_do_not_fit_are_refused_whole() -> None:
-    network, state = network_with(in_channels=10), rgb_state()
-    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    shape = r"conv1_7x7_s2.weight is \(16, 3, 7, 7\), expected \(16, 10, 7, 7\)"
-    with pytest.raises(ValueError, match=shape):
-        load_initial_weights(network, state, cross_modality=False)
-    with pytest.raises(ValueError, match=r"1 unexpected: fc\.weight"):
-        load_initial_weights(network, {**state, "fc.weight": torch.ones(1)}, cross_modality=True)
-    for name in ("inception_3b_1x1_bn.running_var", "conv1_7x7_s2.weight"):
-        partial = {key: tensor for key, tensor in state.items() if key != name}
-        with pytest.raises(ValueError, match=f"1 missing: {name}"):
-            load_initial_weights(network, partial, cross_modality=True)
-    after = network.state_dict()
-    assert all(torch.equal(after[name], before[name]) for name in before)
 
 
 @pytest.mark.parametrize("partial_bn", [True, False])

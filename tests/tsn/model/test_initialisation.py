@@ -1,0 +1,94 @@
+"""How a network starts: copied, across modalities, from scratch; or refused whole."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from small_configs import NETWORK
+from torch import Tensor
+
+from tsn.model.initialisation import cross_modality_conv, initialise
+from tsn.model.network import TemporalSegmentNetwork, build_network
+
+
+def network_of(in_channels: int = 3, seed: int = 0, **changes: object) -> TemporalSegmentNetwork:
+    return build_network(
+        replace(NETWORK, **changes),  # type: ignore[arg-type]
+        in_channels=in_channels,
+        num_classes=4,
+        generator=torch.Generator().manual_seed(seed),
+    )
+
+
+def rgb_state(seed: int = 9) -> dict[str, Tensor]:
+    return network_of(seed=seed).backbone.state_dict()
+
+
+def test_cross_modality_conv_repeats_the_mean_over_rgb() -> None:
+    # Output 0: means of (1, 4, 7) and (2, 5, 11); output 1: of (0, 3, 6) and (9, 0, 0).
+    weight = torch.tensor(
+        [[[[1.0, 2.0]], [[4.0, 5.0]], [[7.0, 11.0]]], [[[0.0, 9.0]], [[3.0, 0.0]], [[6.0, 0.0]]]]
+    )
+    converted = cross_modality_conv(weight, 4)
+    assert converted.tolist() == [[[[4.0, 6.0]]] * 4, [[[3.0, 3.0]]] * 4]
+    with pytest.raises(ValueError, match=r"\(O, 3, h, w\), got \(2, 4, 1, 2\)"):
+        cross_modality_conv(converted, 10)
+
+
+@pytest.mark.parametrize(("name", "channels"), [("rgb", 3), ("flow", 10)])
+def test_weights_of_a_modality_are_copied(name: str, channels: int) -> None:
+    network, state = network_of(channels), network_of(channels, seed=9).backbone.state_dict()
+    initialise(network, "copied", {name: state}, modality=name)
+    loaded = network.backbone.state_dict()
+    assert all(torch.equal(loaded[key], state[key]) for key in state)
+    with pytest.raises(ValueError, match=f"init makes weights of {name}, none of rgb_diff"):
+        initialise(network, "copied", {name: state}, modality="rgb_diff")
+
+
+@pytest.mark.parametrize("in_channels", [3, 10])
+def test_weights_are_converted_across_modalities(in_channels: int) -> None:
+    network, state = network_of(in_channels), rgb_state()
+    initialise(network, "cross_modality", {"rgb": state}, modality="flow")
+    loaded = network.backbone.state_dict()
+    first = loaded.pop("conv1_7x7_s2.weight")
+    assert first.shape == (16, in_channels, 7, 7)
+    for channel in range(in_channels):
+        torch.testing.assert_close(first[:, channel], state["conv1_7x7_s2.weight"].mean(1))
+    assert all(torch.equal(tensor, state[name]) for name, tensor in loaded.items())
+
+
+def test_first_layer_of_another_library_is_converted() -> None:
+    lite = "timm:tf_efficientnet_lite0"
+    network, rgb = network_of(10, backbone=lite), network_of(3, seed=9, backbone=lite)
+    state = rgb.backbone.state_dict()
+    initialise(network, "cross_modality", {"rgb": state}, modality="flow")
+    first = network.backbone.state_dict()["conv_stem.weight"]
+    torch.testing.assert_close(first[:, 7], state["conv_stem.weight"].mean(1))
+
+
+def test_from_scratch_stays_at_its_random_weights() -> None:
+    network, before = network_of(), network_of().state_dict()
+    initialise(network, "scratch", {"rgb": rgb_state()}, modality="rgb")
+    after = network.state_dict()
+    assert all(torch.equal(after[name], before[name]) for name in before)
+
+
+def test_weights_that_do_not_fit_are_refused_whole() -> None:
+    network, state = network_of(10), rgb_state()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    shape = r"conv1_7x7_s2.weight is \(16, 3, 7, 7\), expected \(16, 10, 7, 7\)"
+    with pytest.raises(ValueError, match=shape):
+        initialise(network, "copied", {"flow": state}, modality="flow")
+    with pytest.raises(ValueError, match=r"1 unexpected: fc\.weight"):
+        more = {**state, "fc.weight": torch.ones(1)}
+        initialise(network, "cross_modality", {"rgb": more}, modality="flow")
+    for name in ("inception_3b_1x1_bn.running_var", "conv1_7x7_s2.weight"):
+        partial = {key: tensor for key, tensor in state.items() if key != name}
+        with pytest.raises(ValueError, match=f"1 missing: {name}"):
+            initialise(network, "cross_modality", {"rgb": partial}, modality="flow")
+    with pytest.raises(ValueError, match="init makes no weights of RGB for flow"):
+        initialise(network, "cross_modality", {}, modality="flow")
+    with pytest.raises(ValueError, match="unknown initialisation 'pretrained'; valid are: scratch"):
+        initialise(network, "pretrained", {}, modality="flow")
+    after = network.state_dict()
+    assert all(torch.equal(after[name], before[name]) for name in before)
