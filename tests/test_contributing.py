@@ -1,0 +1,50 @@
+"""The examples of CONTRIBUTING: a row each, and a recipe that names them trains."""
+
+import re
+import subprocess
+import sys
+
+from workspace import ROOT
+
+USE = """
+from dataclasses import replace
+import numpy as np, torch
+from small_configs import ACCEPT, FRAMES, NETWORK
+from tsn.modality import modality
+from tsn.model.initialisation import initialise
+from tsn.model.network import build_network
+from tsn.snippets.normalise import normalise
+from tsn.streams.table import STREAMS
+
+row = modality("rgb_stack")
+assert row.channels == 9 and row.stream in STREAMS
+config = replace(NETWORK, backbone="resnet34", consensus="top_two")
+generator = torch.Generator().manual_seed(1)
+network = build_network(config, in_channels=row.channels, num_classes=4, generator=generator)
+rgb = build_network(config, in_channels=3, num_classes=4, generator=generator)
+initialise(network, "cross_modality", {"rgb": rgb.backbone.state_dict()}, modality=row.name)
+snippets = torch.randint(0, 256, (2, 3, 9, 64, 64), dtype=torch.uint8, generator=generator)
+inputs = normalise(snippets, row, network.row.inputs)
+scores = network(inputs)
+assert scores.shape == (2, 4)
+network.eval()
+single = torch.stack([network.snippet_scores(video) for video in inputs])
+by_hand = single.sort(dim=1).values[:, -2:].mean(1)
+torch.testing.assert_close(network(inputs), by_hand)
+scores.sum().backward()
+assert all(p.grad is not None for p in network.parameters() if p.requires_grad)
+print("used")
+"""
+
+
+def test_examples_of_new_rows_run() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    assert len(examples) == 3
+    program = "\n".join(
+        ["import sys", f"sys.path.insert(0, {str(ROOT / 'tests')!r})", *examples, USE]
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout == "used\n", done.stderr
