@@ -58,6 +58,7 @@ class Backbone:
     rename: gives the tensors of a public file the names of the built module.
     classifiers: names of the layers of a public file that are not the backbone's.
     public: whether there are public files of its weights.
+    hub: fetches the ImageNet weights that its library publishes; None where it has no library.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Backbone:
     rename: Callable[[Tensors], Tensors]
     classifiers: tuple[str, ...]
     public: bool
+    hub: Callable[[], Tensors] | None
 
 
 def at_least(pixels: int) -> Callable[[int], None]:
@@ -115,15 +117,20 @@ def load_backbone_weights(row: Backbone, path: Path, *, in_channels: int = 3) ->
     Raises FileNotFoundError, or ValueError naming the tensors that are missing, unexpected or of
     another shape.
     """
+    return fit_tensors(row, load_public_tensors(path), in_channels=in_channels, source=str(path))
+
+
+def fit_tensors(row: Backbone, tensors: Tensors, *, in_channels: int, source: str) -> Tensors:
+    """Return tensors as `load_backbone_weights` does a file's; source: their origin, for errors."""
     with torch.device("meta"):
         expected = row.build(in_channels).state_dict()
     given = {
         name: tensor
-        for name, tensor in row.rename(backbone_tensors(load_public_tensors(path))).items()
+        for name, tensor in row.rename(backbone_tensors(tensors)).items()
         if not name.startswith(tuple(f"{layer}." for layer in row.classifiers))
     }
     complete_tensors(given, expected)
-    check_tensors(given, expected, source=str(path))
+    check_tensors(given, expected, source=source)
     return given
 
 

@@ -192,4 +192,5 @@ def bn_inception_row(name: str, *, width: float) -> Backbone:
         rename=same_names,
         classifiers=("fc", "last_linear"),
         public=width == 1.0,
+        hub=None,
     )

@@ -74,4 +74,5 @@ def cnn_m_row() -> Backbone:
         rename=same_names,
         classifiers=("fc8",),
         public=True,
+        hub=None,
     )

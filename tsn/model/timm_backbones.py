@@ -75,6 +75,7 @@ def timm_row(name: str) -> Backbone:
         rename=partial(_timm_names, state_names=tuple(network.state_dict())),
         classifiers=(classifier,) if isinstance(classifier, str) else tuple(classifier),
         public=True,
+        hub=partial(_published, name.removeprefix(PREFIX)),
     )
 
 
@@ -89,6 +90,13 @@ def _build(name: str, in_channels: int, *, on: str | None = None) -> nn.Module:
             name, pretrained=False, num_classes=0, in_chans=in_channels
         )
     return network
+
+
+def _published(name: str) -> Tensors:
+    """Return the ImageNet weights that timm publishes, without the classifier."""
+    import timm
+
+    return dict(timm.create_model(name, pretrained=True, num_classes=0).state_dict())
 
 
 def _exactly(pixels: int) -> Callable[[int], None]:

@@ -4,6 +4,7 @@ The networks are torchvision's own, so its files of ImageNet weights load as the
 """
 
 from collections.abc import Callable
+from functools import partial
 
 from torch import nn
 from torchvision import models
@@ -11,6 +12,7 @@ from torchvision import models
 from tsn.model.backbone import (
     Backbone,
     InputValues,
+    Tensors,
     at_least,
     replace_first_conv,
     rgb_values,
@@ -84,6 +86,13 @@ def _without_classifier(network: nn.Module) -> nn.Module:
     return network
 
 
+def _published(name: str) -> Tensors:
+    """Return the newest ImageNet weights that torchvision publishes, its classifier included."""
+    weights = models.get_model_weights(name).DEFAULT
+    tensors: Tensors = weights.get_state_dict(progress=True, check_hash=True)
+    return tensors
+
+
 def _row(
     name: str,
     build: Callable[[], nn.Module],
@@ -114,4 +123,5 @@ def _row(
         rename=same_names,
         classifiers=classifiers,
         public=True,
+        hub=partial(_published, name),
     )

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tsn.modality import modality
-from tsn.model.backbone import load_backbone_weights
+from tsn.model.backbone import fit_tensors, load_backbone_weights
 from tsn.model.backbones import BACKBONES, backbone
 from tsn.model.checkpoint import WEIGHTS
 from tsn.model.initialisation import RGB
@@ -56,6 +56,19 @@ class WeightsPackageConfig:
 
     def __post_init__(self) -> None:
         _refuse_without_files(self.backbone)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightsHubConfig:
+    """ImageNet weights of a backbone, as its library (torchvision, timm) publishes them."""
+
+    backbone: str
+
+    def __post_init__(self) -> None:
+        if backbone(self.backbone).hub is None:
+            raise ValueError(
+                f"{self.backbone} is of no library that publishes weights: use weights_file"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +162,23 @@ def weights_from_package(config: WeightsPackageConfig, _run: RunTraining) -> Sou
     return {RGB: load_backbone_weights(backbone(config.backbone), path)}
 
 
+def weights_from_hub(config: WeightsHubConfig, _run: RunTraining) -> Sources:
+    """Return the backbone's tensors as its library publishes them; they are fetched once.
+
+    Raises OSError where the library's host cannot be reached.
+    """
+    row = backbone(config.backbone)
+    assert row.hub is not None  # as the config was checked
+    try:
+        tensors = row.hub()
+    except (OSError, RuntimeError) as error:
+        raise OSError(
+            f"the weights of {config.backbone} could not be fetched ({error}); download them "
+            "elsewhere and name the file in weights_file, or take weights_package"
+        ) from error
+    return {RGB: fit_tensors(row, tensors, in_channels=3, source=f"hub of {config.backbone}")}
+
+
 def weights_of_checkpoints(config: CheckpointsConfig, _run: RunTraining) -> Sources:
     """Return the backbones' tensors of trained networks, each for its modality."""
     row = backbone(config.backbone)
@@ -171,6 +201,7 @@ INITS: dict[str, Init] = {
     "pretext": Init(config=PretextConfig, make=weights_from_pretext),
     "weights_file": Init(config=WeightsFileConfig, make=weights_from_file),
     "weights_package": Init(config=WeightsPackageConfig, make=weights_from_package),
+    "weights_hub": Init(config=WeightsHubConfig, make=weights_from_hub),
     "checkpoints": Init(config=CheckpointsConfig, make=weights_of_checkpoints),
     "scratch": Init(config=ScratchConfig, make=no_weights),
 }

