@@ -4,6 +4,7 @@ The layers carry the flat names of the public Caffe port, so its ImageNet files 
 Those weights expect BGR input in 0..255. Letters: N images, C channels, H, W.
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -67,6 +68,7 @@ INCEPTIONS = (
     Inception("inception_5b", 352, 192, 320, 192, 224, 128, 1, max_pool),
 )
 FEATURE_DIM = 1024
+CONV_BIAS = 0.2
 
 
 def check_input_size(pixels: int) -> None:
@@ -162,17 +164,17 @@ class BNInception(nn.Module):
 
 
 def initialise(module: nn.Module, generator: torch.Generator) -> None:
-    """Draw every convolution below `module` from Kaiming's fan-in normal, with bias 0.
+    """Draw every convolution below `module` as the released prototxts say.
 
-    BN starts at scale 1, shift 0, running mean 0 and running variance 1.
+    Weights from Caffe's "xavier", uniform within sqrt(3 / fan-in), and a bias of 0.2. BN starts at
+    scale 1, shift 0, running mean 0 and running variance 1.
     """
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):
-            nn.init.kaiming_normal_(
-                layer.weight, mode="fan_in", nonlinearity="relu", generator=generator
-            )
+            bound = math.sqrt(3 / layer.weight[0].numel())
+            nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
             if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
+                nn.init.constant_(layer.bias, CONV_BIAS)
         elif isinstance(layer, nn.BatchNorm2d):
             layer.reset_parameters()
 

@@ -187,11 +187,13 @@ def test_initialise_depends_on_its_generator_alone() -> None:
     assert not torch.equal(first["conv2_3x3.weight"], other["conv2_3x3.weight"])
 
 
-def test_initialise_draws_kaiming_fan_in() -> None:
+def test_initialise_draws_as_the_released_prototxts_say() -> None:
+    """Xavier over fan-in, 256 * 9 of this layer, and a bias of 0.2."""
     network = BNInception(in_channels=3, width=1.0)
     initialise(network, torch.Generator().manual_seed(0))
     conv = network.get_submodule("inception_4e_double_3x3_2")
     assert isinstance(conv, nn.Conv2d)
     assert conv.bias is not None
-    assert conv.weight.std().item() == pytest.approx((2 / (256 * 9)) ** 0.5, rel=0.01)
-    assert conv.bias.abs().max() == 0
+    assert conv.weight.std().item() == pytest.approx((1 / (256 * 9)) ** 0.5, rel=0.01)
+    assert conv.weight.abs().max().item() == pytest.approx((3 / (256 * 9)) ** 0.5, rel=1e-4)
+    assert conv.bias.unique().tolist() == [pytest.approx(0.2)]
