@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np, torch
 from small_configs import ACCEPT, FRAMES, NETWORK
 from tsn.modality import modality
-from tsn.model.initialisation import initialise
+from tsn.model.initialisation import Source, Start, initialise
 from tsn.model.network import build_network
 from tsn.snippets.normalise import normalise
 from tsn.streams.table import STREAMS
@@ -22,7 +22,9 @@ config = replace(NETWORK, backbone="resnet34", consensus="top_two")
 generator = torch.Generator().manual_seed(1)
 network = build_network(config, in_channels=row.channels, num_classes=4, generator=generator)
 rgb = build_network(config, in_channels=3, num_classes=4, generator=generator)
-initialise(network, "cross_modality", {"rgb": rgb.backbone.state_dict()}, modality=row.name)
+sources = {"rgb": Source(backbone=rgb.backbone.state_dict())}
+start = Start(network=network, modality=row.name, classes=tuple("abcd"), sources=sources)
+initialise("cross_modality", start)
 snippets = torch.randint(0, 256, (2, 3, 9, 64, 64), dtype=torch.uint8, generator=generator)
 inputs = normalise(snippets, row, network.row.inputs)
 scores = network(inputs)

@@ -68,6 +68,9 @@ def complete(
             rate = (len(log) - resumed_at) / (told_at - began)
             status.report(done=len(log), total=total, loss=step.loss, rate=rate)
     save_progress(saved.path, training, saved.fingerprint, log)  # the stage can still be refused
+    if not log:
+        print(f"{text}: no iterations, the network is what it starts as")
+        return log
     tail = log[-10:]
     loss = sum(row.loss for row in tail) / len(tail)
     accuracy = sum(row.accuracy for row in tail) / len(tail)

@@ -15,7 +15,8 @@ from tsn.model.tensors import check_tensors, load_public_tensors
 Tensors = dict[str, Tensor]
 # Where a whole temporal segment network has its backbone: ours, and the public PyTorch ports'.
 PREFIXES = ("backbone.", "base_model.")
-HEADS = ("fc", "new_fc", "consensus")  # what it has beside
+CLASSIFIERS = ("fc", "new_fc")
+HEADS = (*CLASSIFIERS, "consensus")  # what it has beside
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +132,22 @@ def fit_tensors(row: Backbone, tensors: Tensors, *, in_channels: int, source: st
     }
     complete_tensors(given, expected)
     check_tensors(given, expected, source=source)
+    return given
+
+
+def load_classifier(row: Backbone, path: Path, num_classes: int) -> Tensors:
+    """Return "weight" and "bias" of the classifier in a whole network's file.
+
+    Raises ValueError where it has none, or one of another shape.
+    """
+    given = {
+        name.rpartition(".")[2]: tensor
+        for name, tensor in load_public_tensors(path).items()
+        if name.startswith(tuple(f"{layer}." for layer in CLASSIFIERS))
+    }
+    with torch.device("meta"):
+        expected = nn.Linear(row.feature_dim, num_classes).state_dict()
+    check_tensors(given, expected, source=f"{path}: the classifier of {num_classes} classes")
     return given
 
 

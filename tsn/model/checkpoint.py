@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from tsn.files import write_json
 from tsn.modality import modality
+from tsn.model.initialisation import Source, Sources
 from tsn.model.network import NetworkConfig, TemporalSegmentNetwork, build_network
 from tsn.model.tensors import CheckpointError, load_tensors, save_tensors
 from tsn.records import record
@@ -22,8 +23,7 @@ from tsn.records import record
 WEIGHTS = "weights.safetensors"
 SIDECAR = "weights.json"
 INIT_SIDECAR = "init.json"
-
-Weights = dict[str, Tensor]
+BACKBONE, CLASSIFIER = "backbone.", "fc."  # how the names of a network's tensors begin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,13 +105,13 @@ def refuse_other_cell(
 class InitialCard:
     """The sidecar of initial weights.
 
-    kind: the row of `tsn.training.initial_weights` that made them; modalities: those that there are
-    weights for, none from scratch.
+    kind: the row of `tsn.training.initial_weights` that made them; classes: by each modality that
+    there are weights for, what their classifier tells apart, nothing without one.
     """
 
     kind: str
     backbone: str
-    modalities: tuple[str, ...]
+    classes: dict[str, tuple[str, ...]]
 
 
 def initial_weights_path(folder: Path, name: str) -> Path:
@@ -119,16 +119,19 @@ def initial_weights_path(folder: Path, name: str) -> Path:
     return folder / f"{name}.safetensors"
 
 
-def save_initial(folder: Path, kind: str, name: str, sources: Mapping[str, Weights]) -> None:
-    """Write the weights that a backbone starts from, by modality, and their sidecar."""
-    for source, tensors in sources.items():
-        save_tensors(tensors, initial_weights_path(folder, source), {})
-    card = InitialCard(kind=kind, backbone=name, modalities=tuple(sources))
+def save_initial(folder: Path, kind: str, name: str, sources: Sources) -> None:
+    """Write the weights that a backbone's networks start from, by modality, and their sidecar."""
+    for modality_name, source in sources.items():
+        tensors = {f"{BACKBONE}{key}": tensor for key, tensor in source.backbone.items()}
+        tensors |= {f"{CLASSIFIER}{key}": tensor for key, tensor in source.classifier.items()}
+        save_tensors(tensors, initial_weights_path(folder, modality_name), {})
+    classes = {modality_name: source.classes for modality_name, source in sources.items()}
+    card = InitialCard(kind=kind, backbone=name, classes=classes)
     write_json(folder / INIT_SIDECAR, asdict(card))
 
 
-def load_initial(folder: Path, name: str) -> dict[str, Weights]:
-    """Return the tensors saved for that backbone, by modality; none when it starts from scratch."""
+def load_initial(folder: Path, name: str) -> dict[str, Source]:
+    """Return what is saved for that backbone, by modality; nothing when it starts from scratch."""
     path = folder / INIT_SIDECAR
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no initial weights; run the pretrain stage first")
@@ -143,6 +146,19 @@ def load_initial(folder: Path, name: str) -> dict[str, Weights]:
             f"{path}: initial weights are for {card.backbone}, the recipe trains {name}; "
             "name the same backbone in its init and train sections"
         )
+    sources = {}
+    for modality_name, classes in card.classes.items():
+        tensors, _ = load_tensors(initial_weights_path(folder, modality_name))
+        sources[modality_name] = Source(
+            backbone=part(tensors, BACKBONE), classes=classes, classifier=part(tensors, CLASSIFIER)
+        )
+    return sources
+
+
+def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the tensors whose names begin so, without that beginning."""
     return {
-        source: load_tensors(initial_weights_path(folder, source))[0] for source in card.modalities
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
     }

@@ -1,51 +1,83 @@
-"""The table of ways to start a network's backbone (section 3.2 and Table 1).
+"""The table of ways to start a network (section 3.2 and Table 1).
 
-Letters: O output channels, h, w.
+Letters: O output channels, h, w, C classes, D features.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
 from tsn.model.network import TemporalSegmentNetwork
 from tsn.model.tensors import check_tensors
 
-Weights = dict[str, Tensor]
-Sources = Mapping[str, Weights]  # what there is to start from, by the modality that it is for
 RGB = "rgb"
 SCRATCH = "scratch"
 
 
-def from_scratch(_network: TemporalSegmentNetwork, _sources: Sources, _modality: str) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Weights to start from.
+
+    backbone: its tensors, named as inside a built one.
+    classes: what the classifier tells apart, in label order; none where there is no classifier.
+    classifier: its "weight" (C, D) and "bias" (C).
+    """
+
+    backbone: dict[str, Tensor]
+    classes: tuple[str, ...] = ()
+    classifier: dict[str, Tensor] = field(default_factory=dict)
+
+
+Sources = Mapping[str, Source]  # by the modality that the weights are for
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """A network to be started: of that modality, to tell these classes apart, from the sources."""
+
+    network: TemporalSegmentNetwork
+    modality: str
+    classes: tuple[str, ...]
+    sources: Sources
+
+
+def from_scratch(_start: Start) -> None:
     """Leave the network at its random weights."""
 
 
-def copied(network: TemporalSegmentNetwork, sources: Sources, modality: str) -> None:
-    """Copy the weights that there are for the modality."""
-    if modality not in sources:
+def copied(start: Start) -> None:
+    """Copy the weights that there are for the modality, and the classifier if there is one."""
+    source = start.sources.get(start.modality)
+    if source is None:
         raise ValueError(
-            f"initialisation: copied: init makes weights of {', '.join(sources) or 'nothing'}, "
-            f"none of {modality}; cross_modality makes them from RGB's, scratch takes none"
+            f"initialisation: copied: init makes weights of {', '.join(start.sources) or 'nothing'}"
+            f", none of {start.modality}; cross_modality makes them from RGB's, scratch takes none"
         )
-    _load(network, sources[modality])
+    if source.classes and source.classes != start.classes:
+        raise ValueError(f"initialisation: copied: {_other_classes(source.classes, start.classes)}")
+    _load(start.network, source.backbone)
+    if source.classes:
+        check_tensors(source.classifier, start.network.fc.state_dict(), source="the classifier")
+        start.network.fc.load_state_dict(source.classifier)
 
 
-def cross_modality(network: TemporalSegmentNetwork, sources: Sources, modality: str) -> None:
+def cross_modality(start: Start) -> None:
     """Copy RGB's weights but for the first convolution, which is made from RGB's."""
-    if RGB not in sources:
+    if RGB not in start.sources:
         raise ValueError(
-            f"initialisation: cross_modality: init makes no weights of RGB for {modality} to start "
-            "from; scratch takes none"
+            "initialisation: cross_modality: init makes no weights of RGB for "
+            f"{start.modality} to start from; scratch takes none"
         )
-    weights = dict(sources[RGB])
-    first = f"{network.row.first_conv}.weight"
+    weights = dict(start.sources[RGB].backbone)
+    first = f"{start.network.row.first_conv}.weight"
     if first in weights:
-        in_channels = network.backbone.state_dict()[first].shape[1]
+        in_channels = start.network.backbone.state_dict()[first].shape[1]
         weights[first] = cross_modality_conv(weights[first], in_channels)
-    _load(network, weights)
+    _load(start.network, weights)
 
 
-INITIALISATIONS: dict[str, Callable[[TemporalSegmentNetwork, Sources, str], None]] = {
+INITIALISATIONS: dict[str, Callable[[Start], None]] = {
     SCRATCH: from_scratch,
     "copied": copied,
     "cross_modality": cross_modality,
@@ -63,16 +95,15 @@ def cross_modality_conv(weight: Tensor, in_channels: int) -> Tensor:
     return weight.mean(dim=1, keepdim=True).repeat(1, in_channels, 1, 1)
 
 
-def initialise(
-    network: TemporalSegmentNetwork, name: str, sources: Sources, *, modality: str
-) -> None:
-    """Start a network's backbone the way called `name`.
+def initialise(name: str, start: Start) -> None:
+    """Start a network the way called `name`.
 
-    Raises ValueError, with the network unchanged, where a source is missing or any of its tensors
-    is missing, unexpected or of another shape.
+    Raises ValueError, with the backbone unchanged, where a source is missing or any of its tensors
+    is missing, unexpected or of another shape, and for a classifier of other classes, or of the
+    same in another order.
     """
     check_initialisation(name)
-    INITIALISATIONS[name](network, sources, modality)
+    INITIALISATIONS[name](start)
 
 
 def check_initialisation(name: str) -> None:
@@ -82,6 +113,16 @@ def check_initialisation(name: str) -> None:
         raise ValueError(f"unknown initialisation {name!r}; valid are: {valid}")
 
 
-def _load(network: TemporalSegmentNetwork, weights: Weights) -> None:
+def _other_classes(found: tuple[str, ...], wanted: tuple[str, ...]) -> str:
+    if len(found) != len(wanted):
+        return f"the checkpoint tells {len(found)} classes apart, the dataset has {len(wanted)}"
+    label = next(i for i, pair in enumerate(zip(found, wanted, strict=True)) if pair[0] != pair[1])
+    return (
+        f"label {label} is {found[label]!r} in the checkpoint, {wanted[label]!r} in the dataset; "
+        "name the classes in the checkpoint's order, or null to leave its classifier behind"
+    )
+
+
+def _load(network: TemporalSegmentNetwork, weights: Mapping[str, Tensor]) -> None:
     check_tensors(weights, network.backbone.state_dict(), source="initial weights")
     network.backbone.load_state_dict(weights)

@@ -10,18 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from tsn.modality import modality
-from tsn.model.backbone import fit_tensors, load_backbone_weights
+from tsn.model.backbone import fit_tensors, load_backbone_weights, load_classifier
 from tsn.model.backbones import BACKBONES, backbone
 from tsn.model.checkpoint import WEIGHTS
-from tsn.model.initialisation import RGB
+from tsn.model.initialisation import RGB, Source, Sources
 from tsn.sources.download import fetch, refuse_other_file
 from tsn.training.pretext import PretextConfig, pretext_network, pretext_training
 from tsn.training.solver import Training
 
-Sources = dict[str, dict[str, Tensor]]  # by the modality that the weights are for
 # Runs a training to its end, which is made for the device and the number of processes that read.
 RunTraining = Callable[[Callable[[torch.device, int], Training]], None]
 
@@ -76,18 +74,18 @@ class Checkpoint:
     """A trained network: the folder of one of ours, or a file of a public PyTorch port of TSN.
 
     sha256: of the file of weights, or its beginning; None to take any.
+    classes: a file of the names that its classifier tells apart, a line each in label order, as
+        the dataset's must be; None to leave the classifier behind.
     """
 
     path: str
     sha256: str | None
+    classes: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointsConfig:
-    """Trained networks to go on from, by modality: HMDB51 from UCF101, or one's own from either.
-
-    Their classifiers are left behind, as the classes are others.
-    """
+    """Trained networks to go on from, by modality: HMDB51 from UCF101, or one's own from either."""
 
     backbone: str
     networks: dict[str, Checkpoint]
@@ -135,13 +133,13 @@ def weights_from_pretext(config: PretextConfig, run: RunTraining) -> Sources:
     """Return the backbone's tensors, trained on the generated still-image task."""
     network = pretext_network(config)
     run(lambda device, workers: pretext_training(network, config, device=device, workers=workers))
-    return {RGB: dict(network.backbone.state_dict())}
+    return {RGB: Source(backbone=dict(network.backbone.state_dict()))}
 
 
 def weights_from_file(config: WeightsFileConfig, _run: RunTraining) -> Sources:
     """Return the backbone's tensors of a public file, fetched when it is not there."""
     path = fetch(config.urls, Path(config.path), sha256=config.sha256 or "")
-    return {RGB: load_backbone_weights(backbone(config.backbone), path)}
+    return {RGB: Source(backbone=load_backbone_weights(backbone(config.backbone), path))}
 
 
 def weights_from_package(config: WeightsPackageConfig, _run: RunTraining) -> Sources:
@@ -159,7 +157,7 @@ def weights_from_package(config: WeightsPackageConfig, _run: RunTraining) -> Sou
     if not path.is_file():
         raise FileNotFoundError(f"the package {config.package} has no file {config.file}")
     refuse_other_file(path, config.sha256 or "")
-    return {RGB: load_backbone_weights(backbone(config.backbone), path)}
+    return {RGB: Source(backbone=load_backbone_weights(backbone(config.backbone), path))}
 
 
 def weights_from_hub(config: WeightsHubConfig, _run: RunTraining) -> Sources:
@@ -176,7 +174,8 @@ def weights_from_hub(config: WeightsHubConfig, _run: RunTraining) -> Sources:
             f"the weights of {config.backbone} could not be fetched ({error}); download them "
             "elsewhere and name the file in weights_file, or take weights_package"
         ) from error
-    return {RGB: fit_tensors(row, tensors, in_channels=3, source=f"hub of {config.backbone}")}
+    fitting = fit_tensors(row, tensors, in_channels=3, source=f"hub of {config.backbone}")
+    return {RGB: Source(backbone=fitting)}
 
 
 def weights_of_checkpoints(config: CheckpointsConfig, _run: RunTraining) -> Sources:
@@ -187,8 +186,14 @@ def weights_of_checkpoints(config: CheckpointsConfig, _run: RunTraining) -> Sour
         path = Path(checkpoint.path)
         file = path / WEIGHTS if path.is_dir() else path
         refuse_other_file(file, checkpoint.sha256 or "")
-        channels = modality(name).channels
-        found[name] = load_backbone_weights(row, file, in_channels=channels)
+        tensors = load_backbone_weights(row, file, in_channels=modality(name).channels)
+        if checkpoint.classes is None:
+            found[name] = Source(backbone=tensors)
+            continue
+        classes = tuple(Path(checkpoint.classes).read_text(encoding="utf-8").splitlines())
+        found[name] = Source(
+            backbone=tensors, classes=classes, classifier=load_classifier(row, file, len(classes))
+        )
     return found
 
 

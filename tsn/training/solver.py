@@ -26,6 +26,7 @@ class SolverConfig:
 
     A batch is accumulated from parts of `micro_batch` videos, so that one small device gives the
     same effective batch as many big ones. Several processes deal these parts out among them.
+    Without any iteration the network stays what it starts as: a checkpoint's, for example.
     """
 
     iterations: int
@@ -39,8 +40,8 @@ class SolverConfig:
     clip_norm: float
 
     def __post_init__(self) -> None:
-        if self.iterations < 1:
-            raise ValueError(f"iterations is at least 1, got {self.iterations}")
+        if self.iterations < 0:
+            raise ValueError(f"iterations is 0 or more, got {self.iterations}")
         if self.batch_size < 1 or self.micro_batch < 1 or self.batch_size % self.micro_batch:
             raise ValueError(
                 f"batch_size {self.batch_size} is not a multiple of micro_batch {self.micro_batch}"

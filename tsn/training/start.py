@@ -18,7 +18,7 @@ from tsn.model.checkpoint import (
     initial_weights_path,
     load_initial,
 )
-from tsn.model.initialisation import RGB, SCRATCH, check_initialisation, initialise
+from tsn.model.initialisation import RGB, SCRATCH, Start, check_initialisation, initialise
 from tsn.model.network import (
     LearningRateMultipliers,
     NetworkConfig,
@@ -129,7 +129,7 @@ def prepare_training(
         augmentation=config.augmentation,
         seed=config.seed,
     )
-    network = initial_network(config, row, len(classes), inputs.init)
+    network = initial_network(config, row, classes, inputs.init)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     card = ModelCard(
         dataset=inputs.dataset,
@@ -152,17 +152,18 @@ def prepare_training(
 
 
 def initial_network(
-    config: TrainingConfig, row: Modality, num_classes: int, init: Path
+    config: TrainingConfig, row: Modality, classes: tuple[str, ...], init: Path
 ) -> TemporalSegmentNetwork:
     """Return a new network that starts as its recipe says."""
     network = build_network(
         config.network,
         in_channels=row.channels,
-        num_classes=num_classes,
+        num_classes=len(classes),
         generator=torch.Generator().manual_seed(config.seed),
     )
     sources = load_initial(init, config.network.backbone)
-    initialise(network, config.initialisation, sources, modality=row.name)
+    start = Start(network=network, modality=row.name, classes=classes, sources=sources)
+    initialise(config.initialisation, start)
     return network
 
 

@@ -26,6 +26,7 @@ from tsn.files import write_csv
 from tsn.lists import COLUMNS, write_names
 from tsn.model.backbones import backbone
 from tsn.model.checkpoint import save_initial
+from tsn.model.initialisation import Source
 
 SECONDS = 120.0  # against hanging
 ITERATIONS = 30
@@ -76,7 +77,9 @@ def inputs(tmp_path_factory: pytest.TempPathFactory, write_stream: Callable[...,
     write_csv(folder / "train.csv", COLUMNS, rows)
     write_names(folder / "classes.txt", "abc")
     weights = backbone("bn_inception_quarter").build(3).state_dict()
-    save_initial(folder / "init", "pretext", "bn_inception_quarter", {"rgb": weights})
+    save_initial(
+        folder / "init", "pretext", "bn_inception_quarter", {"rgb": Source(backbone=weights)}
+    )
     return folder
 
 

@@ -19,6 +19,7 @@ from tsn.model.checkpoint import (
     save_initial,
     save_model,
 )
+from tsn.model.initialisation import Source
 from tsn.model.network import TemporalSegmentNetwork, build_network
 from tsn.model.tensors import CheckpointError
 
@@ -134,11 +135,17 @@ def test_model_of_another_cell_is_refused(change: dict[str, object], message: st
 def test_initial_weights_come_back(tmp_path: Path) -> None:
     tensors = {"conv1_7x7_s2.bias": torch.arange(4.0)}
     other = {"conv1_7x7_s2.bias": torch.arange(2.0)}
-    sources = {"rgb": tensors, "flow": other}
+    classifier = {"weight": torch.ones(2, 3), "bias": torch.zeros(2)}
+    sources = {
+        "rgb": Source(backbone=tensors),
+        "flow": Source(backbone=other, classes=("a", "b"), classifier=classifier),
+    }
     save_initial(tmp_path / "init", "checkpoints", "bn_inception_quarter", sources)
     loaded = load_initial(tmp_path / "init", "bn_inception_quarter")
     assert loaded.keys() == sources.keys()
-    assert equal(loaded["rgb"], tensors) and equal(loaded["flow"], other)
+    assert equal(loaded["rgb"].backbone, tensors) and not loaded["rgb"].classifier
+    assert equal(loaded["flow"].backbone, other) and equal(loaded["flow"].classifier, classifier)
+    assert (loaded["rgb"].classes, loaded["flow"].classes) == ((), ("a", "b"))
 
 
 def test_training_from_scratch_has_no_initial_weights(tmp_path: Path) -> None:

@@ -7,8 +7,10 @@ import torch
 from small_configs import NETWORK
 from torch import Tensor
 
-from tsn.model.initialisation import cross_modality_conv, initialise
+from tsn.model.initialisation import Source, Start, cross_modality_conv, initialise
 from tsn.model.network import TemporalSegmentNetwork, build_network
+
+CLASSES = tuple("abcd")
 
 
 def network_of(in_channels: int = 3, seed: int = 0, **changes: object) -> TemporalSegmentNetwork:
@@ -22,6 +24,17 @@ def network_of(in_channels: int = 3, seed: int = 0, **changes: object) -> Tempor
 
 def rgb_state(seed: int = 9) -> dict[str, Tensor]:
     return network_of(seed=seed).backbone.state_dict()
+
+
+def start(
+    name: str,
+    network: TemporalSegmentNetwork,
+    sources: dict[str, dict[str, Tensor]],
+    modality: str,
+) -> None:
+    """Start a network from backbones alone."""
+    given = {key: Source(backbone=tensors) for key, tensors in sources.items()}
+    initialise(name, Start(network=network, modality=modality, classes=CLASSES, sources=given))
 
 
 def test_cross_modality_conv_repeats_the_mean_over_rgb() -> None:
@@ -38,17 +51,17 @@ def test_cross_modality_conv_repeats_the_mean_over_rgb() -> None:
 @pytest.mark.parametrize(("name", "channels"), [("rgb", 3), ("flow", 10)])
 def test_weights_of_a_modality_are_copied(name: str, channels: int) -> None:
     network, state = network_of(channels), network_of(channels, seed=9).backbone.state_dict()
-    initialise(network, "copied", {name: state}, modality=name)
+    start("copied", network, {name: state}, name)
     loaded = network.backbone.state_dict()
     assert all(torch.equal(loaded[key], state[key]) for key in state)
     with pytest.raises(ValueError, match=f"init makes weights of {name}, none of rgb_diff"):
-        initialise(network, "copied", {name: state}, modality="rgb_diff")
+        start("copied", network, {name: state}, "rgb_diff")
 
 
 @pytest.mark.parametrize("in_channels", [3, 10])
 def test_weights_are_converted_across_modalities(in_channels: int) -> None:
     network, state = network_of(in_channels), rgb_state()
-    initialise(network, "cross_modality", {"rgb": state}, modality="flow")
+    start("cross_modality", network, {"rgb": state}, "flow")
     loaded = network.backbone.state_dict()
     first = loaded.pop("conv1_7x7_s2.weight")
     assert first.shape == (16, in_channels, 7, 7)
@@ -61,14 +74,14 @@ def test_first_layer_of_another_library_is_converted() -> None:
     lite = "timm:tf_efficientnet_lite0"
     network, rgb = network_of(10, backbone=lite), network_of(3, seed=9, backbone=lite)
     state = rgb.backbone.state_dict()
-    initialise(network, "cross_modality", {"rgb": state}, modality="flow")
+    start("cross_modality", network, {"rgb": state}, "flow")
     first = network.backbone.state_dict()["conv_stem.weight"]
     torch.testing.assert_close(first[:, 7], state["conv_stem.weight"].mean(1))
 
 
 def test_from_scratch_stays_at_its_random_weights() -> None:
     network, before = network_of(), network_of().state_dict()
-    initialise(network, "scratch", {"rgb": rgb_state()}, modality="rgb")
+    start("scratch", network, {"rgb": rgb_state()}, "rgb")
     after = network.state_dict()
     assert all(torch.equal(after[name], before[name]) for name in before)
 
@@ -78,17 +91,40 @@ def test_weights_that_do_not_fit_are_refused_whole() -> None:
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     shape = r"conv1_7x7_s2.weight is \(16, 3, 7, 7\), expected \(16, 10, 7, 7\)"
     with pytest.raises(ValueError, match=shape):
-        initialise(network, "copied", {"flow": state}, modality="flow")
+        start("copied", network, {"flow": state}, "flow")
     with pytest.raises(ValueError, match=r"1 unexpected: fc\.weight"):
         more = {**state, "fc.weight": torch.ones(1)}
-        initialise(network, "cross_modality", {"rgb": more}, modality="flow")
+        start("cross_modality", network, {"rgb": more}, "flow")
     for name in ("inception_3b_1x1_bn.running_var", "conv1_7x7_s2.weight"):
         partial = {key: tensor for key, tensor in state.items() if key != name}
         with pytest.raises(ValueError, match=f"1 missing: {name}"):
-            initialise(network, "cross_modality", {"rgb": partial}, modality="flow")
+            start("cross_modality", network, {"rgb": partial}, "flow")
     with pytest.raises(ValueError, match="init makes no weights of RGB for flow"):
-        initialise(network, "cross_modality", {}, modality="flow")
+        start("cross_modality", network, {}, "flow")
     with pytest.raises(ValueError, match="unknown initialisation 'pretrained'; valid are: scratch"):
-        initialise(network, "pretrained", {}, modality="flow")
+        start("pretrained", network, {}, "flow")
     after = network.state_dict()
     assert all(torch.equal(after[name], before[name]) for name in before)
+
+
+def test_classifier_of_the_same_classes_goes_on_and_of_others_is_refused() -> None:
+    network, trained = network_of(), network_of(seed=9)
+    trained.fc.bias.data = torch.arange(4.0)
+    state, classifier = dict(trained.backbone.state_dict()), dict(trained.fc.state_dict())
+
+    def from_classes(classes: tuple[str, ...]) -> None:
+        source = Source(backbone=state, classes=classes, classifier=classifier)
+        given = Start(network=network, modality="rgb", classes=CLASSES, sources={"rgb": source})
+        initialise("copied", given)
+
+    for classes, message in (
+        (("a", "c", "b", "d"), "label 1 is 'c' in the checkpoint, 'b' in the dataset"),
+        (("a", "b"), "tells 2 classes apart, the dataset has 4"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            from_classes(classes)
+    from_classes(CLASSES)
+    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        scores = network.eval().snippet_scores(images)
+        assert torch.equal(scores, trained.eval().snippet_scores(images))

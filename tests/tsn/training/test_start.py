@@ -14,6 +14,7 @@ from tsn.files import write_csv
 from tsn.lists import COLUMNS, write_names
 from tsn.modality import modality
 from tsn.model.checkpoint import save_initial
+from tsn.model.initialisation import Source
 from tsn.model.network import LearningRateMultipliers, build_network
 from tsn.snippets.dataset import TrainingSnippets
 from tsn.training.start import (
@@ -141,7 +142,7 @@ def test_training_is_made_of_its_files(
         name: torch.full_like(tensor, 0.5)
         for name, tensor in prepared.training.network.backbone.state_dict().items()
     }
-    save_initial(inputs.init, "pretext", "bn_inception_quarter", {"rgb": weights})
+    save_initial(inputs.init, "pretext", "bn_inception_quarter", {"rgb": Source(backbone=weights)})
     assert [path.name for path in inputs.files][-1] == "rgb.safetensors"
     started = prepare_training(inputs, tiny_training, "f00d", device=CPU, workers=0)
     state = started.training.network.backbone.state_dict()
