@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from workspace import ROOT
 
+from stages.reporting.figures.training_curves import draw_training_curves
 from stages.runtime import torchrun
 from stages.runtime.machine import Machine
 from tsn.files import write_csv
@@ -185,6 +186,19 @@ def alone(tmp_path_factory: pytest.TempPathFactory, inputs: Path) -> Path:
     )
     run(folder)
     return folder
+
+
+@pytest.mark.slow
+def test_no_iterations_take_a_checkpoint_as_it_is(inputs: Path, tmp_path: Path) -> None:
+    folder = workspace(tmp_path / "w", inputs, processes=1, iterations=0)
+    out = run(folder, tracking="on")
+    assert "no iterations, the network is what it starts as" in out
+    start = load_file(folder / "init/rgb.safetensors")
+    state = weights(folder)
+    assert all(torch.equal(state[name], tensor) for name, tensor in start.items())
+    log = pd.read_csv(folder / "log.csv")
+    assert log.empty and "loss" in log
+    draw_training_curves({"rgb": log}, tmp_path / "curves.png")
 
 
 TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc-per-node", "3", "-m", "--")
