@@ -30,6 +30,21 @@ def waving_pair(amplitude: float) -> tuple[Gray, Gray, Flow]:
     return gray0, gray1, flow
 
 
+def shifted_pair(dx: int, dy: int, blur: float) -> tuple[Gray, Gray]:
+    """Return two 160x120 views of noise that is smoothed by `blur` pixels and moves by (dx, dy)."""
+    noise = np.random.default_rng(7).random((160, 200)).astype(np.float32)
+    smooth = cv2.GaussianBlur(noise, (0, 0), blur) if blur else noise
+    scene = cv2.normalize(smooth, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
+    return scene[20:140, 20:180].copy(), scene[20 - dy : 140 - dy, 20 - dx : 180 - dx].copy()
+
+
+def recovered_share(flow: Flow, dx: int, dy: int) -> float:
+    """Return the mean flow along the shift (dx, dy) as a share of it, where no point has left."""
+    margin = max(abs(dx), abs(dy))
+    mean = flow[margin:-margin, margin:-margin].mean(axis=(0, 1), dtype=np.float64)
+    return float((mean[0] * dx + mean[1] * dy) / (dx * dx + dy * dy))
+
+
 def mean_endpoint_error(flow: Flow, truth: Flow) -> float:
     """Return the mean distance of two flows, in pixels."""
     return float(np.linalg.norm(flow - truth, axis=2).mean())

@@ -8,11 +8,14 @@ Layout: frames (H, W, 3) uint8 BGR, gray (H, W) or (B, H, W) uint8, B pairs; flo
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+
+from tsn.flow.tvl1 import DEEP, OPENCV3, Pyramid
 
 Frame = npt.NDArray[np.uint8]
 Gray = npt.NDArray[np.uint8]
@@ -31,14 +34,14 @@ class FlowEngine:
     batch_size: int
 
 
-def tvl1_on_cpu() -> FlowEngine:
+def tvl1_on_cpu(pyramid: Pyramid) -> FlowEngine:
     """Our TV-L1 (`tsn.flow.tvl1`), on one core."""
     from tsn.flow.tvl1_cpu import tvl1_flow  # numba takes its time, and a GPU's worker does without
 
-    return _one_by_one(tvl1_flow)
+    return _one_by_one(partial(tvl1_flow, pyramid=pyramid))
 
 
-def tvl1_on_gpu(device: str) -> FlowEngine:
+def tvl1_on_gpu(device: str, pyramid: Pyramid) -> FlowEngine:
     """Our TV-L1 (`tsn.flow.tvl1`), on a GPU such as "cuda:0"."""
     import torch  # takes seconds, and a CPU machine extracts without it
 
@@ -51,15 +54,19 @@ def tvl1_on_gpu(device: str) -> FlowEngine:
 
     def part(grays: Iterable[Gray]) -> Flow:
         with torch.cuda.device(device):  # Triton launches on the current one, and per thread
-            frames = (torch.from_numpy(gray).to(device) for gray in grays)
-            flow: Flow = tvl1_flow_batch(*frames).cpu().numpy()
+            gray0, gray1 = (torch.from_numpy(gray).to(device) for gray in grays)
+            flow: Flow = tvl1_flow_batch(gray0, gray1, pyramid).cpu().numpy()
         return flow
 
     return FlowEngine(compute=compute, batch_size=_GPU_BATCH)
 
 
 def opencv_tvl1() -> FlowEngine:
-    """OpenCV's DualTVL1 at its defaults: the reference."""
+    """OpenCV's DualTVL1 at the defaults of OpenCV 3 and later, for comparison.
+
+    The paper used another: OpenCV 2.4's on a GPU, with a pyramid of step 0.5. This one loses what
+    moves more than 8 pixels.
+    """
     algorithm = cv2.optflow.DualTVL1OpticalFlow_create()  # type: ignore[attr-defined]
     return _one_by_one(lambda gray0, gray1: algorithm.calc(gray0, gray1, None))
 
@@ -79,9 +86,15 @@ class _EngineRow:
     on_gpu: Callable[[str], FlowEngine] | None
 
 
-FLOW_ENGINES: dict[str, _EngineRow] = {
+def _tvl1_row(pyramid: Pyramid) -> _EngineRow:
     # Triton comes with torch where there is one, which is not on every platform with CUDA.
-    "tvl1": _EngineRow(on_cpu=tvl1_on_cpu, on_gpu=tvl1_on_gpu if find_spec("triton") else None),
+    on_gpu = partial(tvl1_on_gpu, pyramid=pyramid) if find_spec("triton") else None
+    return _EngineRow(on_cpu=partial(tvl1_on_cpu, pyramid), on_gpu=on_gpu)
+
+
+FLOW_ENGINES: dict[str, _EngineRow] = {
+    "tvl1": _tvl1_row(DEEP),
+    "tvl1_opencv3": _tvl1_row(OPENCV3),
     "opencv": _EngineRow(on_cpu=opencv_tvl1, on_gpu=None),
     "dis": _EngineRow(on_cpu=opencv_dis, on_gpu=None),
 }

@@ -24,12 +24,10 @@ from tsn.flow.tvl1 import (
     LAMBDA,
     LEAST_SQUARED_GRADIENT,
     MEDIAN_SIZE,
-    NUM_WARPS,
     OUTER_ITERATIONS,
-    SCALE_STEP,
     TAU,
     THETA,
-    pyramid_shapes,
+    Pyramid,
 )
 
 Gray = npt.NDArray[np.uint8]
@@ -66,21 +64,22 @@ _NUMBERS = _Numbers(
 _compiled = njit(cache=True, fastmath=True, error_model="numpy", nogil=True)
 
 
-def tvl1_flow(gray0: Gray, gray1: Gray) -> Floats:
+def tvl1_flow(gray0: Gray, gray1: Gray, pyramid: Pyramid) -> Floats:
     """Return the flow (H, W, 2) that takes points of `gray0` to `gray1`."""
-    levels = list(zip(_pyramid(gray0), _pyramid(gray1), strict=True))
+    frames = (_levels(gray, pyramid) for gray in (gray0, gray1))
+    levels = list(zip(*frames, pyramid.warps(*gray0.shape), strict=True))
     flow = np.zeros((2, *levels[-1][0].shape), dtype=np.float32)
-    for frame0, frame1 in reversed(levels):
+    for frame0, frame1, num_warps in reversed(levels):
         if flow.shape[1:] != frame0.shape:
-            flow = _upsample(flow, frame0.shape)
-        _refine(frame0, frame1, flow)
+            flow = _upsample(flow, frame0.shape) * _F(1 / pyramid.step)
+        _refine(frame0, frame1, flow, num_warps)
     return np.ascontiguousarray(flow.transpose(1, 2, 0))
 
 
-def _pyramid(gray: Gray) -> list[Floats]:
+def _levels(gray: Gray, pyramid: Pyramid) -> list[Floats]:
     levels = [gray.astype(np.float32)]
-    for height, width in pyramid_shapes(*gray.shape)[1:]:
-        smaller = cv2.resize(levels[-1], None, fx=SCALE_STEP, fy=SCALE_STEP)
+    for height, width in pyramid.shapes(*gray.shape)[1:]:
+        smaller = cv2.resize(levels[-1], None, fx=pyramid.step, fy=pyramid.step)
         assert smaller.shape == (height, width)
         levels.append(smaller)
     return levels
@@ -88,11 +87,10 @@ def _pyramid(gray: Gray) -> list[Floats]:
 
 def _upsample(flow: Floats, shape: tuple[int, int]) -> Floats:
     height, width = shape
-    larger = np.stack([cv2.resize(component, (width, height)) for component in flow])
-    return larger * _F(1 / SCALE_STEP)
+    return np.stack([cv2.resize(component, (width, height)) for component in flow])
 
 
-def _refine(frame0: Floats, frame1: Floats, flow: Floats) -> None:
+def _refine(frame0: Floats, frame1: Floats, flow: Floats, num_warps: int) -> None:
     """Improve `flow` in place at one level."""
     height, width = frame0.shape
     gradient0 = _gradient(frame0)
@@ -100,7 +98,7 @@ def _refine(frame0: Floats, frame1: Floats, flow: Floats) -> None:
     linear1 = np.pad([frame1, *_gradient(frame1)], ((0, 0), (1, 2), (1, 2)), mode="edge")
     dual = np.zeros((2, 2, height, width), dtype=np.float32)
     limit = EPSILON**2 * height * width
-    for _ in range(NUM_WARPS):
+    for _ in range(num_warps):
         data = _linearise(frame0, gradient0, linear1.reshape(3, -1), flow, _NUMBERS)
         _minimise(flow, dual, data, limit)
 

@@ -23,12 +23,10 @@ from tsn.flow.tvl1 import (
     INNER_ITERATIONS,
     LAMBDA,
     LEAST_SQUARED_GRADIENT,
-    NUM_WARPS,
     OUTER_ITERATIONS,
-    SCALE_STEP,
     TAU,
     THETA,
-    pyramid_shapes,
+    Pyramid,
 )
 from tsn.flow.tvl1_kernels import iterate, linearise, median
 
@@ -40,32 +38,34 @@ _CHANGE_UNIT = 2**24  # whole numbers of `change` in a squared pixel
 _ITERATION = {"THETA": THETA, "REACH": LAMBDA * THETA, "STEP": TAU / THETA, "UNIT": _CHANGE_UNIT}
 
 
-def tvl1_flow_batch(gray0: Tensor, gray1: Tensor) -> Tensor:
+def tvl1_flow_batch(gray0: Tensor, gray1: Tensor, pyramid: Pyramid) -> Tensor:
     """Return the flow (B, H, W, 2) that takes points of `gray0` to `gray1`, (B, H, W) uint8."""
-    flow, _ = solve(gray0, gray1)
+    flow, _ = solve(gray0, gray1, pyramid)
     return flow
 
 
-def solve(gray0: Tensor, gray1: Tensor) -> tuple[Tensor, Tensor]:
+def solve(gray0: Tensor, gray1: Tensor, pyramid: Pyramid) -> tuple[Tensor, Tensor]:
     """Return what `tvl1_flow_batch` does, and how many pixels were iterated on, summed over all
     iterations: a scalar on the device."""
-    levels = list(zip(_pyramid(gray0), _pyramid(gray1), strict=True))
+    frames = (_levels(gray, pyramid) for gray in (gray0, gray1))
+    levels = list(zip(*frames, pyramid.warps(*gray0.shape[1:]), strict=True))
     u = torch.zeros(len(gray0), 2, *levels[-1][0].shape[1:], device=gray0.device)
     pixel_iterations = torch.zeros((), dtype=torch.float64, device=gray0.device)
-    for frame0, frame1 in reversed(levels):
+    for frame0, frame1, num_warps in reversed(levels):
         height, width = frame0.shape[1:]
         if u.shape[2:] != frame0.shape[1:]:
             scale = (u.shape[2] / height, u.shape[3] / width)
-            u = _resize(u, (height, width), scale) * (1 / SCALE_STEP)
-        u, iterations = _refine(frame0, frame1, u.contiguous())
+            u = _resize(u, (height, width), scale) * (1 / pyramid.step)
+        u, iterations = _refine(frame0, frame1, u.contiguous(), num_warps)
         pixel_iterations += iterations.sum() * (height * width)
     return u.permute(0, 2, 3, 1).contiguous(), pixel_iterations
 
 
-def _pyramid(gray: Tensor) -> list[Tensor]:
+def _levels(gray: Tensor, pyramid: Pyramid) -> list[Tensor]:
     levels = [gray.float()]
-    for shape in pyramid_shapes(*gray.shape[1:])[1:]:
-        levels.append(_resize(levels[-1], shape, (1 / SCALE_STEP, 1 / SCALE_STEP)).contiguous())
+    scale = (1 / pyramid.step, 1 / pyramid.step)
+    for shape in pyramid.shapes(*gray.shape[1:])[1:]:
+        levels.append(_resize(levels[-1], shape, scale).contiguous())
     return levels
 
 
@@ -94,12 +94,12 @@ def _gradient(frame: Tensor) -> Tensor:
     return torch.stack([along_x, along_y], dim=1)
 
 
-def _refine(frame0: Tensor, frame1: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
+def _refine(frame0: Tensor, frame1: Tensor, u: Tensor, num_warps: int) -> tuple[Tensor, Tensor]:
     """Return the improved flow at one level, and the iterations (B,) that it took."""
     gradient0 = _gradient(frame0)
     linear1 = torch.cat([frame1[:, None], _gradient(frame1)], dim=1)
     level = _Level(u)
-    for _ in range(NUM_WARPS):
+    for _ in range(num_warps):
         level.linearise(frame0, gradient0, linear1)
         level.minimise()
     return level.u, level.iterations

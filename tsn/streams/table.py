@@ -189,14 +189,14 @@ STREAMS: dict[str, Stream] = {
             config_class=FlowConfig,
             make_entries=flow_entries,
             frames_per_entry=2,
-            version=1,
+            version=2,
         ),
         Stream(
             name="warped_flow",
             config_class=WarpedFlowConfig,
             make_entries=warped_flow_entries,
             frames_per_entry=2,
-            version=1,
+            version=2,
         ),
     )
 }

@@ -16,6 +16,7 @@ from tsn.flow.engines import (
     tvl1_on_gpu,
     uint8_to_flow,
 )
+from tsn.flow.tvl1 import DEEP, Pyramid
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,7 @@ def test_a_gpu_computes_on_its_own_device_and_no_more_pixels_than_fit(
         yield
         current.pop()
 
-    def flow(gray0: torch.Tensor, gray1: torch.Tensor) -> torch.Tensor:
+    def flow(gray0: torch.Tensor, gray1: torch.Tensor, _: Pyramid) -> torch.Tensor:
         assert current == ["cpu"]
         batches.append(len(gray0))
         return torch.stack([gray0, gray1], dim=-1).float()
@@ -90,6 +91,6 @@ def test_a_gpu_computes_on_its_own_device_and_no_more_pixels_than_fit(
     monkeypatch.setattr("tsn.flow.tvl1_gpu.tvl1_flow_batch", flow)
     monkeypatch.setattr("tsn.flow.engines._GPU_PIXELS", 2 * 12 + 5)
     grays = np.arange(2 * 5 * 12, dtype=np.uint8).reshape(2, 5, 3, 4)
-    result = tvl1_on_gpu("cpu").compute(*grays)
+    result = tvl1_on_gpu("cpu", DEEP).compute(*grays)
     assert batches == [2, 2, 1]
     np.testing.assert_array_equal(result, np.stack(grays, axis=-1))

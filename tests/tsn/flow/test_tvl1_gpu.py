@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from flow_pairs import Gray, mean_endpoint_error, waving_pair
+from flow_pairs import Gray, mean_endpoint_error, recovered_share, shifted_pair, waving_pair
 
+from tsn.flow.tvl1 import DEEP
 from tsn.flow.tvl1_cpu import tvl1_flow
 
 pytest.importorskip("triton", reason="Triton is not made for this platform")
@@ -19,12 +20,13 @@ INTERPRETED = """
 import json, sys
 import cv2, numpy as np, torch
 from tsn.flow import tvl1_gpu
+from tsn.flow.tvl1 import DEEP
 
 tvl1_gpu._TILE_X = tvl1_gpu._TILE_Y = 16  # four tiles of the finest level, three of them partly
 torch.set_num_threads(1)
 frames = [torch.from_numpy(np.load(sys.argv[1])[name]) for name in ("gray0", "gray1")]
-together, of_both = tvl1_gpu.solve(*frames)
-alone, of_one = tvl1_gpu.solve(*(gray[:1] for gray in frames))
+together, of_both = tvl1_gpu.solve(*frames, DEEP)
+alone, of_one = tvl1_gpu.solve(*(gray[:1] for gray in frames), DEEP)
 np.savez(sys.argv[2], together=together, alone=alone)
 
 u = torch.randn(1, 2, 21, 19)
@@ -56,12 +58,15 @@ def test_kernels_in_the_interpreter_give_the_cpus_flow(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert told["median"] == [True, True]
-    # The pair at rest takes one round of two iterations in each of five warps of both levels.
+    # The pair at rest takes one round of two iterations in each of four warps of the finest level
+    # and three of the others: 21 * 0.77 = 16.17, 12.32, 9.24, 6.93;
+    # 22 * 0.77 = 16.94, 13.09, 10.01, 7.7.
     both, moving = told["pixel_iterations"]
-    assert both - moving == 2 * 5 * (21 * 22 + 17 * 18) < moving / 2
+    coarser = 16 * 17 + 12 * 13 + 9 * 10 + 7 * 8
+    assert both - moving == 2 * (4 * 21 * 22 + 3 * coarser) < moving / 2
     flow = np.load(tmp_path / "flow.npz")
     for index in range(2):
-        on_cpu = tvl1_flow(gray0[index], gray1[index])
+        on_cpu = tvl1_flow(gray0[index], gray1[index], DEEP)
         assert mean_endpoint_error(flow["together"][index], on_cpu) < 1e-3
     assert np.abs(flow["together"][0]).mean() > 0.1
     np.testing.assert_array_equal(flow["together"][:1], flow["alone"])
@@ -113,9 +118,20 @@ def test_gpu_and_cpu_agree_and_a_pair_stands_alone() -> None:
 
     pairs = [waving_pair(amplitude)[:2] for amplitude in (0.5, 2.0, 4.0)]
     gray0, gray1 = (torch.from_numpy(np.stack(grays)).cuda() for grays in zip(*pairs, strict=True))
-    together = tvl1_flow_batch(gray0, gray1)
+    together = tvl1_flow_batch(gray0, gray1, DEEP)
     for index, pair in enumerate(pairs):
-        assert mean_endpoint_error(together[index].cpu().numpy(), tvl1_flow(*pair)) < 0.05
+        assert mean_endpoint_error(together[index].cpu().numpy(), tvl1_flow(*pair, DEEP)) < 0.05
         one = slice(index, index + 1)
-        assert torch.equal(tvl1_flow_batch(gray0[one], gray1[one]), together[one])
-    assert torch.equal(tvl1_flow_batch(gray0, gray1), together)
+        assert torch.equal(tvl1_flow_batch(gray0[one], gray1[one], DEEP), together[one])
+    assert torch.equal(tvl1_flow_batch(gray0, gray1, DEEP), together)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize(("dx", "dy"), [(16, 0), (0, -16), (20, 0)])
+def test_gpu_recovers_a_shift_of_up_to_20_pixels(dx: int, dy: int) -> None:
+    from tsn.flow.tvl1_gpu import tvl1_flow_batch
+
+    gray0, gray1 = (torch.from_numpy(gray[None]).cuda() for gray in shifted_pair(dx, dy, 4.0))
+    flow = tvl1_flow_batch(gray0, gray1, DEEP)[0].cpu().numpy()
+    assert 0.95 <= recovered_share(flow, dx, dy) <= 1.05
