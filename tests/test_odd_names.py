@@ -75,8 +75,8 @@ def write_recipe(folder: Path) -> None:
     content.update(datasets=["odd"], splits=[1], modalities=MODALITIES)
     content["machine"].update(device="cpu", workers=1, threads=1)
     yaml.dump(content, folder / "params.yaml")
-    recipe = yaml.load(folder / "recipes/weizmann.yaml")
-    recipe["source"]["folder"] = {"videos": "inbox/videos", "lists": "inbox/lists"}
+    recipe = yaml.load(folder / "recipes/synthetic.yaml")
+    recipe["source"] = {"folder": {"videos": "inbox/videos", "lists": "inbox/lists"}}
     recipe["split"].update(format="hmdb51", group_pattern=None, splits=2)
     recipe["accept"]["max_quarantined"] = 1
     shrink_recipe(recipe, MODALITIES)

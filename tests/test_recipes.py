@@ -31,6 +31,7 @@ OTHER = {
     "engine": ("dis", "tvl1"),
     "consensus": ("max", "average"),
     "crops": ("centre", "ten_crop"),
+    "initialisation": ("copied", "cross_modality"),
     "headline": ("two_stream_flow_1_5", "three_stream"),
     "crop_positions": (5, 13),
     "counts": (None, None),

@@ -17,6 +17,7 @@ from stages.runtime.options import StageOptions, option, output_path
 from stages.runtime.params import Settings
 from tsn.files import write_json
 from tsn.modality import MODALITIES, Modality, modality
+from tsn.model.initialisation import source_of
 from tsn.recogniser.comparison import PromotionRule
 from tsn.recogniser.folder import PackageConfig
 from tsn.records import RecordError, refuse_other_keys, require_keys
@@ -141,7 +142,7 @@ def check_modality(recipe: Settings, row: Modality) -> None:
     stream = STREAMS[row.stream]
     extract = read_section(recipe, f"extract.{row.name}")
     train = read_section(recipe, f"train.{row.name}")
-    _, init = read_section(recipe, "init")
+    kind, init = read_section(recipe, "init")
     min_frames = read_section(recipe, "accept").min_frames
     snippet_frames = row.snippet_length + stream.frames_per_entry - 1
     where = f"{recipe.path}: train.{row.name}"
@@ -149,6 +150,12 @@ def check_modality(recipe: Settings, row: Modality) -> None:
         raise RecordError(
             f"{where}.network.backbone: {train.network.backbone}, but init makes weights of "
             f"{init.backbone}"
+        )
+    source, there = source_of(train.initialisation, row.name), INITS[kind].modalities(init)
+    if source is not None and source not in there:
+        raise RecordError(
+            f"{where}.initialisation: {train.initialisation} needs weights of {source}, and "
+            f"init.{kind} has those of {', '.join(there) or 'nothing'}"
         )
     if min_frames < snippet_frames:
         raise RecordError(

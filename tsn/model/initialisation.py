@@ -95,6 +95,11 @@ def cross_modality_conv(weight: Tensor, in_channels: int) -> Tensor:
     return weight.mean(dim=1, keepdim=True).repeat(1, in_channels, 1, 1)
 
 
+def source_of(name: str, modality: str) -> str | None:
+    """Return the modality whose weights a network of `modality` starts from that way."""
+    return {"copied": modality, "cross_modality": RGB}.get(name)
+
+
 def initialise(name: str, start: Start) -> None:
     """Start a network the way called `name`.
 

@@ -3,7 +3,7 @@
 A row of `INITS` is one way to come by them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -121,11 +121,13 @@ class Init:
     """A row of the table.
 
     config: what a recipe chooses.
+    modalities: those that there are weights for.
     make: returns the backbone's tensors of a config, by modality; given what runs a training, for
         those that are learned.
     """
 
     config: type
+    modalities: Callable[[Any], Collection[str]]
     make: Callable[[Any, RunTraining], Sources]
 
 
@@ -202,11 +204,22 @@ def no_weights(_config: ScratchConfig, _run: RunTraining) -> Sources:
     return {}
 
 
+def of_rgb(_config: object) -> Collection[str]:
+    """Return RGB alone."""
+    return (RGB,)
+
+
 INITS: dict[str, Init] = {
-    "pretext": Init(config=PretextConfig, make=weights_from_pretext),
-    "weights_file": Init(config=WeightsFileConfig, make=weights_from_file),
-    "weights_package": Init(config=WeightsPackageConfig, make=weights_from_package),
-    "weights_hub": Init(config=WeightsHubConfig, make=weights_from_hub),
-    "checkpoints": Init(config=CheckpointsConfig, make=weights_of_checkpoints),
-    "scratch": Init(config=ScratchConfig, make=no_weights),
+    "pretext": Init(config=PretextConfig, modalities=of_rgb, make=weights_from_pretext),
+    "weights_file": Init(config=WeightsFileConfig, modalities=of_rgb, make=weights_from_file),
+    "weights_package": Init(
+        config=WeightsPackageConfig, modalities=of_rgb, make=weights_from_package
+    ),
+    "weights_hub": Init(config=WeightsHubConfig, modalities=of_rgb, make=weights_from_hub),
+    "checkpoints": Init(
+        config=CheckpointsConfig,
+        modalities=lambda config: config.networks,
+        make=weights_of_checkpoints,
+    ),
+    "scratch": Init(config=ScratchConfig, modalities=lambda _: (), make=no_weights),
 }

@@ -70,6 +70,14 @@ def test_first_stage_of_a_dataset_leaves_a_note_that_never_changes(project: Path
             r"train\.rgb\.network\.backbone: bn_inception, but init makes weights of bn_inc",
         ),
         (
+            *("synthetic", "train.flow.initialisation", "copied"),
+            r"train\.flow\.initialisation: copied needs weights of flow, and init.pretext has",
+        ),
+        (
+            *("hmdb51", "train.rgb.initialisation", "scratch"),
+            r"hmdb51\.yaml: train\.rgb: partial_bn freezes statistics that a network from scratch",
+        ),
+        (
             *("ucf101", "extract.flow.bound", True),
             r"ucf101\.yaml: extract\.flow\.bound: expected a number, got True",
         ),
