@@ -1,12 +1,17 @@
-"""Our TV-L1 against OpenCV's DualTVL1: error against true flow, and time, in one run.
+"""Our TV-L1 against OpenCV's DualTVL1: error against true flow, shifts recovered, and time.
 
     python benchmarks/optical_flow.py [--pairs FOLDER]
 
+Three engines are measured: ours, ours with the pyramid of OpenCV 3 and later, and OpenCV's own.
+
 Pairs with true flow are rendered (`tsn.sources.synthetic`), and taken from FOLDER, whose subfolders
 hold frame10.png, frame11.png and flow10.flo as Middlebury's do; those are measured as they are, at
-340x256, and so with noise. CPU: one thread each, the faster of two runs. GPU, where there is one:
-pairs per second in batches, and how near that is to what the memory can move at all. The last line
-is JSON.
+340x256, and so with noise. Textures (noise of several grains, a rendered frame, photographs of
+FOLDER) are shifted by up to 20 pixels. The share of the shift that is found shows how fast a motion
+may be.
+
+CPU: one thread each, the faster of two runs. GPU, where there is one: pairs per second in batches,
+and how near that is to what the memory can move at all. The last line is JSON.
 """
 
 import argparse
@@ -23,7 +28,8 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from tsn.flow.engines import create_engine, to_gray
-from tsn.sources.synthetic import SyntheticConfig, clip_specs, render_clip, true_flow
+from tsn.flow.tvl1 import DEEP
+from tsn.sources.synthetic import ClipSpec, SyntheticConfig, clip_specs, render_clip, true_flow
 
 Gray = npt.NDArray[np.uint8]
 Flow = npt.NDArray[np.float32]
@@ -31,6 +37,10 @@ WIDTH, HEIGHT = 340, 256  # the paper's
 UNKNOWN = 1e9  # Middlebury's mark for pixels without true flow
 NOISE = 10.0  # gray levels, standard deviation
 GPU_PAIRS = 512
+ENGINES = {"tvl1": "ours", "tvl1_opencv3": "step 0.8", "opencv": "OpenCV"}  # with their headings
+SHIFTS = (4, 8, 12, 16, 20)  # pixels
+MARGIN = max(SHIFTS)  # at every side of a texture, beyond the frame
+GRAINS = (0, 1, 4, 16)  # pixels by which noise is smoothed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,28 +57,41 @@ class Pair:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One pair: mean endpoint errors in pixels, and seconds."""
+    """One pair: mean endpoint errors in pixels and seconds, by engine."""
 
     pair: Pair
-    ours: float
-    opencv: float
-    our_seconds: float
-    opencv_seconds: float
+    errors: dict[str, float]
+    seconds: dict[str, float]
 
 
-def rendered_pairs() -> Iterator[Pair]:
-    """Yield a pair of every third clip of a small dataset."""
+@dataclass(frozen=True, kw_only=True)
+class ShiftRow:
+    """One shift of a texture: the share of it that each engine recovers, the least of both axes."""
+
+    texture: str
+    pixels: int
+    recovered: dict[str, float]
+
+
+def rendered_clips(width: int, height: int) -> tuple[list[ClipSpec], SyntheticConfig]:
+    """Return every third clip of a small dataset, and the dataset's configuration."""
     config = SyntheticConfig(
         seed=1,
         groups=3,
         clips_per_group=1,
         frames=8,
-        width=WIDTH,
-        height=HEIGHT,
+        width=width,
+        height=height,
         frames_per_second=25,
         pan_share=0.34,
     )
-    for spec in clip_specs(config)[::3]:
+    return clip_specs(config)[::3], config
+
+
+def rendered_pairs() -> Iterator[Pair]:
+    """Yield a pair of every rendered clip."""
+    specs, config = rendered_clips(WIDTH, HEIGHT)
+    for spec in specs:
         frames = render_clip(spec, config)
         yield Pair(
             name=f"rendered {Path(spec.video).parent}",
@@ -107,6 +130,42 @@ def photographed_pairs(folder: Path) -> Iterator[Pair]:
             )
 
 
+def textures(folder: Path | None) -> Iterator[tuple[str, Gray]]:
+    """Yield named textures with MARGIN more pixels at every side than a frame of 340x256."""
+    height, width = HEIGHT + 2 * MARGIN, WIDTH + 2 * MARGIN
+    noise = np.random.default_rng(1).normal(size=(height, width))
+    for grain in GRAINS:
+        smooth = cv2.GaussianBlur(noise, (0, 0), grain) if grain else noise
+        gray = 128 + 40 * (smooth - smooth.mean()) / smooth.std()
+        yield f"noise, grain {grain}", np.clip(gray, 0, 255).astype(np.uint8)
+    specs, config = rendered_clips(width, height)
+    yield f"rendered {Path(specs[0].video).parent}", to_gray(render_clip(specs[0], config)[3])
+    for path in sorted(folder.glob("*/frame10.png")) if folder else ():
+        gray = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        resized = cv2.resize(gray, (width, height), interpolation=cv2.INTER_AREA)
+        yield path.parent.name, np.asarray(resized, dtype=np.uint8)
+
+
+def measure_shift(name: str, texture: Gray, pixels: int) -> ShiftRow:
+    """Shift a texture right and up with every engine."""
+    recovered = {
+        engine: min(recover(engine, texture, dx, dy) for dx, dy in ((pixels, 0), (0, -pixels)))
+        for engine in ENGINES
+    }
+    return ShiftRow(texture=name, pixels=pixels, recovered=recovered)
+
+
+def recover(engine: str, texture: Gray, dx: int, dy: int) -> float:
+    """Return the mean flow along the shift (dx, dy) as a share of it, where no point leaves."""
+    gray0, gray1 = (
+        np.ascontiguousarray(texture[MARGIN - y :, MARGIN - x :][:HEIGHT, :WIDTH])
+        for x, y in ((0, 0), (dx, dy))
+    )
+    flow = create_engine(engine, "cpu").compute(gray0[None], gray1[None])[0]
+    mean = flow[MARGIN:-MARGIN, MARGIN:-MARGIN].mean(axis=(0, 1), dtype=np.float64)
+    return float((mean[0] * dx + mean[1] * dy) / (dx * dx + dy * dy))
+
+
 def read_flo(path: Path) -> Flow:
     """Return the flow (H, W, 2) of a .flo file, NaN where it is unknown."""
     data = np.fromfile(path, dtype="<f4")
@@ -122,14 +181,12 @@ def endpoint_error(flow: Flow, truth: Flow) -> float:
 
 
 def measure(pair: Pair) -> Row:
-    """Compute a pair with both, each twice."""
-    flows, seconds = zip(*(timed(engine, pair) for engine in ("tvl1", "opencv")), strict=True)
+    """Compute a pair with every engine, each twice."""
+    results = {engine: timed(engine, pair) for engine in ENGINES}
     return Row(
         pair=pair,
-        ours=endpoint_error(flows[0], pair.truth),
-        opencv=endpoint_error(flows[1], pair.truth),
-        our_seconds=seconds[0],
-        opencv_seconds=seconds[1],
+        errors={name: endpoint_error(flow, pair.truth) for name, (flow, _) in results.items()},
+        seconds={name: seconds for name, (_, seconds) in results.items()},
     )
 
 
@@ -146,15 +203,25 @@ def timed(engine: str, pair: Pair) -> tuple[Flow, float]:
 
 def print_table(rows: list[Row]) -> None:
     """Print a line per pair."""
-    print(f"\n{'pair':32}{'size':>10}{'error, pixels':>24}{'seconds':>22}")
-    print(f"{'':42}{'ours':>8}{'OpenCV':>8}{'ratio':>8}{'ours':>8}{'OpenCV':>8}{'ratio':>7}")
+    headings = "".join(f"{heading:>9}" for heading in ENGINES.values())
+    print(f"\n{'pair':32}{'size':>9}{'error, pixels':>27}{'seconds':>27}")
+    print(f"{'':41}{headings}{headings}")
     for row in rows:
         height, width = row.pair.gray0.shape
+        figures = [*row.errors.values(), *row.seconds.values()]
         print(
-            f"{row.pair.name:32}{f'{width}x{height}':>10}{row.ours:8.3f}{row.opencv:8.3f}"
-            f"{row.ours / row.opencv:8.3f}{row.our_seconds:8.3f}{row.opencv_seconds:8.3f}"
-            f"{row.opencv_seconds / row.our_seconds:7.1f}"
+            f"{row.pair.name:32}{f'{width}x{height}':>9}"
+            + "".join(f"{figure:9.3f}" for figure in figures)
         )
+
+
+def print_shifts(rows: list[ShiftRow]) -> None:
+    """Print a line per engine and texture: what is recovered of each shift."""
+    print(f"\n{'share of a shift recovered':41}" + "".join(f"{pixels:6} px" for pixels in SHIFTS))
+    for texture in dict.fromkeys(row.texture for row in rows):
+        for engine, heading in ENGINES.items():
+            shares = [row.recovered[engine] for row in rows if row.texture == texture]
+            print(f"{texture:32}{heading:9}" + "".join(f"{share:9.3f}" for share in shares))
 
 
 def measure_gpu(pairs: list[Pair]) -> dict[str, float]:
@@ -171,8 +238,8 @@ def measure_gpu(pairs: list[Pair]) -> dict[str, float]:
         torch.from_numpy(np.stack(grays)).to(device).split(engine.batch_size)
         for grays in zip(*((pair.gray0, pair.gray1) for pair in repeated), strict=True)
     )
-    solve(gray0[0], gray1[0])  # compiles
-    results, seconds = seconds_of(lambda: [solve(*b) for b in zip(gray0, gray1, strict=True)])
+    solve(gray0[0], gray1[0], DEEP)  # compiles
+    results, seconds = seconds_of(lambda: [solve(*b, DEEP) for b in zip(gray0, gray1, strict=True)])
     moved = sum(float(iterations) for _, iterations in results) * BYTES_PER_PIXEL_ITERATION
     block = torch.empty(2**30, dtype=torch.uint8, device=device)
     copy = torch.empty_like(block)
@@ -219,6 +286,23 @@ def has_gpu() -> bool:
     return torch.cuda.is_available()
 
 
+def summary(rows: list[Row], shifts: list[ShiftRow]) -> dict[str, float]:
+    """Return the means over the pairs, and what is worst, by engine."""
+    seconds = {name: sum(row.seconds[name] for row in rows if row.pair.timed) for name in ENGINES}
+    result = {
+        "cpu_speedup_vs_opencv": round(seconds["opencv"] / seconds["tvl1"], 2),
+        "cpu_speedup_vs_opencv3": round(seconds["tvl1_opencv3"] / seconds["tvl1"], 2),
+        "cpu_pairs_per_s": round(sum(row.pair.timed for row in rows) / seconds["tvl1"], 2),
+    }
+    for other in ("opencv", "tvl1_opencv3"):
+        worst = max(row.errors["tvl1"] / row.errors[other] for row in rows)
+        result[f"worst_epe_ratio_to_{other}"] = round(worst, 3)
+    for name in ENGINES:
+        result[f"epe_{name}"] = round(float(np.mean([row.errors[name] for row in rows])), 4)
+        result[f"least_recovered_{name}"] = round(min(row.recovered[name] for row in shifts), 3)
+    return result
+
+
 def main() -> None:
     """Measure, print the table, then the JSON line."""
     parser = argparse.ArgumentParser(
@@ -232,16 +316,14 @@ def main() -> None:
         pairs += photographed_pairs(arguments.pairs)
     timed("tvl1", pairs[0])  # compiles
     rows = [measure(pair) for pair in tqdm(pairs, unit="pair", disable=None)]
+    shifts = [
+        measure_shift(*texture, pixels)
+        for texture in tqdm([*textures(arguments.pairs)], unit="texture", disable=None)
+        for pixels in SHIFTS
+    ]
     print_table(rows)
-    timed_rows = [row for row in rows if row.pair.timed]
-    speedup = sum(r.opencv_seconds for r in timed_rows) / sum(r.our_seconds for r in timed_rows)
-    result = {
-        "cpu_speedup_vs_opencv": round(speedup, 2),
-        "cpu_pairs_per_s": round(len(timed_rows) / sum(r.our_seconds for r in timed_rows), 2),
-        "epe_ours": round(float(np.mean([row.ours for row in rows])), 4),
-        "epe_opencv": round(float(np.mean([row.opencv for row in rows])), 4),
-        "worst_epe_ratio": round(max(row.ours / row.opencv for row in rows), 3),
-    }
+    print_shifts(shifts)
+    result = summary(rows, shifts)
     if has_gpu():
         result |= measure_gpu(pairs)
     print(json.dumps(result))

@@ -17,10 +17,11 @@ iteration of every warp and after every INNER_ITERATIONS that did not end it.
 Numbers and discretisation are those of OpenCV's DualTVL1 (`optflow/src/tvl1flow.cpp`), but for four
 choices. The second and third take a tenth off OpenCV's error (`benchmarks/optical_flow.py`):
 
-* the pyramid goes down to a few pixels, whatever the size of the frames. A level corrects what moves
-  by a few of its own pixels. OpenCV's five levels of step 0.8 are too fine for what moves more than
-  8 pixels. The paper's flow is of OpenCV 2.4, whose five levels of step 0.5 recover 20 pixels of a
-  frame of 340x256. Ours recover them, too, in smaller frames as well, and slow motion more exactly;
+* the pyramid goes down to a few pixels, whatever the size of the frames. A level corrects what
+  moves by a few of its own pixels. OpenCV's five levels of step 0.8 are too fine for what moves
+  more than 8 pixels. The paper's flow is of OpenCV 2.4, whose five levels of step 0.5 recover 20
+  pixels of a frame of 340x256. Ours recover them, too, in smaller frames as well, and slow motion
+  more exactly;
 * the gradient blends that of both frames, as the authors' later version does (Wedel, Pock, Zach,
   Bischof, Cremers, *An improved algorithm for TV-L1 optical flow*, 2009, section 3: beta = 0.4);
 * a pixel that the flow takes out of the frame has no data term (OpenCV compares it with black);
