@@ -18,6 +18,7 @@ from stages.tracking import runs
 from tsn.files import json_sha256
 from tsn.modality import MODALITIES
 from tsn.scoring.fusion import FusionConfig
+from tsn.scoring.scores import BASELINE, NO_INITIAL_WEIGHTS
 
 LOOK = "look.png"  # of the stage of that name
 
@@ -50,12 +51,15 @@ def read_results(options: Options) -> Results:
     settings = params.load()
     modalities = params.section(settings, "modalities", tuple[str, ...])
     numbers = params.section(settings, "splits", tuple[int, ...])
+    splits = {k: results.read_rows(options.metrics / f"split{k}.json") for k in numbers}
+    has_baseline = all(BASELINE in rows for rows in splits.values())
     return Results(
         dataset=options.dataset,
-        splits={k: results.read_rows(options.metrics / f"split{k}.json") for k in numbers},
+        splits=splits,
         headline=fusion.headline_of(modalities),
         wanted=fusion.headline_of(tuple(MODALITIES)),
-        not_run=fusion.not_run(modalities),
+        not_run=fusion.not_run(modalities)
+        | ({} if has_baseline else {BASELINE: NO_INITIAL_WEIGHTS}),
     )
 
 
@@ -80,7 +84,7 @@ def draw(options: Options, found: Results) -> list[Figure]:
     shown = [
         Figure(
             "Modalities and fusions",
-            "Mean class accuracy over the splits; the whisker is the spread.",
+            "Mean class accuracy over the splits; the whisker is the spread, the line the baseline.",
             options.out / "fusion.png",
         ),
         Figure(

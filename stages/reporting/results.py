@@ -1,7 +1,7 @@
 """Accuracies of a dataset: read, averaged over splits, and laid out as tables and as a page.
 
-A *row* is one modality (`rgb`) or combination (`rgb+flow`); all values are fractions in 0..1, and
-tables show percent.
+A *row* is one modality (`rgb`), one combination (`rgb+flow`) or the baseline; all values are
+fractions in 0..1, and tables show percent.
 """
 
 import base64
@@ -18,6 +18,7 @@ from stages.reporting.published import PAPER, find_published
 from tsn.files import write_json
 from tsn.metrics import Accuracy
 from tsn.records import record
+from tsn.scoring.scores import BASELINE
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 
@@ -59,7 +60,7 @@ class Results:
     @property
     def modalities(self) -> list[str]:
         """Return the rows of single modalities."""
-        return [name for name in self.mean if not is_combination(name)]
+        return [name for name in self.mean if is_modality(name)]
 
     @property
     def published(self) -> dict[str, float]:
@@ -70,10 +71,17 @@ class Results:
 
     @property
     def notes(self) -> list[str]:
-        """Return what is said of the rows that are not run."""
+        """Return what is said of the rows that are not run, and of the baseline."""
         notes = [f"Not run: {row} ({reason})." for row, reason in self.not_run.items()]
         if self.wanted != self.headline:
             notes.append(f"The result is {self.headline}: the recipe's, {self.wanted}, is not run.")
+        if BASELINE in self.mean:
+            gain = accuracy_gain(self.mean[self.headline], self.mean[BASELINE])
+            notes.append(
+                f"{BASELINE} is no trained network but a logistic regression on features of the "
+                f"initial weights. {self.headline} {'beats' if gain > 0 else 'does not beat'} it: "
+                f"{gain:+.1f} points."
+            )
         return notes
 
 
@@ -168,27 +176,39 @@ def _mean_of_rows(rows: Sequence[Row]) -> Row:
     )
 
 
+def accuracy_gain(row: Row, over: Row) -> float:
+    """Return by how many points the mean class accuracy of one row is above that of another."""
+    return 100 * (row.mean_class_accuracy - over.mean_class_accuracy)
+
+
+def is_modality(name: str) -> bool:
+    """Return whether a row is one modality alone."""
+    return name != BASELINE and not is_combination(name)
+
+
 def is_combination(name: str) -> bool:
     """Return whether a row is a fusion of several modalities."""
     return "+" in name
 
 
 def order_rows(names: Sequence[str]) -> list[str]:
-    """Put single modalities first, then combinations by their number of parts."""
-    return sorted(names, key=lambda name: name.count("+"))
+    """Put single modalities first, combinations by their number of parts, and the baseline last."""
+    return sorted(names, key=lambda name: (name == BASELINE, name.count("+")))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
     """Cells as text; the first column is the row's name. `singles` rows come before combinations.
 
-    `headline` is the index of the row that is the dataset's result, where there is one.
+    `headline` is the index of the row that is the dataset's result, where there is one, `baseline`
+    that of the baseline.
     """
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     singles: int
     headline: int | None
+    baseline: int | None
 
 
 def result_table(results: Results) -> Table:
@@ -219,6 +239,7 @@ def result_table(results: Results) -> Table:
         rows=rows,
         singles=len(results.modalities),
         headline=names.index(results.headline),
+        baseline=names.index(BASELINE) if BASELINE in names else None,
     )
 
 
@@ -229,8 +250,9 @@ def tag_result_table(mean: Mapping[str, Row]) -> Table:
     return Table(
         header=["", *tags],
         rows=[[n, *(_percent(mean[n].by_tag.get(tag)) for tag in tags)] for n in names],
-        singles=sum(not is_combination(name) for name in names),
+        singles=sum(map(is_modality, names)),
         headline=None,
+        baseline=names.index(BASELINE) if BASELINE in names else None,
     )
 
 
@@ -256,7 +278,10 @@ def markdown_table(results: Results) -> str:
     lines = [_pipe(table.header), _pipe(["---", *("---:" for _ in table.header[1:])])]
     for index, row in enumerate(table.rows):
         bold = [f"**{cell}**" if cell else "" for cell in row]
-        lines.append(_pipe(bold if index == table.headline else row))
+        italic = [f"*{cell}*" if cell else "" for cell in row]
+        lines.append(
+            _pipe({table.headline: bold, table.baseline: italic}.get(index, row))
+        )
     return _paragraphs(["\n".join(lines), *results.notes])
 
 
@@ -275,7 +300,7 @@ def _draw(table: Table) -> str:
     widths = [max(map(len, column)) for column in zip(table.header, *rows, strict=True)]
     lines = [_align(table.header, widths), "─" * (sum(widths) + 2 * (len(widths) - 1))]
     for index, row in enumerate(rows):
-        if index == table.singles and index > 0:
+        if index in (table.singles, table.baseline) and index > 0:
             lines.append("")
         lines.append(_align(row, widths))
     return "\n".join(lines)

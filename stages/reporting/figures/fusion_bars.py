@@ -5,17 +5,27 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.reporting.figures.style import FUSION_COLOURS, colour, head, new_figure, save, style
+from stages.reporting.figures.style import (
+    FUSION_COLOURS,
+    MUTED,
+    colour,
+    head,
+    new_figure,
+    save,
+    style,
+)
 from stages.reporting.results import Row, is_combination
+from tsn.scoring.scores import BASELINE
 
 
 def draw_fusion_bars(
     mean: Mapping[str, Row], path: Path, headline: str, published: Mapping[str, float]
 ) -> None:
     """Draw every modality and combination with its spread; combinations stand out by a dark bar,
-    the headline by bold type, and a diamond is at the published value.
+    the headline by bold type. A diamond is at the published value, a dashed line at the baseline.
     """
-    names = sorted(mean, key=lambda n: (is_combination(n), mean[n].mean_class_accuracy))
+    bars = [name for name in mean if name != BASELINE]
+    names = sorted(bars, key=lambda n: (is_combination(n), mean[n].mean_class_accuracy))
     values = [100 * mean[name].mean_class_accuracy for name in names]
     spreads = [100 * (mean[name].spread or 0.0) for name in names]
     with style():
@@ -39,6 +49,10 @@ def draw_fusion_bars(
                 va="center",
                 fontweight="bold" if name == headline else "normal",
             )
+        if BASELINE in mean:
+            line = 100 * mean[BASELINE].mean_class_accuracy
+            label = f"baseline {line:.1f}"
+            axes.axvline(line, label=label, color=MUTED, linestyle=(0, (4, 3)), linewidth=1.4)
         known = [
             (100 * published[n], p) for n, p in zip(names, places, strict=True) if n in published
         ]

@@ -7,17 +7,18 @@ import numpy as np
 
 from stages.reporting.figures.style import colour_series, head, new_figure, save, style
 from stages.reporting.results import Row, is_combination
+from tsn.scoring.scores import BASELINE
 
 
 def draw_tag_bars(mean: Mapping[str, Row], path: Path) -> None:
-    """Draw the accuracy on each tag's videos, a bar per modality and combination.
+    """Draw the accuracy on each tag's videos, a bar per modality, combination and baseline.
 
     Raises ValueError when no video is tagged.
     """
     tags = list(dict.fromkeys(tag for row in mean.values() for tag in row.by_tag))
     if not tags:
         raise ValueError("accuracy by tag: the results hold no tag, so there is nothing to draw")
-    names = sorted(mean, key=is_combination)
+    names = sorted(mean, key=lambda name: (name == BASELINE, is_combination(name)))
     thickness = 0.84 / len(names)
     with style():
         figure = new_figure(max(5, 1.2 + len(tags) * (0.2 * len(names) + 0.3)), 3.6)

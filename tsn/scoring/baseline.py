@@ -1,0 +1,234 @@
+"""The baseline: no network is trained, a logistic regression is, on features of the initial weights.
+
+It says what trained networks are worth. Letters: V video, D feature, C class.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from tsn.lists import read_list, read_names
+from tsn.metrics import Labels, Scores
+from tsn.modality import modality
+from tsn.model.checkpoint import INIT_SIDECAR, INIT_WEIGHTS, load_initial
+from tsn.model.network import (
+    NetworkConfig,
+    TemporalSegmentNetwork,
+    build_network,
+    load_initial_weights,
+)
+from tsn.scoring.scores import BASELINE, VideoScores
+from tsn.snippets.dataset import Clip, ScoringSnippets, listed_clips
+from tsn.snippets.normalise import normalise
+from tsn.streams.archives import MANIFEST
+
+CROPS = "centre"
+MAX_ITERATIONS = 1000  # of the regression; standardised features take some tens
+LOWEST = float(np.finfo(np.float32).tiny)  # a probability that has a logarithm
+
+Features = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaselineConfig:
+    """Snippets per video, evenly spaced, and the regression's C: the smaller, the more regular."""
+
+    snippets: int
+    inverse_regularization: float
+
+    def __post_init__(self) -> None:
+        if self.snippets < 1:
+            raise ValueError(f"snippets is at least 1, got {self.snippets}")
+        if not self.inverse_regularization > 0:
+            raise ValueError(
+                f"inverse_regularization is above 0, got {self.inverse_regularization}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrozenBackbone:
+    """A backbone with the weights of a dataset's init folder, and the side of its input images."""
+
+    backbone: str
+    input_size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaselineInputs:
+    """Of which videos the baseline is made, and the files and folders that are read.
+
+    classes: class names in label order; train, test: the lists of the split; stream: what was
+    extracted of their videos; init: the folder of the initial weights.
+    """
+
+    dataset: str
+    split: int
+    modality: str
+    classes: Path
+    train: Path
+    test: Path
+    stream: Path
+    init: Path
+
+    @property
+    def cell(self) -> dict[str, object]:
+        """Return what is scored, as a part of its fingerprint."""
+        return {"dataset": self.dataset, "split": self.split, BASELINE: self.modality}
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """Return the files whose content decides the scores."""
+        initial = (self.init / INIT_SIDECAR, self.init / INIT_WEIGHTS)
+        found = [path for path in initial if path.is_file()]
+        return [self.classes, self.train, self.test, self.stream / MANIFEST, *found]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedBaseline:
+    """A baseline that is ready to begin. Without initial weights it has no clips.
+
+    dropped: quarantined videos and why.
+    features: gives the features (D,) of each clip of `train`, then of each of `test`.
+    """
+
+    inputs: BaselineInputs
+    config: BaselineConfig
+    fingerprint: str
+    classes: tuple[str, ...]
+    train: Sequence[Clip]
+    test: Sequence[Clip]
+    dropped: Mapping[str, str]
+    features: Iterator[Features]
+
+    def result(self, features: Sequence[Features]) -> VideoScores:
+        """Return the scores of the test clips; of no video where there are no initial weights."""
+        scores = np.zeros((0, len(self.classes)), np.float32)
+        if self.test:
+            scores = log_probabilities(
+                np.stack(features[: len(self.train)]),
+                np.array([clip.label for clip in self.train]),
+                np.stack(features[len(self.train) :]),
+                num_classes=len(self.classes),
+                inverse_regularization=self.config.inverse_regularization,
+            )
+        return VideoScores(
+            dataset=self.inputs.dataset,
+            split=self.inputs.split,
+            modality=BASELINE,
+            model=self.fingerprint,
+            fingerprint=self.fingerprint,
+            classes=self.classes,
+            videos=tuple(clip.video for clip in self.test),
+            labels=np.array([clip.label for clip in self.test], dtype=np.int64),
+            snippets=scores[:, np.newaxis],
+            scores=scores,
+        )
+
+
+def prepare_baseline(
+    inputs: BaselineInputs,
+    config: BaselineConfig,
+    frozen: FrozenBackbone,
+    fingerprint: str,
+    *,
+    device: torch.device,
+    workers: int,
+) -> PreparedBaseline:
+    """Return the baseline of a split.
+
+    fingerprint: that of all that it will be made of. Raises ValueError where no video of a list is
+    left.
+    """
+    row, network = modality(inputs.modality), frozen_network(inputs, frozen)
+    sides: list[list[Clip]] = [[], []]
+    dropped: dict[str, str] = {}
+    for side, path in zip(sides, (inputs.train, inputs.test), strict=True):
+        if network is not None:
+            clips, quarantined = listed_clips(read_list(path), inputs.stream, row)
+            if not clips:
+                raise ValueError(f"{path}: no video of it could be extracted")
+            side += clips
+            dropped |= quarantined
+    train, test = sides
+    snippets = ScoringSnippets(
+        [*train, *test], row, snippets=config.snippets, crops=CROPS, size=frozen.input_size
+    )
+    return PreparedBaseline(
+        inputs=inputs,
+        config=config,
+        fingerprint=fingerprint,
+        classes=read_names(inputs.classes),
+        train=train,
+        test=test,
+        dropped=dropped,
+        features=iter(())
+        if network is None
+        else video_features(network.to(device), snippets, device=device, workers=workers),
+    )
+
+
+def frozen_network(inputs: BaselineInputs, frozen: FrozenBackbone) -> TemporalSegmentNetwork | None:
+    """Return a network whose backbone has the initial weights; None where there are none."""
+    weights = load_initial(inputs.init, frozen.backbone)
+    if weights is None:
+        return None
+    row = modality(inputs.modality)
+    config = NetworkConfig(
+        backbone=frozen.backbone,
+        consensus="average",
+        num_segments=1,
+        dropout=0.0,
+        partial_bn=False,
+        bn_momentum=0.1,
+    )
+    generator = torch.Generator().manual_seed(0)  # of weights that the initial ones replace
+    network = build_network(config, in_channels=row.channels, num_classes=1, generator=generator)
+    load_initial_weights(network, weights, cross_modality=row.cross_modality)
+    return network
+
+
+@torch.inference_mode()
+def video_features(
+    network: TemporalSegmentNetwork,
+    dataset: ScoringSnippets,
+    *,
+    device: torch.device,
+    workers: int,
+) -> Iterator[Features]:
+    """Yield the features (D,) of each clip, in order: the mean over its snippets and crops."""
+    network.eval()
+    loader: DataLoader[Tensor] = DataLoader(dataset, batch_size=None, num_workers=workers)
+    for crops in loader:
+        images = normalise(crops.flatten(0, 1).to(device), dataset.modality, network.row.inputs)
+        features: Features = network.backbone(images).mean(0).cpu().numpy()
+        yield features
+
+
+def log_probabilities(
+    train: Features,
+    labels: Labels,
+    test: Features,
+    *,
+    num_classes: int,
+    inverse_regularization: float,
+) -> Scores:
+    """Return the log-probabilities (V, C) of test videos, learned from the training videos.
+
+    Features (V, D) are standardised as the training videos are spread.
+    """
+    from sklearn.linear_model import LogisticRegression  # takes seconds to load
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    regression = LogisticRegression(C=inverse_regularization, max_iter=MAX_ITERATIONS)
+    classifier = make_pipeline(StandardScaler(), regression)
+    classifier.fit(train.astype(np.float64), labels)
+    probabilities = np.zeros((len(test), num_classes))  # of a class that no training video has, 0
+    probabilities[:, classifier.classes_] = classifier.predict_proba(test.astype(np.float64))
+    return np.log(np.maximum(probabilities, LOWEST)).astype(np.float32)
