@@ -11,7 +11,6 @@ from tsn.metrics import accuracy
 from tsn.scoring.baseline import (
     BaselineConfig,
     BaselineInputs,
-    FrozenBackbone,
     prepare_baseline,
 )
 from tsn.scoring.scores import (
@@ -25,11 +24,7 @@ from tsn.scoring.scores import (
 
 @dataclass(frozen=True, kw_only=True)
 class Options(StageOptions):
-    recipe_sections = (
-        "baseline",
-        "train.{modality}.network.backbone",
-        "train.{modality}.input_size",
-    )
+    recipe_sections = ("baseline",)
 
     dataset: str = option("a recipe: recipes/<dataset>.yaml")
     split: int = option("1, 2 or 3")
@@ -43,15 +38,14 @@ class Options(StageOptions):
 
 
 def main(options: Options) -> None:
-    config, frozen = read_config(options)
-    machine, inputs = read_machine(), options.part(BaselineInputs)
+    config, machine = read_config(options), read_machine()
+    inputs = options.part(BaselineInputs)
     where = f"{options.dataset} split {options.split}"
     with provenance.unchanged(options):
         device = choose_device(machine)
-        made_for = {**inputs.cell, **asdict(frozen)}
-        fingerprint = provenance.fingerprint(made_for, config, inputs.files)
+        fingerprint = provenance.fingerprint(inputs.cell, config, inputs.files)
         prepared = prepare_baseline(
-            inputs, config, frozen, fingerprint, device=device, workers=machine.workers
+            inputs, config, fingerprint, device=device, workers=machine.workers
         )
         total, text = len(prepared.train) + len(prepared.test), f"baseline {where}"
         bar = command.progress(prepared.features, total=total, unit="video", text=text)
@@ -67,26 +61,21 @@ def main(options: Options) -> None:
     print(f"{where} baseline: {result:.1%} mean class accuracy on {len(scores.videos)} videos")
 
 
-def read_config(options: Options) -> tuple[BaselineConfig, FrozenBackbone]:
-    """Return the regression of the recipe, and the network whose features it takes."""
-    recipe = params.load_recipe(options.dataset)
-    train = f"train.{options.modality}"
-    return params.section(recipe, "baseline", BaselineConfig), FrozenBackbone(
-        backbone=params.section(recipe, f"{train}.network.backbone", str),
-        input_size=params.section(recipe, f"{train}.input_size", int),
-    )
+def read_config(options: Options) -> BaselineConfig:
+    """Return what the recipe says of the baseline."""
+    return params.section(params.load_recipe(options.dataset), "baseline", BaselineConfig)
 
 
 def log_scores(scores: VideoScores, options: Options, *, restored: bool = False) -> None:
-    """Log the baseline's run, whose test metrics have the names of those of the trained networks."""
-    config, frozen = read_config(options)
+    """Log the baseline's run; its test metrics have the names of a trained network's."""
+    config = read_config(options)
     with runs.run(
         part="baseline",
         dataset=scores.dataset,
         name=f"split{scores.split} baseline",
         key=run_key(scores),
         params={
-            "baseline": {**asdict(config), **asdict(frozen), "modality": options.modality},
+            "baseline": {**asdict(config), "modality": options.modality},
             "test_videos": len(scores.videos),
         },
         tags={"dataset": scores.dataset, "split": str(scores.split), "modality": BASELINE},
@@ -103,7 +92,7 @@ def run_key(scores: VideoScores) -> dict[str, str]:
 
 
 def track(options: Options) -> bool:
-    """Log a finished baseline from its file; return False when its run is there, or is not to be."""
+    """Log a finished baseline from its file; return False when its run is there, or none is to be."""
     scores = load_scores(options.out)
     return bool(scores.videos) and runs.backfill(
         scores.dataset,

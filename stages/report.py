@@ -84,7 +84,8 @@ def draw(options: Options, found: Results) -> list[Figure]:
     shown = [
         Figure(
             "Modalities and fusions",
-            "Mean class accuracy over the splits; the whisker is the spread, the line the baseline.",
+            "Mean class accuracy over the splits; the whisker is the spread, the dashed line the "
+            "baseline.",
             options.out / "fusion.png",
         ),
         Figure(

@@ -279,9 +279,7 @@ def markdown_table(results: Results) -> str:
     for index, row in enumerate(table.rows):
         bold = [f"**{cell}**" if cell else "" for cell in row]
         italic = [f"*{cell}*" if cell else "" for cell in row]
-        lines.append(
-            _pipe({table.headline: bold, table.baseline: italic}.get(index, row))
-        )
+        lines.append(_pipe({table.headline: bold, table.baseline: italic}.get(index, row)))
     return _paragraphs(["\n".join(lines), *results.notes])
 
 

@@ -1,6 +1,7 @@
-"""The baseline: no network is trained, a logistic regression is, on features of the initial weights.
+"""The baseline: a logistic regression on features of the initial weights; no network is trained.
 
-It says what trained networks are worth. Letters: V video, D feature, C class.
+It says what the trained networks are worth. Letters: V video, S snippet, D feature, C class or
+channel, H, W.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from tsn.lists import read_list, read_names
 from tsn.metrics import Labels, Scores
-from tsn.modality import modality
-from tsn.model.checkpoint import INIT_SIDECAR, INIT_WEIGHTS, load_initial
+from tsn.modality import Modality, modality
+from tsn.model.checkpoint import INIT_SIDECAR, INIT_WEIGHTS, load_initial, load_initial_card
 from tsn.model.network import (
     NetworkConfig,
     TemporalSegmentNetwork,
@@ -24,11 +25,12 @@ from tsn.model.network import (
     load_initial_weights,
 )
 from tsn.scoring.scores import BASELINE, VideoScores
-from tsn.snippets.dataset import Clip, ScoringSnippets, listed_clips
+from tsn.snippets.crops import Box
+from tsn.snippets.dataset import Clip, crop_snippet, listed_clips, read_snippet
 from tsn.snippets.normalise import normalise
+from tsn.snippets.sampling import testing_starts
 from tsn.streams.archives import MANIFEST
 
-CROPS = "centre"
 MAX_ITERATIONS = 1000  # of the regression; standardised features take some tens
 LOWEST = float(np.finfo(np.float32).tiny)  # a probability that has a logarithm
 
@@ -37,26 +39,25 @@ Features = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True)
 class BaselineConfig:
-    """Snippets per video, evenly spaced, and the regression's C: the smaller, the more regular."""
+    """Snippets per video, the side that they are scaled to, and the regression's C.
+
+    The side may be more than what is extracted: a backbone is at its best with the objects as large
+    as it has learned them.
+    """
 
     snippets: int
+    input_size: int
     inverse_regularization: float
 
     def __post_init__(self) -> None:
-        if self.snippets < 1:
-            raise ValueError(f"snippets is at least 1, got {self.snippets}")
+        if self.snippets < 1 or self.input_size < 1:
+            raise ValueError(
+                f"snippets and input_size are at least 1, got {self.snippets}, {self.input_size}"
+            )
         if not self.inverse_regularization > 0:
             raise ValueError(
                 f"inverse_regularization is above 0, got {self.inverse_regularization}"
             )
-
-
-@dataclass(frozen=True, kw_only=True)
-class FrozenBackbone:
-    """A backbone with the weights of a dataset's init folder, and the side of its input images."""
-
-    backbone: str
-    input_size: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +135,6 @@ class PreparedBaseline:
 def prepare_baseline(
     inputs: BaselineInputs,
     config: BaselineConfig,
-    frozen: FrozenBackbone,
     fingerprint: str,
     *,
     device: torch.device,
@@ -145,67 +145,85 @@ def prepare_baseline(
     fingerprint: that of all that it will be made of. Raises ValueError where no video of a list is
     left.
     """
-    row, network = modality(inputs.modality), frozen_network(inputs, frozen)
+    row, network = modality(inputs.modality), frozen_network(inputs.init, inputs.modality)
     sides: list[list[Clip]] = [[], []]
     dropped: dict[str, str] = {}
-    for side, path in zip(sides, (inputs.train, inputs.test), strict=True):
-        if network is not None:
+    features: Iterator[Features] = iter(())
+    if network is not None:
+        for side, path in zip(sides, (inputs.train, inputs.test), strict=True):
             clips, quarantined = listed_clips(read_list(path), inputs.stream, row)
             if not clips:
                 raise ValueError(f"{path}: no video of it could be extracted")
             side += clips
             dropped |= quarantined
-    train, test = sides
-    snippets = ScoringSnippets(
-        [*train, *test], row, snippets=config.snippets, crops=CROPS, size=frozen.input_size
-    )
+        snippets = WholeSnippets([*sides[0], *sides[1]], row, config)
+        features = video_features(network.to(device), snippets, device=device, workers=workers)
     return PreparedBaseline(
         inputs=inputs,
         config=config,
         fingerprint=fingerprint,
         classes=read_names(inputs.classes),
-        train=train,
-        test=test,
+        train=sides[0],
+        test=sides[1],
         dropped=dropped,
-        features=iter(())
-        if network is None
-        else video_features(network.to(device), snippets, device=device, workers=workers),
+        features=features,
     )
 
 
-def frozen_network(inputs: BaselineInputs, frozen: FrozenBackbone) -> TemporalSegmentNetwork | None:
-    """Return a network whose backbone has the initial weights; None where there are none."""
-    weights = load_initial(inputs.init, frozen.backbone)
+def frozen_network(init: Path, name: str) -> TemporalSegmentNetwork | None:
+    """Return a network of a modality whose backbone has the initial weights, if there are any."""
+    card, row = load_initial_card(init), modality(name)
+    weights = load_initial(init, card.backbone)
     if weights is None:
         return None
-    row = modality(inputs.modality)
     config = NetworkConfig(
-        backbone=frozen.backbone,
+        backbone=card.backbone,
         consensus="average",
         num_segments=1,
         dropout=0.0,
         partial_bn=False,
         bn_momentum=0.1,
     )
-    generator = torch.Generator().manual_seed(0)  # of weights that the initial ones replace
-    network = build_network(config, in_channels=row.channels, num_classes=1, generator=generator)
+    drawn = torch.Generator().manual_seed(0)  # of weights that the initial ones replace
+    network = build_network(config, in_channels=row.channels, num_classes=1, generator=drawn)
     load_initial_weights(network, weights, cross_modality=row.cross_modality)
     return network
+
+
+class WholeSnippets(Dataset[Tensor]):
+    """Evenly spaced snippets of each clip, whole and scaled to a square: (S, C, H, W) uint8."""
+
+    def __init__(self, clips: Sequence[Clip], row: Modality, config: BaselineConfig) -> None:
+        self.clips = list(clips)
+        self.modality = row
+        self.config = config
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, index: int) -> Tensor:
+        clip, row = self.clips[index], self.modality
+        starts = testing_starts(clip.entries, self.config.snippets, row.snippet_length)
+        snippets = [read_snippet(clip, int(start), row) for start in starts]
+        height, width = snippets[0].shape[:2]
+        whole, side = Box(0, 0, width, height), self.config.input_size
+        planes = [crop_snippet(snippet, whole, False, side, row) for snippet in snippets]
+        return torch.from_numpy(np.stack(planes))
 
 
 @torch.inference_mode()
 def video_features(
     network: TemporalSegmentNetwork,
-    dataset: ScoringSnippets,
+    dataset: WholeSnippets,
     *,
     device: torch.device,
     workers: int,
 ) -> Iterator[Features]:
-    """Yield the features (D,) of each clip, in order: the mean over its snippets and crops."""
+    """Yield the features (D,) of each clip, in order: the mean over its snippets."""
     network.eval()
     loader: DataLoader[Tensor] = DataLoader(dataset, batch_size=None, num_workers=workers)
-    for crops in loader:
-        images = normalise(crops.flatten(0, 1).to(device), dataset.modality, network.row.inputs)
+    for snippets in loader:
+        images = normalise(snippets.to(device), dataset.modality, network.row.inputs)
         features: Features = network.backbone(images).mean(0).cpu().numpy()
         yield features
 

@@ -1,9 +1,11 @@
 """The mean class accuracy of modalities and fusions, beside the published ones."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from stages.reporting.figures.style import (
     FUSION_COLOURS,
@@ -16,6 +18,9 @@ from stages.reporting.figures.style import (
 )
 from stages.reporting.results import Row, is_combination
 from tsn.scoring.scores import BASELINE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def draw_fusion_bars(
@@ -50,16 +55,8 @@ def draw_fusion_bars(
                 fontweight="bold" if name == headline else "normal",
             )
         if BASELINE in mean:
-            line = 100 * mean[BASELINE].mean_class_accuracy
-            label = f"baseline {line:.1f}"
-            axes.axvline(line, label=label, color=MUTED, linestyle=(0, (4, 3)), linewidth=1.4)
-        known = [
-            (100 * published[n], p) for n, p in zip(names, places, strict=True) if n in published
-        ]
-        if known:
-            x, y = zip(*known, strict=True)
-            edge = "#009E73"
-            axes.plot(x, y, "D", label="paper", markersize=6, color="white", markeredgecolor=edge)
+            _draw_baseline(axes, 100 * mean[BASELINE].mean_class_accuracy)
+        _draw_published(axes, [published.get(name) for name in names], places)
         axes.set_yticks(places, names)
         axes.get_yticklabels()[names.index(headline)].set_fontweight("bold")
         axes.invert_yaxis()
@@ -70,3 +67,18 @@ def draw_fusion_bars(
         axes.grid(axis="y", visible=False)
         head(figure, axes, "Mean class accuracy, mean over splits")
         save(figure, path)
+
+
+def _draw_baseline(axes: "Axes", percent: float) -> None:
+    label = f"{BASELINE} {percent:.1f}"
+    axes.axvline(percent, label=label, color=MUTED, linestyle=(0, (4, 3)), linewidth=1.4)
+
+
+def _draw_published(
+    axes: "Axes", values: Sequence[float | None], places: npt.NDArray[np.floating]
+) -> None:
+    known = [(100 * v, place) for v, place in zip(values, places, strict=True) if v is not None]
+    if known:
+        x, y = zip(*known, strict=True)
+        edge = "#009E73"
+        axes.plot(x, y, "D", label="paper", markersize=6, color="white", markeredgecolor=edge)
