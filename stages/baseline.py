@@ -92,7 +92,7 @@ def run_key(scores: VideoScores) -> dict[str, str]:
 
 
 def track(options: Options) -> bool:
-    """Log a finished baseline from its file; return False when its run is there, or none is to be."""
+    """Log a finished baseline from its file; False when its run is there or none is to be."""
     scores = load_scores(options.out)
     return bool(scores.videos) and runs.backfill(
         scores.dataset,

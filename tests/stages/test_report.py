@@ -3,18 +3,20 @@
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
-from toy_cells import FLOW, LISTED, RGB
+from toy_cells import BASELINE_SCORES, FLOW, LISTED, RGB
 
 from stages import fuse, report
 from stages.report import run_key
 from stages.reporting.results import Row
 from tsn.files import write_csv
 from tsn.lists import SplitLists, write_splits
-from tsn.scoring.scores import save_scores
+from tsn.scoring.scores import VideoScores, save_scores
 from tsn.splits.leakage import Findings, write_leaks
 from tsn.splits.survey import Facts, write_facts
 
@@ -41,7 +43,7 @@ def test_a_run_is_found_by_the_numbers_of_every_split() -> None:
     assert len({key["fingerprint"] for key in keys}) == 3
 
 
-def write_cells(modalities: Sequence[str]) -> None:
+def write_cells(modalities: Sequence[str], baseline: VideoScores = BASELINE_SCORES) -> None:
     """Write what the stages before fuse do, of one split of the dataset `d`."""
     Path("params.yaml").write_text(f"splits: [1]\nmodalities: [{', '.join(modalities)}]\n")
     Path("recipes").mkdir()
@@ -53,6 +55,7 @@ def write_cells(modalities: Sequence[str]) -> None:
     Path("lists/classes.jpg").write_bytes(b"jpeg")
     Path("plots/1/training").mkdir(parents=True)
     Path("plots/look.png").write_bytes(b"png")
+    save_scores(baseline, Path("scores/baseline.npz"))
     for cell in (RGB, FLOW):
         name = cell.modality
         save_scores(cell, Path(f"scores/{name}.npz"))  # that of one left out may still be there
@@ -61,16 +64,8 @@ def write_cells(modalities: Sequence[str]) -> None:
         write_csv(Path(f"quarantine/{name}.csv"), ("video", "reason"), [])
 
 
-@pytest.mark.parametrize("modalities", [["rgb"], ["rgb", "flow"]])
-def test_modalities_that_are_left_out_are_named_and_nothing_else_asks_for_them(
-    modalities: list[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TSN_TRACKING", "off")
-    write_cells(modalities)
+def fuse_and_report() -> None:
+    """Run the two stages on what `write_cells` wrote."""
     fuse.main(
         fuse.Options(
             dataset="d",
@@ -92,8 +87,21 @@ def test_modalities_that_are_left_out_are_named_and_nothing_else_asks_for_them(
             out=Path("report"),
         )
     )
+
+
+@pytest.mark.parametrize("modalities", [["rgb"], ["rgb", "flow"]])
+def test_modalities_that_are_left_out_are_named_and_nothing_else_asks_for_them(
+    modalities: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TSN_TRACKING", "off")
+    write_cells(modalities)
+    fuse_and_report()
     row = "+".join(modalities)
-    rows = dict.fromkeys([*modalities, row])
+    rows = dict.fromkeys([*modalities, row, "baseline"])
     for name in ("split1", "mean"):
         assert list(json.loads(Path(f"metrics/{name}.json").read_text())) == list(rows)
     table = pd.read_csv("plots/1/accuracy.csv")
@@ -113,3 +121,30 @@ def test_modalities_that_are_left_out_are_named_and_nothing_else_asks_for_them(
         shown = Path("report", name).read_text()
         assert note in shown
         assert ("Not run: rgb+flow (" in shown) == (modalities == ["rgb"])
+
+
+def test_the_baseline_has_a_row_apart_or_a_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """RGB has one of two videos of class a right and that of class b, the baseline all of a."""
+    monkeypatch.setenv("TSN_TRACKING", "off")
+    for name in ("run", "scratch"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "run")
+    write_cells(["rgb"])
+    fuse_and_report()
+    text = Path("report/table.txt").read_text()
+    assert re.search(r"^rgb \* .*\n\nbaseline +50\.0 ", text, re.MULTILINE)
+    assert "rgb beats it: +25.0 points." in text
+    assert list(pd.read_csv("plots/1/per_class.csv")["baseline"]) == [1.0, 0.0]
+    monkeypatch.chdir(tmp_path / "scratch")
+    empty = np.zeros((0, 2), np.float32)
+    labels = np.zeros(0, np.int64)
+    write_cells(
+        ["rgb"], replace(BASELINE_SCORES, videos=(), labels=labels, snippets=empty, scores=empty)
+    )
+    fuse_and_report()
+    why = "the recipe trains from scratch: there are no initial weights to take"
+    assert f"d split 1: not run: baseline ({why})" in capsys.readouterr().out
+    assert list(json.loads(Path("metrics/mean.json").read_text())) == ["rgb"]
+    assert f"Not run: baseline ({why})." in Path("report/table.txt").read_text()
