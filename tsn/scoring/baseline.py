@@ -145,29 +145,34 @@ def prepare_baseline(
     fingerprint: that of all that it will be made of. Raises ValueError where no video of a list is
     left.
     """
-    row, network = modality(inputs.modality), frozen_network(inputs.init, inputs.modality)
-    sides: list[list[Clip]] = [[], []]
-    dropped: dict[str, str] = {}
-    features: Iterator[Features] = iter(())
-    if network is not None:
-        for side, path in zip(sides, (inputs.train, inputs.test), strict=True):
-            clips, quarantined = listed_clips(read_list(path), inputs.stream, row)
-            if not clips:
-                raise ValueError(f"{path}: no video of it could be extracted")
-            side += clips
-            dropped |= quarantined
-        snippets = WholeSnippets([*sides[0], *sides[1]], row, config)
-        features = video_features(network.to(device), snippets, device=device, workers=workers)
+    network = frozen_network(inputs.init, inputs.modality)
+    train, test, dropped = ([], [], {}) if network is None else listed_sides(inputs)
+    snippets = WholeSnippets([*train, *test], modality(inputs.modality), config)
     return PreparedBaseline(
         inputs=inputs,
         config=config,
         fingerprint=fingerprint,
         classes=read_names(inputs.classes),
-        train=sides[0],
-        test=sides[1],
+        train=train,
+        test=test,
         dropped=dropped,
-        features=features,
+        features=iter(())
+        if network is None
+        else video_features(network, snippets, device=device, workers=workers),
     )
+
+
+def listed_sides(inputs: BaselineInputs) -> tuple[list[Clip], list[Clip], dict[str, str]]:
+    """Return the clips of the training list and of the test list, and what both quarantined."""
+    sides, dropped = [], {}
+    for path in (inputs.train, inputs.test):
+        clips, quarantined = listed_clips(read_list(path), inputs.stream, modality(inputs.modality))
+        if not clips:
+            raise ValueError(f"{path}: no video of it could be extracted")
+        sides.append(clips)
+        dropped |= quarantined
+    train, test = sides
+    return train, test, dropped
 
 
 def frozen_network(init: Path, name: str) -> TemporalSegmentNetwork | None:
@@ -220,7 +225,7 @@ def video_features(
     workers: int,
 ) -> Iterator[Features]:
     """Yield the features (D,) of each clip, in order: the mean over its snippets."""
-    network.eval()
+    network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     loader: DataLoader[Tensor] = DataLoader(dataset, batch_size=None, num_workers=workers)
     for snippets in loader:
         images = normalise(snippets.to(device), dataset.modality, network.row.inputs)
