@@ -1,4 +1,4 @@
-"""fuse: one split's modalities and their weighted sums, measured on its test list."""
+"""fuse: one split's modalities, their weighted sums and the baseline, measured on its test list."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,7 +18,7 @@ from tsn.files import json_sha256
 from tsn.lists import ListedVideo, read_list
 from tsn.metrics import Scores, accuracy, confusion_matrix, per_class_accuracy
 from tsn.scoring.fusion import FusionConfig, common_videos, fuse, left_out, refuse_other_scores
-from tsn.scoring.scores import VideoScores, load_scores
+from tsn.scoring.scores import BASELINE, NO_INITIAL_WEIGHTS, VideoScores, load_scores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class Options(StageOptions):
     dataset: str = option("a recipe: recipes/<dataset>.yaml")
     split: int = option("1, 2 or 3")
     list: Path = input_path("test list of the split")
-    scores: Path = input_path("folder of <modality>.npz")
+    scores: Path = input_path("folder of <modality>.npz, and of baseline.npz")
     metrics: Path = output_path("metrics as JSON")
     plots: Path = output_path("tables and figures")
 
@@ -40,11 +40,14 @@ def main(options: Options) -> None:
     with provenance.unchanged(options):
         cells = load_cells(options, modalities)
         rows = {name: fuse(cells, weights) for name, weights in config.rows(modalities).items()}
+        baseline = load_baseline(options, cells)
+        rows |= {name: found.scores for name, found in baseline.items()}
         metrics = measure(rows, next(iter(cells.values())), read_list(options.list))
         results.write_rows(options.metrics, metrics)
         write_plots(rows, cells, metrics, headline, options.plots)
-    log_fusion(options, config, cells)
-    for row, reason in config.not_run(modalities).items():
+    log_fusion(options, config, {**cells, **baseline})
+    not_run = config.not_run(modalities) | ({} if baseline else {BASELINE: NO_INITIAL_WEIGHTS})
+    for row, reason in not_run.items():
         print(f"{options.dataset} split {options.split}: not run: {row} ({reason})")
     if text := left_out(cells, [row.video for row in read_list(options.list)]):
         print(f"{options.dataset} split {options.split}: {text}")
@@ -70,12 +73,27 @@ def load_cells(options: Options, modalities: Sequence[str]) -> dict[str, VideoSc
     return cells
 
 
+def load_baseline(options: Options, cells: Mapping[str, VideoScores]) -> dict[str, VideoScores]:
+    """Return the baseline's scores by its row, on the videos of the cells; nothing if not run.
+
+    What it could score decides nothing: all rows stand for the videos of the modalities.
+    """
+    baseline = load_scores(options.scores / f"{BASELINE}.npz")
+    if not baseline.videos:
+        return {}
+    listed = [video.video for video in read_list(options.list)]
+    refuse_foreign({BASELINE: baseline}, options.dataset, options.split, listed)
+    baseline = common_videos({**cells, BASELINE: baseline})[BASELINE]
+    refuse_other_scores(baseline, next(iter(cells.values())))
+    return {BASELINE: baseline}
+
+
 def refuse_foreign(
     cells: Mapping[str, VideoScores], dataset: str, split: int, listed: Sequence[str]
 ) -> None:
     """Raise ValueError for scores of another dataset or split, or of videos that are not listed."""
     for name, cell in cells.items():
-        again = f"run the score stage of {dataset} split {split} {name} again"
+        again = f"make the scores of {dataset} split {split} {name} again"
         if (cell.dataset, cell.split, cell.modality) != (dataset, split, name):
             raise ValueError(
                 f"{name}.npz holds scores of {cell.dataset} split {cell.split} {cell.modality}, "
@@ -144,7 +162,7 @@ def log_fusion(
     *,
     restored: bool = False,
 ) -> None:
-    """Log the split's run, tagged with the runs of the cells it fuses."""
+    """Log the split's run, tagged with the runs of the cells it fuses, and of the baseline."""
     metrics = results.read_rows(options.metrics)
     sources = {name: (cell.fingerprint, cell.model) for name, cell in cells.items()}
     with runs.run(
@@ -177,6 +195,7 @@ def track(options: Options) -> bool:
     """Log a finished fusion from its files; return False when its run is there already."""
     config, modalities = read_selection(options.dataset)
     cells = load_cells(options, modalities)
+    cells |= load_baseline(options, cells)
     return runs.backfill(
         options.dataset,
         run_key(options.split, config, cells),

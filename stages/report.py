@@ -18,6 +18,7 @@ from stages.runtime.options import StageOptions, input_path, option, output_path
 from stages.tracking import runs
 from tsn.files import json_sha256
 from tsn.scoring.fusion import FusionConfig
+from tsn.scoring.scores import BASELINE, NO_INITIAL_WEIGHTS
 
 LOOK = "look.png"  # of the stage of that name
 
@@ -50,6 +51,8 @@ def read_results(options: Options) -> Results:
     fusion = params.section(recipe, "fusion", FusionConfig)
     modalities = params.section(settings, "modalities", tuple[str, ...])
     numbers = params.section(settings, "splits", tuple[int, ...])
+    splits = {k: results.read_rows(options.metrics / f"split{k}.json") for k in numbers}
+    has_baseline = all(BASELINE in rows for rows in splits.values())
     weights = fusion.rows(modalities)
     networks = {name: network_setting(recipe, name) for name in modalities}
     found = {
@@ -58,11 +61,12 @@ def read_results(options: Options) -> Results:
     }
     return Results(
         dataset=options.dataset,
-        splits={k: results.read_rows(options.metrics / f"split{k}.json") for k in numbers},
+        splits=splits,
         weights=weights,
         headline=fusion.headline_of(modalities),
         wanted=fusion.headline,
-        not_run=fusion.not_run(modalities),
+        not_run=fusion.not_run(modalities)
+        | ({} if has_baseline else {BASELINE: NO_INITIAL_WEIGHTS}),
         published={name: row for name, row in found.items() if row is not None},
     )
 
@@ -98,7 +102,8 @@ def draw(options: Options, found: Results) -> list[Figure]:
     shown = [
         Figure(
             "Modalities and fusions",
-            "Mean class accuracy over the splits; the whisker is the spread.",
+            "Mean class accuracy over the splits; the whisker is the spread, the dashed line the "
+            "baseline.",
             options.out / "fusion.png",
         ),
         Figure(

@@ -81,7 +81,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_split_and_the_mean_are_measured(workspace: Path) -> None:
-    rows = [*MODALITIES, "all"]
+    rows = [*MODALITIES, "all", "baseline"]
     for name in ("split1", "split2", "split3", "mean"):
         metrics = json.loads((workspace / f"metrics/synthetic/{name}.json").read_text())
         assert sorted(metrics) == sorted(rows)
@@ -109,7 +109,8 @@ def test_mlflow_holds_a_run_for_every_cell_split_and_the_mean(workspace: Path) -
     store = f"sqlite:///{workspace / 'mlflow.db'}"
     found = runs_of(store, "synthetic")
     counts = {stage: len(runs) for stage, runs in found.items()}
-    assert counts == {"pretrain": 1, "cell": 6, "fuse": 3, "report": 1, "package": 1}
+    fused = {"fuse": 3, "report": 1, "package": 1}
+    assert counts == {"pretrain": 1, "baseline": 3, "cell": 6, **fused}
     assert {run.info.status for runs in found.values() for run in runs} == {"FINISHED"}
     for run in found["cell"]:
         assert run.data.metrics.keys() >= {"train/loss", "train/lr", "test/top1"}
@@ -141,14 +142,14 @@ def test_restored_cells_get_the_runs_they_had(workspace: Path, tmp_path: Path) -
         return done.stdout
 
     told = sync()
-    assert told.count("logged to MLflow") == 6 + 5 + 3 + 1 + 1
+    assert told.count("logged to MLflow") == 3 + 6 + 5 + 3 + 1 + 1
     assert "models:/synthetic/1 is the challenger" in told
     before, after = (
         runs_of(f"sqlite:///{workspace / 'mlflow.db'}", "synthetic"),
         runs_of(store, "synthetic"),
     )
     counts = {k: len(v) for k, v in after.items()}
-    assert counts == {"cell": 6, "fuse": 3, "report": 1, "package": 1}
+    assert counts == {"baseline": 3, "cell": 6, "fuse": 3, "report": 1, "package": 1}
     for stage_name, restored in after.items():
         original = {run.data.tags["fingerprint"]: run.data for run in before[stage_name]}
         for run in restored:

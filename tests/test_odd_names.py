@@ -115,7 +115,8 @@ def test_mlflow_has_every_run_with_its_params_and_files(workspace: Path) -> None
     store = f"sqlite:///{workspace / 'mlflow.db'}"
     runs = runs_of(store, "odd")
     counts = {part: len(found) for part, found in runs.items()}
-    assert counts == {"pretrain": 1, "cell": 2, "fuse": 1, "report": 1, "package": 1}
+    fused = {"fuse": 1, "report": 1, "package": 1}
+    assert counts == {"pretrain": 1, "baseline": 1, "cell": 2, **fused}
     client = MlflowClient(store)
     for run in runs["cell"]:
         assert run.info.status == "FINISHED"

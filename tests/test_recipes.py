@@ -19,8 +19,8 @@ from tsn.modality import MODALITIES
 
 # The programs that read a recipe: the stages of dvc.yaml, and two that people and flows run.
 STAGES = [
-    *("download", "split", "extract", "look", "pretrain", "train", "score", "fuse", "report"),
-    *("package", "operate.ingest", "operate.compare"),
+    *("download", "split", "extract", "look", "pretrain", "train", "score", "baseline"),
+    *("fuse", "report", "package", "operate.ingest", "operate.compare"),
 ]
 RECIPES = sorted(path.stem for path in (ROOT / "recipes").glob("*.yaml"))
 # What another value of these leaves is: they take no number, or few.

@@ -1,4 +1,4 @@
-"""Scores of two modalities on three videos of two classes, and the list that has them."""
+"""Scores of two modalities and of the baseline on three videos of two classes, and their list."""
 
 from dataclasses import replace
 
@@ -20,6 +20,12 @@ RGB = VideoScores(
     scores=np.array([[2, 1], [1, 2], [0, 1]], np.float32),
 )
 FLOW = replace(RGB, modality="flow", fingerprint="g")
+BASELINE_SCORES = replace(
+    RGB,
+    modality="baseline",
+    fingerprint="h",
+    scores=np.array([[1, 0], [1, 0], [1, 0]], np.float32),
+)
 LISTED = [
     ListedVideo("b/1", 1, "1", ("still",)),
     ListedVideo("a/1", 0, "1", ("pan", "long")),

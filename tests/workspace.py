@@ -42,6 +42,7 @@ def shrink_recipe(recipe: Any, modalities: list[str]) -> None:
         iterations=2, batch_size=4, micro_batch=4, lr_steps=[1]
     )
     recipe["score"].update(snippets=2)
+    recipe["baseline"].update(input_size=32)
     recipe["fusion"] = {
         "headline": "all",
         "combinations": {"all": {row: 1.0 + 0.5 * n for n, row in enumerate(modalities)}},

@@ -24,7 +24,9 @@ logger = logging.getLogger(__name__)
 
 GRID_LOCK = Path(".dvc/tmp/grid.lock")
 CHECK = "check"  # the stage that refuses parameters and recipes that cannot be
-HEAVY_STAGES = frozenset({"extract", "pretrain", "train", "score"})  # a GPU each, or many threads
+HEAVY_STAGES = frozenset(  # a GPU each, or many threads
+    {"extract", "pretrain", "baseline", "train", "score"}
+)
 WATCH_SECONDS = 1.0
 # What is not up to date although its cell ended well is run once more: a kill that truncated
 # dvc.lock may have lost cells of it, which then come from DVC's run-cache.

@@ -17,10 +17,12 @@ from stages.runtime.options import StageOptions, option, output_path
 from stages.runtime.params import Settings
 from tsn.files import write_json
 from tsn.modality import MODALITIES, Modality, modality
+from tsn.model.backbones import backbone
 from tsn.model.initialisation import source_of
 from tsn.recogniser.comparison import PromotionRule
 from tsn.recogniser.folder import PackageConfig
 from tsn.records import RecordError, refuse_other_keys, require_keys
+from tsn.scoring.baseline import BaselineConfig
 from tsn.scoring.fusion import FusionConfig
 from tsn.scoring.score import ScoringConfig
 from tsn.sources.table import SOURCES
@@ -32,8 +34,8 @@ from tsn.training.start import TrainingConfig
 
 SELECTION = ("datasets", "splits", "modalities", "machine")
 RECIPE = (
-    *("source", "split", "accept", "extract", "init", "train", "score", "fusion"),
-    *("package", "ingest", "promotion"),
+    *("source", "split", "accept", "extract", "init", "train", "score", "baseline"),
+    *("fusion", "package", "ingest", "promotion"),
 )
 MODALITY_SECTIONS = ("extract", "train")  # a section for each modality
 CHOICES: dict[str, dict[str, type]] = {
@@ -45,6 +47,7 @@ SECTIONS: dict[str, type] = {
     "accept": Acceptance,
     "train": TrainingConfig,
     "score": ScoringConfig,
+    "baseline": BaselineConfig,
     "fusion": FusionConfig,
     "package": PackageConfig,
     "ingest": IngestConfig,
@@ -123,6 +126,7 @@ def check_recipe(recipe: Settings) -> None:
             read_section(recipe, f"{part}.{name}")
     for name in params.find(recipe, "train"):
         check_modality(recipe, modality(name))
+    check_baseline(recipe)
 
 
 def read_section(recipe: Settings, dotted: str) -> Any:
@@ -167,6 +171,15 @@ def check_modality(recipe: Settings, row: Modality) -> None:
             f"{where}.input_size: {train.input_size} does not fit into the extracted "
             f"{extract.width}x{extract.height}"
         )
+
+
+def check_baseline(recipe: Settings) -> None:
+    """Raise RecordError unless the backbone of the initial weights takes the baseline's images."""
+    _, init = read_section(recipe, "init")
+    try:
+        backbone(init.backbone).check_input_size(read_section(recipe, "baseline").input_size)
+    except ValueError as error:
+        raise RecordError(f"{recipe.path}: baseline: {error}") from error
 
 
 def check_fit(selection: Settings, recipe: Settings) -> None:

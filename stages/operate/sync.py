@@ -16,14 +16,14 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from stages import fuse, package, report, score, train
+from stages import baseline, fuse, package, report, score, train
 from stages.runtime import command, params
 from stages.runtime.options import StageOptions, UsageError, parse
 from stages.runtime.places import DVC_LOCK
 from stages.tracking import runs
 from tsn.records import RecordError
 
-TRACKED = (train, score, fuse, report, package)
+TRACKED = (baseline, train, score, fuse, report, package)
 logger = logging.getLogger(__name__)
 
 

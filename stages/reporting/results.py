@@ -1,7 +1,7 @@
 """Accuracies of a dataset: read, averaged over splits, and laid out as tables and as a page.
 
-A *row* is one modality (`rgb`) or the recipe's combination of some (`two_stream`). Modalities come
-first. All values are fractions in 0..1, and tables show percent.
+A *row* is one modality (`rgb`), the recipe's combination of some (`two_stream`) or the baseline,
+in this order. All values are fractions in 0..1, and tables show percent.
 """
 
 import base64
@@ -20,6 +20,7 @@ from tsn.metrics import Accuracy
 from tsn.modality import MODALITIES
 from tsn.records import record
 from tsn.scoring.fusion import describe_row
+from tsn.scoring.scores import BASELINE
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 
@@ -64,19 +65,29 @@ class Results:
     @property
     def modalities(self) -> list[str]:
         """Return the rows of single modalities."""
-        return [name for name in self.mean if not is_combination(name)]
+        return [name for name in self.mean if is_modality(name)]
 
     @property
     def descriptions(self) -> dict[str, str]:
         """Return every row as people read it: `two_stream: rgb + 1.5 flow`."""
-        return {name: describe_row(name, self.weights[name]) for name in self.mean}
+        return {
+            name: name if name == BASELINE else describe_row(name, self.weights[name])
+            for name in self.mean
+        }
 
     @property
     def notes(self) -> list[str]:
-        """Return what is said of the rows that are not run."""
+        """Return what is said of the rows that are not run, and of the baseline."""
         notes = [f"Not run: {row} ({reason})." for row, reason in self.not_run.items()]
         if self.wanted != self.headline:
             notes.append(f"The result is {self.headline}: the recipe's, {self.wanted}, is not run.")
+        if BASELINE in self.mean:
+            gain = accuracy_gain(self.mean[self.headline], self.mean[BASELINE])
+            notes.append(
+                f"{BASELINE} is no trained network but a logistic regression on features of the "
+                f"initial weights. {self.headline} {'beats' if gain > 0 else 'does not beat'} it: "
+                f"{gain:+.1f} points."
+            )
         return notes
 
 
@@ -171,22 +182,34 @@ def _mean_of_rows(rows: Sequence[Row]) -> Row:
     )
 
 
+def accuracy_gain(row: Row, over: Row) -> float:
+    """Return by how many points the mean class accuracy of one row is above that of another."""
+    return 100 * (row.mean_class_accuracy - over.mean_class_accuracy)
+
+
+def is_modality(name: str) -> bool:
+    """Return whether a row is one modality alone."""
+    return name != BASELINE and not is_combination(name)
+
+
 def is_combination(name: str) -> bool:
     """Return whether a row is a fusion of several modalities."""
-    return name not in MODALITIES
+    return name != BASELINE and name not in MODALITIES
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
     """Cells as text; the first column is the row's name. `singles` rows come before combinations.
 
-    `headline` is the index of the row that is the dataset's result, where there is one.
+    `headline` is the index of the row that is the dataset's result, where there is one, `baseline`
+    that of the baseline.
     """
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     singles: int
     headline: int | None
+    baseline: int | None
 
 
 def result_table(results: Results, names: Mapping[str, str]) -> Table:
@@ -194,7 +217,7 @@ def result_table(results: Results, names: Mapping[str, str]) -> Table:
 
     `names` are what the rows are called. One split alone needs no column of means.
     """
-    published = results.published
+    published, order = results.published, list(results.mean)
     several = len(results.splits) > 1
     header = ["", *(f"split {number}" for number in results.splits)]
     header += ["mean", "top-1", "top-5"] if several else ["top-1", "top-5"]
@@ -215,7 +238,8 @@ def result_table(results: Results, names: Mapping[str, str]) -> Table:
         header=header + (["published", "Δ", "setting"] if published else []),
         rows=rows,
         singles=len(results.modalities),
-        headline=list(results.mean).index(results.headline),
+        headline=order.index(results.headline),
+        baseline=order.index(BASELINE) if BASELINE in order else None,
     )
 
 
@@ -225,8 +249,9 @@ def tag_result_table(mean: Mapping[str, Row]) -> Table:
     return Table(
         header=["", *tags],
         rows=[[n, *(_percent(row.by_tag.get(tag)) for tag in tags)] for n, row in mean.items()],
-        singles=sum(not is_combination(name) for name in mean),
+        singles=sum(map(is_modality, mean)),
         headline=None,
+        baseline=list(mean).index(BASELINE) if BASELINE in mean else None,
     )
 
 
@@ -258,7 +283,8 @@ def markdown_table(results: Results) -> str:
     lines = [_pipe(table.header), _pipe(["---", *("---:" for _ in table.header[1:])])]
     for index, row in enumerate(table.rows):
         bold = [f"**{cell}**" if cell else "" for cell in row]
-        lines.append(_pipe(bold if index == table.headline else row))
+        italic = [f"*{cell}*" if cell else "" for cell in row]
+        lines.append(_pipe({table.headline: bold, table.baseline: italic}.get(index, row)))
     return _paragraphs(["\n".join(lines), *results.notes])
 
 
@@ -277,7 +303,7 @@ def _draw(table: Table) -> str:
     widths = [max(map(len, column)) for column in zip(table.header, *rows, strict=True)]
     lines = [_align(table.header, widths), "─" * (sum(widths) + 2 * (len(widths) - 1))]
     for index, row in enumerate(rows):
-        if index == table.singles and index > 0:
+        if index in (table.singles, table.baseline) and index > 0:
             lines.append("")
         lines.append(_align(row, widths))
     return "\n".join(lines)

@@ -254,7 +254,7 @@ def source_tags(dataset: str, cells: Mapping[str, Sequence[str]]) -> dict[str, s
     """
     tags = {}
     for name, fingerprints in cells.items():
-        keys = ({"stage": "cell", "fingerprint": fingerprint} for fingerprint in fingerprints)
+        keys = ({"fingerprint": fingerprint} for fingerprint in fingerprints)
         found = (record for key in keys for record in find_runs(dataset, key))
         if (record := next(found, None)) is not None:
             tags[f"source.{name}"] = record.run_id

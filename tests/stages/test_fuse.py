@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toy_cells import FLOW, LISTED, RGB
+from toy_cells import BASELINE_SCORES, FLOW, LISTED, RGB
 
-from stages.fuse import Options, load_cells, measure, refuse_foreign, run_key
+from stages.fuse import Options, load_baseline, load_cells, measure, refuse_foreign, run_key
 from tsn.scoring.fusion import FusionConfig, left_out
-from tsn.scoring.scores import ScoreError, save_scores
+from tsn.scoring.scores import ScoreError, VideoScores, save_scores
 
 FUSION = FusionConfig(headline="both", combinations={"both": {"rgb": 1.0, "flow": 1.5}})
+LIST = "video,label,group,tags\na/1,0,,\na/2,0,,\nb/1,1,,\n"
 
 
 def options(folder: Path) -> Options:
@@ -22,6 +23,17 @@ def options(folder: Path) -> Options:
         scores=folder,
         metrics=folder / "split1.json",
         plots=folder / "plots",
+    )
+
+
+def only(cell: VideoScores, kept: list[int]) -> VideoScores:
+    """Return the scores of some of a cell's videos."""
+    return replace(
+        cell,
+        videos=tuple(cell.videos[index] for index in kept),
+        labels=cell.labels[kept],
+        snippets=cell.snippets[kept],
+        scores=cell.scores[kept],
     )
 
 
@@ -49,7 +61,7 @@ def test_cells_of_one_split_are_taken_unless_one_of_their_videos_is_not_listed()
         ({"modality": "rgb"}, r"flow\.npz holds scores of d split 1 rgb"),
         (
             {"videos": ("a/1", "a/3", "b/1")},
-            r"flow\.npz .* 1 videos that .* \(a/3\); run the score",
+            r"flow\.npz .* 1 videos that .* \(a/3\); make the scores",
         ),
     ],
 )
@@ -62,16 +74,10 @@ def test_every_row_stands_for_the_videos_that_all_modalities_have(
     tmp_path: Path,
 ) -> None:
     kept = [0, 2]
-    short = replace(
-        FLOW,
-        videos=("a/1", "b/1"),
-        labels=FLOW.labels[kept],
-        snippets=FLOW.snippets[kept],
-        scores=FLOW.scores[kept],
-    )
+    short = only(FLOW, kept)
     save_scores(RGB, tmp_path / "rgb.npz")
     save_scores(short, tmp_path / "flow.npz")
-    (tmp_path / "test.csv").write_text("video,label,group,tags\na/1,0,,\na/2,0,,\nb/1,1,,\n")
+    (tmp_path / "test.csv").write_text(LIST)
     cells = load_cells(options(tmp_path), ["rgb", "flow"])
     assert [cell.videos for cell in cells.values()] == [("a/1", "b/1")] * 2
     assert cells["rgb"].scores.tolist() == RGB.scores[kept].tolist()
@@ -85,15 +91,53 @@ def test_every_row_stands_for_the_videos_that_all_modalities_have(
 def test_scores_of_another_class_list_are_refused(tmp_path: Path) -> None:
     save_scores(RGB, tmp_path / "rgb.npz")
     save_scores(replace(FLOW, classes=("b", "a")), tmp_path / "flow.npz")
-    (tmp_path / "test.csv").write_text("video,label,group,tags\na/1,0,,\na/2,0,,\nb/1,1,,\n")
+    (tmp_path / "test.csv").write_text(LIST)
     with pytest.raises(ScoreError, match="of another classes"):
         load_cells(options(tmp_path), ["rgb", "flow"])
+
+
+def test_the_baseline_is_measured_on_the_videos_of_the_modalities(tmp_path: Path) -> None:
+    save_scores(BASELINE_SCORES, tmp_path / "baseline.npz")
+    (tmp_path / "test.csv").write_text(LIST)
+    found = load_baseline(options(tmp_path), {"rgb": only(RGB, [0, 2])})
+    assert found["baseline"].videos == ("a/1", "b/1")
+
+
+def test_a_baseline_of_fewer_videos_is_refused_and_takes_none_from_the_modalities(
+    tmp_path: Path,
+) -> None:
+    save_scores(only(BASELINE_SCORES, [0, 2]), tmp_path / "baseline.npz")
+    save_scores(RGB, tmp_path / "rgb.npz")
+    (tmp_path / "test.csv").write_text(LIST)
+    cells = load_cells(options(tmp_path), ["rgb"])
+    assert cells["rgb"].videos == RGB.videos
+    with pytest.raises(ScoreError, match=r"baseline are of another videos than .* rgb"):
+        load_baseline(options(tmp_path), cells)
+
+
+def test_a_baseline_that_was_not_run_has_no_row(tmp_path: Path) -> None:
+    save_scores(only(BASELINE_SCORES, []), tmp_path / "baseline.npz")
+    assert load_baseline(options(tmp_path), {"rgb": RGB}) == {}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"headline": "baseline"},
+        {"combinations": {"two": {"rgb": 1.0, "baseline": 1.0}}},
+    ],
+)
+def test_the_baseline_is_no_member_of_a_fusion_nor_the_result(change: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="baseline"):
+        replace(FUSION, **change)
 
 
 def test_a_run_is_found_by_its_scores_and_its_weights() -> None:
     cells = {"rgb": RGB, "flow": FLOW}
     weights = replace(FUSION, combinations={"both": {"rgb": 1.0, "flow": 1.0}})
     other = {"rgb": RGB, "flow": replace(FLOW, fingerprint="h")}
-    keys = [run_key(1, FUSION, cells), run_key(1, weights, cells), run_key(1, FUSION, other)]
+    beside = {**cells, "baseline": BASELINE_SCORES}
+    keys = [run_key(1, FUSION, found) for found in (cells, other, beside)]
+    keys.append(run_key(1, weights, cells))
     assert keys[0] == run_key(1, FUSION, dict(cells))
-    assert len({key["fingerprint"] for key in keys}) == 3
+    assert len({key["fingerprint"] for key in keys}) == 4

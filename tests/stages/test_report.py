@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
-from toy_cells import FLOW, LISTED, RGB
+from toy_cells import BASELINE_SCORES, FLOW, LISTED, RGB
 
 from stages import fuse, report
 from stages.report import run_key
 from stages.reporting.results import Row
 from tsn.files import write_csv
 from tsn.lists import SplitLists, write_splits
-from tsn.scoring.scores import save_scores
+from tsn.scoring.scores import VideoScores, save_scores
 from tsn.splits.leakage import Findings, write_leaks
 from tsn.splits.survey import Facts, write_facts
 
@@ -46,7 +47,12 @@ def test_a_run_is_found_by_the_numbers_of_every_split() -> None:
     assert len({key["fingerprint"] for key in keys}) == 3
 
 
-def write_cells(modalities: Sequence[str], headline: str = "all", dataset: str = "d") -> None:
+def write_cells(
+    modalities: Sequence[str],
+    headline: str = "all",
+    dataset: str = "d",
+    baseline: VideoScores = BASELINE_SCORES,
+) -> None:
     """Write what the stages before fuse do, of one split of the dataset."""
     Path("params.yaml").write_text(f"splits: [1]\nmodalities: [{', '.join(modalities)}]\n")
     Path("recipes").mkdir()
@@ -58,6 +64,7 @@ def write_cells(modalities: Sequence[str], headline: str = "all", dataset: str =
     Path("lists/classes.jpg").write_bytes(b"jpeg")
     Path("plots/1/training").mkdir(parents=True)
     Path("plots/look.png").write_bytes(b"png")
+    save_scores(replace(baseline, dataset=dataset), Path("scores/baseline.npz"))
     for cell in (RGB, FLOW):
         name = cell.modality
         save_scores(
@@ -69,7 +76,7 @@ def write_cells(modalities: Sequence[str], headline: str = "all", dataset: str =
 
 
 def fuse_and_report(dataset: str = "d") -> None:
-    """Run both stages."""
+    """Run the two stages on what `write_cells` wrote."""
     fuse.main(
         fuse.Options(
             dataset=dataset,
@@ -111,7 +118,7 @@ def test_modalities_that_are_left_out_are_named_and_nothing_else_asks_for_them(
     fuse_and_report()
     for name in ("split1", "mean"):
         found = json.loads(Path(f"metrics/{name}.json").read_text())
-        assert list(found) == [*modalities, *combinations]
+        assert list(found) == [*modalities, *combinations, "baseline"]
     table = pd.read_csv("plots/1/accuracy.csv")
     assert list(table) == ["name", "mean_class_accuracy", "top1", "top5", "long", "pan", "still"]
     first = table.iloc[0]
@@ -171,3 +178,31 @@ def test_the_result_may_be_one_modality(
     assert re.search(r"^flow \*  +25\.0", text, re.MULTILINE)
     assert "The result is" not in text
     assert "mean class accuracy of <b>flow</b>" in Path("report/index.html").read_text()
+
+
+def test_the_baseline_has_a_row_apart_or_a_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """RGB has one of two videos of class a right and that of class b, the baseline all of a."""
+    monkeypatch.setenv("TSN_TRACKING", "off")
+    for name in ("run", "scratch"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "run")
+    write_cells(["rgb"])
+    fuse_and_report()
+    text = Path("report/table.txt").read_text()
+    assert re.search(r"^rgb \* .*\n\nbaseline +50\.0 ", text, re.MULTILINE)
+    assert "rgb beats it: +25.0 points." in text
+    assert list(pd.read_csv("plots/1/per_class.csv")["baseline"]) == [1.0, 0.0]
+    monkeypatch.chdir(tmp_path / "scratch")
+    empty = np.zeros((0, 2), np.float32)
+    labels = np.zeros(0, np.int64)
+    write_cells(
+        ["rgb"],
+        baseline=replace(BASELINE_SCORES, videos=(), labels=labels, snippets=empty, scores=empty),
+    )
+    fuse_and_report()
+    why = "the recipe trains from scratch: there are no initial weights to take"
+    assert f"d split 1: not run: baseline ({why})" in capsys.readouterr().out
+    assert list(json.loads(Path("metrics/mean.json").read_text())) == ["rgb"]
+    assert f"Not run: baseline ({why})." in Path("report/table.txt").read_text()

@@ -130,21 +130,26 @@ def save_initial(folder: Path, kind: str, name: str, sources: Sources) -> None:
     write_json(folder / INIT_SIDECAR, asdict(card))
 
 
-def load_initial(folder: Path, name: str) -> dict[str, Source]:
-    """Return what is saved for that backbone, by modality; nothing when it starts from scratch."""
+def load_initial_card(folder: Path) -> InitialCard:
+    """Return the sidecar of initial weights."""
     path = folder / INIT_SIDECAR
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no initial weights; run the pretrain stage first")
     try:
-        card = record(json.loads(path.read_text(encoding="utf-8")), InitialCard, "")
+        return record(json.loads(path.read_text(encoding="utf-8")), InitialCard, "")
     except ValueError as error:
         raise CheckpointError(
             f"{path}: not written by this pipeline ({error}); run the pretrain stage again"
         ) from error
+
+
+def load_initial(folder: Path, name: str) -> dict[str, Source]:
+    """Return what is saved for that backbone, by modality; nothing when it starts from scratch."""
+    card = load_initial_card(folder)
     if card.backbone != name:
         raise CheckpointError(
-            f"{path}: initial weights are for {card.backbone}, the recipe trains {name}; "
-            "name the same backbone in its init and train sections"
+            f"{folder / INIT_SIDECAR}: initial weights are for {card.backbone}, the recipe trains "
+            f"{name}; name the same backbone in its init and train sections"
         )
     sources = {}
     for modality_name, classes in card.classes.items():

@@ -13,6 +13,10 @@ from tsn.files import atomic_path
 HEADER = ("dataset", "split", "modality", "model", "fingerprint", "classes", "videos")
 ARRAYS = ("labels", "snippets", "scores")
 
+# The baseline's scores have this in the place of a modality, and its row this name.
+BASELINE = "baseline"
+NO_INITIAL_WEIGHTS = "the recipe trains from scratch: there are no initial weights to take"
+
 
 class ScoreError(ValueError):
     """A score file that cannot be used for what it was asked for."""

@@ -1,19 +1,35 @@
 """The mean class accuracy of modalities and fusions, beside the published ones."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
-from stages.reporting.figures.style import COLOURS, FUSION_COLOURS, head, new_figure, save, style
+from stages.reporting.figures.style import (
+    COLOURS,
+    FUSION_COLOURS,
+    MUTED,
+    head,
+    new_figure,
+    save,
+    style,
+)
 from stages.reporting.results import Results, is_combination
+from tsn.scoring.scores import BASELINE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def draw_fusion_bars(results: Results, path: Path) -> None:
     """Draw every modality and combination with its spread; combinations stand out by a dark bar,
-    the headline by bold type, and a diamond is at the published value.
+    the headline by bold type. A diamond is at the published value, a dashed line at the baseline.
     """
     mean, headline = results.mean, results.headline
-    names = sorted(mean, key=lambda n: (is_combination(n), mean[n].mean_class_accuracy))
+    bars = [name for name in mean if name != BASELINE]
+    names = sorted(bars, key=lambda n: (is_combination(n), mean[n].mean_class_accuracy))
     values = [100 * mean[name].mean_class_accuracy for name in names]
     spreads = [100 * (mean[name].spread or 0.0) for name in names]
     with style():
@@ -37,13 +53,10 @@ def draw_fusion_bars(results: Results, path: Path) -> None:
                 va="center",
                 fontweight="bold" if name == headline else "normal",
             )
+        if BASELINE in mean:
+            _draw_baseline(axes, 100 * mean[BASELINE].mean_class_accuracy)
         known = {name: row.accuracy for name, row in results.published.items()}
-        if known:
-            x, y = zip(*((100 * known[n], places[names.index(n)]) for n in known), strict=True)
-            edge = "#009E73"
-            axes.plot(
-                x, y, "D", label="published", markersize=6, color="white", markeredgecolor=edge
-            )
+        _draw_published(axes, [known.get(name) for name in names], places)
         labels = [results.descriptions[name].replace(": ", "\n") for name in names]
         axes.set_yticks(places, labels)
         axes.get_yticklabels()[names.index(headline)].set_fontweight("bold")
@@ -55,3 +68,18 @@ def draw_fusion_bars(results: Results, path: Path) -> None:
         axes.grid(axis="y", visible=False)
         head(figure, axes, "Mean class accuracy, mean over splits")
         save(figure, path)
+
+
+def _draw_baseline(axes: "Axes", percent: float) -> None:
+    label = f"{BASELINE} {percent:.1f}"
+    axes.axvline(percent, label=label, color=MUTED, linestyle=(0, (4, 3)), linewidth=1.4)
+
+
+def _draw_published(
+    axes: "Axes", values: Sequence[float | None], places: npt.NDArray[np.floating]
+) -> None:
+    known = [(100 * v, place) for v, place in zip(values, places, strict=True) if v is not None]
+    if known:
+        x, y = zip(*known, strict=True)
+        edge = "#009E73"
+        axes.plot(x, y, "D", label="paper", markersize=6, color="white", markeredgecolor=edge)

@@ -10,7 +10,7 @@ from stages.reporting.results import Row
 
 
 def draw_tag_bars(mean: Mapping[str, Row], path: Path) -> None:
-    """Draw the accuracy on each tag's videos, a bar per modality and combination.
+    """Draw the accuracy on each tag's videos, a bar per modality, combination and baseline.
 
     Raises ValueError when no video is tagged.
     """

@@ -83,6 +83,18 @@ def test_a_bar_is_as_long_as_its_accuracy(tmp_path):
     assert flow == pytest.approx(2 * rgb, abs=3)
 
 
+def test_the_baseline_is_a_line_and_no_bar(tmp_path):
+    """The bars are where they were, so that the figure is as high."""
+    with_line = {**MEAN, "baseline": replace(MEAN["rgb"], mean_class_accuracy=0.3)}
+    images = []
+    for name, mean in (("bars", MEAN), ("line", with_line)):
+        draw_fusion_bars(mean, tmp_path / f"{name}.png", "rgb+flow", {})
+        images.append(cv2.imread(str(tmp_path / f"{name}.png")))
+    assert images[0].shape == images[1].shape
+    assert not np.array_equal(images[0], images[1])
+    draw_tag_bars(with_line, tmp_path / "tags.png")
+
+
 def test_classes_go_from_flow_to_rgb():
     percent = {
         "rgb": np.array([90.0, 10.0, 50.0, 80.0]),

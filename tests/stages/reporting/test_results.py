@@ -113,6 +113,25 @@ def test_tables_of_a_terminal():
     ]
 
 
+def test_the_baseline_comes_last_and_apart_and_is_no_modality():
+    splits = {k: {**rows, "baseline": row(0.7)} for k, rows in SPLITS.items()}
+    found = replace(FOUND, splits=splits)
+    assert found.modalities == ["rgb", "flow"]
+    lines = results.text_tables(found).splitlines()
+    assert lines[4:8] == [
+        "",
+        "rgb+flow *     80.0     90.0   85.0 ± 5.0   85.0  100.0",
+        "",
+        "baseline       70.0     70.0   70.0 ± 0.0   70.0  100.0",
+    ]
+    assert lines[-1].endswith("rgb+flow beats it: +15.0 points.")
+    assert "| *baseline* | *70.0* |" in results.markdown_table(found)
+    page = results.html_page(found, {}, [], [])
+    assert page.count('class="baseline ') == 2  # by split, and by tag
+    worse = replace(found, headline="flow", wanted="flow")
+    assert worse.notes[-1].endswith("flow does not beat it: -10.0 points.")
+
+
 def test_one_split_needs_no_mean():
     table = results.result_table(replace(FOUND, splits={2: SPLITS[2]}), FOUND.descriptions)
     assert table.header == ["", "split 2", "top-1", "top-5"]
