@@ -164,7 +164,8 @@ def prepare_baseline(
 
 def listed_sides(inputs: BaselineInputs) -> tuple[list[Clip], list[Clip], dict[str, str]]:
     """Return the clips of the training list and of the test list, and what both quarantined."""
-    sides, dropped = [], {}
+    sides: list[list[Clip]] = []
+    dropped: dict[str, str] = {}
     for path in (inputs.train, inputs.test):
         clips, quarantined = listed_clips(read_list(path), inputs.stream, modality(inputs.modality))
         if not clips:
