@@ -82,4 +82,4 @@ def _draw_published(
     if known:
         x, y = zip(*known, strict=True)
         edge = "#009E73"
-        axes.plot(x, y, "D", label="paper", markersize=6, color="white", markeredgecolor=edge)
+        axes.plot(x, y, "D", label="published", markersize=6, color="white", markeredgecolor=edge)

@@ -88,7 +88,7 @@ def test_the_baseline_is_a_line_and_no_bar(tmp_path):
     with_line = {**MEAN, "baseline": replace(MEAN["rgb"], mean_class_accuracy=0.3)}
     images = []
     for name, mean in (("bars", MEAN), ("line", with_line)):
-        draw_fusion_bars(mean, tmp_path / f"{name}.png", "rgb+flow", {})
+        draw_fusion_bars(replace(RESULTS, splits={1: mean}), tmp_path / f"{name}.png")
         images.append(cv2.imread(str(tmp_path / f"{name}.png")))
     assert images[0].shape == images[1].shape
     assert not np.array_equal(images[0], images[1])

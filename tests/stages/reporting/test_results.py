@@ -120,11 +120,11 @@ def test_the_baseline_comes_last_and_apart_and_is_no_modality():
     lines = results.text_tables(found).splitlines()
     assert lines[4:8] == [
         "",
-        "rgb+flow *     80.0     90.0   85.0 ± 5.0   85.0  100.0",
+        "two_stream *     80.0     90.0   85.0 ± 5.0   85.0  100.0",
         "",
-        "baseline       70.0     70.0   70.0 ± 0.0   70.0  100.0",
+        "baseline         70.0     70.0   70.0 ± 0.0   70.0  100.0",
     ]
-    assert lines[-1].endswith("rgb+flow beats it: +15.0 points.")
+    assert lines[-1].endswith("two_stream beats it: +15.0 points.")
     assert "| *baseline* | *70.0* |" in results.markdown_table(found)
     page = results.html_page(found, {}, [], [])
     assert page.count('class="baseline ') == 2  # by split, and by tag
