@@ -52,6 +52,10 @@ def test_first_stage_of_a_dataset_leaves_a_note_that_never_changes(project: Path
             r"train\.rgb\.input_size: 512 does not fit into the extracted 340x256",
         ),
         (
+            *("hmdb51", "baseline.input_size", 100),
+            r"hmdb51\.yaml: baseline: input_size: .* multiples of 32 .*, got 100",
+        ),
+        (
             *("hmdb51", "init.weights_file.backbone", "bn_inception_half"),
             r"hmdb51\.yaml: init\.weights_file: public weights are there for bn_inception, ",
         ),
