@@ -1,4 +1,4 @@
-"""The examples of CONTRIBUTING: a row each, and a recipe that names them trains."""
+"""The examples of CONTRIBUTING: a row each, and a network that is made of them."""
 
 import re
 import subprocess
@@ -9,7 +9,7 @@ from workspace import ROOT
 USE = """
 from dataclasses import replace
 import numpy as np, torch
-from small_configs import ACCEPT, FRAMES, NETWORK
+from small_configs import NETWORK
 from tsn.modality import modality
 from tsn.model.initialisation import Source, Start, initialise
 from tsn.model.network import build_network
@@ -23,7 +23,9 @@ generator = torch.Generator().manual_seed(1)
 network = build_network(config, in_channels=row.channels, num_classes=4, generator=generator)
 rgb = build_network(config, in_channels=3, num_classes=4, generator=generator)
 sources = {"rgb": Source(backbone=rgb.backbone.state_dict())}
-start = Start(network=network, modality=row.name, classes=tuple("abcd"), sources=sources)
+start = Start(
+    network=network, dataset="d", modality=row.name, classes=tuple("abcd"), sources=sources
+)
 initialise("cross_modality", start)
 snippets = torch.randint(0, 256, (2, 3, 9, 64, 64), dtype=torch.uint8, generator=generator)
 inputs = normalise(snippets, row, network.row.inputs)

@@ -24,7 +24,7 @@ BUNDLE = "recogniser"  # as SERVED_MODEL calls it
 # What `tsn.recogniser.recogniser` and SERVED_MODEL import; torch brings what flow on a GPU needs.
 SERVED_WITH = (
     *("decord2", "mlflow", "numba", "numpy", "opencv-contrib-python-headless", "pandas"),
-    *("safetensors", "torch"),
+    *("safetensors", "timm", "torch", "torchvision"),
 )
 
 

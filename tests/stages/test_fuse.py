@@ -125,6 +125,7 @@ def test_a_baseline_that_was_not_run_has_no_row(tmp_path: Path) -> None:
     [
         {"headline": "baseline"},
         {"combinations": {"two": {"rgb": 1.0, "baseline": 1.0}}},
+        {"combinations": {"baseline": {"rgb": 1.0, "flow": 1.0}}, "headline": "baseline"},
     ],
 )
 def test_the_baseline_is_no_member_of_a_fusion_nor_the_result(change: dict[str, Any]) -> None:

@@ -202,7 +202,7 @@ def test_the_baseline_has_a_row_apart_or_a_reason(
         baseline=replace(BASELINE_SCORES, videos=(), labels=labels, snippets=empty, scores=empty),
     )
     fuse_and_report()
-    why = "the recipe trains from scratch: there are no initial weights to take"
+    why = "the recipe's init makes no weights that it could take features with"
     assert f"d split 1: not run: baseline ({why})" in capsys.readouterr().out
     assert list(json.loads(Path("metrics/mean.json").read_text())) == ["rgb"]
     assert f"Not run: baseline ({why})." in Path("report/table.txt").read_text()

@@ -93,7 +93,10 @@ def same_names(tensors: Tensors) -> Tensors:
 
 
 def replace_first_conv(module: nn.Module, name: str, in_channels: int) -> None:
-    """Put a convolution of that many input channels in the place of a built module's first one."""
+    """Put a convolution of that many input channels in the place of a built module's first one.
+
+    A new one starts as PyTorch draws any convolution, until weights come.
+    """
     old = module.get_submodule(name)
     assert isinstance(old, nn.Conv2d)
     if old.in_channels == in_channels:

@@ -2,7 +2,7 @@
 
 A model folder holds `weights.safetensors` and `weights.json`; the sidecar says how to rebuild the
 network and what it was trained on, so that loading it needs no params.yaml. An init folder holds
-the weights that a dataset's networks start from, by modality, and where they come from.
+the weights that a dataset's networks start from, by modality, and what made them.
 """
 
 import json
@@ -106,12 +106,14 @@ class InitialCard:
     """The sidecar of initial weights.
 
     kind: the row of `tsn.training.initial_weights` that made them; classes: by each modality that
-    there are weights for, what their classifier tells apart, nothing without one.
+    there are weights for, what their classifier tells apart, nothing without one; datasets: by
+    modality, the dataset of this project that they were trained on, "" for another origin.
     """
 
     kind: str
     backbone: str
     classes: dict[str, tuple[str, ...]]
+    datasets: dict[str, str]
 
 
 def initial_weights_path(folder: Path, name: str) -> Path:
@@ -126,7 +128,8 @@ def save_initial(folder: Path, kind: str, name: str, sources: Sources) -> None:
         tensors |= {f"{CLASSIFIER}{key}": tensor for key, tensor in source.classifier.items()}
         save_tensors(tensors, initial_weights_path(folder, modality_name), {})
     classes = {modality_name: source.classes for modality_name, source in sources.items()}
-    card = InitialCard(kind=kind, backbone=name, classes=classes)
+    datasets = {modality_name: source.dataset for modality_name, source in sources.items()}
+    card = InitialCard(kind=kind, backbone=name, classes=classes, datasets=datasets)
     write_json(folder / INIT_SIDECAR, asdict(card))
 
 
@@ -155,7 +158,10 @@ def load_initial(folder: Path, name: str) -> dict[str, Source]:
     for modality_name, classes in card.classes.items():
         tensors, _ = load_tensors(initial_weights_path(folder, modality_name))
         sources[modality_name] = Source(
-            backbone=part(tensors, BACKBONE), classes=classes, classifier=part(tensors, CLASSIFIER)
+            backbone=part(tensors, BACKBONE),
+            classes=classes,
+            classifier=part(tensors, CLASSIFIER),
+            dataset=card.datasets[modality_name],
         )
     return sources
 

@@ -22,11 +22,13 @@ class Source:
     backbone: its tensors, named as inside a built one.
     classes: what the classifier tells apart, in label order; none where there is no classifier.
     classifier: its "weight" (C, D) and "bias" (C).
+    dataset: the dataset of this project that they were trained on, "" for another origin.
     """
 
     backbone: dict[str, Tensor]
     classes: tuple[str, ...] = ()
     classifier: dict[str, Tensor] = field(default_factory=dict)
+    dataset: str = ""
 
 
 Sources = Mapping[str, Source]  # by the modality that the weights are for
@@ -34,9 +36,10 @@ Sources = Mapping[str, Source]  # by the modality that the weights are for
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """A network to be started: of that modality, to tell these classes apart, from the sources."""
+    """A network to be started: of that modality, to tell a dataset's classes apart."""
 
     network: TemporalSegmentNetwork
+    dataset: str
     modality: str
     classes: tuple[str, ...]
     sources: Sources
@@ -77,10 +80,22 @@ def cross_modality(start: Start) -> None:
     _load(start.network, weights)
 
 
-INITIALISATIONS: dict[str, Callable[[Start], None]] = {
-    SCRATCH: from_scratch,
-    "copied": copied,
-    "cross_modality": cross_modality,
+@dataclass(frozen=True, kw_only=True)
+class Initialisation:
+    """A row of the table.
+
+    source: the modality whose weights a network of a modality needs, None if it needs none.
+    run: starts a network from them.
+    """
+
+    source: Callable[[str], str | None]
+    run: Callable[[Start], None]
+
+
+INITIALISATIONS: dict[str, Initialisation] = {
+    SCRATCH: Initialisation(source=lambda _: None, run=from_scratch),
+    "copied": Initialisation(source=lambda modality: modality, run=copied),
+    "cross_modality": Initialisation(source=lambda _: RGB, run=cross_modality),
 }
 
 
@@ -95,20 +110,22 @@ def cross_modality_conv(weight: Tensor, in_channels: int) -> Tensor:
     return weight.mean(dim=1, keepdim=True).repeat(1, in_channels, 1, 1)
 
 
-def source_of(name: str, modality: str) -> str | None:
-    """Return the modality whose weights a network of `modality` starts from that way."""
-    return {"copied": modality, "cross_modality": RGB}.get(name)
-
-
 def initialise(name: str, start: Start) -> None:
     """Start a network the way called `name`.
 
     Raises ValueError, with the backbone unchanged, where a source is missing or any of its tensors
-    is missing, unexpected or of another shape, and for a classifier of other classes, or of the
-    same in another order.
+    is missing, unexpected or of another shape, for a classifier of other classes, or of the same in
+    another order, and for weights that were trained on the dataset itself.
     """
     check_initialisation(name)
-    INITIALISATIONS[name](start)
+    wanted = INITIALISATIONS[name].source(start.modality)
+    source = start.sources.get(wanted or "")
+    if source is not None and source.dataset and source.dataset == start.dataset:
+        raise ValueError(
+            f"initialisation: the weights of {wanted} were trained on {start.dataset} itself, and "
+            "have seen test videos of its other splits; start from another dataset's"
+        )
+    INITIALISATIONS[name].run(start)
 
 
 def check_initialisation(name: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
 from tsn.model.backbones import backbone
 from tsn.model.consensus import Consensus, consensus
@@ -57,7 +58,7 @@ class TemporalSegmentNetwork(nn.Module):
         for name in self.row.dropouts:
             self.backbone.set_submodule(name, nn.Dropout(config.dropout))
         for layer in self.backbone.modules():
-            if isinstance(layer, nn.BatchNorm2d):
+            if isinstance(layer, BatchNorm):
                 layer.momentum = config.bn_momentum
         self.dropout = nn.Dropout(config.dropout)
         self.fc = nn.Linear(self.row.feature_dim, num_classes)
@@ -88,12 +89,13 @@ class TemporalSegmentNetwork(nn.Module):
 def build_network(
     config: NetworkConfig, *, in_channels: int, num_classes: int, generator: torch.Generator
 ) -> TemporalSegmentNetwork:
-    """Return a network on the CPU, in training mode, with every weight drawn from `generator`.
+    """Return a network on the CPU, in training mode, whose weights the generator alone decides.
 
+    A library's own initialisation is drawn from the generator's seed, all else from the generator.
     The classifier starts at N(0, 0.001) with bias 0. The global random state stays as it was.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(generator.initial_seed())  # for a library's own initialisation
+        torch.default_generator.manual_seed(generator.initial_seed())  # for a library's own draws
         network = TemporalSegmentNetwork(config, in_channels=in_channels, num_classes=num_classes)
     if network.row.initialise is not None:
         network.row.initialise(network.backbone, generator)
@@ -105,7 +107,7 @@ def build_network(
 def freeze_partial_bn(network: TemporalSegmentNetwork) -> None:
     """Freeze statistics, scale and shift of every BN but the first (section 3.2, partial BN)."""
     for name, layer in network.backbone.named_modules():
-        if isinstance(layer, nn.BatchNorm2d) and name != network.row.first_bn:
+        if isinstance(layer, BatchNorm) and name != network.row.first_bn:
             layer.eval()
             layer.requires_grad_(False)
 
@@ -159,11 +161,11 @@ def _grouped_parameters(network: TemporalSegmentNetwork) -> Iterator[tuple[str, 
     for layer_name, layer in network.named_modules():
         is_first = layer_name == f"backbone.{network.row.first_conv}"
         for name, parameter in layer.named_parameters(recurse=False):
-            if isinstance(layer, nn.BatchNorm2d):
+            if isinstance(layer, BatchNorm):
                 yield "batch_norm", parameter
             elif isinstance(layer, Consensus):
                 yield "consensus", parameter
-            elif isinstance(layer, nn.Conv2d | nn.Linear):
+            elif isinstance(layer, nn.Conv2d | nn.Linear) and name in ("weight", "bias"):
                 yield f"first_conv_{name}" if is_first else name, parameter
-            else:  # another normalisation, positions, scales: as those of BN
+            else:  # another normalisation, positions, gains: as the scales of BN
                 yield "other", parameter

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
 from tsn.model.backbone import Backbone, Tensors, at_least, rgb_values
 
@@ -60,7 +61,7 @@ def timm_row(name: str) -> Backbone:
         network.get_submodule(first_conv), nn.Conv2d
     ):
         raise ValueError(f"{name}: timm says of no single layer that it is the first convolution")
-    norms = [key for key, layer in network.named_modules() if isinstance(layer, nn.BatchNorm2d)]
+    norms = [key for key, layer in network.named_modules() if isinstance(layer, BatchNorm)]
     pixels = config["input_size"][1]
     return Backbone(
         name=name,
@@ -86,9 +87,12 @@ def _build(name: str, in_channels: int, *, on: str | None = None) -> nn.Module:
         alike = timm.list_models(f"*{name.split('_')[0]}*")[:5] or timm.list_models("resnet*")[:5]
         raise ValueError(f"timm has no network {name!r}; it has, for example: {', '.join(alike)}")
     with torch.device(on or torch.get_default_device()):
-        network: nn.Module = timm.create_model(
-            name, pretrained=False, num_classes=0, in_chans=in_channels
-        )
+        try:
+            network: nn.Module = timm.create_model(
+                name, pretrained=False, num_classes=0, in_chans=in_channels
+            )
+        except RuntimeError as error:  # of a tag behind the name
+            raise ValueError(f"timm has no network {name!r}: {error}") from error
     return network
 
 

@@ -89,7 +89,7 @@ def _without_classifier(network: nn.Module) -> nn.Module:
 def _published(name: str) -> Tensors:
     """Return the newest ImageNet weights that torchvision publishes, its classifier included."""
     weights = models.get_model_weights(name).DEFAULT
-    tensors: Tensors = weights.get_state_dict(progress=True, check_hash=True)
+    tensors: Tensors = weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
     return tensors
 
 

@@ -13,6 +13,7 @@ import json
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -220,7 +221,8 @@ def read_trained_on(folder: Path) -> frozenset[str]:
 
 def current_libraries() -> dict[str, str]:
     """Return the versions that decide, beside the card, what a recogniser answers."""
-    return {**library_versions(), "torch": torch.__version__}
+    networks = {name: version(name) for name in ("torchvision", "timm")}
+    return {**library_versions(), "torch": torch.__version__, **networks}
 
 
 def _write_test_scores(tests: ReferenceScores, path: Path) -> None:

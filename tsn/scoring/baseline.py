@@ -198,7 +198,7 @@ def frozen_network(init: Path, name: str) -> TemporalSegmentNetwork | None:
     drawn = torch.Generator().manual_seed(0)  # of weights that the initial ones replace
     network = build_network(config, in_channels=row.channels, num_classes=1, generator=drawn)
     backbones = {key: Source(backbone=source.backbone) for key, source in sources.items()}
-    start = Start(network=network, modality=name, classes=(), sources=backbones)
+    start = Start(network=network, dataset="", modality=name, classes=(), sources=backbones)
     initialise("copied" if name in sources else "cross_modality", start)
     return network
 

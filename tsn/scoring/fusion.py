@@ -9,10 +9,10 @@ import numpy as np
 
 from tsn.metrics import Scores
 from tsn.modality import MODALITIES, modality
-from tsn.scoring.scores import ScoreError, VideoScores
+from tsn.scoring.scores import BASELINE, ScoreError, VideoScores
 
 NAME = re.compile(r"\w+", re.ASCII)
-TAKEN = (*MODALITIES, "class")  # rows of their own, and a column of their table by class
+TAKEN = (*MODALITIES, "class", BASELINE)  # rows of their own, and a column of their table by class
 
 
 @dataclass(frozen=True, kw_only=True)

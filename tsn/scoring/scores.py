@@ -15,7 +15,7 @@ ARRAYS = ("labels", "snippets", "scores")
 
 # The baseline's scores have this in the place of a modality, and its row this name.
 BASELINE = "baseline"
-NO_INITIAL_WEIGHTS = "the recipe trains from scratch: there are no initial weights to take"
+NO_INITIAL_WEIGHTS = "the recipe's init makes no weights that it could take features with"
 
 
 class ScoreError(ValueError):

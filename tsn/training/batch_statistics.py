@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
 MOST_VARIANCE_RATIO = 3.0  # of a layer's channels, in the median
 MOST_SHIFT = 1.0  # standard deviations of the batch
@@ -24,7 +25,7 @@ logger = logging.getLogger(__name__)
 class Seen:
     """The mean and variance (C,) of every micro-batch that a layer got."""
 
-    layer: nn.BatchNorm2d
+    layer: BatchNorm
     means: list[Tensor] = field(default_factory=list)
     variances: list[Tensor] = field(default_factory=list)
 
@@ -49,12 +50,14 @@ def watched(network: nn.Module) -> Iterator[dict[str, Seen]]:
     seen = {
         name: Seen(layer)
         for name, layer in network.named_modules()
-        if isinstance(layer, nn.BatchNorm2d) and layer.training and layer.track_running_stats
+        if isinstance(layer, BatchNorm) and layer.training and layer.track_running_stats
     }
 
     def record(of: Seen, inputs: tuple[Tensor, ...]) -> None:
         with torch.no_grad():
-            variance, mean = torch.var_mean(inputs[0].float(), (0, 2, 3))
+            variance, mean = torch.var_mean(
+                inputs[0].float(), [d for d in range(inputs[0].ndim) if d != 1]
+            )
         of.means.append(mean)
         of.variances.append(variance)
 
@@ -82,8 +85,9 @@ def warn_of_gaps(seen: dict[str, Seen]) -> None:
     worst = max(far, key=lambda name: far[name][0] if math.isfinite(far[name][0]) else math.inf)
     ratio, shift = far[worst]
     logger.warning(
-        "%d of %d batch normalisations have running statistics far from their batches', most of "
-        "all %s: the variance differs %.1f times, the mean by %.1f standard deviations. Testing "
-        "takes the running ones: train longer, or raise bn_momentum",
+        "the running statistics of %d of %d batch normalisations are far from their batches'. The "
+        "farthest is %s: its variance is off by a factor of %.1f, its mean by %.1f standard "
+        "deviations. Testing takes the running statistics: train longer, or give a batch more "
+        "weight in them (bn_momentum)",
         *(len(far), len(gaps), worst, ratio, shift),
     )

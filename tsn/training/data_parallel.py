@@ -29,6 +29,7 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,12 +118,12 @@ class _RunningStatistics:
 def _running_statistics(network: nn.Module) -> Iterator[_RunningStatistics]:
     """Yield those of every layer in training. Raises ValueError for buffers of another rule."""
     for name, layer in network.named_modules():
-        if not layer.training or next(layer.buffers(recurse=False), None) is None:
+        if not layer.training or getattr(layer, "running_mean", None) is None:
             continue
-        if not isinstance(layer, nn.BatchNorm2d) or layer.momentum is None:
+        if not isinstance(layer, BatchNorm) or layer.momentum is None:
             raise ValueError(
-                f"{name}: several processes can keep the running statistics of a BatchNorm2d with "
-                f"a momentum, not those of {layer}; train in one process"
+                f"{name}: several processes can keep the running statistics of batch normalisation "
+                f"with a momentum, not those of {layer}; train in one process"
             )
         yield _RunningStatistics(
             mean=layer.get_buffer("running_mean"),

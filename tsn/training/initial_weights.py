@@ -3,6 +3,7 @@
 A row of `INITS` is one way to come by them.
 """
 
+import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -14,7 +15,7 @@ import torch
 from tsn.modality import modality
 from tsn.model.backbone import fit_tensors, load_backbone_weights, load_classifier
 from tsn.model.backbones import BACKBONES, backbone
-from tsn.model.checkpoint import WEIGHTS
+from tsn.model.checkpoint import WEIGHTS, load_card
 from tsn.model.initialisation import RGB, Source, Sources
 from tsn.sources.download import fetch, refuse_other_file
 from tsn.training.pretext import PretextConfig, pretext_network, pretext_training
@@ -73,14 +74,21 @@ class WeightsHubConfig:
 class Checkpoint:
     """A trained network: the folder of one of ours, or a file of a public PyTorch port of TSN.
 
-    sha256: of the file of weights, or its beginning; None to take any.
+    sha256: of the file of weights, or its beginning: no stage depends on the file, so this alone
+        says which weights are meant.
     classes: a file of the names that its classifier tells apart, a line each in label order, as
         the dataset's must be; None to leave the classifier behind.
     """
 
     path: str
-    sha256: str | None
+    sha256: str
     classes: str | None
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[0-9a-f]{8,64}", self.sha256):
+            raise ValueError(
+                f"sha256: at least eight digits of `sha256sum {self.path}`, got {self.sha256!r}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,22 +189,39 @@ def weights_from_hub(config: WeightsHubConfig, _run: RunTraining) -> Sources:
 
 
 def weights_of_checkpoints(config: CheckpointsConfig, _run: RunTraining) -> Sources:
-    """Return the backbones' tensors of trained networks, each for its modality."""
-    row = backbone(config.backbone)
-    found = {}
-    for name, checkpoint in config.networks.items():
-        path = Path(checkpoint.path)
-        file = path / WEIGHTS if path.is_dir() else path
-        refuse_other_file(file, checkpoint.sha256 or "")
-        tensors = load_backbone_weights(row, file, in_channels=modality(name).channels)
-        if checkpoint.classes is None:
-            found[name] = Source(backbone=tensors)
-            continue
+    """Return the weights of trained networks, each for its modality.
+
+    Raises ValueError for a folder of ours of another modality, backbone or order of classes.
+    """
+    return {
+        name: weights_of_checkpoint(config.backbone, name, checkpoint)
+        for name, checkpoint in config.networks.items()
+    }
+
+
+def weights_of_checkpoint(backbone_name: str, name: str, checkpoint: Checkpoint) -> Source:
+    """Return the weights of a trained network of that backbone and modality."""
+    row, path = backbone(backbone_name), Path(checkpoint.path)
+    card = load_card(path) if path.is_dir() else None
+    file = path / WEIGHTS if card else path
+    refuse_other_file(file, checkpoint.sha256)
+    classes: tuple[str, ...] = ()
+    if checkpoint.classes is not None:
         classes = tuple(Path(checkpoint.classes).read_text(encoding="utf-8").splitlines())
-        found[name] = Source(
-            backbone=tensors, classes=classes, classifier=load_classifier(row, file, len(classes))
-        )
-    return found
+    if card is not None:
+        wanted = (name, backbone_name, classes or card.classes)
+        if (card.modality, card.network.backbone, card.classes) != wanted:
+            raise ValueError(
+                f"{path}: a {card.network.backbone} of {card.modality} for the classes "
+                f"{', '.join(card.classes)}; init.checkpoints wants a {backbone_name} of {name}"
+                f"{' for ' + ', '.join(classes) if classes else ''}"
+            )
+    return Source(
+        backbone=load_backbone_weights(row, file, in_channels=modality(name).channels),
+        classes=classes,
+        classifier=load_classifier(row, file, len(classes)) if classes else {},
+        dataset=card.dataset if card else "",
+    )
 
 
 def no_weights(_config: ScratchConfig, _run: RunTraining) -> Sources:

@@ -37,6 +37,8 @@ class PretextConfig:
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise ValueError(f"seed is 0 or more, got {self.seed}")
+        if not self.solver.iterations:
+            raise ValueError("solver.iterations is 0: nothing would be learned; use init.scratch")
         backbone(self.backbone).check_input_size(self.input_size)
 
 
@@ -130,7 +132,7 @@ def pretext_network(config: PretextConfig) -> PretextNetwork:
     """Return a freshly initialised network for the task."""
     generator = torch.Generator().manual_seed(config.seed)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)  # for a library's own initialisation
+        torch.default_generator.manual_seed(config.seed)  # for a library's own draws
         network = PretextNetwork(config.backbone)
     if (initialise := backbone(config.backbone).initialise) is not None:
         initialise(network, generator)

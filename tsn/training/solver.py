@@ -158,7 +158,8 @@ def solve(
                 f"iteration {iteration}: the gradient is not finite (loss {loss}); lower base_lr"
             )
         optimizer.step()
-        warn_of_gaps(statistics)
+        if share.rank == 0:
+            warn_of_gaps(statistics)
         yield Iteration(iteration, loss, accuracy, lr, norm)
 
 

@@ -129,7 +129,7 @@ def prepare_training(
         augmentation=config.augmentation,
         seed=config.seed,
     )
-    network = initial_network(config, row, classes, inputs.init)
+    network = initial_network(config, row, classes, inputs)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     card = ModelCard(
         dataset=inputs.dataset,
@@ -152,7 +152,7 @@ def prepare_training(
 
 
 def initial_network(
-    config: TrainingConfig, row: Modality, classes: tuple[str, ...], init: Path
+    config: TrainingConfig, row: Modality, classes: tuple[str, ...], inputs: TrainingInputs
 ) -> TemporalSegmentNetwork:
     """Return a new network that starts as its recipe says."""
     network = build_network(
@@ -161,8 +161,14 @@ def initial_network(
         num_classes=len(classes),
         generator=torch.Generator().manual_seed(config.seed),
     )
-    sources = load_initial(init, config.network.backbone)
-    start = Start(network=network, modality=row.name, classes=classes, sources=sources)
+    sources = load_initial(inputs.init, config.network.backbone)
+    start = Start(
+        network=network,
+        dataset=inputs.dataset,
+        modality=row.name,
+        classes=classes,
+        sources=sources,
+    )
     initialise(config.initialisation, start)
     return network
 

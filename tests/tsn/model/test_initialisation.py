@@ -34,7 +34,9 @@ def start(
 ) -> None:
     """Start a network from backbones alone."""
     given = {key: Source(backbone=tensors) for key, tensors in sources.items()}
-    initialise(name, Start(network=network, modality=modality, classes=CLASSES, sources=given))
+    initialise(
+        name, Start(network=network, dataset="d", modality=modality, classes=CLASSES, sources=given)
+    )
 
 
 def test_cross_modality_conv_repeats_the_mean_over_rgb() -> None:
@@ -112,9 +114,15 @@ def test_classifier_of_the_same_classes_goes_on_and_of_others_is_refused() -> No
     trained.fc.bias.data = torch.arange(4.0)
     state, classifier = dict(trained.backbone.state_dict()), dict(trained.fc.state_dict())
 
-    def from_classes(classes: tuple[str, ...]) -> None:
-        source = Source(backbone=state, classes=classes, classifier=classifier)
-        given = Start(network=network, modality="rgb", classes=CLASSES, sources={"rgb": source})
+    def from_classes(classes: tuple[str, ...], dataset: str = "d") -> None:
+        source = Source(backbone=state, classes=classes, classifier=classifier, dataset="ucf101")
+        given = Start(
+            network=network,
+            dataset=dataset,
+            modality="rgb",
+            classes=CLASSES,
+            sources={"rgb": source},
+        )
         initialise("copied", given)
 
     for classes, message in (
@@ -123,6 +131,10 @@ def test_classifier_of_the_same_classes_goes_on_and_of_others_is_refused() -> No
     ):
         with pytest.raises(ValueError, match=message):
             from_classes(classes)
+    with pytest.raises(
+        ValueError, match="were trained on ucf101 itself, and have seen test videos"
+    ):
+        from_classes(CLASSES, dataset="ucf101")
     from_classes(CLASSES)
     images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():

@@ -1,5 +1,6 @@
 """Where initial weights come from: the table, and a public weights file."""
 
+import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from small_configs import NETWORK, SOLVER
 from torch import nn
 from torchvision import models
 
+from tsn.files import file_sha256
 from tsn.modality import modality
 from tsn.model.backbones import backbone
 from tsn.model.checkpoint import ModelCard, save_model
@@ -138,8 +140,9 @@ def trained_network(name: str, seed: int) -> TemporalSegmentNetwork:
     )
 
 
-def test_own_networks_and_those_of_public_ports_go_on(tmp_path: Path) -> None:
-    """A folder of ours for RGB; for flow a file in a public port's names."""
+@pytest.fixture
+def checkpoints(tmp_path: Path) -> CheckpointsConfig:
+    """A folder of ours for RGB; for flow a file in a public port's names, and its classes."""
     rgb, flow = trained_network("rgb", 1), trained_network("flow", 2)
     card = ModelCard(
         dataset="ucf101",
@@ -157,42 +160,71 @@ def test_own_networks_and_those_of_public_ports_go_on(tmp_path: Path) -> None:
     }
     port |= {f"module.new_fc.{name}": tensor for name, tensor in flow.fc.state_dict().items()}
     torch.save({"epoch": 80, "state_dict": port}, tmp_path / "flow.pth.tar")
-    config = CheckpointsConfig(
-        backbone=QUARTER,
-        networks={
-            "rgb": Checkpoint(path=str(tmp_path / "rgb"), sha256=None, classes=None),
-            "flow": Checkpoint(
-                path=str(tmp_path / "flow.pth.tar"),
-                sha256=None,
-                classes=str(tmp_path / "classes.txt"),
-            ),
-        },
-    )
     (tmp_path / "classes.txt").write_text("a\nb\nc\nd\ne\n")
-    sources = weights_of_checkpoints(config, never)
+    (tmp_path / "other.txt").write_text("a\nc\nb\nd\ne\n")
+    (tmp_path / "two.txt").write_text("a\nb\n")
+    ours = Checkpoint(
+        path=str(tmp_path / "rgb"),
+        sha256=file_sha256(tmp_path / "rgb/weights.safetensors"),
+        classes=None,
+    )
+    ports = Checkpoint(
+        path=str(tmp_path / "flow.pth.tar"),
+        sha256=file_sha256(tmp_path / "flow.pth.tar")[:8],
+        classes=str(tmp_path / "classes.txt"),
+    )
+    return CheckpointsConfig(backbone=QUARTER, networks={"rgb": ours, "flow": ports})
+
+
+def test_own_networks_and_those_of_public_ports_go_on(checkpoints: CheckpointsConfig) -> None:
+    sources = weights_of_checkpoints(checkpoints, never)
     assert (sources["rgb"].classes, sources["flow"].classes) == ((), tuple("abcde"))
+    assert (sources["rgb"].dataset, sources["flow"].dataset) == ("ucf101", "")
+    flow = trained_network("flow", 2)
     assert torch.equal(sources["flow"].classifier["weight"], flow.fc.weight)
     assert torch.equal(sources["flow"].classifier["bias"], flow.fc.bias)
-    for name, network in {"rgb": rgb, "flow": flow}.items():
-        state = network.backbone.state_dict()
-        loaded = sources[name].backbone
+    for name, network in {"rgb": trained_network("rgb", 1), "flow": flow}.items():
+        state, loaded = network.backbone.state_dict(), sources[name].backbone
         assert loaded.keys() == state.keys()
         assert all(torch.equal(loaded[key], tensor) for key, tensor in state.items())
-    (tmp_path / "two.txt").write_text("a\nb\n")
-    two = replace(config.networks["flow"], classes=str(tmp_path / "two.txt"))
-    for networks, message in (
-        ({"flow": two}, r"weight is \(5, 256\), expected \(2, 256\)"),
-        ({"rgb_diff": config.networks["flow"]}, "expected .16, 15, 7, 7"),
-        ({"rgb": replace(config.networks["rgb"], sha256="0123")}, "expected 0123"),
-    ):
-        with pytest.raises((ValueError, FetchError), match=message):
-            weights_of_checkpoints(replace(config, networks=networks), never)
-    for networks, message in (({}, "at least one"), ({"depth": None}, "unknown modality 'depth'")):
-        with pytest.raises(ValueError, match=message):
-            CheckpointsConfig(backbone=QUARTER, networks=networks)  # type: ignore[arg-type]
 
 
-def test_weights_of_a_library_are_fetched_once(
+@pytest.mark.parametrize(
+    ("name", "of", "changes", "message"),
+    [
+        ("flow", "flow", {"classes": "two.txt"}, r"weight is \(5, 256\), expected \(2, 256\)"),
+        ("rgb_diff", "flow", {}, "expected .16, 15, 7, 7"),
+        ("rgb", "rgb", {"sha256": "01234567"}, "expected 01234567"),
+        ("rgb_diff", "rgb", {}, "a bn_inception_quarter of rgb .* wants .* of rgb_diff"),
+        ("rgb", "rgb", {"classes": "other.txt"}, "for the classes a, b, c, .* for a, c, b"),
+    ],
+)
+def test_checkpoint_that_is_another_is_refused(
+    checkpoints: CheckpointsConfig,
+    tmp_path: Path,
+    name: str,
+    of: str,
+    changes: dict[str, str],
+    message: str,
+) -> None:
+    if "classes" in changes:
+        changes = {"classes": str(tmp_path / changes["classes"])}
+    checkpoint = replace(checkpoints.networks[of], **changes)
+    with pytest.raises((ValueError, FetchError), match=message):
+        weights_of_checkpoints(replace(checkpoints, networks={name: checkpoint}), never)
+
+
+def test_checkpoints_name_their_networks_and_digests() -> None:
+    with pytest.raises(ValueError, match="name at least one modality's"):
+        CheckpointsConfig(backbone=QUARTER, networks={})
+    known = Checkpoint(path="p", sha256="0123abcd", classes=None)
+    with pytest.raises(ValueError, match="unknown modality 'depth'"):
+        CheckpointsConfig(backbone=QUARTER, networks={"depth": known})
+    with pytest.raises(ValueError, match="at least eight digits of `sha256sum p`, got '0123'"):
+        Checkpoint(path="p", sha256="0123", classes=None)
+
+
+def test_weights_of_a_library_are_those_it_publishes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From torchvision's cache, under the name that torchvision gives the file."""
@@ -220,6 +252,12 @@ def test_hub_that_cannot_be_reached_says_what_else_there_is(
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     with pytest.raises(OSError, match=r"resnet18 could not be fetched .*weights_file"):
         weights_from_hub(WeightsHubConfig(backbone="resnet18"), never)
+    cache = tmp_path / "hub/checkpoints"
+    cache.mkdir(parents=True, exist_ok=True)
+    url = models.get_model_weights("resnet18").DEFAULT.url
+    torch.save({"a": Path("b")}, cache / url.rsplit("/")[-1])
+    with pytest.raises((OSError, pickle.UnpicklingError)):  # nothing but tensors is read
+        weights_from_hub(WeightsHubConfig(backbone="resnet18"), never)
     with pytest.raises(ValueError, match="bn_inception is of no library"):
         WeightsHubConfig(backbone="bn_inception")
 
@@ -242,7 +280,7 @@ def test_checkpoint_of_a_port_gives_the_ports_scores(name: str, tmp_path: Path) 
     torch.save({"state_dict": tensors}, tmp_path / "port.pth.tar")
     (tmp_path / "classes.txt").write_text("\n".join("abcde"))
     path, classes = (str(tmp_path / file) for file in ("port.pth.tar", "classes.txt"))
-    networks = {name: Checkpoint(path=path, sha256=None, classes=classes)}
+    networks = {name: Checkpoint(path=path, sha256=file_sha256(Path(path)), classes=classes)}
     sources = weights_of_checkpoints(
         CheckpointsConfig(backbone="bn_inception", networks=networks), never
     )
@@ -252,7 +290,13 @@ def test_checkpoint_of_a_port_gives_the_ports_scores(name: str, tmp_path: Path) 
         num_classes=5,
         generator=torch.Generator().manual_seed(2),
     )
-    start = Start(network=network, modality=name, classes=tuple("abcde"), sources=sources)
+    start = Start(
+        network=network,
+        dataset="ucf101",
+        modality=name,
+        classes=tuple("abcde"),
+        sources=sources,
+    )
     initialise("copied", start)
     with torch.inference_mode():
         expected = port.eval()(frames)
