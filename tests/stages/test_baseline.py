@@ -50,7 +50,7 @@ def test_from_scratch_it_is_not_run_and_says_why(
     baseline.main(options)
     torch.set_num_threads(threads)
     said = capsys.readouterr().out
-    assert said.startswith("d split 1: not run: baseline (the recipe trains from scratch: ")
+    assert said.startswith("d split 1: not run: baseline (the recipe's init makes no weights that ")
     assert load_scores(options.out).videos == ()
     assert not baseline.track(options)
     assert runs.find_runs("d", {"stage": "baseline"}) == []
