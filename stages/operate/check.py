@@ -18,7 +18,7 @@ from stages.runtime.params import Settings
 from tsn.files import write_json
 from tsn.modality import MODALITIES, Modality, modality
 from tsn.model.backbones import backbone
-from tsn.model.initialisation import INITIALISATIONS
+from tsn.model.initialisation import check_source
 from tsn.recogniser.comparison import PromotionRule
 from tsn.recogniser.folder import PackageConfig
 from tsn.records import RecordError, refuse_other_keys, require_keys
@@ -155,15 +155,10 @@ def check_modality(recipe: Settings, row: Modality) -> None:
             f"{where}.network.backbone: {train.network.backbone}, but init makes weights of "
             f"{init.backbone}"
         )
-    source, there = (
-        INITIALISATIONS[train.initialisation].source(row.name),
-        INITS[kind].modalities(init),
-    )
-    if source is not None and source not in there:
-        raise RecordError(
-            f"{where}.initialisation: {train.initialisation} needs weights of {source}, and "
-            f"init.{kind} has those of {', '.join(there) or 'nothing'}"
-        )
+    try:
+        check_source(train.initialisation, row.name, INITS[kind].modalities(init))
+    except ValueError as error:
+        raise RecordError(f"{where}: {error}") from error
     if min_frames < snippet_frames:
         raise RecordError(
             f"{recipe.path}: accept.min_frames: {min_frames}, but a snippet of {row.name} takes "

@@ -3,7 +3,7 @@
 Letters: O output channels, h, w, C classes, D features.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -45,18 +45,8 @@ class Start:
     sources: Sources
 
 
-def from_scratch(_start: Start) -> None:
-    """Leave the network at its random weights."""
-
-
-def copied(start: Start) -> None:
-    """Copy the weights that there are for the modality, and the classifier if there is one."""
-    source = start.sources.get(start.modality)
-    if source is None:
-        raise ValueError(
-            f"initialisation: copied: init makes weights of {', '.join(start.sources) or 'nothing'}"
-            f", none of {start.modality}; cross_modality makes them from RGB's, scratch takes none"
-        )
+def copied(start: Start, source: Source) -> None:
+    """Copy the weights as they are, and the classifier if there is one."""
     if source.classes and source.classes != start.classes:
         raise ValueError(f"initialisation: copied: {_other_classes(source.classes, start.classes)}")
     _load(start.network, source.backbone)
@@ -65,14 +55,9 @@ def copied(start: Start) -> None:
         start.network.fc.load_state_dict(source.classifier)
 
 
-def cross_modality(start: Start) -> None:
-    """Copy RGB's weights but for the first convolution, which is made from RGB's."""
-    if RGB not in start.sources:
-        raise ValueError(
-            "initialisation: cross_modality: init makes no weights of RGB for "
-            f"{start.modality} to start from; scratch takes none"
-        )
-    weights = dict(start.sources[RGB].backbone)
+def cross_modality(start: Start, source: Source) -> None:
+    """Copy the weights but for the first convolution, which is made from RGB's."""
+    weights = dict(source.backbone)
     first = f"{start.network.row.first_conv}.weight"
     if first in weights:
         in_channels = start.network.backbone.state_dict()[first].shape[1]
@@ -84,18 +69,18 @@ def cross_modality(start: Start) -> None:
 class Initialisation:
     """A row of the table.
 
-    source: the modality whose weights a network of a modality needs, None if it needs none.
-    run: starts a network from them.
+    source: the modality whose weights a network of a modality starts from.
+    load: starts a network from them.
     """
 
-    source: Callable[[str], str | None]
-    run: Callable[[Start], None]
+    source: Callable[[str], str]
+    load: Callable[[Start, Source], None]
 
 
-INITIALISATIONS: dict[str, Initialisation] = {
-    SCRATCH: Initialisation(source=lambda _: None, run=from_scratch),
-    "copied": Initialisation(source=lambda modality: modality, run=copied),
-    "cross_modality": Initialisation(source=lambda _: RGB, run=cross_modality),
+INITIALISATIONS: dict[str, Initialisation | None] = {
+    SCRATCH: None,  # at its random weights
+    "copied": Initialisation(source=lambda modality: modality, load=copied),
+    "cross_modality": Initialisation(source=lambda _: RGB, load=cross_modality),
 }
 
 
@@ -117,15 +102,28 @@ def initialise(name: str, start: Start) -> None:
     is missing, unexpected or of another shape, for a classifier of other classes, or of the same in
     another order, and for weights that were trained on the dataset itself.
     """
-    check_initialisation(name)
-    wanted = INITIALISATIONS[name].source(start.modality)
-    source = start.sources.get(wanted or "")
-    if source is not None and source.dataset and source.dataset == start.dataset:
+    check_source(name, start.modality, start.sources)
+    row = INITIALISATIONS[name]
+    if row is None:
+        return
+    source = start.sources[row.source(start.modality)]
+    if source.dataset and source.dataset == start.dataset:
         raise ValueError(
-            f"initialisation: the weights of {wanted} were trained on {start.dataset} itself, and "
-            "have seen test videos of its other splits; start from another dataset's"
+            f"initialisation: {name}: the weights were trained on {start.dataset} itself, and have "
+            "seen test videos of its other splits; start from another dataset's"
         )
-    INITIALISATIONS[name].run(start)
+    row.load(start, source)
+
+
+def check_source(name: str, modality: str, there: Collection[str]) -> None:
+    """Raise ValueError unless a network can start that way from weights of those modalities."""
+    check_initialisation(name)
+    row = INITIALISATIONS[name]
+    if row is not None and (wanted := row.source(modality)) not in there:
+        raise ValueError(
+            f"initialisation: {name} needs weights of {wanted}, and init makes those of "
+            f"{', '.join(there) or 'nothing'}; cross_modality takes RGB's, scratch takes none"
+        )
 
 
 def check_initialisation(name: str) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from functools import partial
 
 from torch import nn
-from torchvision import models
 
 from tsn.model.backbone import (
     Backbone,
@@ -28,6 +27,8 @@ def resnet_row(name: str, *, feature_dim: int) -> Backbone:
     """Return the row of a ResNet (He et al., 2016) by torchvision's name for it."""
 
     def build() -> nn.Module:
+        from torchvision import models  # as of every row: not for those who use none of it
+
         network: nn.Module = models.get_model(name, weights=None)
         network.fc = nn.Identity()
         return network
@@ -39,6 +40,8 @@ def googlenet_row() -> Backbone:
     """Return the row of GoogLeNet (Szegedy et al., 2015), with torchvision's BN."""
 
     def build() -> nn.Module:
+        from torchvision import models
+
         network = models.googlenet(weights=None, aux_logits=False, init_weights=True)
         return _without_classifier(network)
 
@@ -50,6 +53,8 @@ def inception_v3_row() -> Backbone:
     """Return the row of Inception V3 (Szegedy et al., 2016)."""
 
     def build() -> nn.Module:
+        from torchvision import models
+
         network = models.inception_v3(weights=None, aux_logits=False, init_weights=True)
         return _without_classifier(network)
 
@@ -69,6 +74,8 @@ def vgg16_row() -> Backbone:
     """
 
     def build() -> nn.Module:
+        from torchvision import models
+
         network: nn.Module = models.vgg16(weights=None)
         network.classifier = network.classifier[:5]  # type: ignore[index]  # no last dropout, no fc
         return network
@@ -88,6 +95,8 @@ def _without_classifier(network: nn.Module) -> nn.Module:
 
 def _published(name: str) -> Tensors:
     """Return the newest ImageNet weights that torchvision publishes, its classifier included."""
+    from torchvision import models
+
     weights = models.get_model_weights(name).DEFAULT
     tensors: Tensors = weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
     return tensors

@@ -75,7 +75,7 @@ def test_first_stage_of_a_dataset_leaves_a_note_that_never_changes(project: Path
         ),
         (
             *("synthetic", "train.flow.initialisation", "copied"),
-            r"train\.flow\.initialisation: copied needs weights of flow, and init.pretext has",
+            r"train\.flow: initialisation: copied needs weights of flow, and init makes those",
         ),
         (
             *("hmdb51", "train.rgb.initialisation", "scratch"),

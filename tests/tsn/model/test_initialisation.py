@@ -56,7 +56,9 @@ def test_weights_of_a_modality_are_copied(name: str, channels: int) -> None:
     start("copied", network, {name: state}, name)
     loaded = network.backbone.state_dict()
     assert all(torch.equal(loaded[key], state[key]) for key in state)
-    with pytest.raises(ValueError, match=f"init makes weights of {name}, none of rgb_diff"):
+    with pytest.raises(
+        ValueError, match=f"needs weights of rgb_diff, and init makes those of {name};"
+    ):
         start("copied", network, {name: state}, "rgb_diff")
 
 
@@ -101,7 +103,7 @@ def test_weights_that_do_not_fit_are_refused_whole() -> None:
         partial = {key: tensor for key, tensor in state.items() if key != name}
         with pytest.raises(ValueError, match=f"1 missing: {name}"):
             start("cross_modality", network, {"rgb": partial}, "flow")
-    with pytest.raises(ValueError, match="init makes no weights of RGB for flow"):
+    with pytest.raises(ValueError, match="needs weights of rgb, and init makes those of nothing"):
         start("cross_modality", network, {}, "flow")
     with pytest.raises(ValueError, match="unknown initialisation 'pretrained'; valid are: scratch"):
         start("pretrained", network, {}, "flow")

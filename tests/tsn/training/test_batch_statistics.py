@@ -1,12 +1,16 @@
 """Running statistics far from the batches': said, and only then."""
 
 import logging
+from dataclasses import replace
+from itertools import repeat
 
 import pytest
 import torch
+from small_configs import SOLVER
 from torch import nn
 
 from tsn.training.batch_statistics import warn_of_gaps, watched
+from tsn.training.solver import make_optimizer, solve
 
 
 def inputs() -> torch.Tensor:
@@ -44,3 +48,17 @@ def test_frozen_layers_are_not_watched() -> None:
     with watched(network) as seen:
         network(inputs())
     assert list(seen) == ["0"]
+
+
+def test_training_tells_it_after_its_last_iteration(caplog: pytest.LogCaptureFixture) -> None:
+    layer = nn.BatchNorm2d(2, momentum=0.01)
+    network = nn.Sequential(layer, nn.Flatten(), nn.Linear(128, 2))
+    solver = replace(SOLVER, iterations=2, batch_size=1, base_lr=1e-4)
+    group = {"params": list(network.parameters()), "lr_mult": 1.0, "decay_mult": 1.0}
+    batches = repeat((inputs(), torch.zeros(64, dtype=torch.long)))
+    steps = solve(network, make_optimizer([group], solver), batches, solver, seed=1, start=0)
+    with caplog.at_level(logging.WARNING):
+        next(steps)
+        assert not caplog.text
+        next(steps)
+    assert "of 1 of 1 batch normalisations" in caplog.text
