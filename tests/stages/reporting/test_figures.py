@@ -10,11 +10,12 @@ import pytest
 from stages.reporting.figures.confusion_matrix import draw_confusion_matrix
 from stages.reporting.figures.fusion_bars import draw_fusion_bars
 from stages.reporting.figures.per_class_bars import _order_classes, draw_per_class_bars
-from stages.reporting.figures.style import COLOURS, colour_series
+from stages.reporting.figures.style import COLOURS, FUSION_COLOURS, colour_series
 from stages.reporting.figures.tag_bars import draw_tag_bars
 from stages.reporting.figures.training_curves import draw_training_curves
 from stages.reporting.published import PublishedAccuracy
 from stages.reporting.results import Results, Row
+from tsn.modality import MODALITIES
 
 MEAN = {
     name: Row(
@@ -81,6 +82,12 @@ def test_a_bar_is_as_long_as_its_accuracy(tmp_path):
     rgb, flow = (longest_bar(path, COLOURS[name]) for name in ("rgb", "flow"))
     assert rgb > 100
     assert flow == pytest.approx(2 * rgb, abs=3)
+
+
+def test_no_two_rows_of_the_recipes_have_one_colour():
+    combinations = [f"combination_{number}" for number in range(len(FUSION_COLOURS))]
+    names = [*MODALITIES, *combinations, "baseline"]
+    assert len(set(colour_series(names).values())) == len(names)
 
 
 def test_the_baseline_is_a_line_and_no_bar(tmp_path):
