@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from tsn.flow.camera_motion import HomographyConfig, View, take_out_camera_motion, view_of
+from tsn.flow.camera_motion import HomographyConfig, View, take_out_camera_motion
 from tsn.flow.engines import (
     FLOW_ENGINES,
     Flow,
@@ -135,9 +135,8 @@ def warped_flow_entries(
 ) -> Iterator[Entry]:
     """Yield the quantised flow of every pair of neighbours, its camera motion taken out."""
     steady = partial(_steady_pair, config=config.homography)
-    grays = map(to_gray, prefetch(frames, depth=2))
-    pairs = pairwise(map_ahead(view_of, grays, device.threads))
-    return _flow_of_pairs(map_ahead(steady, pairs, device.threads), config, device)
+    views = (View(to_gray(frame)) for frame in prefetch(frames, depth=2))
+    return _flow_of_pairs(map_ahead(steady, pairwise(views), device.threads), config, device)
 
 
 class _Pair(NamedTuple):
@@ -196,7 +195,7 @@ STREAMS: dict[str, Stream] = {
             config_class=WarpedFlowConfig,
             make_entries=warped_flow_entries,
             frames_per_entry=2,
-            version=2,
+            version=3,
         ),
     )
 }

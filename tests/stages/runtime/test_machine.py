@@ -1,16 +1,34 @@
 """The device a machine section stands for."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 import torch
+from workspace import ROOT
 
 from stages.extract import choose_devices
 from stages.runtime import machine
 from stages.runtime.machine import Machine, choose_device, count_jobs, lease_gpu_each, lease_gpus
 from tsn.streams.table import FlowConfig, FramesConfig, WorkerDevice
 
+FAULTS = """
+import resource
+import torch
+from stages.runtime.machine import Machine, choose_device
+
+def faults_of_a_step():
+    torch.ones(2**24)  # 64 MiB
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(2**24)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+print(faults_of_a_step())
+choose_device(Machine(device="cpu", processes=1, threads=1, workers=0, checkpoint_seconds=60.0))
+print(faults_of_a_step())
+"""
 MACHINE = Machine(device="cpu", processes=1, threads=1, workers=0, checkpoint_seconds=60.0)
 
 
@@ -32,6 +50,16 @@ def test_device_of_the_machine(
     assert chosen.type == ("cuda" if cuda and device == "auto" else "cpu")
     assert torch.get_num_threads() == 1
     assert torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")
+def test_memory_that_a_step_frees_is_the_next_ones() -> None:
+    faults = subprocess.run(
+        [sys.executable, "-c", FAULTS], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    before, after = map(int, faults)
+    assert before > 5_000  # pages of 4 KiB: 64 MiB have 16,384
+    assert after < before / 20
 
 
 def test_machine_without_the_device_it_names_is_refused(
