@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from stages.reporting import results
@@ -15,8 +14,8 @@ from stages.runtime import command, params, provenance
 from stages.runtime.options import StageOptions, input_path, option, output_path
 from stages.tracking import runs
 from tsn.files import json_sha256
-from tsn.lists import ListedVideo, read_list
-from tsn.metrics import Scores, accuracy, confusion_matrix, per_class_accuracy
+from tsn.lists import read_list
+from tsn.metrics import Scores, confusion_matrix, per_class_accuracy
 from tsn.scoring.fusion import FusionConfig, common_videos, fuse, left_out, refuse_other_scores
 from tsn.scoring.scores import BASELINE, NO_INITIAL_WEIGHTS, VideoScores, load_scores
 
@@ -42,7 +41,7 @@ def main(options: Options) -> None:
         rows = {name: fuse(cells, weights) for name, weights in config.rows(modalities).items()}
         baseline = load_baseline(options, cells)
         rows |= {name: found.scores for name, found in baseline.items()}
-        metrics = measure(rows, next(iter(cells.values())), read_list(options.list))
+        metrics = results.measure(rows, next(iter(cells.values())), read_list(options.list))
         results.write_rows(options.metrics, metrics)
         write_plots(rows, cells, metrics, headline, options.plots)
     log_fusion(options, config, {**cells, **baseline})
@@ -105,23 +104,6 @@ def refuse_foreign(
                 f"{name}.npz holds scores of {len(unknown)} videos that the test list does not "
                 f"have ({', '.join(unknown[:3])}); {again}"
             )
-
-
-def measure(
-    rows: Mapping[str, Scores], cell: VideoScores, listed: Sequence[ListedVideo]
-) -> dict[str, Row]:
-    """Return the metrics of every row: over all test videos, and top-1 over those with each tag."""
-    tags_of = {video.video: video.tags for video in listed}
-    tags = np.array([" ".join(tags_of[video]) for video in cell.videos])
-    words = sorted({word for text in tags for word in text.split()})
-    members = {word: np.array([word in text.split() for text in tags]) for word in words}
-    metrics: dict[str, Row] = {}
-    for name, scores in rows.items():
-        result = accuracy(scores, cell.labels)
-        right = scores.argmax(axis=1) == cell.labels
-        by_tag = {word: float(right[member].mean()) for word, member in members.items()}
-        metrics[name] = Row(**asdict(result), by_tag=by_tag)
-    return metrics
 
 
 def write_plots(

@@ -1,6 +1,6 @@
 """report: the mean over a dataset's splits beside published numbers; table, figures, page."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +17,17 @@ from stages.runtime import command, params, provenance
 from stages.runtime.options import StageOptions, input_path, option, output_path
 from stages.tracking import runs
 from tsn.files import json_sha256
-from tsn.scoring.fusion import FusionConfig
-from tsn.scoring.scores import BASELINE, NO_INITIAL_WEIGHTS
+from tsn.lists import TEST, TRAIN, read_list
+from tsn.scoring.fusion import FusionConfig, common_videos, fuse
+from tsn.scoring.learned import fit_weights, held_out_scores
+from tsn.scoring.scores import (
+    BASELINE,
+    LEARNED,
+    NO_INITIAL_WEIGHTS,
+    ScoreError,
+    VideoScores,
+    load_scores,
+)
 
 LOOK = "look.png"  # of the stage of that name
 
@@ -32,6 +41,7 @@ class Options(StageOptions):
     metrics: Path = option("folder of split<k>.json")
     plots: Path = input_path("folder of the plots of train, fuse and look")
     lists: Path = input_path("folder of the split lists")
+    scores: Path = input_path("folder of the scores of every split")
     quarantine: Path = input_path("folder of what extract set aside")
     mean: Path = output_path("mean.json")
     out: Path = output_path("tables, figures, page")
@@ -53,6 +63,13 @@ def read_results(options: Options) -> Results:
     numbers = params.section(settings, "splits", tuple[int, ...])
     splits = {k: results.read_rows(options.metrics / f"split{k}.json") for k in numbers}
     has_baseline = all(BASELINE in rows for rows in splits.values())
+    learned: dict[int, dict[str, float]] = {}
+    not_run = fusion.not_run(modalities)
+    if fusion.learned:
+        try:
+            splits, learned = with_learned(options, splits, modalities)
+        except ScoreError as error:
+            not_run[LEARNED] = str(error)
     weights = fusion.rows(modalities)
     networks = {name: network_setting(recipe, name) for name in modalities}
     found = {
@@ -65,10 +82,37 @@ def read_results(options: Options) -> Results:
         weights=weights,
         headline=fusion.headline_of(modalities),
         wanted=fusion.headline,
-        not_run=fusion.not_run(modalities)
-        | ({} if has_baseline else {BASELINE: NO_INITIAL_WEIGHTS}),
+        not_run=not_run | ({} if has_baseline else {BASELINE: NO_INITIAL_WEIGHTS}),
         published={name: row for name, row in found.items() if row is not None},
+        learned=learned,
     )
+
+
+def with_learned(
+    options: Options, splits: Mapping[int, dict[str, Row]], modalities: Sequence[str]
+) -> tuple[dict[int, dict[str, Row]], dict[int, dict[str, float]]]:
+    """Return the splits with a row of all modalities under fitted weights, and the weights.
+
+    ScoreError where nothing can be fitted.
+    """
+    if len(modalities) < 2:
+        raise ScoreError("one modality alone needs no weight")
+    cells = {k: load_cells(options.scores / str(k), modalities) for k in splits}
+    found, weights = {}, {}
+    for split, rows in splits.items():
+        training = {video.video for video in read_list(options.lists / str(split) / TRAIN)}
+        weights[split] = fit_weights(*held_out_scores(cells, split, training))
+        fused = {LEARNED: fuse(cells[split], weights[split])}
+        test = read_list(options.lists / str(split) / TEST)
+        row = results.measure(fused, cells[split][modalities[0]], test)
+        networks = {name: rows[name] for name in rows if name != BASELINE}
+        found[split] = {**networks, **row, **rows}
+    return found, weights
+
+
+def load_cells(scores: Path, modalities: Sequence[str]) -> dict[str, VideoScores]:
+    """Return a split's scores of every modality, on the videos that all of them could score."""
+    return common_videos({name: load_scores(scores / f"{name}.npz") for name in modalities})
 
 
 def network_setting(recipe: params.Settings, name: str) -> NetworkSetting:

@@ -46,6 +46,7 @@ def shrink_recipe(recipe: Any, modalities: list[str]) -> None:
     recipe["fusion"] = {
         "headline": "all",
         "combinations": {"all": {row: 1.0 + 0.5 * n for n, row in enumerate(modalities)}},
+        "learned": len(modalities) > 1,
     }
 
 

@@ -14,13 +14,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from stages.reporting.published import PublishedAccuracy
 from tsn.files import write_json
-from tsn.metrics import Accuracy
+from tsn.lists import ListedVideo
+from tsn.metrics import Accuracy, Scores, accuracy
 from tsn.modality import MODALITIES
 from tsn.records import record
 from tsn.scoring.fusion import describe_row
-from tsn.scoring.scores import BASELINE
+from tsn.scoring.scores import BASELINE, LEARNED, VideoScores
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 
@@ -46,7 +49,8 @@ class Results:
 
     `weights` are those of each row's modalities. `wanted` is the row that the recipe calls the
     result, another one where its modalities are not all run; `not_run` are the combinations that
-    are left out, and why. `published` are the numbers that rows are compared with.
+    are left out, and why. `published` are the numbers that rows are compared with. `learned` are
+    the fitted weights of each split, where the recipe asks for them.
     """
 
     dataset: str
@@ -56,6 +60,7 @@ class Results:
     wanted: str
     not_run: Mapping[str, str]
     published: Mapping[str, PublishedAccuracy]
+    learned: Mapping[int, Mapping[str, float]]
 
     @cached_property
     def mean(self) -> dict[str, Row]:
@@ -71,7 +76,7 @@ class Results:
     def descriptions(self) -> dict[str, str]:
         """Return every row as people read it: `two_stream: rgb + 1.5 flow`."""
         return {
-            name: name if name == BASELINE else describe_row(name, self.weights[name])
+            name: describe_row(name, self.weights[name]) if name in self.weights else name
             for name in self.mean
         }
 
@@ -81,6 +86,12 @@ class Results:
         notes = [f"Not run: {row} ({reason})." for row, reason in self.not_run.items()]
         if self.wanted != self.headline:
             notes.append(f"The result is {self.headline}: the recipe's, {self.wanted}, is not run.")
+        if self.learned:
+            fitted = "; ".join(_fitted(*item) for item in self.learned.items())
+            notes.append(
+                f"The weights of {LEARNED} are fitted on the training videos of a split that other "
+                f"splits test: {fitted}."
+            )
         if BASELINE in self.mean:
             gain = accuracy_gain(self.mean[self.headline], self.mean[BASELINE])
             notes.append(
@@ -89,6 +100,11 @@ class Results:
                 f"{gain:+.1f} points."
             )
         return notes
+
+
+def _fitted(split: int, weights: Mapping[str, float]) -> str:
+    shown = {name: round(weight, 2) for name, weight in weights.items() if weight >= 0.005}
+    return describe_row(f"split {split}", shown)
 
 
 @dataclass(frozen=True)
@@ -108,6 +124,23 @@ class Listing:
     caption: str
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
+
+
+def measure(
+    rows: Mapping[str, Scores], cell: VideoScores, listed: Sequence[ListedVideo]
+) -> dict[str, Row]:
+    """Return the metrics of every row: over all test videos, and top-1 over those with each tag."""
+    tags_of = {video.video: video.tags for video in listed}
+    tags = np.array([" ".join(tags_of[video]) for video in cell.videos])
+    words = sorted({word for text in tags for word in text.split()})
+    members = {word: np.array([word in text.split() for text in tags]) for word in words}
+    metrics: dict[str, Row] = {}
+    for name, scores in rows.items():
+        result = accuracy(scores, cell.labels)
+        right = scores.argmax(axis=1) == cell.labels
+        by_tag = {word: float(right[member].mean()) for word, member in members.items()}
+        metrics[name] = Row(**asdict(result), by_tag=by_tag)
+    return metrics
 
 
 def read_rows(path: Path) -> dict[str, Row]:

@@ -7,11 +7,14 @@ from typing import Any
 import pytest
 from toy_cells import BASELINE_SCORES, FLOW, LISTED, RGB
 
-from stages.fuse import Options, load_baseline, load_cells, measure, refuse_foreign, run_key
+from stages.fuse import Options, load_baseline, load_cells, refuse_foreign, run_key
+from stages.reporting.results import measure
 from tsn.scoring.fusion import FusionConfig, left_out
 from tsn.scoring.scores import ScoreError, VideoScores, save_scores
 
-FUSION = FusionConfig(headline="both", combinations={"both": {"rgb": 1.0, "flow": 1.5}})
+FUSION = FusionConfig(
+    headline="both", combinations={"both": {"rgb": 1.0, "flow": 1.5}}, learned=False
+)
 LIST = "video,label,group,tags\na/1,0,,\na/2,0,,\nb/1,1,,\n"
 
 

@@ -43,7 +43,7 @@ def write_params(folder: Path) -> None:
     for name in WEIGHTS:
         recipe["extract"][name] = dict(vars(STREAM_CONFIGS[name]))
     recipe["score"] = dict(vars(TESTING))
-    recipe["fusion"] = {"headline": "both", "combinations": {"both": WEIGHTS}}
+    recipe["fusion"] = {"headline": "both", "combinations": {"both": WEIGHTS}, "learned": False}
     recipe["package"] = {"split": SPLIT}
     (folder / "recipes").mkdir()
     yaml.dump(recipe, folder / RECIPE)

@@ -20,6 +20,7 @@ from tsn.scoring.scores import VideoScores, save_scores
 from tsn.splits.leakage import Findings, write_leaks
 from tsn.splits.survey import Facts, write_facts
 
+LISTS = Path("lists")
 ROW = Row(mean_class_accuracy=0.5, top1=0.5, top5=1.0, by_tag={})
 RECIPE = """
 fusion:
@@ -28,6 +29,7 @@ fusion:
     all: {rgb: 1.0, flow: 1.5, warped_flow: 0.5}
     even: {rgb: 1.0, flow: 1.0}
     more_flow: {rgb: 1.0, flow: 1.5}
+  learned: false
 train:
   rgb: {network: {backbone: bn_inception, consensus: average, num_segments: 3}}
   flow: {network: {backbone: bn_inception, consensus: average, num_segments: 3}}
@@ -58,35 +60,36 @@ def write_cells(
     Path("recipes").mkdir()
     Path(f"recipes/{dataset}.yaml").write_text(RECIPE.replace("HEADLINE", headline))
     listed = tuple(LISTED)
-    write_splits(SplitLists(classes=("a", "b"), train={1: listed}, test={1: listed}), Path("lists"))
+    write_splits(SplitLists(classes=("a", "b"), train={1: listed}, test={1: listed}), LISTS)
     write_facts(Path("lists/survey.csv"), {row.video: FACTS for row in listed})
     write_leaks(Path("lists/leaks.csv"), {1: Findings([], [])})
     Path("lists/classes.jpg").write_bytes(b"jpeg")
     Path("plots/1/training").mkdir(parents=True)
     Path("plots/look.png").write_bytes(b"png")
-    save_scores(replace(baseline, dataset=dataset), Path("scores/baseline.npz"))
+    save_scores(replace(baseline, dataset=dataset), Path("scores/1/baseline.npz"))
     for cell in (RGB, FLOW):
         name = cell.modality
         save_scores(
-            replace(cell, dataset=dataset), Path(f"scores/{name}.npz")
+            replace(cell, dataset=dataset), Path(f"scores/1/{name}.npz")
         )  # that of one left out may still be there
         log = {"iteration": [1, 2], "loss": [2.0, 1.0], "accuracy": [0.5, 1.0], "lr": [0.1, 0.01]}
         pd.DataFrame(log).to_csv(f"plots/1/training/{name}.csv", index=False)
         write_csv(Path(f"quarantine/{name}.csv"), ("video", "reason"), [])
 
 
-def fuse_and_report(dataset: str = "d") -> None:
+def fuse_and_report(dataset: str = "d", splits: Sequence[int] = (1,)) -> None:
     """Run the two stages on what `write_cells` wrote."""
-    fuse.main(
-        fuse.Options(
-            dataset=dataset,
-            split=1,
-            list=Path("lists/1/test.csv"),
-            scores=Path("scores"),
-            metrics=Path("metrics/split1.json"),
-            plots=Path("plots/1"),
+    for split in splits:
+        fuse.main(
+            fuse.Options(
+                dataset=dataset,
+                split=split,
+                list=Path(f"lists/{split}/test.csv"),
+                scores=Path(f"scores/{split}"),
+                metrics=Path(f"metrics/split{split}.json"),
+                plots=Path(f"plots/{split}"),
+            )
         )
-    )
     report.main(
         report.Options(
             dataset=dataset,
@@ -94,6 +97,7 @@ def fuse_and_report(dataset: str = "d") -> None:
             plots=Path("plots"),
             lists=Path("lists"),
             quarantine=Path("quarantine"),
+            scores=Path("scores"),
             mean=Path("metrics/mean.json"),
             out=Path("report"),
         )
@@ -169,7 +173,7 @@ def test_the_result_may_be_one_modality(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TSN_TRACKING", "off")
     write_cells(["rgb", "flow"], headline="flow")
-    save_scores(replace(FLOW, scores=FLOW.scores[:, ::-1]), Path("scores/flow.npz"))
+    save_scores(replace(FLOW, scores=FLOW.scores[:, ::-1]), Path("scores/1/flow.npz"))
     fuse_and_report()
     assert "d split 1: flow 25.0%" in capsys.readouterr().out  # flow has wrong what rgb has right
     confusion = pd.read_csv("plots/1/confusion.csv")
@@ -178,6 +182,41 @@ def test_the_result_may_be_one_modality(
     assert re.search(r"^flow \*  +25\.0", text, re.MULTILINE)
     assert "The result is" not in text
     assert "mean class accuracy of <b>flow</b>" in Path("report/index.html").read_text()
+
+
+def test_learned_weights_are_of_training_videos_that_the_other_split_tests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In both splits flow is right and RGB wrong of what the other trains on."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TSN_TRACKING", "off")
+    write_cells(["rgb", "flow"], headline="even")
+    recipe = Path("recipes/d.yaml")
+    recipe.write_text(recipe.read_text().replace("learned: false", "learned: true"))
+    fuse_and_report()
+    why = "no other split's test list has videos that split 1 trains on"
+    assert f"Not run: learned ({why}" in Path("report/table.txt").read_text()
+    assert "learned" not in json.loads(Path("metrics/mean.json").read_text())
+
+    Path("params.yaml").write_text("splits: [1, 2]\nmodalities: [rgb, flow]\n")
+    lists = {1: tuple(LISTED), 2: tuple(replace(row, video=f"{row.video}x") for row in LISTED)}
+    write_splits(
+        SplitLists(classes=("a", "b"), train={1: lists[2], 2: lists[1]}, test=lists), LISTS
+    )
+    for split in lists:
+        right = np.array([[3, 0], [3, 0], [0, 3]], np.float32)
+        for cell, scores in ((FLOW, right), (RGB, right[:, ::-1]), (BASELINE_SCORES, right)):
+            videos = tuple(video + "x" * (split - 1) for video in cell.videos)
+            found = replace(cell, split=split, videos=videos, scores=scores)
+            save_scores(found, Path(f"scores/{split}/{cell.modality}.npz"))
+    Path("plots/2").mkdir()
+    fuse_and_report(splits=(1, 2))
+    mean = json.loads(Path("metrics/mean.json").read_text())
+    assert list(mean) == ["rgb", "flow", "even", "more_flow", "learned", "baseline"]
+    assert mean["learned"] == mean["flow"]
+    assert mean["learned"]["mean_class_accuracy"] == 1.0
+    text = Path("report/table.txt").read_text()
+    assert "that other splits test: split 1: flow; split 2: flow." in text
 
 
 def test_the_baseline_has_a_row_apart_or_a_reason(

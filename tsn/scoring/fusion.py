@@ -9,10 +9,10 @@ import numpy as np
 
 from tsn.metrics import Scores
 from tsn.modality import MODALITIES, modality
-from tsn.scoring.scores import BASELINE, ScoreError, VideoScores
+from tsn.scoring.scores import BASELINE, LEARNED, ScoreError, VideoScores
 
 NAME = re.compile(r"\w+", re.ASCII)
-TAKEN = (*MODALITIES, "class", BASELINE)  # rows of their own, and a column of their table by class
+TAKEN = (*MODALITIES, "class", BASELINE, LEARNED)  # other rows, and a column of their table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,11 +20,13 @@ class FusionConfig:
     """Combinations by name, each a weight by modality, and the row that is the headline.
 
     A combination is a row of its own name, such as `two_stream`. The headline is chosen here and
-    not by its test accuracy: the name of a combination, or of one modality.
+    not by its test accuracy: the name of a combination, or of one modality. `learned` asks for one
+    more row, of all modalities with fitted weights (tsn.scoring.learned).
     """
 
     headline: str
     combinations: dict[str, dict[str, float]]
+    learned: bool
 
     def __post_init__(self) -> None:
         for name, weights in self.combinations.items():
@@ -79,7 +81,7 @@ class FusionConfig:
 
 def describe_row(name: str, weights: Mapping[str, float]) -> str:
     """Return a row as people read it: `two_stream: rgb + 1.5 flow`, or one modality's name."""
-    if len(weights) == 1:
+    if list(weights) == [name]:
         return name
     members = (row if weight == 1 else f"{weight:g} {row}" for row, weight in weights.items())
     return f"{name}: {' + '.join(members)}"

@@ -15,6 +15,7 @@ ARRAYS = ("labels", "snippets", "scores")
 
 # The baseline's scores have this in the place of a modality, and its row this name.
 BASELINE = "baseline"
+LEARNED = "learned"  # the row of the fusion whose weights are fitted
 NO_INITIAL_WEIGHTS = "the recipe's init makes no weights that it could take features with"
 
 

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tsn.scoring.scores import BASELINE
+from tsn.scoring.scores import BASELINE, LEARNED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,9 +21,10 @@ COLOURS = {
     "rgb_diff": "#E69F00",
     "flow": "#0072B2",
     "warped_flow": "#56B4E9",
+    LEARNED: "#009E73",
     BASELINE: "#F0E442",
 }
-FUSION_COLOURS = ("#222B36", "#6B7785", "#A3ADB8", "#CC79A7", "#009E73")
+FUSION_COLOURS = ("#222B36", "#6B7785", "#A3ADB8", "#CC79A7", "#7A4E2D")
 MUTED = "#5D6878"
 
 MANY_CLASSES = 24

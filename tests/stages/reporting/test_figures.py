@@ -39,6 +39,7 @@ RESULTS = Results(
     wanted="two_stream",
     not_run={},
     published={"rgb": PublishedAccuracy(0.7, "K = 3, project page")},
+    learned={},
 )
 LOG = pd.DataFrame(
     {
@@ -86,7 +87,7 @@ def test_a_bar_is_as_long_as_its_accuracy(tmp_path):
 
 def test_no_two_rows_of_the_recipes_have_one_colour():
     combinations = [f"combination_{number}" for number in range(len(FUSION_COLOURS))]
-    names = [*MODALITIES, *combinations, "baseline"]
+    names = [*MODALITIES, *combinations, "learned", "baseline"]
     assert len(set(colour_series(names).values())) == len(names)
 
 

@@ -31,6 +31,7 @@ FOUND = results.Results(
     wanted="two_stream",
     not_run={},
     published={},
+    learned={},
 )
 
 
@@ -148,6 +149,7 @@ def test_one_modality_alone_is_its_own_headline_and_what_is_not_run_is_said():
         wanted="two_stream",
         not_run={"two_stream": "flow is not among modalities"},
         published={},
+        learned={},
     )
     assert results.text_tables(alone) == (
         "       split 2  top-1  top-5\n"

@@ -101,7 +101,7 @@ def test_modalities_outside_the_combination_do_not_matter() -> None:
 )
 def test_bad_combinations_are_refused(weights: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        FusionConfig(headline="both", combinations={"both": weights})
+        FusionConfig(headline="both", combinations={"both": weights}, learned=False)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_names_that_cannot_be_rows_are_refused(
 ) -> None:
     weights = {"rgb": 1.0, "flow": 1.0}
     with pytest.raises(ValueError, match=message):
-        FusionConfig(headline=headline, combinations=dict.fromkeys(names, weights))
+        FusionConfig(headline=headline, combinations=dict.fromkeys(names, weights), learned=False)
 
 
 TABLE = FusionConfig(
@@ -129,6 +129,7 @@ TABLE = FusionConfig(
         "two_flow_1_5": {"rgb": 1.0, "flow": 1.5},
         "three": {"rgb": 1.0, "flow": 1.0, "warped_flow": 0.5},
     },
+    learned=False,
 )
 
 
@@ -179,7 +180,7 @@ def test_rows_are_described_by_their_members() -> None:
 
 
 def test_a_headline_can_be_one_modality() -> None:
-    alone = FusionConfig(headline="flow", combinations={})
+    alone = FusionConfig(headline="flow", combinations={}, learned=False)
     assert alone.headline_of(("rgb", "flow")) == "flow"
     assert alone.rows(("rgb", "flow")) == {"rgb": {"rgb": 1.0}, "flow": {"flow": 1.0}}
     assert alone.headline_of(("rgb",)) == "rgb"

@@ -1,0 +1,85 @@
+"""Fusion weights that are fitted: what they come to, and on which videos."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tsn.scoring.fusion import weighted_sum
+from tsn.scoring.learned import fit_weights, held_out_scores
+from tsn.scoring.scores import ScoreError, VideoScores
+
+CLASSES = 3
+RNG = np.random.default_rng(5)
+LABELS = np.arange(120) % CLASSES
+
+
+def knowing(of: tuple[int, ...], strength: float = 2.0) -> np.ndarray:
+    """Return scores (120, 3) that tell the classes `of` from the others, and noise."""
+    scores = RNG.normal(size=(len(LABELS), CLASSES))
+    for label in of:
+        scores[label == LABELS, label] += strength
+    return scores.astype(np.float32)
+
+
+def cell(split: int, modality: str, videos: list[str], scores: np.ndarray) -> VideoScores:
+    return VideoScores(
+        dataset="d",
+        split=split,
+        modality=modality,
+        model="m",
+        fingerprint="f",
+        classes=("a", "b", "c"),
+        videos=tuple(videos),
+        labels=np.array([int(video) % CLASSES for video in videos]),
+        snippets=scores[:, None],
+        scores=scores,
+    )
+
+
+def test_what_knows_nothing_has_little_weight_and_what_knows_more_has_more() -> None:
+    scores = {"noise": knowing(()), "some": knowing((0,)), "all": knowing((0, 1, 2), 3.0)}
+    weights = fit_weights(scores, LABELS)
+    assert weights["all"] == 1.0
+    assert 0 <= weights["noise"] < 0.15 < weights["some"] < 1.0
+
+
+def test_two_halves_of_the_knowledge_weigh_alike_and_beat_each_alone() -> None:
+    scores = {"first": knowing((0, 1)), "second": knowing((2, 1))}
+    weights = fit_weights(scores, LABELS)
+    assert min(weights.values()) > 0.7
+    fused = weighted_sum(scores, weights).argmax(axis=1)
+    alone = [(of.argmax(axis=1) == LABELS).mean() for of in scores.values()]
+    assert (fused == LABELS).mean() > max(alone)
+
+
+def test_weights_do_not_depend_on_the_scale_of_the_scores_but_for_its_inverse() -> None:
+    scores = {"first": knowing((0, 1)), "second": knowing((2, 1))}
+    weights = fit_weights(scores, LABELS)
+    louder = fit_weights({**scores, "second": 10 * scores["second"]}, LABELS)
+    ratio = weights["second"] / weights["first"]
+    assert louder["second"] / louder["first"] == pytest.approx(ratio / 10, rel=1e-3)
+
+
+def test_worse_than_chance_is_not_turned_around() -> None:
+    weights = fit_weights({"good": knowing((0, 1, 2)), "inverted": -knowing((0, 1, 2))}, LABELS)
+    assert weights["good"] == 1.0
+    assert weights["inverted"] == 0.0
+    assert set(fit_weights({"a": -knowing((0, 1, 2))}, LABELS).values()) == {1.0}
+
+
+def test_training_videos_that_other_splits_test_are_what_is_fitted_on() -> None:
+    def cells(split: int, videos: list[str]) -> dict[str, VideoScores]:
+        rows = np.array([[split, int(video), 0] for video in videos], dtype=np.float32)
+        return {name: cell(split, name, videos, rows + n) for n, name in enumerate(["rgb", "flow"])}
+
+    splits = {1: cells(1, ["0", "1"]), 2: cells(2, ["2", "1"]), 3: cells(3, ["3", "2"])}
+    scores, labels = held_out_scores(splits, 1, {"2", "3", "4"})
+    assert scores["rgb"].tolist() == [[2, 2, 0], [3, 3, 0], [3, 2, 0]]  # 1 is a test video
+    assert (scores["flow"] - scores["rgb"] == 1).all()
+    assert labels.tolist() == [2, 0, 2]
+    with pytest.raises(ScoreError, match="no other split's test list has videos that split 1"):
+        held_out_scores({1: splits[1]}, 1, {"2"})
+    shuffled = {2: splits[2], 1: {n: replace(c, videos=("8", "9")) for n, c in splits[1].items()}}
+    with pytest.raises(ScoreError, match="nothing to fit fusion weights on"):
+        held_out_scores(shuffled, 1, {"7"})
