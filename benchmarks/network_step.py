@@ -10,13 +10,14 @@ last line is JSON.
 import argparse
 import json
 import multiprocessing
+import resource
 import time
 from collections.abc import Callable
 
 import torch
 from torch.nn import functional
 
-from stages.runtime.machine import Machine, choose_device
+from stages.runtime import machine
 from tsn.model.network import NetworkConfig, build_network
 
 CLASSES = 10
@@ -35,27 +36,27 @@ def main() -> None:
     result: dict[str, float] = {}
     for name, kept in {"returned": False, "kept": True}.items():
         with multiprocessing.get_context("spawn").Pool(1) as pool:
-            training, testing = pool.apply(measure, (arguments, kept))
-        print(f"memory {name}: {training:.1f} images/s trained, {testing:.1f} scored")
-        result |= {f"train_{name}": round(training, 1), f"score_{name}": round(testing, 1)}
+            training, scoring, memory = pool.apply(measure, (arguments, kept))
+        print(f"{name}: {training:.1f} images/s trained, {scoring:.1f} scored, {memory} MB")
+        result |= {f"train_{name}": round(training, 1), f"score_{name}": round(scoring, 1)}
     for work in ("train", "score"):
         result[f"{work}_speedup"] = round(result[f"{work}_kept"] / result[f"{work}_returned"], 2)
     print(json.dumps(result))
 
 
-def measure(arguments: argparse.Namespace, kept: bool) -> tuple[float, float]:
-    """Return images per second of training steps and of scoring, the fastest of five each."""
-    if kept:
-        choose_device(
-            Machine(
-                device="cpu",
-                processes=1,
-                threads=arguments.threads,
-                workers=0,
-                checkpoint_seconds=60,
-            )
+def measure(arguments: argparse.Namespace, kept: bool) -> tuple[float, float, int]:
+    """Return images per second of training steps and of scoring, and the peak memory in MB."""
+    if not kept:
+        machine._keep_freed_memory = lambda: None
+    machine.choose_device(
+        machine.Machine(
+            device="cpu",
+            processes=1,
+            threads=arguments.threads,
+            workers=0,
+            checkpoint_seconds=60,
         )
-    torch.set_num_threads(arguments.threads)
+    )
     config = NetworkConfig(
         backbone=arguments.backbone,
         consensus="average",
@@ -76,14 +77,18 @@ def measure(arguments: argparse.Namespace, kept: bool) -> tuple[float, float]:
         functional.cross_entropy(network.snippet_scores(images), labels).backward()
 
     def score() -> None:
-        with torch.no_grad():
+        with torch.inference_mode():
             network.snippet_scores(images)
 
-    return rate(train, arguments.images), rate(score, arguments.images)
+    training = rate(train, arguments.images)
+    network.eval()
+    scoring = rate(score, arguments.images)
+    return training, scoring, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1000
 
 
 def rate(work: Callable[[], None], images: int) -> float:
-    """Return images per second of the fastest of five runs."""
+    """Return images per second of the fastest of five runs, after one that counts for nothing."""
+    work()
     seconds = []
     for _ in range(5):
         start = time.perf_counter()

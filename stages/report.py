@@ -18,16 +18,16 @@ from stages.runtime.options import StageOptions, input_path, option, output_path
 from stages.tracking import runs
 from tsn.files import json_sha256
 from tsn.lists import TEST, TRAIN, read_list
-from tsn.scoring.fusion import FusionConfig, common_videos, fuse
-from tsn.scoring.learned import fit_weights, held_out_scores
+from tsn.scoring.fusion import FusionConfig, common_videos, fuse, refuse_other_scores
+from tsn.scoring.learned import NothingToFitError, fit_weights, held_out_scores
 from tsn.scoring.scores import (
     BASELINE,
     LEARNED,
     NO_INITIAL_WEIGHTS,
-    ScoreError,
     VideoScores,
     load_scores,
 )
+from tsn.splits.leakage import LEAKED
 
 LOOK = "look.png"  # of the stage of that name
 
@@ -68,7 +68,7 @@ def read_results(options: Options) -> Results:
     if fusion.learned:
         try:
             splits, learned = with_learned(options, splits, modalities)
-        except ScoreError as error:
+        except NothingToFitError as error:
             not_run[LEARNED] = str(error)
     weights = fusion.rows(modalities)
     networks = {name: network_setting(recipe, name) for name in modalities}
@@ -93,26 +93,34 @@ def with_learned(
 ) -> tuple[dict[int, dict[str, Row]], dict[int, dict[str, float]]]:
     """Return the splits with a row of all modalities under fitted weights, and the weights.
 
-    ScoreError where nothing can be fitted.
+    Videos that are listed as leaks are not fitted on: networks have seen them. NothingToFitError
+    where no video is left, or one modality alone.
     """
     if len(modalities) < 2:
-        raise ScoreError("one modality alone needs no weight")
+        raise NothingToFitError("one modality alone needs no weight")
     cells = {k: load_cells(options.scores / str(k), modalities) for k in splits}
+    tests = {k: read_list(options.lists / str(k) / TEST) for k in splits}
+    leaked = {video.video for test in tests.values() for video in test if LEAKED in video.tags}
     found, weights = {}, {}
     for split, rows in splits.items():
         training = {video.video for video in read_list(options.lists / str(split) / TRAIN)}
-        weights[split] = fit_weights(*held_out_scores(cells, split, training))
+        weights[split] = fit_weights(*held_out_scores(cells, split, training - leaked))
         fused = {LEARNED: fuse(cells[split], weights[split])}
-        test = read_list(options.lists / str(split) / TEST)
-        row = results.measure(fused, cells[split][modalities[0]], test)
+        row = results.measure(fused, cells[split][modalities[0]], tests[split])
         networks = {name: rows[name] for name in rows if name != BASELINE}
         found[split] = {**networks, **row, **rows}
     return found, weights
 
 
 def load_cells(scores: Path, modalities: Sequence[str]) -> dict[str, VideoScores]:
-    """Return a split's scores of every modality, on the videos that all of them could score."""
-    return common_videos({name: load_scores(scores / f"{name}.npz") for name in modalities})
+    """Return a split's scores of every modality, on the videos that all of them could score.
+
+    ScoreError when they are of another list or other classes than each other's.
+    """
+    cells = common_videos({name: load_scores(scores / f"{name}.npz") for name in modalities})
+    for cell in cells.values():
+        refuse_other_scores(cell, cells[modalities[0]])
+    return cells
 
 
 def network_setting(recipe: params.Settings, name: str) -> NetworkSetting:
@@ -191,7 +199,7 @@ def log_mean(options: Options, found: Results, *, restored: bool = False) -> Non
         dataset=options.dataset,
         name="mean over splits",
         key=run_key(found.splits),
-        params={"splits": sorted(found.splits)},
+        params={"splits": sorted(found.splits), "learned": found.learned},
         tags={
             "dataset": options.dataset,
             "modality": "fusion",
@@ -210,7 +218,8 @@ def source_tags(found: Results) -> dict[str, str]:
     """Return tags that lead to the runs of the splits."""
     tags = {}
     for split, rows in found.splits.items():
-        digest = json_sha256(results.plain_rows(rows))
+        fused = {name: row for name, row in rows.items() if name != LEARNED}  # not by that stage
+        digest = json_sha256(results.plain_rows(fused))
         key = {"stage": "fuse", "split": str(split), runs.METRICS_TAG: digest}
         for run in runs.find_runs(found.dataset, key)[:1]:
             tags[f"source.split{split}"] = run.run_id

@@ -1,7 +1,8 @@
 """Accuracies of a dataset: read, averaged over splits, and laid out as tables and as a page.
 
-A *row* is one modality (`rgb`), the recipe's combination of some (`two_stream`) or the baseline,
-in this order. All values are fractions in 0..1, and tables show percent.
+A *row* is one modality (`rgb`), the recipe's combination of some (`two_stream`), the fusion with
+learned weights or the baseline, in this order. All values are fractions in 0..1, and tables show
+percent.
 """
 
 import base64
@@ -47,9 +48,9 @@ class Row(Accuracy):
 class Results:
     """The rows of a dataset's splits, by the split's number, and which row is the result.
 
-    `weights` are those of each row's modalities. `wanted` is the row that the recipe calls the
-    result, another one where its modalities are not all run; `not_run` are the combinations that
-    are left out, and why. `published` are the numbers that rows are compared with. `learned` are
+    `weights` are those of the recipe's rows: each modality's. `wanted` is the row that the recipe
+    calls the result, another one where its modalities are not all run; `not_run` are the
+    combinations that are left out, and why. `published` are the numbers that rows are compared with. `learned` are
     the fitted weights of each split, where the recipe asks for them.
     """
 
@@ -82,15 +83,16 @@ class Results:
 
     @property
     def notes(self) -> list[str]:
-        """Return what is said of the rows that are not run, and of the baseline."""
+        """Return what is said of rows that are not run, of learned weights and of the baseline."""
         notes = [f"Not run: {row} ({reason})." for row, reason in self.not_run.items()]
         if self.wanted != self.headline:
             notes.append(f"The result is {self.headline}: the recipe's, {self.wanted}, is not run.")
         if self.learned:
             fitted = "; ".join(_fitted(*item) for item in self.learned.items())
             notes.append(
-                f"The weights of {LEARNED} are fitted on the training videos of a split that other "
-                f"splits test: {fitted}."
+                f"The weights of {LEARNED} are fitted on those training videos of a split that "
+                f"other splits test: {fitted}. The scores are of the other splits' networks, which were "
+                "trained on test videos of this one."
             )
         if BASELINE in self.mean:
             gain = accuracy_gain(self.mean[self.headline], self.mean[BASELINE])
@@ -305,7 +307,7 @@ def text_tables(results: Results) -> str:
     tags = tag_result_table(results.mean)
     names = {name: name for name in results.mean}
     tables = [result_table(results, names), *([tags] if len(tags.header) > 1 else [])]
-    fused = [text for name, text in results.descriptions.items() if is_combination(name)]
+    fused = [results.descriptions[name] for name in results.weights if is_combination(name)]
     legend = ["\n".join(fused)] if fused else []
     return _paragraphs([*map(_draw, tables), *legend, *results.notes])
 

@@ -16,7 +16,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 @dataclass(frozen=True, kw_only=True)
 class Machine:
     """What this machine lends to a stage. `threads`, `device` and `processes` change the order of
-    float sums; TV-L1 on a GPU is that of the CPU to some millionths of a pixel in the mean. Nothing
+    float sums; TV-L1 on a GPU is that of the CPU to some ten-thousandths of a pixel. Nothing
     else changes a result.
 
     device: cpu, cuda or auto (cuda when there is one).
@@ -54,6 +54,7 @@ def choose_device(machine: Machine) -> "torch.device":
 
     A GPU is leased for this process (`stages/runtime/gpu_slots.py`), after a wait if all are taken;
     of the GPUs that were leased for all processes of a training, each has the one of its number.
+    On the CPU, what this process frees from then on stays its own until it ends.
     """
     if machine.device != "cpu" and _has_nvidia_driver():
         gpu_slots.lease(1, 1)
@@ -76,13 +77,13 @@ def choose_device(machine: Machine) -> "torch.device":
 def _keep_freed_memory() -> None:
     """Let glibc keep what a network's step frees for the next step, where glibc is.
 
-    It would return every large block to the kernel, which hands out the same pages again, cleared,
-    one by one: half the time of a training on two cores (benchmarks/network_step.py).
+    It would return every large block to the kernel, which hands out the same pages again, cleared
+    one by one. What that costs: benchmarks/network_step.py.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
     if mallopt is not None:
         mallopt(_M_MMAP_MAX, 0)  # large blocks come from the heap too,
-        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)  # whose free end stays
+        mallopt(_M_TRIM_THRESHOLD, -1)  # whose free end stays
 
 
 def lease_gpu_each(machine: Machine, processes: int) -> None:

@@ -216,7 +216,7 @@ def test_learned_weights_are_of_training_videos_that_the_other_split_tests(
     assert mean["learned"] == mean["flow"]
     assert mean["learned"]["mean_class_accuracy"] == 1.0
     text = Path("report/table.txt").read_text()
-    assert "that other splits test: split 1: flow; split 2: flow." in text
+    assert "that other splits test: split 1: flow; split 2: flow. " in text
 
 
 def test_the_baseline_has_a_row_apart_or_a_reason(

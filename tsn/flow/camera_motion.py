@@ -7,7 +7,7 @@ Layout: gray (H, W) uint8, points (N, 2) float32, x then y, in pixels.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from threading import Lock
 from typing import Any
 
 import cv2
@@ -17,13 +17,13 @@ import numpy.typing as npt
 Gray = npt.NDArray[np.uint8]
 Points = npt.NDArray[np.float32]
 Homography = npt.NDArray[np.float64]
+Features = tuple[Points, npt.NDArray[np.float32]]
 
 _MATCH_RATIO = 0.75  # Lowe's: the best match against the second best
 _CORNER_QUALITY = 0.001
 _CORNER_DISTANCE = 5.0
-_TRACKING: dict[
-    str, Any
-] = {  # a third of the time of OpenCV's defaults, with the same homographies
+# A third of the time that OpenCV's defaults take.
+_TRACKING: dict[str, Any] = {
     "winSize": (11, 11),
     "criteria": (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 10, 0.03),
 }
@@ -56,23 +56,28 @@ class HomographyConfig:
             )
 
 
-@dataclass(frozen=True)
 class View:
-    """A frame, and its SIFT features once somebody asks for them: a frame is in two pairs.
+    """A frame, and its SIFT features once they are asked for: a frame is in two pairs.
 
-    SIFT stands for the paper's SURF, which is patented.
+    SIFT stands for the paper's SURF, which is patented. Several threads may ask at once.
     """
 
-    gray: Gray
+    def __init__(self, gray: Gray) -> None:
+        self.gray = gray
+        self._features: Features | None = None
+        self._lock = Lock()
 
-    @cached_property
-    def features(self) -> tuple[Points, npt.NDArray[np.float32]]:
+    def features(self) -> Features:
         """Return where the features are (N, 2), and their descriptors (N, 128)."""
-        detector = cv2.SIFT_create()  # type: ignore[attr-defined]
-        keypoints, descriptors = detector.detectAndCompute(self.gray, None)
-        if descriptors is None:
-            descriptors = np.empty((0, 128), dtype=np.float32)
-        return _as_points([keypoint.pt for keypoint in keypoints]), descriptors
+        with self._lock:
+            if self._features is None:
+                self._features = _find_features(self.gray)
+            return self._features
+
+    @property
+    def has_features(self) -> bool:
+        """Return whether they have been asked for."""
+        return self._features is not None
 
 
 def take_out_camera_motion(view0: View, view1: View, config: HomographyConfig) -> tuple[Gray, bool]:
@@ -100,7 +105,8 @@ def estimate_homography(view0: View, view1: View, config: HomographyConfig) -> H
     if num_inliers < _ENOUGH_INLIERS * len(corners):
         matches0, matches1 = _match_features(view0, view1)
         points0, points1 = np.vstack([matches0, points0]), np.vstack([matches1, points1])
-        homography, _ = _fit(points0, points1, config)
+        of_all, _ = _fit(points0, points1, config)
+        return homography if of_all is None else of_all
     return homography
 
 
@@ -134,13 +140,20 @@ def _warp_back(gray0: Gray, gray1: Gray, homography: Homography) -> Gray:
 
 
 def _match_features(view0: View, view1: View) -> tuple[Points, Points]:
-    (points0, descriptors0), (points1, descriptors1) = view0.features, view1.features
+    (points0, descriptors0), (points1, descriptors1) = view0.features(), view1.features()
     if len(points0) == 0 or len(points1) < 2:
         return _no_points(), _no_points()
     matcher = cv2.BFMatcher(cv2.NORM_L2)
     pairs = matcher.knnMatch(descriptors0, descriptors1, k=2)
     good = [first for first, second in pairs if first.distance < _MATCH_RATIO * second.distance]
     return points0[[match.queryIdx for match in good]], points1[[match.trainIdx for match in good]]
+
+
+def _find_features(gray: Gray) -> Features:
+    keypoints, descriptors = cv2.SIFT_create().detectAndCompute(gray, None)  # type: ignore[attr-defined]
+    if descriptors is None:
+        descriptors = np.empty((0, 128), dtype=np.float32)
+    return _as_points([keypoint.pt for keypoint in keypoints]), descriptors
 
 
 def _corners(gray: Gray, at_most: int) -> Points:

@@ -2,8 +2,11 @@
 
 Networks of another split have not seen that split's test videos, and some of these stand in the
 training list of this one. So their scores are there already, of whole groups, and no network is
-trained for it. No video of the test list is scored or fitted on. The other split's networks were
-trained on some of them, and the weights, a number by modality, are all that comes of that.
+trained for it. The weights of a split are fitted on none of its test videos. The networks whose
+scores they are fitted on were trained on some of those; what passes on is a number by modality.
+
+The weights multiply raw scores, as the fixed ones do: networks of a modality are taken to score on
+one scale in all splits.
 """
 
 from collections.abc import Collection, Mapping
@@ -20,22 +23,29 @@ Labels = npt.NDArray[np.int64]
 _RIDGE = 0.01  # on weights of scores that have been scaled to a deviation of 1
 
 
+class NothingToFitError(ValueError):
+    """There is no video, or no second modality, to fit weights with."""
+
+
 def held_out_scores(
     splits: Mapping[int, Mapping[str, VideoScores]], split: int, training: Collection[str]
 ) -> tuple[dict[str, Scores], Labels]:
     """Return the scores (V, C) by modality of the split's training videos that others test.
 
     splits: by number, the cells of each modality, of the same videos; training: the training list
-    of `split`. A video that several splits test comes once for each. ScoreError without any.
+    of `split`. A video that several splits test comes once for each. NothingToFitError without any,
+    ScoreError where the splits are of different classes.
     """
-    rows = {
-        number: [index for index, video in enumerate(_first(cells).videos) if video in training]
-        for number, cells in splits.items()
-        if number != split
-    }
-    rows = {number: found for number, found in rows.items() if found}
+    rows = {}
+    for number, cells in splits.items():
+        cell = _first(cells)
+        if cell.classes != _first(splits[split]).classes:
+            raise ScoreError(f"splits {split} and {number} are of other classes; score both again")
+        found = [index for index, video in enumerate(cell.videos) if video in training]
+        if number != split and found:
+            rows[number] = found
     if not rows:
-        raise ScoreError(
+        raise NothingToFitError(
             f"no other split's test list has videos that split {split} trains on, so there is "
             "nothing to fit fusion weights on"
         )
@@ -50,12 +60,15 @@ def fit_weights(scores: Mapping[str, Scores], labels: Labels) -> dict[str, float
     """Return the weight of each modality, the largest 1, none negative.
 
     They minimise the mean cross-entropy of the softmax of the weighted sum, with a small ridge. A
-    modality that brings nothing has the weight 0.
+    modality that knows little has a weight near 0, one that is worse than chance has 0.
     """
-    names = list(scores)
-    deviations = np.array([max(float(scores[name].std()), 1e-12) for name in names])
-    stacked = np.stack([scores[name].astype(np.float64) for name in names])  # (M, V, C)
-    scaled = stacked / deviations[:, None, None]
+    centred = {name: _centred(values) for name, values in scores.items()}
+    names = [name for name, values in centred.items() if values.std() > 0]
+    unknowing = dict.fromkeys(scores, 1.0)  # if no modality knows anything: all alike
+    if not names:
+        return unknowing
+    deviations = np.array([centred[name].std() for name in names])
+    scaled = np.stack([centred[name] for name in names]) / deviations[:, None, None]  # (M, V, C)
     videos = np.arange(len(labels))
 
     def loss(weights: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
@@ -68,11 +81,19 @@ def fit_weights(scores: Mapping[str, Scores], labels: Labels) -> dict[str, float
 
     start = np.ones(len(names))
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0.0, None)] * len(names))
+    if not found.success:
+        raise ScoreError(f"the fusion weights cannot be fitted: {found.message}")
+    if not found.x.any():
+        return unknowing
     weights = found.x / deviations
-    largest = float(weights.max())
-    if largest <= 0:  # no modality knows anything: all alike
-        return dict.fromkeys(names, 1.0)
-    return {name: float(weight) for name, weight in zip(names, weights / largest, strict=True)}
+    fitted = dict(zip(names, map(float, weights / weights.max()), strict=True))
+    return {name: fitted.get(name, 0.0) for name in scores}
+
+
+def _centred(scores: Scores) -> npt.NDArray[np.float64]:
+    """Return the scores without what is common to all classes of a video: softmax ignores it."""
+    precise = scores.astype(np.float64)
+    return precise - precise.mean(axis=1, keepdims=True)
 
 
 def _first(cells: Mapping[str, VideoScores]) -> VideoScores:

@@ -81,5 +81,5 @@ def _draw_published(
     known = [(100 * v, place) for v, place in zip(values, places, strict=True) if v is not None]
     if known:
         x, y = zip(*known, strict=True)
-        edge = "#009E73"
+        edge = "#C2185B"
         axes.plot(x, y, "D", label="published", markersize=6, color="white", markeredgecolor=edge)

@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's palette; a fusion is dark, as it is no modality's own, and the baseline pale.
+# Okabe and Ito's palette; a combination is dark, as it is no modality's own, and the baseline pale.
 COLOURS = {
     "rgb": "#D55E00",
     "rgb_diff": "#E69F00",
     "flow": "#0072B2",
     "warped_flow": "#56B4E9",
-    LEARNED: "#009E73",
+    LEARNED: "#7A4E2D",
     BASELINE: "#F0E442",
 }
-FUSION_COLOURS = ("#222B36", "#6B7785", "#A3ADB8", "#CC79A7", "#7A4E2D")
+FUSION_COLOURS = ("#222B36", "#6B7785", "#A3ADB8", "#CC79A7", "#009E73")
 MUTED = "#5D6878"
 
 MANY_CLASSES = 24

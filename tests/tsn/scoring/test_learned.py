@@ -6,17 +6,16 @@ import numpy as np
 import pytest
 
 from tsn.scoring.fusion import weighted_sum
-from tsn.scoring.learned import fit_weights, held_out_scores
+from tsn.scoring.learned import NothingToFitError, fit_weights, held_out_scores
 from tsn.scoring.scores import ScoreError, VideoScores
 
 CLASSES = 3
-RNG = np.random.default_rng(5)
 LABELS = np.arange(120) % CLASSES
 
 
-def knowing(of: tuple[int, ...], strength: float = 2.0) -> np.ndarray:
+def knowing(of: tuple[int, ...], strength: float = 2.0, *, seed: int = 1) -> np.ndarray:
     """Return scores (120, 3) that tell the classes `of` from the others, and noise."""
-    scores = RNG.normal(size=(len(LABELS), CLASSES))
+    scores = np.random.default_rng(seed).normal(size=(len(LABELS), CLASSES))
     for label in of:
         scores[label == LABELS, label] += strength
     return scores.astype(np.float32)
@@ -38,14 +37,18 @@ def cell(split: int, modality: str, videos: list[str], scores: np.ndarray) -> Vi
 
 
 def test_what_knows_nothing_has_little_weight_and_what_knows_more_has_more() -> None:
-    scores = {"noise": knowing(()), "some": knowing((0,)), "all": knowing((0, 1, 2), 3.0)}
+    scores = {
+        "noise": knowing((), seed=1),
+        "some": knowing((0,), seed=2),
+        "all": knowing((0, 1, 2), 3.0, seed=3),
+    }
     weights = fit_weights(scores, LABELS)
     assert weights["all"] == 1.0
     assert 0 <= weights["noise"] < 0.15 < weights["some"] < 1.0
 
 
 def test_two_halves_of_the_knowledge_weigh_alike_and_beat_each_alone() -> None:
-    scores = {"first": knowing((0, 1)), "second": knowing((2, 1))}
+    scores = {"first": knowing((0, 1), seed=1), "second": knowing((2, 1), seed=2)}
     weights = fit_weights(scores, LABELS)
     assert min(weights.values()) > 0.7
     fused = weighted_sum(scores, weights).argmax(axis=1)
@@ -54,7 +57,7 @@ def test_two_halves_of_the_knowledge_weigh_alike_and_beat_each_alone() -> None:
 
 
 def test_weights_do_not_depend_on_the_scale_of_the_scores_but_for_its_inverse() -> None:
-    scores = {"first": knowing((0, 1)), "second": knowing((2, 1))}
+    scores = {"first": knowing((0, 1), seed=1), "second": knowing((2, 1), seed=2)}
     weights = fit_weights(scores, LABELS)
     louder = fit_weights({**scores, "second": 10 * scores["second"]}, LABELS)
     ratio = weights["second"] / weights["first"]
@@ -62,10 +65,19 @@ def test_weights_do_not_depend_on_the_scale_of_the_scores_but_for_its_inverse() 
 
 
 def test_worse_than_chance_is_not_turned_around() -> None:
-    weights = fit_weights({"good": knowing((0, 1, 2)), "inverted": -knowing((0, 1, 2))}, LABELS)
+    weights = fit_weights(
+        {"good": knowing((0, 1, 2), seed=1), "inverted": -knowing((0, 1, 2), seed=2)}, LABELS
+    )
     assert weights["good"] == 1.0
     assert weights["inverted"] == 0.0
     assert set(fit_weights({"a": -knowing((0, 1, 2))}, LABELS).values()) == {1.0}
+
+
+def test_scores_that_are_always_the_same_have_no_weight() -> None:
+    flat = np.ones((len(LABELS), CLASSES), np.float32) * np.arange(len(LABELS))[:, None]
+    weights = fit_weights({"flat": flat.astype(np.float32), "good": knowing((0, 1, 2))}, LABELS)
+    assert weights == {"flat": 0.0, "good": 1.0}
+    assert fit_weights({"flat": flat, "too": flat}, LABELS) == {"flat": 1.0, "too": 1.0}
 
 
 def test_training_videos_that_other_splits_test_are_what_is_fitted_on() -> None:
@@ -78,8 +90,13 @@ def test_training_videos_that_other_splits_test_are_what_is_fitted_on() -> None:
     assert scores["rgb"].tolist() == [[2, 2, 0], [3, 3, 0], [3, 2, 0]]  # 1 is a test video
     assert (scores["flow"] - scores["rgb"] == 1).all()
     assert labels.tolist() == [2, 0, 2]
-    with pytest.raises(ScoreError, match="no other split's test list has videos that split 1"):
+    with pytest.raises(
+        NothingToFitError, match="no other split's test list has videos that split 1"
+    ):
         held_out_scores({1: splits[1]}, 1, {"2"})
     shuffled = {2: splits[2], 1: {n: replace(c, videos=("8", "9")) for n, c in splits[1].items()}}
-    with pytest.raises(ScoreError, match="nothing to fit fusion weights on"):
+    with pytest.raises(NothingToFitError, match="nothing to fit fusion weights on"):
         held_out_scores(shuffled, 1, {"7"})
+    renamed = {n: replace(c, classes=("a", "b", "z")) for n, c in splits[2].items()}
+    with pytest.raises(ScoreError, match="splits 1 and 2 are of other classes"):
+        held_out_scores({1: splits[1], 2: renamed}, 1, {"2"})
