@@ -50,8 +50,8 @@ class Results:
 
     `weights` are those of the recipe's rows: each modality's. `wanted` is the row that the recipe
     calls the result, another one where its modalities are not all run; `not_run` are the
-    combinations that are left out, and why. `published` are the numbers that rows are compared with. `learned` are
-    the fitted weights of each split, where the recipe asks for them.
+    combinations that are left out, and why. `published` are the numbers that rows are compared
+    with. `learned` are the fitted weights of each split, where the recipe asks for them.
     """
 
     dataset: str
@@ -91,8 +91,8 @@ class Results:
             fitted = "; ".join(_fitted(*item) for item in self.learned.items())
             notes.append(
                 f"The weights of {LEARNED} are fitted on those training videos of a split that "
-                f"other splits test: {fitted}. The scores are of the other splits' networks, which were "
-                "trained on test videos of this one."
+                f"other splits test: {fitted}. The scores are of the other splits' networks, which "
+                "were trained on test videos of this one."
             )
         if BASELINE in self.mean:
             gain = accuracy_gain(self.mean[self.headline], self.mean[BASELINE])
