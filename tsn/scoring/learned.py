@@ -92,8 +92,8 @@ def fit_weights(scores: Mapping[str, Scores], labels: Labels) -> dict[str, float
 
 def _centred(scores: Scores) -> npt.NDArray[np.float64]:
     """Return the scores without what is common to all classes of a video: softmax ignores it."""
-    precise = scores.astype(np.float64)
-    return precise - precise.mean(axis=1, keepdims=True)
+    precise = np.asarray(scores, dtype=np.float64)
+    return np.asarray(precise - precise.mean(axis=1, keepdims=True), dtype=np.float64)
 
 
 def _first(cells: Mapping[str, VideoScores]) -> VideoScores:
