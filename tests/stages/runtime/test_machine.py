@@ -21,7 +21,8 @@ import torch
 from stages.runtime.machine import Machine, choose_device
 
 def faults_of_a_step():
-    torch.ones(2**24)  # 64 MiB
+    for _ in range(20):  # until the heap has its size
+        torch.ones(2**24)  # 64 MiB
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     torch.ones(2**24)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
