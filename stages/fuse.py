@@ -65,11 +65,7 @@ def load_cells(options: Options, modalities: Sequence[str]) -> dict[str, VideoSc
     cells = {name: load_scores(options.scores / f"{name}.npz") for name in modalities}
     listed = [video.video for video in read_list(options.list)]
     refuse_foreign(cells, options.dataset, options.split, listed)
-    cells = common_videos(cells)
-    first = next(iter(cells.values()))
-    for cell in cells.values():
-        refuse_other_scores(cell, first)
-    return cells
+    return common_videos(cells)
 
 
 def load_baseline(options: Options, cells: Mapping[str, VideoScores]) -> dict[str, VideoScores]:

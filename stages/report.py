@@ -18,15 +18,9 @@ from stages.runtime.options import StageOptions, input_path, option, output_path
 from stages.tracking import runs
 from tsn.files import json_sha256
 from tsn.lists import TEST, TRAIN, read_list
-from tsn.scoring.fusion import FusionConfig, common_videos, fuse, refuse_other_scores
+from tsn.scoring.fusion import FusionConfig, common_videos, fuse
 from tsn.scoring.learned import NothingToFitError, fit_weights, held_out_scores
-from tsn.scoring.scores import (
-    BASELINE,
-    LEARNED,
-    NO_INITIAL_WEIGHTS,
-    VideoScores,
-    load_scores,
-)
+from tsn.scoring.scores import BASELINE, LEARNED, NO_INITIAL_WEIGHTS, load_scores
 from tsn.splits.leakage import LEAKED
 
 LOOK = "look.png"  # of the stage of that name
@@ -98,7 +92,10 @@ def with_learned(
     """
     if len(modalities) < 2:
         raise NothingToFitError("one modality alone needs no weight")
-    cells = {k: load_cells(options.scores / str(k), modalities) for k in splits}
+    cells = {
+        k: common_videos({n: load_scores(options.scores / f"{k}/{n}.npz") for n in modalities})
+        for k in splits
+    }
     tests = {k: read_list(options.lists / str(k) / TEST) for k in splits}
     leaked = {video.video for test in tests.values() for video in test if LEAKED in video.tags}
     found, weights = {}, {}
@@ -110,17 +107,6 @@ def with_learned(
         networks = {name: rows[name] for name in rows if name != BASELINE}
         found[split] = {**networks, **row, **rows}
     return found, weights
-
-
-def load_cells(scores: Path, modalities: Sequence[str]) -> dict[str, VideoScores]:
-    """Return a split's scores of every modality, on the videos that all of them could score.
-
-    ScoreError when they are of another list or other classes than each other's.
-    """
-    cells = common_videos({name: load_scores(scores / f"{name}.npz") for name in modalities})
-    for cell in cells.values():
-        refuse_other_scores(cell, cells[modalities[0]])
-    return cells
 
 
 def network_setting(recipe: params.Settings, name: str) -> NetworkSetting:

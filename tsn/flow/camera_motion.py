@@ -74,11 +74,6 @@ class View:
                 self._features = _find_features(self.gray)
             return self._features
 
-    @property
-    def has_features(self) -> bool:
-        """Return whether they have been asked for."""
-        return self._features is not None
-
 
 def take_out_camera_motion(view0: View, view1: View, config: HomographyConfig) -> tuple[Gray, bool]:
     """Return the second frame as seen by the camera of the first, and whether that could be done.

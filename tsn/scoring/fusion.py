@@ -113,9 +113,14 @@ def common_videos(scores: Mapping[str, VideoScores]) -> dict[str, VideoScores]:
     """Return every cell, restricted to the videos that all of them scored.
 
     A video may be quarantined in one stream alone; rows of a table stand for the same videos.
+    ScoreError when they were made for another dataset, split, class or order of videos.
     """
     shared = set.intersection(*(set(cell.videos) for cell in scores.values()))
-    return {name: _restrict(cell, shared) for name, cell in scores.items()}
+    cells = {name: _restrict(cell, shared) for name, cell in scores.items()}
+    first = next(iter(cells.values()))
+    for cell in cells.values():
+        refuse_other_scores(cell, first)
+    return cells
 
 
 def left_out(cells: Mapping[str, VideoScores], listed: Sequence[str]) -> str:

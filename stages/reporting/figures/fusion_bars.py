@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def draw_fusion_bars(results: Results, path: Path) -> None:
-    """Draw every modality and combination with its spread; combinations stand out by a dark bar,
+    """Draw every modality and combination with its spread; fusions stand out by a dark bar,
     the headline by bold type. A diamond is at the published value, a dashed line at the baseline.
     """
     mean, headline = results.mean, results.headline

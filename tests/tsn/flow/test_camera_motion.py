@@ -8,6 +8,7 @@ import pytest
 from flow_pairs import panned_pair
 from videos import texture
 
+from tsn.flow import camera_motion
 from tsn.flow.camera_motion import (
     HomographyConfig,
     View,
@@ -75,13 +76,21 @@ def test_warped_flow_keeps_what_moves_by_itself() -> None:
 
 
 @pytest.mark.parametrize(("shift", "asked"), [(3, False), (45, True)])
-def test_features_are_sought_where_tracking_loses_the_way(shift: int, asked: bool) -> None:
+def test_features_are_sought_once_where_tracking_loses_the_way(
+    shift: int, asked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found_in = []
+    find = camera_motion._find_features
+    monkeypatch.setattr(
+        camera_motion, "_find_features", lambda gray: found_in.append(gray) or find(gray)
+    )
     scene = to_gray(texture(320, 160))
     view0, view1 = View(scene[:, 60:260]), View(scene[:, 60 - shift : 260 - shift])
     found = estimate_homography(view0, view1, CONFIG)
     assert found is not None
     np.testing.assert_allclose(found, [[1, 0, shift], [0, 1, 0], [0, 0, 1]], atol=0.2)
-    assert view0.has_features == view1.has_features == asked
+    estimate_homography(view0, view1, CONFIG)
+    assert len(found_in) == (2 if asked else 0)
 
 
 @pytest.mark.parametrize("kind", ["flat", "unrelated"])
