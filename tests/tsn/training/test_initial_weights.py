@@ -1,6 +1,7 @@
 """Where initial weights come from: the table, and a public weights file."""
 
 import pickle
+import urllib.request
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -250,6 +251,8 @@ def test_hub_that_cannot_be_reached_says_what_else_there_is(
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
+    # urllib keeps the proxies that it saw first, for every test that follows.
+    monkeypatch.setattr(urllib.request, "_opener", None)
     with pytest.raises(OSError, match=r"resnet18 could not be fetched .*weights_file"):
         weights_from_hub(WeightsHubConfig(backbone="resnet18"), never)
     cache = tmp_path / "hub/checkpoints"
