@@ -8,7 +8,7 @@ export DVC_NO_ANALYTICS := true
 export DO_NOT_TRACK := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro grid test check fast-test format ui server serve clean
+.PHONY: help setup repro grid test check lint fast-test format ui server serve clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,14 +29,10 @@ $(READY): requirements.lock pyproject.toml
 	@test -e .git || dvc config --local core.no_scm true
 
 repro: setup ## the whole chain, then the fused three-split table
-	python -m stages.operate.check
-	dvc --wait-for-lock repro
-	-@python -m stages.operate.sync
-	@python -m stages.operate.show
+	tsn repro
 
 grid: setup ## the same, cells in parallel, as a Prefect flow (JOBS=2: so many trainings at once)
-	python -m flows.reproduce $(if $(JOBS),--jobs $(JOBS))
-	@python -m stages.operate.show
+	tsn grid $(if $(JOBS),--jobs $(JOBS))
 
 test: setup ## every test
 	python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
@@ -44,28 +40,26 @@ test: setup ## every test
 fast-test: setup
 	python -m pytest -n 2 --dist loadfile -m "not slow and not gpu" -q
 
-check: setup ## format, lint, types, import contracts, fast tests
+lint: setup ## format, lint, types, import contracts
 	ruff format --check .
 	ruff check .
 	mypy
 	lint-imports --no-cache
-	@$(MAKE) --no-print-directory fast-test
+
+check: lint fast-test ## lint, and the fast tests
 
 format: setup ## rewrite the code in the house format
 	ruff check --fix .
 	ruff format .
 
 ui: setup ## the MLflow UI, on http://127.0.0.1:5000
-	@echo "open http://127.0.0.1:5000/#/experiments?workflowType=machine_learning"
-	mlflow server --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --host 127.0.0.1 --port 5000 --workers 1
+	tsn ui
 
 server: setup ## Prefect's server and a worker, and MLflow's server, on this machine, until Ctrl-C
-	python -m flows.server
+	tsn server
 
 serve: setup ## the champion of DATASET as a web service, on http://127.0.0.1:5001
-	@test "$(DATASET)" || { echo "say which: make serve DATASET=synthetic"; exit 1; }
-	MLFLOW_TRACKING_URI="$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}" mlflow models serve \
-	  --env-manager local --host 127.0.0.1 --port 5001 --model-uri "models:/$(DATASET)@champion"
+	tsn serve $(DATASET)
 
 clean: ## remove data, models and results; DVC's cache, the flow store and MLflow stay
 	rm -rf data models scores plots reports recognisers metrics .tsn/progress

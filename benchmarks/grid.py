@@ -80,7 +80,7 @@ def measure(folder: Path, seconds: float, *, flow: bool) -> dict[str, float]:
     )
     if flow:
         flowing = make_workspace(folder / "flow", CELLS, seconds)
-        command = ["python", "-m", "flows.reproduce", "--jobs", "2"]
+        command = ["tsn", "grid", "--jobs", "2"]
         whole = record("flow, 4 cells, 2 jobs", partial(run, flowing, command))
         results["overhead of the flow"] = round(whole - CELLS / 2 * work, 2)
     for name in ("speed-up", "overhead per cell, one job", "overhead of the flow"):

@@ -1,7 +1,7 @@
 """The chain as a Prefect flow: its cells in parallel, each a task that runs one DVC stage.
 
 DVC stays the only truth about what is done, so a repeated flow goes on where the last one stopped.
-`python -m flows.reproduce` runs it here; prefect.yaml is for a schedule. Without a Prefect server
+`tsn grid` runs it here; prefect.yaml is for a schedule. Without a Prefect server
 (`PREFECT_API_URL`) it runs on a temporary one, which ends with it.
 
 What is done, and in which order, is `flows/grid/queue.py`, which knows no Prefect; this module
@@ -10,7 +10,6 @@ the end. Prefect never decides whether a cell succeeded, and a server that goes 
 one.
 """
 
-import argparse
 import contextvars
 import logging
 import re
@@ -40,7 +39,6 @@ from flows.grid.plan import Cell, read_graph
 from flows.grid.queue import GridState, Jobs, RunCell, require_good, run_grid
 from flows.grid.remote import Head, committed
 from flows.processes.programs import ProgramError
-from flows.processes.start import start
 from stages.runtime import machine, params
 from stages.tracking.status import read_status
 
@@ -253,36 +251,17 @@ class PrefectProgress:
                 "seconds": round(row.seconds, 1),
                 "attempts": row.attempts,
                 "why": row.reason,
-                "MLflow": f"[run]({row.link})" if row.link else "",
+                "MLflow": f"[run]({link})" if (link := self._link(row)) else "",
             }
             for row in outcomes
         ]
         create_table_artifact(rows, key="grid", description="The cells that were not up to date")
 
+    def _link(self, outcome: Outcome) -> object:
+        """Return the address of its run, which may have been logged after the cell ended."""
+        return outcome.link or read_status(self._workspace, outcome.cell).get("link")
+
 
 def key_of(kind: str, cell: str) -> str:
     """Return a key as Prefect takes it: lower case, digits and dashes."""
     return f"{kind}-{re.sub('[^a-z0-9]+', '-', cell.lower()).strip('-')}"
-
-
-def main() -> None:
-    """Run the flow once."""
-    parser = argparse.ArgumentParser(
-        prog="reproduce", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("targets", nargs="*", help="cells, stages or patterns; none means all")
-    parser.add_argument(
-        "--jobs",
-        type=int,
-        help="training runs, scorings and extractions at once (default: GPUs, or cores / "
-        "machine.threads, divided by machine.processes)",
-    )
-    parser.add_argument("--cpu-jobs", type=int, help="other stages at once (default: cores)")
-    parser.add_argument(
-        "--pool", help="a work pool whose workers run training runs, scorings and extractions"
-    )
-    start(parser, reproduce, vars(parser.parse_args()))
-
-
-if __name__ == "__main__":
-    main()

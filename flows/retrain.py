@@ -1,19 +1,18 @@
 """Retraining: new labelled clips in, a challenger trained, and promoted if it is better.
 
-`python -m flows.retrain --dataset mine` does it once; prefect.yaml has its schedule. One run:
+`tsn retrain mine` does it once; prefect.yaml has its schedule. One run:
 
 1. ingests what is good of the recipe's inbox (`stages/operate/ingest.py`) and commits it;
 2. ends, if a retraining with these clips has come to its end before (with `--force` it goes on,
    as after a change of the recipe or the code);
 3. runs the grid in a worktree pinned to the commit, so that nothing edited meanwhile gets in;
 4. compares the challenger with the champion on the same test list (`stages/operate/compare.py`) and
-   promotes it by the recipe's rule; `python -m stages.operate.promote --roll-back` takes that back.
+   promotes it by the recipe's rule; `tsn promote mine --roll-back` takes that back.
 
 A run that was killed anywhere is repeated by the next: what is finished is not computed again, and
 nothing is decided twice.
 """
 
-import argparse
 import logging
 import os
 from dataclasses import dataclass
@@ -29,7 +28,6 @@ from flows.git import data_commits, worktree
 from flows.grid.remote import CODE
 from flows.processes.locks import wait_for_lock
 from flows.processes.programs import ProgramError, run_dvc, run_stage
-from flows.processes.start import start
 from flows.reproduce import EXPECTED, CancelledError, key_of, run_in_task, show_grid
 from stages.runtime import params
 from stages.runtime.places import RETRAIN, mlflow_database
@@ -149,22 +147,3 @@ def show(text: str, key: str) -> None:
         create_markdown_artifact(text, key=key)
     except Exception as error:  # whatever it is, it does not decide
         logger.warning("Prefect is not reachable: the retraining goes on without (%s)", error)
-
-
-def main() -> None:
-    """Run the flow once."""
-    parser = argparse.ArgumentParser(
-        prog="retrain", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--dataset", required=True, help="a recipe: recipes/<dataset>.yaml")
-    parser.add_argument(
-        "--follow", action="store_true", help="take the upstream branch's commits, and push ours"
-    )
-    parser.add_argument("--force", action="store_true", help="also if no clips are new")
-    parser.add_argument("--jobs", type=int, help="training runs at once, as for flows.reproduce")
-    parser.add_argument("--pool", help="a work pool whose workers run them")
-    start(parser, retrain, vars(parser.parse_args()))
-
-
-if __name__ == "__main__":
-    main()

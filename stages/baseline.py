@@ -7,6 +7,7 @@ from stages.runtime import command, params, provenance
 from stages.runtime.machine import choose_device, read_machine
 from stages.runtime.options import StageOptions, input_path, option, output_path
 from stages.tracking import runs
+from stages.tracking.made import read_note, write_note
 from tsn.metrics import accuracy
 from tsn.scoring.baseline import (
     BaselineConfig,
@@ -56,7 +57,7 @@ def main(options: Options) -> None:
         return
     for video, reason in prepared.dropped.items():
         print(f"left out {video}: {reason}")
-    log_scores(scores, options)
+    write_note(scores.fingerprint)
     result = accuracy(scores.scores, scores.labels).mean_class_accuracy
     print(f"{where} baseline: {result:.1%} mean class accuracy on {len(scores.videos)} videos")
 
@@ -66,7 +67,7 @@ def read_config(options: Options) -> BaselineConfig:
     return params.section(params.load_recipe(options.dataset), "baseline", BaselineConfig)
 
 
-def log_scores(scores: VideoScores, options: Options, *, restored: bool = False) -> None:
+def log_scores(scores: VideoScores, options: Options) -> None:
     """Log the baseline's run; its test metrics have the names of a trained network's."""
     config = read_config(options)
     with runs.run(
@@ -79,7 +80,7 @@ def log_scores(scores: VideoScores, options: Options, *, restored: bool = False)
             "test_videos": len(scores.videos),
         },
         tags={"dataset": scores.dataset, "split": str(scores.split), "modality": BASELINE},
-        restored=restored,
+        made=read_note(scores.fingerprint),
     ) as run:
         result = asdict(accuracy(scores.scores, scores.labels))
         run.log_metrics({f"test/{name}": value for name, value in result.items()})
@@ -92,13 +93,10 @@ def run_key(scores: VideoScores) -> dict[str, str]:
 
 
 def track(options: Options) -> bool:
-    """Log a finished baseline from its file; False when its run is there or none is to be."""
+    """Log a baseline from its file; False when its run is there or none is to be."""
     scores = load_scores(options.out)
     return bool(scores.videos) and runs.backfill(
-        scores.dataset,
-        run_key(scores),
-        "baseline",
-        lambda: log_scores(scores, options, restored=True),
+        scores.dataset, run_key(scores), "baseline", lambda: log_scores(scores, options)
     )
 
 

@@ -13,6 +13,7 @@ from stages.reporting.results import Row
 from stages.runtime import command, params, provenance
 from stages.runtime.options import StageOptions, input_path, option, output_path
 from stages.tracking import runs
+from stages.tracking.made import read_note, write_note
 from tsn.files import json_sha256
 from tsn.lists import read_list
 from tsn.metrics import Scores, confusion_matrix, per_class_accuracy
@@ -44,7 +45,7 @@ def main(options: Options) -> None:
         metrics = results.measure(rows, next(iter(cells.values())), read_list(options.list))
         results.write_rows(options.metrics, metrics)
         write_plots(rows, cells, metrics, headline, options.plots)
-    log_fusion(options, config, {**cells, **baseline})
+    write_note(fingerprint_of(config, {**cells, **baseline}))
     not_run = config.not_run(modalities) | ({} if baseline else {BASELINE: NO_INITIAL_WEIGHTS})
     for row, reason in not_run.items():
         print(f"{options.dataset} split {options.split}: not run: {row} ({reason})")
@@ -133,13 +134,7 @@ def write_plots(
     draw_confusion_matrix(matrix, cell.classes, out / "confusion.png", f"Confusion, {headline}")
 
 
-def log_fusion(
-    options: Options,
-    config: FusionConfig,
-    cells: Mapping[str, VideoScores],
-    *,
-    restored: bool = False,
-) -> None:
+def log_fusion(options: Options, config: FusionConfig, cells: Mapping[str, VideoScores]) -> None:
     """Log the split's run, tagged with the runs of the cells it fuses, and of the baseline."""
     metrics = results.read_rows(options.metrics)
     sources = {name: (cell.fingerprint, cell.model) for name, cell in cells.items()}
@@ -155,7 +150,7 @@ def log_fusion(
             runs.METRICS_TAG: json_sha256(results.plain_rows(metrics)),
             **runs.source_tags(options.dataset, sources),
         },
-        restored=restored,
+        made=read_note(fingerprint_of(config, cells)),
     ) as run:
         run.log_metrics(results.run_metrics(metrics))
         run.log_artifact(options.metrics)
@@ -164,13 +159,17 @@ def log_fusion(
 
 def run_key(split: int, config: FusionConfig, cells: Mapping[str, VideoScores]) -> dict[str, str]:
     """Return what the split's run is found by."""
+    return {"stage": "fuse", "split": str(split), "fingerprint": fingerprint_of(config, cells)}
+
+
+def fingerprint_of(config: FusionConfig, cells: Mapping[str, VideoScores]) -> str:
+    """Return a digest of what is fused, and how."""
     fingerprints = {name: cell.fingerprint for name, cell in cells.items()}
-    fingerprint = json_sha256({**fingerprints, "config": asdict(config)})
-    return {"stage": "fuse", "split": str(split), "fingerprint": fingerprint}
+    return json_sha256({**fingerprints, "config": asdict(config)})
 
 
 def track(options: Options) -> bool:
-    """Log a finished fusion from its files; return False when its run is there already."""
+    """Log a fusion from its files; return False when its run is there already."""
     config, modalities = read_selection(options.dataset)
     cells = load_cells(options, modalities)
     cells |= load_baseline(options, cells)
@@ -178,7 +177,7 @@ def track(options: Options) -> bool:
         options.dataset,
         run_key(options.split, config, cells),
         "fuse",
-        lambda: log_fusion(options, config, cells, restored=True),
+        lambda: log_fusion(options, config, cells),
     )
 
 

@@ -1,11 +1,9 @@
 """package: a dataset's networks, fused as the headline, as one recogniser of video files.
 
 It is asked for a few test videos before it is done: their scores have to be those of the pipeline.
-It is registered with MLflow as the challenger of the model of the dataset's name; where MLflow is
-away, `python -m stages.operate.sync` does so later.
+`tsn sync` registers it with MLflow, as the challenger of the model of the dataset's name.
 """
 
-import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ from stages.runtime import command, params, provenance
 from stages.runtime.machine import choose_device, read_machine
 from stages.runtime.options import StageOptions, input_path, option, output_path
 from stages.tracking import registry, runs, store
+from stages.tracking.made import read_note, write_note
 from tsn.lists import read_digests
 from tsn.metrics import accuracy
 from tsn.modality import modality
@@ -34,8 +33,6 @@ from tsn.scoring.fusion import FusionConfig, left_out
 from tsn.scoring.score import ScoringConfig
 from tsn.scoring.scores import VideoScores
 from tsn.streams.table import STREAMS
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,15 +58,11 @@ def main(options: Options) -> None:
         card = package(options.out, parts, cells, read_digests(options.checksums))
         device = choose_device(read_machine())
         difference = greatest_difference(options.out, options.videos, device)
-    log_run(options, card, cells)
-    try:
-        if store.tracking_is_on() and not store.is_experiment():
-            register(options, card, challenge=True)
-    except Exception as error:  # whatever it is, the recogniser is made
-        logger.warning("not registered yet, `python -m stages.operate.sync` will: %s", error)
+    write_note(card.fingerprint)
     if text := left_out(cells, listed):
         print(f"{options.dataset} split {card.split}: {text}")
     print_summary(options, card, difference)
+    command.log_finished()
 
 
 def recogniser_parts(options: Options) -> RecogniserParts:
@@ -96,13 +89,7 @@ def recogniser_parts(options: Options) -> RecogniserParts:
     )
 
 
-def log_run(
-    options: Options,
-    card: RecogniserCard,
-    cells: Mapping[str, VideoScores],
-    *,
-    restored: bool = False,
-) -> None:
+def log_run(options: Options, card: RecogniserCard, cells: Mapping[str, VideoScores]) -> None:
     """Log the recogniser's run, tagged with the runs of the networks it fuses."""
     sources = {name: (cell.fingerprint, cell.model) for name, cell in cells.items()}
     tests = read_test_scores(options.out)
@@ -122,19 +109,19 @@ def log_run(
             **runs.source_tags(options.dataset, sources),
         },
         results=str(options.out),
-        restored=restored,
+        made=read_note(card.fingerprint),
     ) as run:
         result = asdict(accuracy(tests.scores, tests.labels))
         run.log_metrics({f"test/{name}": value for name, value in result.items()})
 
 
-def register(options: Options, card: RecogniserCard, *, challenge: bool) -> None:
+def register(options: Options, card: RecogniserCard) -> None:
     """Register the recogniser, as `registry.register` says.
 
     Raises OSError when MLflow did not take it, or its run.
     """
     run = runs.require_logged(options.dataset, run_key(card), "package")
-    version = registry.register(options.dataset, options.out, run.run_id, challenge=challenge)
+    version = registry.register(options.dataset, options.out, run.run_id)
     challenger = registry.find(options.dataset, registry.CHALLENGER)
     print(f"{version} is {'the challenger' if version == challenger else 'registered'}")
 
@@ -155,24 +142,26 @@ def print_summary(options: Options, card: RecogniserCard, difference: float) -> 
         f"  {result.mean_class_accuracy:.1%} mean class accuracy on its {len(tests.videos)} test "
         f"videos; the {compared} smallest give the pipeline's scores to {difference:.1g}"
     )
-    print(
-        f"  recognise a video     python -m stages.operate.recognise clip.avi --model {options.out}"
-    )
-    print(f"  make it the champion  python -m stages.operate.promote --dataset {options.dataset}")
+    print(f"  recognise a video     tsn recognise clip.avi --model {options.out}")
+    print(f"  make it the champion  tsn promote {options.dataset}")
 
 
 def track(options: Options) -> bool:
-    """Register a finished recogniser from its folder; return False when it is there already.
+    """Register a recogniser from its folder; return False when it is there already.
 
-    A version that was there does not become the challenger again: a newer one may be that.
+    In a copy that DVC made for an experiment only its run is logged: the recogniser is registered
+    once the experiment is applied.
     """
     card = load_recogniser_card(options.out)
     is_logged = runs.is_logged(options.dataset, run_key(card), "package")
-    if is_logged and registry.is_registered(options.dataset, card.fingerprint):
+    if is_logged and (
+        store.is_experiment() or registry.is_registered(options.dataset, card.fingerprint)
+    ):
         return False
     if not is_logged:
-        log_run(options, card, load_cells(recogniser_parts(options)), restored=True)
-    register(options, card, challenge=False)
+        log_run(options, card, load_cells(recogniser_parts(options)))
+    if not store.is_experiment():
+        register(options, card)
     return True
 
 

@@ -33,8 +33,7 @@ def main(options: Options) -> None:
     def run_training(prepare: Callable[[torch.device, int], Training]) -> None:
         machine = read_machine()
         training = prepare(choose_device(machine), machine.workers)
-        with runs.run(
-            part="pretrain",
+        with runs.live_run(
             dataset=options.dataset,
             name="pretrain",
             key={"stage": "pretrain", "fingerprint": saved.fingerprint},
@@ -42,6 +41,7 @@ def main(options: Options) -> None:
             tags={"dataset": options.dataset},
         ) as run:
             complete(training, saved, machine, run, text=f"pretrain {options.dataset}")
+            run.flush()  # it has no other record of its curves
 
     with provenance.unchanged(options):
         sources = INITS[kind].make(config, run_training)

@@ -16,6 +16,7 @@ from stages.reporting.results import Figure, Results, Row
 from stages.runtime import command, params, provenance
 from stages.runtime.options import StageOptions, input_path, option, output_path
 from stages.tracking import runs
+from stages.tracking.made import read_note, write_note
 from tsn.files import json_sha256
 from tsn.lists import TEST, TRAIN, read_list
 from tsn.scoring.fusion import FusionConfig, common_videos, fuse
@@ -46,7 +47,8 @@ def main(options: Options) -> None:
     with provenance.unchanged(options, [results.TEMPLATE, *metrics]):
         found = read_results(options)
         write(options, found)
-    log_mean(options, found)
+    write_note(fingerprint_of(found.splits))
+    command.log_finished()
 
 
 def read_results(options: Options) -> Results:
@@ -178,7 +180,7 @@ def draw_classes(plots: Path, found: Results, path: Path) -> None:
     draw_per_class_bars(rows, [str(name) for name in mean.index], path)
 
 
-def log_mean(options: Options, found: Results, *, restored: bool = False) -> None:
+def log_mean(options: Options, found: Results) -> None:
     """Log the dataset's run: means over splits, tagged with the runs of the splits."""
     with runs.run(
         part="report",
@@ -192,7 +194,7 @@ def log_mean(options: Options, found: Results, *, restored: bool = False) -> Non
             "split": "mean",
             **source_tags(found),
         },
-        restored=restored,
+        made=read_note(fingerprint_of(found.splits)),
     ) as run:
         run.log_metrics(results.run_metrics(found.mean))
         run.log_artifact(options.mean)
@@ -214,18 +216,22 @@ def source_tags(found: Results) -> dict[str, str]:
 
 def run_key(splits: Mapping[int, Mapping[str, Row]]) -> dict[str, str]:
     """Return what the dataset's run is found by."""
-    digest = json_sha256({str(split): results.plain_rows(rows) for split, rows in splits.items()})
-    return {"stage": "report", "fingerprint": digest}
+    return {"stage": "report", "fingerprint": fingerprint_of(splits)}
+
+
+def fingerprint_of(splits: Mapping[int, Mapping[str, Row]]) -> str:
+    """Return a digest of the rows of every split."""
+    return json_sha256({str(split): results.plain_rows(rows) for split, rows in splits.items()})
 
 
 def track(options: Options) -> bool:
-    """Log a finished report from its files; return False when its run is there already."""
+    """Log a report from its files; return False when its run is there already."""
     found = read_results(options)
     return runs.backfill(
         options.dataset,
         run_key(found.splits),
         "report",
-        lambda: log_mean(options, found, restored=True),
+        lambda: log_mean(options, found),
     )
 
 

@@ -8,6 +8,7 @@ from stages.runtime.machine import choose_device, read_machine
 from stages.runtime.options import StageOptions, input_path, option, output_path
 from stages.tracking import runs
 from stages.tracking.entries import flatten_params
+from stages.tracking.made import read_note, write_note
 from tsn.metrics import accuracy
 from tsn.scoring.score import ScoringConfig, ScoringInputs, prepare_scoring
 from tsn.scoring.scores import VideoScores, load_scores, save_scores
@@ -42,7 +43,7 @@ def main(options: Options) -> None:
         save_scores(scores, options.out)
     for video, reason in scoring.dropped.items():
         print(f"left out {video}: {reason}")
-    log_scores(scores, config, options.out)
+    write_note(scores.fingerprint)
     result = accuracy(scores.scores, scores.labels)
     print(
         f"{scores.dataset} split {scores.split} {scores.modality}: "
@@ -55,9 +56,7 @@ def read_config(options: Options) -> ScoringConfig:
     return params.section(params.load_recipe(options.dataset), "score", ScoringConfig)
 
 
-def log_scores(
-    scores: VideoScores, config: ScoringConfig, path: Path, *, restored: bool = False
-) -> None:
+def log_scores(scores: VideoScores, config: ScoringConfig, path: Path) -> None:
     """Add the test result to the run that trained the model."""
     result = accuracy(scores.scores, scores.labels)
     with runs.run(
@@ -71,7 +70,7 @@ def log_scores(
             "split": str(scores.split),
             "modality": scores.modality,
         },
-        restored=restored,
+        made=read_note(scores.fingerprint),
     ) as run:
         run.log_metrics({f"test/{name}": value for name, value in asdict(result).items()})
         run.log_artifact(path)
@@ -92,14 +91,14 @@ def run_key(scores: VideoScores, config: ScoringConfig) -> dict[str, str]:
 
 
 def track(options: Options) -> bool:
-    """Log a finished scoring from its file; return False when it is in its run already."""
+    """Log a scoring from its file; return False when it is in its run already."""
     scores = load_scores(options.out)
     config = read_config(options)
     return runs.backfill(
         scores.dataset,
         run_key(scores, config),
         "score",
-        lambda: log_scores(scores, config, options.out, restored=True),
+        lambda: log_scores(scores, config, options.out),
     )
 
 

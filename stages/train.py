@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -12,6 +13,7 @@ from stages.runtime.machine import Machine, choose_device, read_machine
 from stages.runtime.options import StageOptions, input_path, option, output_path
 from stages.runtime.training_run import SavedTraining, accompany, complete, curves
 from stages.tracking import runs
+from stages.tracking.made import read_note, write_note
 from tsn.files import json_sha256
 from tsn.lists import read_list
 from tsn.modality import modality
@@ -64,12 +66,12 @@ def main(options: Options) -> None:
             for video, reason in prepared.dropped.items():
                 print(f"left out {video}: {reason}")
             numbers = recipe_params(recipe, options.modality)
-            with open_run(prepared.card, prepared.snippets.clips, numbers) as run:
+            with live_run(prepared.card, prepared.snippets.clips, numbers) as run:
                 log = complete(prepared.training, saved, machine, run, text=text)
                 write(prepared, log, options)
-                log_files(run, options)
                 if link := run.link():
                     print(f"MLflow: {link}")
+        write_note(prepared.card.fingerprint, numbers)
         saved.forget()
 
 
@@ -93,22 +95,36 @@ def write(prepared: PreparedTraining, log: Sequence[Iteration], options: Options
 
 
 @contextmanager
-def open_run(
-    card: ModelCard, clips: Sequence[Clip], recipe: Mapping[str, object], *, restored: bool = False
+def live_run(
+    card: ModelCard, clips: Sequence[Clip], numbers: Mapping[str, object]
 ) -> Iterator[runs.Run]:
-    """Give the cell's MLflow run, with what is known before the first iteration."""
-    with runs.run(
-        part="train",
-        dataset=card.dataset,
-        name=f"split{card.split} {card.modality}",
-        key=run_key(card),
-        params={**recipe, "train_videos": len(clips)},
-        tags={"dataset": card.dataset, "split": str(card.split), "modality": card.modality},
-        restored=restored,
-    ) as run:
-        digest = json_sha256([(clip.video, clip.key) for clip in clips])
-        run.log_dataset(f"{card.dataset} split{card.split} train", digest, "training")
+    """Give the cell's MLflow run while it trains."""
+    with runs.live_run(**run_facts(card, clips, numbers)) as run:
+        log_data(run, card, clips)
         yield run
+
+
+def run_facts(
+    card: ModelCard, clips: Sequence[Clip], numbers: Mapping[str, object]
+) -> dict[str, Any]:
+    """Return what the cell's run is found by and shows from the first iteration on."""
+    return {
+        "dataset": card.dataset,
+        "name": f"split{card.split} {card.modality}",
+        "key": run_key(card),
+        "params": {**numbers, "train_videos": len(clips)},
+        "tags": {
+            "dataset": card.dataset,
+            "split": str(card.split),
+            "modality": card.modality,
+        },
+    }
+
+
+def log_data(run: runs.Run, card: ModelCard, clips: Sequence[Clip]) -> None:
+    """Say what is trained on."""
+    digest = json_sha256([(clip.video, clip.key) for clip in clips])
+    run.log_dataset(f"{card.dataset} split{card.split} train", digest, "training")
 
 
 def recipe_params(recipe: params.Settings, name: str) -> dict[str, object]:
@@ -125,26 +141,24 @@ def run_key(card: ModelCard) -> dict[str, str]:
     return {"stage": "cell", "fingerprint": card.fingerprint}
 
 
-def log_files(run: runs.Run, options: Options) -> None:
-    """Add the files of a finished training."""
-    for path in (options.log, options.out / INPUTS, options.out / SIDECAR):
-        run.log_artifact(path)
-
-
 def track(options: Options) -> bool:
-    """Log a finished training from its files; return False when its run is there already."""
+    """Log a training from its files; return False when all of it is in its run already."""
     card = load_card(options.out)
-    return runs.backfill(card.dataset, run_key(card), "train", lambda: log_restored(options, card))
+    return runs.backfill(card.dataset, run_key(card), "train", lambda: log_training(options, card))
 
 
-def log_restored(options: Options, card: ModelCard) -> None:
-    """Log a finished training from its files."""
-    section = f"train.{options.modality}"  # all that is known to be unchanged
-    recipe = {"train": params.find(params.load_recipe(options.dataset), section)}
+def log_training(options: Options, card: ModelCard) -> None:
+    """Log a training from its files, or what its live run does not have yet."""
+    made = read_note(card.fingerprint)
+    section = f"train.{options.modality}"  # all that is known of a restored one
+    known = {"train": params.find(params.load_recipe(options.dataset), section)}
     clips, _ = listed_clips(read_list(options.list), options.stream, modality(options.modality))
-    with open_run(card, clips, recipe, restored=True) as run:
+    facts = run_facts(card, clips, made.params or known)
+    with runs.run(part="train", **facts, made=made) as run:
+        log_data(run, card, clips)
         run.log_series(curves(read_log(options.log)))
-        log_files(run, options)
+        for path in (options.log, options.out / INPUTS, options.out / SIDECAR):
+            run.log_artifact(path)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -30,6 +31,7 @@ StreamWriter = Callable[[Path, Mapping[str, Entries]], Path]
 def pytest_configure(config: pytest.Config) -> None:
     """Tests share the cores: on tiny inputs threads cost more than they give. And a folder."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which `nohup make test &` ignores
     if SHARED not in os.environ:  # its processes inherit it
         os.environ[SHARED] = tempfile.mkdtemp(prefix="tsn-tests-")
         config.add_cleanup(partial(shutil.rmtree, os.environ[SHARED]))

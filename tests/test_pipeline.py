@@ -23,7 +23,7 @@ UNNAMED = {
     "additions",  # the folder above the one that is named: that one need not be there
 }
 LIGHT = ["download", "split", "extract", "look"]
-PROGRAMS = ["check", "fill", "promote", "recognise", "show", "sync"]  # run by people
+PROGRAMS = ["compare", "ingest", "sync"]  # run by flows, beside the stages
 
 
 def load_stages() -> dict[str, dict[str, Any]]:

@@ -67,7 +67,7 @@ def served(workspace: Path, home: Path) -> Iterator[tuple[str, str]]:
     options = ["--prefect-port", str(ports[0]), "--mlflow-port", str(ports[1])]
     with cleaned(workspace), (home / "server.log").open("w+") as log:
         server = subprocess.Popen(
-            [sys.executable, "-m", "flows.server", *options],
+            [sys.executable, "-m", "flows.cli", "server", *options],
             cwd=workspace,
             env=environment(PREFECT_HOME=str(home), TSN_TRACKING="on"),
             stdout=log,

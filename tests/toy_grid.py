@@ -154,7 +154,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the backgro
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 workspace, stop = Path.cwd(), threading.Event()
 run = partial(run_cell, workspace=workspace, stop=stop, retry_seconds=(0.2, 0.4, 0.8))
-no_stage = lambda name, workspace: None
+no_stage = lambda name, workspace, stop: None
 try:
     jobs = Jobs(heavy=2, light=1)
     outcomes = run_grid(workspace, (), jobs, run, watch=watch, stop=stop, run_stage=no_stage)

@@ -43,6 +43,8 @@ def refuse_other_keys(content: Any, valid: tuple[str, ...], where: str) -> None:
 
 
 def _convert(value: Any, expected: Any, where: str) -> Any:
+    if expected is Any:
+        return value
     if dataclasses.is_dataclass(expected):
         return _convert_dataclass(value, typing.cast(type, expected), where)
     origin = typing.get_origin(expected)

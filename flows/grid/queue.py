@@ -8,8 +8,10 @@ cell elsewhere. `run_grid` is all that `make grid` does, without Prefect.
 import contextvars
 import logging
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +20,7 @@ from flows.grid.cells import CellState, Outcome
 from flows.grid.lock_file import keep_copy, sort_entries
 from flows.grid.plan import Cell, Plan, make_plan, read_graph, repro_order
 from flows.processes.locks import lock_or_refuse
-from flows.processes.programs import ProgramError, run_stage
+from flows.processes.programs import ProgramError, StoppedError, run_stage
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +30,7 @@ HEAVY_STAGES = frozenset(  # a GPU each, or many threads
     {"extract", "pretrain", "baseline", "train", "score"}
 )
 WATCH_SECONDS = 1.0
+SYNC_SECONDS = 60.0  # at least, between two looks for cells to log to MLflow
 # What is not up to date although its cell ended well is run once more: a kill that truncated
 # dvc.lock may have lost cells of it, which then come from DVC's run-cache.
 ROUNDS = 2
@@ -55,7 +58,7 @@ class GridState:
 
 
 RunCell = Callable[[Cell], Outcome]
-RunStage = Callable[[str, Path], None]
+RunStage = Callable[..., None]  # as `flows.processes.programs.run_stage`
 Watch = Callable[[GridState], None]
 
 
@@ -151,34 +154,61 @@ def run_grid(
     """Bring the targets, or everything, up to date; return the outcomes of the cells that were not.
 
     Refuses bad recipes before anything else runs, and a workspace where another grid runs. Leaves
-    dvc.lock in the order of `dvc repro`, and gives MLflow the runs of restored cells. Whether all
+    dvc.lock in the order of `dvc repro`, and MLflow with the runs of what is finished. Whether all
     is well is for `require_good` to say. `run_stage` is for a workspace without the project's code.
     """
+    sync = partial(run_stage, "operate.sync", workspace, stop=stop)
     with lock_or_refuse(workspace / GRID_LOCK, f"another grid runs in {workspace.resolve()}"):
         if any(stage_of(name) == CHECK for name in read_graph(workspace)):
             require_good([run_cell(Cell(name=CHECK, upstreams=()))])
         keep_copy(workspace)
         outcomes: tuple[Outcome, ...] = ()
-        for _ in range(ROUNDS):
-            plan = make_plan(workspace, targets)
-            if outcomes and not plan.cells:
-                break
-            watch_all = partial(_watch_further, watch, outcomes)
-            outcomes += execute(plan, run_cell, jobs, watch=watch_all, stop=stop)
-            if not outcomes or not all(outcome.good for outcome in outcomes):
-                break
-        else:
-            require_clean(workspace, targets)
+        with _now_and_then(sync) as synced:
+            for _ in range(ROUNDS):
+                plan = make_plan(workspace, targets)
+                if outcomes and not plan.cells:
+                    break
+                watch_all = partial(_watch_further, [synced, watch], outcomes)
+                outcomes += execute(plan, run_cell, jobs, watch=watch_all, stop=stop)
+                if not outcomes or not all(outcome.good for outcome in outcomes):
+                    break
+            else:
+                require_clean(workspace, targets)
         sort_entries(workspace, repro_order(workspace), stop=stop)
-        try:
-            run_stage("operate.sync", workspace)
-        except ProgramError as error:  # as everything about MLflow, it does not decide
-            logger.warning("%s", error)
+        log_to_mlflow(sync)
     return outcomes
 
 
-def _watch_further(watch: Watch, before: tuple[Outcome, ...], state: GridState) -> None:
-    watch(replace(state, outcomes=before + state.outcomes))
+@contextmanager
+def _now_and_then(sync: Callable[[], None]) -> Iterator[Watch]:
+    """Give a watch that has the cells that ended logged to MLflow, beside those that run."""
+    with ThreadPoolExecutor(1) as thread:
+        last, ended = time.monotonic(), 0
+        running: Future[None] | None = None
+
+        def watch(state: GridState) -> None:
+            nonlocal last, ended, running
+            due = time.monotonic() - last > SYNC_SECONDS and (running is None or running.done())
+            if due and len(state.outcomes) > ended:
+                last, ended = time.monotonic(), len(state.outcomes)
+                running = thread.submit(log_to_mlflow, sync)
+
+        yield watch
+
+
+def log_to_mlflow(sync: Callable[[], None]) -> None:
+    """Run `sync`; as everything about MLflow, it does not decide."""
+    try:
+        sync()
+    except ProgramError as error:
+        logger.warning("%s", error)
+    except StoppedError:
+        logger.info("what is finished is logged to MLflow by the next run")
+
+
+def _watch_further(watches: Sequence[Watch], before: tuple[Outcome, ...], state: GridState) -> None:
+    for watch in watches:
+        watch(replace(state, outcomes=before + state.outcomes))
 
 
 def require_clean(workspace: Path, targets: Sequence[str]) -> None:

@@ -32,9 +32,15 @@ from flows.git import worktree
 from flows.grid.cells import CellState, Outcome, run_cell
 from flows.grid.lock_file import read_lock_file, write_lock_file
 from flows.grid.plan import Cell, Graph
-from flows.grid.queue import is_heavy
+from flows.grid.queue import is_heavy, log_to_mlflow
 from flows.processes.locks import wait_for_lock
-from flows.processes.programs import ProgramError, StoppedError, dvc_output, run_dvc
+from flows.processes.programs import (
+    ProgramError,
+    StoppedError,
+    dvc_output,
+    run_dvc,
+    run_stage,
+)
 from stages.runtime.places import LOCKS
 from stages.tracking.status import file_name
 
@@ -65,6 +71,7 @@ def remote_cell(cell: str, commit: str, lock: str) -> None:
         tree = worktree.pin(root, name, known_commit(root, commit))
         write_lock_file(tree, lock)
         run_dvc(["repro", "--pull", "--single-item", cell], tree)
+        log_to_mlflow(partial(run_stage, "operate.sync", tree))  # here it is known how it was made
         run_dvc(["push", "--quiet", "--run-cache", cell], tree)
         worktree.remove(root, tree)
 

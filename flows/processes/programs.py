@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from flows.processes import leash
+from stages.runtime.command import LATER, SYNC
 from stages.runtime.places import LOGS
 
 BINARIES = Path(sys.executable).parent
@@ -64,14 +65,16 @@ def dvc_output(arguments: Sequence[str], workspace: Path) -> str:
     return done.stdout
 
 
-def run_stage(name: str, workspace: Path, arguments: Sequence[str] = ()) -> None:
+def run_stage(
+    name: str, workspace: Path, arguments: Sequence[str] = (), *, stop: threading.Event = NEVER
+) -> None:
     """Run `python -m stages.<name>` in the workspace, and print what it printed.
 
-    ProgramError with its last words unless it succeeds. However this function is left, no process
-    of the run stays behind.
+    ProgramError with its last words unless it succeeds, StoppedError once `stop` is set. However
+    this function is left, no process of the run stays behind.
     """
     command = [sys.executable, "-m", f"stages.{name}", *arguments]
-    code, text = run_logged(command, workspace, workspace / LOGS / f"{name}.log")
+    code, text = run_logged(command, workspace, workspace / LOGS / f"{name}.log", stop=stop)
     if code != 0:
         raise ProgramError(last_words(text) or f"stages.{name} exited with {code}")
     if text.strip():
@@ -145,10 +148,16 @@ def run_program(
 def program_environment() -> dict[str, str]:
     """Return this process's environment, in which a stage's `python` is found here.
 
-    And without DVC's analytics, whose process would outlive the cell.
+    And without DVC's analytics, whose process would outlive the cell. What is finished is logged to
+    MLflow by whoever starts the programs, not by each.
     """
-    path = f"{BINARIES}{os.pathsep}{os.environ['PATH']}"
-    return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", "DVC_NO_ANALYTICS": "true"}
+    return {
+        **os.environ,
+        "PATH": f"{BINARIES}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONUNBUFFERED": "1",
+        "DVC_NO_ANALYTICS": "true",
+        SYNC: LATER,
+    }
 
 
 def _has_ended(process: "subprocess.Popen[bytes]") -> bool:

@@ -1,6 +1,5 @@
 """A flow from the command line: on the server there is, or on a temporary one."""
 
-import argparse
 import os
 import signal
 import sys
@@ -16,23 +15,26 @@ from flows.processes.programs import run_program
 ON_A_LEASH = "TSN_FLOW_ON_A_LEASH"
 
 
-def start(parser: argparse.ArgumentParser, flow: Flow[..., Any], values: Mapping[str, Any]) -> None:
-    """Run the flow with these parameters; a `pool` among them needs a server.
+def start(name: str, flow: Flow[..., Any], values: Mapping[str, Any]) -> bool:
+    """Run the flow of the command `name` with these parameters; a `pool` among them needs a server.
 
-    Ends this program with the flow's message unless it completes.
+    Ends this program with the flow's message unless it completes. Return whether it ran in this
+    process, not in one that did all of this command.
     """
     has_server = PREFECT_API_URL.value() is not None
     if values.get("pool") and not has_server:
-        parser.error(
-            "a pool needs a Prefect server: start one with everything else by `make server` and "
+        raise ValueError(
+            "a pool needs a Prefect server: start one with everything else by `tsn server` and "
             "set PREFECT_API_URL=http://127.0.0.1:4200/api"
         )
     if has_server or os.environ.get(ON_A_LEASH):
         state = cast(State, flow(**values, return_state=True))
         if not state.is_completed():
-            sys.exit(f"{parser.prog}: {state.message}")
-    else:
-        sys.exit(on_a_leash())
+            sys.exit(f"{name}: {state.message}")
+        return True
+    if (code := on_a_leash()) != 0:
+        sys.exit(code)
+    return False
 
 
 def on_a_leash() -> int:

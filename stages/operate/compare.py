@@ -64,8 +64,8 @@ def find_challenger(dataset: str, recogniser: Path | None) -> Version:
         found, what = registry.find_fingerprint(dataset, fingerprint), f"not {recogniser}"
     if found is None:
         raise ValueError(
-            f"MLflow has {what} of {dataset}; run `dvc repro package@{dataset}`, and "
-            "`python -m stages.operate.sync` if MLflow was away then"
+            f"MLflow has {what} of {dataset}; run `tsn repro package@{dataset}`, "
+            "or `tsn sync` if it is finished"
         )
     return found
 

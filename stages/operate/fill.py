@@ -1,4 +1,4 @@
-"""fill: a share of a dataset's videos into the store, so that many machines extract one dataset.
+"""A share of a dataset's videos into the store, so that many machines extract one dataset.
 
 Run shards 1/n to n/n anywhere, in any order, all with the same commit and recipe and with one
 store: `.tsn/store` as a link to a folder that all machines see, or each its own and copied together
@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stages.extract import follow, make_job, summary
-from stages.runtime import command
-from stages.runtime.options import StageOptions, input_path, option, output_path
 from stages.runtime.places import STORE
 from tsn.lists import read_names
 from tsn.streams.archives import QUARANTINED
@@ -29,15 +27,15 @@ def shard(text: str) -> tuple[int, int]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(StageOptions):
-    recipe_sections = ("extract.{modality}", "accept")
+class Options:
+    """videos: folder of <class>/<clip>. list: the videos to take, one a line. shard: (i, n)."""
 
-    dataset: str = option("a recipe: recipes/<dataset>.yaml")
-    modality: str = option("rgb, rgb_diff, flow or warped_flow")
-    videos: Path = input_path("folder of <class>/<clip>")
-    list: Path = input_path("the videos to take, one a line")
-    shard: tuple[int, int] = option("which share", parse=shard, metavar="i/n")
-    store: Path = output_path("the store", default=STORE)
+    dataset: str
+    modality: str
+    videos: Path
+    list: Path
+    shard: tuple[int, int]
+    store: Path = STORE
 
 
 def main(options: Options) -> None:
@@ -53,7 +51,3 @@ def main(options: Options) -> None:
     allowed = job.accept.max_quarantined
     if sum(record.row.status == QUARANTINED for record in records) > allowed:
         print(f"  more than max_quarantined ({allowed}): the stage will refuse them")
-
-
-if __name__ == "__main__":
-    command.run(__doc__, Options, main)

@@ -1,26 +1,25 @@
-"""promote: make a registered recogniser the champion of its dataset, or the one before it again.
+"""Make a registered recogniser the champion of its dataset, or the one before it again.
 
-Without --version it is the challenger, the newest that the pipeline made.
+Without a version it is the challenger, the newest that the pipeline made.
 """
 
-import shlex
 from dataclasses import dataclass
 
-from stages.runtime import command
-from stages.runtime.options import StageOptions, option
-from stages.tracking import registry, store
+from stages.tracking import registry
 from stages.tracking.registry import CHALLENGER, CHAMPION, PREVIOUS, Version
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(StageOptions):
-    dataset: str = option("a recipe: recipes/<dataset>.yaml")
-    version: str | None = option("the number of a registered version", default=None)
-    roll_back: bool = option("the previous one again", default=False)
+class Options:
+    """dataset: a recipe. version: a registered number. roll_back: the previous one again."""
+
+    dataset: str
+    version: str | None = None
+    roll_back: bool = False
 
     def __post_init__(self) -> None:
         if self.roll_back and self.version:
-            raise ValueError("--roll-back takes no --version")
+            raise ValueError("--roll-back takes no --version: it is the champion before this one")
 
 
 def main(options: Options) -> None:
@@ -32,11 +31,8 @@ def main(options: Options) -> None:
     after = aliases(options.dataset)
     print(table(before, after))
     model = f"models:/{options.dataset}@{CHAMPION}"
-    address = shlex.quote(store.tracking_uri())
-    print(f"  recognise a video  python -m stages.operate.recognise clip.avi --model {model}")
-    print(
-        f"  serve it           MLFLOW_TRACKING_URI={address} make serve DATASET={options.dataset}"
-    )
+    print(f"  recognise a video  tsn recognise clip.avi --model {model}")
+    print(f"  serve it           tsn serve {options.dataset}")
 
 
 def chosen(dataset: str, number: str | None) -> Version:
@@ -46,7 +42,7 @@ def chosen(dataset: str, number: str | None) -> Version:
     challenger = registry.find(dataset, CHALLENGER)
     if challenger is None:
         raise registry.NotRegisteredError(
-            f"{dataset} has no challenger; `make repro` packages and registers one"
+            f"{dataset} has no challenger; `tsn repro` packages one, and `tsn sync` registers it"
         )
     return challenger
 
@@ -73,7 +69,3 @@ def describe(version: Version | None) -> str:
     facts = [version.tags.get("combination"), f"{float(measured):.1%}" if measured else None]
     known = [fact for fact in facts if fact]
     return f"{version}" + (f" ({', '.join(known)})" if known else "")
-
-
-if __name__ == "__main__":
-    command.run(__doc__, Options, main)

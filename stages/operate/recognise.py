@@ -1,4 +1,4 @@
-"""recognise: the classes of raw video files, by a packaged recogniser or a registered one."""
+"""The classes of raw video files, by a packaged recogniser or a registered one."""
 
 import json
 import re
@@ -12,9 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.runtime import command
 from stages.runtime.machine import choose_device, read_machine
-from stages.runtime.options import StageOptions, option
 from stages.tracking import registry
 from tsn.metrics import Scores
 from tsn.recogniser.recogniser import Recogniser, load_recogniser, softmax
@@ -33,22 +31,15 @@ class Answer:
     seconds: float
 
 
-def positive(text: str) -> int:
-    """Return a whole number of at least 1."""
-    number = int(text)
-    if number < 1:
-        raise ValueError(f"{text} is not at least 1")
-    return number
-
-
 @dataclass(frozen=True, kw_only=True)
-class Options(StageOptions):
-    videos: tuple[Path, ...] = option("a video file", positional=True, metavar="video")
-    model: str = option(
-        "a recogniser's folder, models:/<dataset>@<alias> or models:/<dataset>/<number>"
-    )
-    top: int = option("classes to show", default=5, parse=positive)
-    json: bool = option("a line of JSON per video", default=False)
+class Options:
+    """videos: files. model: a recogniser's folder, models:/<dataset>@<alias> or
+    models:/<dataset>/<number>. top: classes to show. json: a line of JSON for each video."""
+
+    videos: tuple[Path, ...]
+    model: str
+    top: int = 5
+    json: bool = False
 
 
 def main(options: Options) -> None:
@@ -94,8 +85,8 @@ def find_version(name: str) -> registry.Version:
     version = registry.find(match["name"], match["alias"])
     if version is None:
         raise registry.NotRegisteredError(
-            f"{match['name']} has no version under the alias {match['alias']}; `python -m "
-            f"stages.operate.promote --dataset {match['name']}` sets champion and previous"
+            f"{match['name']} has no version under the alias {match['alias']}; `tsn "
+            f"promote {match['name']}` sets champion and previous"
         )
     return version
 
@@ -132,7 +123,3 @@ def json_line(answer: Answer, classes: Sequence[str], top: int) -> str:
         },
         ensure_ascii=False,
     )
-
-
-if __name__ == "__main__":
-    command.run(__doc__, Options, main)

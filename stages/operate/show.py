@@ -1,26 +1,19 @@
-"""show: the fused tables of every dataset, and where to look next."""
+"""The fused tables of every dataset, and where to look next."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
-from stages.runtime import command, params
-from stages.runtime.options import StageOptions
+from stages.runtime import params
 
 
-@dataclass(frozen=True, kw_only=True)
-class Options(StageOptions):
-    pass
-
-
-def main(_: Options) -> None:
+def show_tables() -> None:
+    """Print the table of every dataset of params.yaml."""
     for dataset in params.section(params.load(), "datasets", tuple[str, ...]):
         report = Path("reports") / dataset
+        if not (report / "table.txt").is_file():
+            print(f"\n{dataset}: no result yet; `tsn repro` makes it\n")
+            continue
         print(f"\n{dataset}: mean class accuracy, %\n")
         print((report / "table.txt").read_text(encoding="utf-8"))
         print(f"  the page with every figure   {report / 'index.html'}")
-    print("  the runs, in MLflow          make ui")
+    print("  the runs, in MLflow          tsn ui")
     print("  what changed since a commit  dvc metrics diff\n")
-
-
-if __name__ == "__main__":
-    command.run(__doc__, Options, main)

@@ -1,13 +1,14 @@
-"""sync: give finished results their MLflow runs where those are missing.
+"""sync: log finished results to MLflow, from their files, and register finished recognisers.
 
-A cell that DVC restored without running it, or that ran while MLflow was away, is logged from its
-files. Which cells are finished, and where their files lie, is read from dvc.lock.
+It logs what the pipeline made, what DVC restored, and what was made while MLflow was away. Which
+stages are finished, and where their files lie, is read from dvc.lock. What is logged already stays.
 """
 
 import hashlib
 import logging
 import os
 import shlex
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,11 @@ from types import ModuleType
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from stages import baseline, fuse, package, report, score, train
 from stages.runtime import command, params
-from stages.runtime.options import StageOptions, UsageError, parse
+from stages.runtime.options import StageOptions, UsageError, option, parse
 from stages.runtime.places import DVC_LOCK
 from stages.tracking import runs
 from tsn.records import RecordError
@@ -27,21 +29,30 @@ TRACKED = (baseline, train, score, fuse, report, package)
 logger = logging.getLogger(__name__)
 
 
+READ_ATTEMPTS = 5
+READ_PAUSE_SECONDS = 0.4
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options(StageOptions):
-    pass
+    also: str | None = option(
+        "the command of a stage that is finished, but not in dvc.lock yet", default=None
+    )
 
 
-def main(_: Options) -> None:
+def main(options: Options) -> None:
     datasets = params.section(params.load(), "datasets", tuple[str, ...])
-    stages = YAML(typ="safe", pure=True).load(DVC_LOCK)["stages"] if DVC_LOCK.is_file() else {}
+    stages = read_lock_file()
+    finished = {name: entry["cmd"] for name, entry in stages.items() if is_current(entry)}
+    if options.also is not None:
+        finished[os.environ.get("DVC_STAGE", "")] = options.also
+    if not finished or not runs.is_reachable():
+        return
     for stage in TRACKED:
-        for name, entry in stages.items():
-            words = shlex.split(entry.get("cmd", ""))
-            if words[:3] != ["python", "-m", stage.__name__] or not is_current(entry):
+        for name, cmd in finished.items():
+            words = shlex.split(cmd)
+            if words[:3] != ["python", "-m", stage.__name__]:
                 continue
-            if not runs.is_reachable():
-                return
             try:
                 sync_stage(name, stage, words[3:], datasets)
             except OSError as error:  # the store, or the disk: the next ones would fare no better
@@ -49,6 +60,23 @@ def main(_: Options) -> None:
                 return
             except Exception as error:  # files of another version; `make repro` goes on
                 logger.warning("%s: not logged to MLflow: %s", name, error)
+
+
+def read_lock_file() -> dict[str, dict[str, Any]]:
+    """Return the stages of dvc.lock. A grid may be writing it at this moment: it is read again."""
+    for attempt in range(READ_ATTEMPTS):
+        try:
+            content = YAML(typ="safe", pure=True).load(DVC_LOCK) if DVC_LOCK.is_file() else None
+            return {
+                name: entry
+                for name, entry in ((content or {}).get("stages") or {}).items()
+                if "cmd" in entry
+            }
+        except (YAMLError, AttributeError, TypeError):
+            if attempt == READ_ATTEMPTS - 1:
+                logger.warning("%s cannot be read: nothing is logged to MLflow", DVC_LOCK)
+            time.sleep(READ_PAUSE_SECONDS)
+    return {}
 
 
 def sync_stage(name: str, stage: ModuleType, words: list[str], datasets: Sequence[str]) -> None:
@@ -61,7 +89,7 @@ def sync_stage(name: str, stage: ModuleType, words: list[str], datasets: Sequenc
         return
     os.environ["DVC_STAGE"] = name
     if stage.track(options):
-        print(f"{name}: logged to MLflow from its files")
+        print(f"{name}: logged to MLflow")
 
 
 def is_current(entry: Mapping[str, Any]) -> bool:

@@ -3,7 +3,9 @@
 import errno
 import logging
 import os
+import shlex
 import signal
+import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
@@ -17,31 +19,38 @@ from stages.runtime.options import Options, parse_or_exit
 from tsn.workers.parent import end_with_parent
 
 T = TypeVar("T")
+SYNC, LATER = "TSN_SYNC", "later"  # who logs finished results: see `log_finished`
 TRANSIENT_ERRNOS = {errno.EAGAIN, errno.EIO, errno.ENOMEM, errno.ESTALE}
 # PyTorch's words, as its errors have no common class: for a GPU, a loader that was killed.
 TRANSIENT_WORDS = ("CUDA", "cuDNN", "CUBLAS", "NCCL", "DataLoader worker", "can't allocate memory")
 
 
 def run(doc: str | None, cls: type[Options], main: Callable[[Options], None]) -> None:
-    """Run `main` with the options of the command line; an expected error is one line, and code 1.
+    """Run `main` with the options of the command line, as `guarded` says.
 
     doc: the program's docstring, for its help.
-
-    What may pass by itself (a GPU out of memory, a lost connection) has exit code EX_TEMPFAIL, 75:
-    whoever started the stage may try again. Nothing else is worth it.
     """
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     prog = sys.argv[0] if spec is None else f"python -m {spec.name}"
     options = parse_or_exit(cls, sys.argv[1:], prog, doc or "")
+    guarded(Path(sys.argv[0]).stem, lambda: main(options))
+
+
+def guarded(name: str, main: Callable[[], None]) -> None:
+    """Run a program's `main`; an expected error is one line behind its name, and code 1.
+
+    What may pass by itself (a GPU out of memory, a lost connection) has exit code EX_TEMPFAIL, 75:
+    whoever started the program may try again. Nothing else is worth it.
+    """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     end_with_parent()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that `finally` clauses run
     try:
-        main(options)
+        main()
     except KeyboardInterrupt:
         sys.exit(130)
     except (ValueError, OSError, ArithmeticError) as error:
-        print(f"\n{Path(sys.argv[0]).stem}: {_plain(error)}", file=sys.stderr)
+        print(f"\n{name}: {_plain(error)}", file=sys.stderr)
         sys.exit(os.EX_TEMPFAIL if is_transient(error) else 1)
     except Exception as error:
         if not is_transient(error):
@@ -50,6 +59,20 @@ def run(doc: str | None, cls: type[Options], main: Callable[[Options], None]) ->
         sys.exit(os.EX_TEMPFAIL)
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Python's own end would print a traceback
+
+
+def log_finished() -> None:
+    """Have what is finished, and this stage, logged to MLflow, in a process of its own.
+
+    Not where whoever started this stage does that later (TSN_SYNC=later), as `tsn repro` and the
+    grid do: this is for those who type `dvc repro` or `dvc exp run`.
+    """
+    if os.environ.get(SYNC) == LATER or "DVC_STAGE" not in os.environ:
+        return
+    name = sys.modules["__main__"].__spec__
+    if name is not None:
+        this = shlex.join(["python", "-m", name.name, *sys.argv[1:]])
+        subprocess.run([sys.executable, "-m", "stages.operate.sync", "--also", this])
 
 
 def is_transient(error: BaseException) -> bool:

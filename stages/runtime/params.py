@@ -3,7 +3,7 @@
 params.yaml says what is run and on what; recipes/<dataset>.yaml holds every number of a dataset. A
 section becomes the frozen dataclass beside the function that it configures. Unknown, missing and
 mistyped keys are refused with the file, their dotted name and the valid choices. A stage reads its
-own sections; `python -m stages.operate.check` reads them all.
+own sections; `tsn check` reads them all.
 """
 
 from collections.abc import Mapping

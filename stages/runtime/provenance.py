@@ -27,6 +27,7 @@ NEUTRAL_MODULES = frozenset(
         "stages.runtime.places",
         "stages.tracking.entries",
         "stages.tracking.logged_model",
+        "stages.tracking.made",
         "stages.tracking.store",
         "stages.runtime.params",
         "stages.runtime.provenance",

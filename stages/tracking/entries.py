@@ -1,26 +1,18 @@
-"""What a run is told, as MLflow takes it: names, parameters, tags, and which code ran."""
+"""What a run is told, as MLflow takes it: names, parameters, tags, data."""
 
 import dataclasses
 import hashlib
 import json
 import logging
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
-
-from stages.tracking import store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 Item = TypeVar("Item")
 logger = logging.getLogger(__name__)
-
-CODE_PATHS = ("tsn", "stages", "flows", "dvc.yaml", "params.yaml", "recipes")
 
 # What an MLflow server accepts.
 ITEMS_PER_BATCH = 100
@@ -114,39 +106,3 @@ def log_dataset(
     )
     tag = InputTag("mlflow.data.context", context)
     client.log_inputs(run_id, datasets=[DatasetInput(dataset, [tag])])
-
-
-def provenance_tags(*, commit: bool = True) -> dict[str, str]:
-    """Return which code ran: source file, git commit (dirty by what shapes results), DVC stage."""
-    tags = {"mlflow.source.type": "LOCAL", "mlflow.source.name": Path(sys.argv[0]).name}
-    head = _git("rev-parse", "HEAD") if commit and _is_repository() else None
-    if head is not None:
-        # dvc.lock and the tracked metrics change while a pipeline runs: they are not the code.
-        changed = _git("status", "--porcelain", "--", *CODE_PATHS)
-        tags |= {"git.commit": head, "git.dirty": "true" if changed else "false"}
-        tags["mlflow.source.git.commit"] = head
-    stage = os.environ.get("DVC_STAGE")
-    if stage:
-        tags["dvc.stage"] = stage
-    return tags
-
-
-def _is_repository() -> bool:
-    """Return False where a zip was unpacked inside somebody's other repository."""
-    top = _git("rev-parse", "--show-toplevel")
-    return top is not None and Path(top).resolve() == store.PROJECT_ROOT
-
-
-def _git(*arguments: str) -> str | None:
-    try:
-        done = subprocess.run(
-            ["git", *arguments],
-            cwd=store.PROJECT_ROOT,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()

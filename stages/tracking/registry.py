@@ -50,11 +50,11 @@ class Version:
         return f"models:/{self.model}/{self.number}"
 
 
-def register(dataset: str, bundle: Path, run_id: str, *, challenge: bool) -> Version:
+def register(dataset: str, bundle: Path, run_id: str) -> Version:
     """Return the version of the recogniser in `bundle`, made if need be.
 
-    A new one is logged under the run `run_id` and becomes the challenger; one that was there does
-    if `challenge` says so. RecogniserError for a folder that is not whole.
+    A new one is logged under the run `run_id` and becomes the challenger. RecogniserError for a
+    folder that is not whole.
     """
     card = load_recogniser_card(bundle)
     with _store_alone() as client:
@@ -62,9 +62,8 @@ def register(dataset: str, bundle: Path, run_id: str, *, challenge: bool) -> Ver
         if version is None:
             model_id = logged_model(client, dataset, bundle, card, run_id)
             version = _create_version(client, dataset, bundle, card, model_id)
-        if challenge or NEW in version.tags:
-            client.set_registered_model_alias(dataset, CHALLENGER, version.number)
         if NEW in version.tags:
+            client.set_registered_model_alias(dataset, CHALLENGER, version.number)
             client.delete_model_version_tag(dataset, version.number, NEW)
         return _version(client.get_model_version(dataset, version.number))
 

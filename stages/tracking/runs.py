@@ -8,9 +8,11 @@ the rest of that run's logging is skipped, and the stage's own files stay the re
 
 import contextlib
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,9 +22,9 @@ from stages.tracking.entries import (
     log_dataset,
     log_missing_params,
     log_tags,
-    provenance_tags,
     valid_name,
 )
+from stages.tracking.made import Made, made_now
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -55,19 +57,23 @@ class RunRecord:
 
 @dataclass(kw_only=True)
 class Run:
-    """An open run. Every method returns at once and does nothing once the store has failed.
+    """A run that is opened by the first values that are due. Every method returns at once and does
+    nothing once the store has failed.
 
-    `client` is None from then on. `existed` says that the run was there before, and `ended_at` when
-    its first part was complete, in milliseconds. `results` and `restored` are those of `run`.
+    `client` is None until it is open, and from a failure on. `existed` says that the run was there
+    before, and `ended_at` when its first part was complete, in milliseconds. `made` says how its
+    result came to be, and `results` are those of `run`.
     """
 
+    made: Made
+    results: str
     client: "MlflowClient | None" = None
     run_id: str = ""
     experiment_id: str = ""
     existed: bool = False
     ended_at: int | None = None
-    results: str
-    restored: bool
+    opening: Callable[[], None] | None = None
+    _waiting: "list[Callable[[MlflowClient], None]]" = field(default_factory=list)
     _buffer: list[tuple[str, int, float]] = field(default_factory=list)
     _flushed_at: float = field(default_factory=time.monotonic)
     _last_values: dict[str, dict[int, str]] = field(default_factory=dict)
@@ -80,10 +86,9 @@ class Run:
             self.flush()
 
     def log_series(self, series: Mapping[str, Sequence[tuple[int, float]]]) -> None:
-        """Backfill whole curves, metric name -> (step, value) points."""
+        """Log whole curves, metric name -> (step, value) points, with what is due next."""
         for name, points in series.items():
             self._buffer += [(valid_name(name), step, float(value)) for step, value in points]
-        self.flush()
 
     def log_artifact(self, path: Path, folder: str = "") -> None:
         """Copy a file, or what a directory holds, into the run's artifact `folder`."""
@@ -104,7 +109,7 @@ class Run:
 
     def log_dataset(self, name: str, digest: str, context: str) -> None:
         """Say what the run read: fills the UI's Dataset column without reading any data."""
-        tags = provenance_tags(commit=not self.restored)
+        tags = self.made.tags
         self._attempt(lambda client: log_dataset(client, self.run_id, name, digest, context, tags))
 
     def link(self) -> str | None:
@@ -116,13 +121,22 @@ class Run:
         return f"{page}?{LINK_QUERY}"
 
     def flush(self) -> None:
-        """Write the buffered metrics now."""
+        """Open the run if it is not, and write the buffered metrics now."""
+        if self.opening is not None:
+            opening, self.opening = self.opening, None
+            opening()
+            for action in self._waiting:
+                self._attempt(action)
+            if link := self.link():
+                status.report(link=link)
         points, self._buffer = self._buffer, []
         self._attempt(lambda client: self._log_points(client, points))
         self._flushed_at = time.monotonic()
 
     def finish(self, end: str) -> None:
-        """Write what is buffered and end the run as FINISHED, FAILED or KILLED."""
+        """Write what is buffered and end the run as FINISHED, FAILED or KILLED, if it is open."""
+        if self.opening is not None:
+            return
         self.flush()
         self._attempt(
             lambda client: client.set_terminated(self.run_id, end, end_time=self.ended_at)
@@ -153,6 +167,9 @@ class Run:
         return known != repr(value)
 
     def _attempt(self, action: "Callable[[MlflowClient], None]") -> None:
+        if self.opening is not None:
+            self._waiting.append(action)
+            return
         if self.client is None:
             return
         try:
@@ -160,6 +177,40 @@ class Run:
         except Exception as error:  # whatever it is, the stage goes on
             _warn(error, self.results)
             self.client = None
+
+
+@contextlib.contextmanager
+def live_run(
+    *,
+    dataset: str,
+    name: str,
+    key: Mapping[str, str],
+    params: Mapping[str, object],
+    tags: Mapping[str, str],
+    results: str = "the files this stage writes",
+    made: Made | None = None,
+) -> Iterator[Run]:
+    """Yield the run of experiment `dataset` whose tags equal `key`: the newest such, or a new one.
+
+    It is opened when its first values are due, by `flush` or after a few seconds, so that what is
+    done sooner never imports MLflow. So a resumed training, and the scoring of the model it made,
+    continue its run. `results` names the file to look at when MLflow is not reachable; `made` says
+    how the result came to be, if not by this process. The run ends as FINISHED, as KILLED when the
+    process was asked to stop, and as FAILED on any other exception, which propagates.
+    """
+    opened = Run(made=made or made_now(), results=results)
+    if store.tracking_is_on():
+        opened.opening = partial(_open, opened, dataset, name, key, tags)
+    opened.log_params(params)
+    try:
+        yield opened
+    except (KeyboardInterrupt, SystemExit):
+        opened.finish("KILLED")
+        raise
+    except BaseException:
+        opened.finish("FAILED")
+        raise
+    opened.finish("FINISHED")
 
 
 @contextlib.contextmanager
@@ -171,34 +222,20 @@ def run(
     key: Mapping[str, str],
     params: Mapping[str, object],
     tags: Mapping[str, str],
-    results: str = "the files this stage writes",
-    restored: bool = False,
+    results: str = "the files of this stage",
+    made: Made | None = None,
 ) -> Iterator[Run]:
-    """Yield the run of experiment `dataset` whose tags equal `key`: the newest such, or a new one.
+    """Yield an open run, as `live_run` finds it.
 
-    So a resumed training, and the scoring of the model it made, continue its run. When all of
-    `part` is in the store, `is_logged` says so. `results` names the file to look at when MLflow is
-    not reachable; `restored` results were not computed by this code now. The run ends as FINISHED,
-    as KILLED when the process was asked to stop, and as FAILED on any other exception, which
-    propagates.
+    When all of `part` is in the store, `is_logged` says so.
     """
-    opened = Run(results=results, restored=restored)
-    if store.tracking_is_on():
-        _open(opened, dataset, name, key, tags)
-    opened.log_params(params)
-    if link := opened.link():
-        status.report(link=link)
-    try:
+    with live_run(
+        dataset=dataset, name=name, key=key, params=params, tags=tags, results=results, made=made
+    ) as opened:
+        opened.flush()
         yield opened
-    except (KeyboardInterrupt, SystemExit):
-        opened.finish("KILLED")
-        raise
-    except BaseException:
-        opened.finish("FAILED")
-        raise
-    opened.flush()
-    opened.set_tags({_logged(part): "true"})
-    opened.finish("FINISHED")
+        opened.flush()
+        opened.set_tags({_logged(part): "true"})
 
 
 def find_runs(dataset: str, key: Mapping[str, str]) -> list[RunRecord]:
@@ -292,17 +329,20 @@ def _open(
     opened: Run, dataset: str, name: str, key: Mapping[str, str], tags: Mapping[str, str]
 ) -> None:
     """Connect `opened` with the newest run of that key, or a new one."""
-    own = {**tags, **({"restored": "true"} if opened.restored else {}), **key}
+    made = opened.made
     try:
         with store.hold_lock():
             client = store.connect()
             opened.experiment_id = store.ensure_experiment(client, dataset)
         for stored in _search(client, opened.experiment_id, key)[:1]:
-            opened.run_id = _reopen(client, stored, own)
-            opened.existed, opened.ended_at = True, _first_end(stored)
+            restored = {k: v for k, v in made.tags.items() if k == "restored"}
+            opened.run_id = _reopen(client, stored, {**tags, **restored, **key})
+            opened.existed, opened.ended_at = True, _first_end(stored) or made.ended
         if not opened.existed:
-            opened.run_id = client.create_run(opened.experiment_id, run_name=name).info.run_id
-            log_tags(client, opened.run_id, provenance_tags(commit=not opened.restored) | own)
+            created = client.create_run(opened.experiment_id, run_name=name, start_time=made.began)
+            opened.run_id, opened.ended_at = created.info.run_id, made.ended
+            own = {**made.tags, **_stage_tag(()), **tags, **key}
+            log_tags(client, opened.run_id, own)
         opened.client = client
     except Exception as error:  # whatever it is, the stage goes on
         _warn(error, opened.results)
@@ -317,14 +357,16 @@ def _first_end(stored: "StoredRun") -> int | None:
 def _reopen(client: "MlflowClient", stored: "StoredRun", tags: Mapping[str, str]) -> str:
     """Continue a run: its commit stays that of its first stage, its list of stages grows."""
     stages = [s for s in stored.data.tags.get("dvc.stage", "").split(", ") if s]
-    provenance = provenance_tags()
-    stage = provenance.pop("dvc.stage", None)
-    if stage is not None and stage not in stages:
-        stages.append(stage)
-    grown = {"dvc.stage": ", ".join(stages)} if stages else {}
-    log_tags(client, stored.info.run_id, {**grown, **tags})
+    log_tags(client, stored.info.run_id, {**_stage_tag(stages), **tags})
     client.update_run(stored.info.run_id, status="RUNNING")
     return str(stored.info.run_id)
+
+
+def _stage_tag(before: Sequence[str]) -> dict[str, str]:
+    """Return the tag of a run's DVC stages, with the one whose result is logged now."""
+    stages = list(dict.fromkeys((*before, os.environ.get("DVC_STAGE", ""))))
+    named = [stage for stage in stages if stage]
+    return {"dvc.stage": ", ".join(named)} if named else {}
 
 
 def _search(

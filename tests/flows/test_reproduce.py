@@ -30,7 +30,7 @@ BAD = """
       bad: {cmd: echo because && exit 3, outs: [bad.txt]}
       below: {cmd: touch below.txt, deps: [bad.txt], outs: [below.txt]}
 """
-FLOW = [sys.executable, "-m", "flows.reproduce"]
+FLOW = [sys.executable, "-m", "flows.cli", "grid"]
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ def test_killed_flow_leaves_neither_cells_nor_its_temporary_server(
         lines = processes(tmp_path)
         (flow,) = [
             pid
-            for pid in running(tmp_path, "-m flows.reproduce")
+            for pid in running(tmp_path, "-m flows.cli")
             if pid != process.pid and "leash.py" not in lines[pid]
         ]
         os.kill(process.pid if whom == "front" else flow, signal.SIGKILL)

@@ -65,7 +65,7 @@ def start(checkout: Path, server: dict[str, str]) -> "subprocess.Popen[str]":
     }
     environment.pop("MLFLOW_TRACKING_URI", None)
     return subprocess.Popen(
-        [sys.executable, "-m", "flows.retrain", "--dataset", "synthetic"],
+        [sys.executable, "-m", "flows.cli", "retrain", "synthetic"],
         cwd=checkout,
         env=environment,
         stdout=subprocess.PIPE,

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from prefect_server import prefect_server, states
 from toy_grid import cleaned, environment, wait_until
+from workspace import ROOT
 
-from flows import server
+from flows.processes import services
 from flows.processes.programs import ProgramError
 
 FLOW = """
@@ -59,27 +60,27 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         done = subprocess.run(
-            [sys.executable, "-m", "flows.server", "--prefect-port", str(port)],
-            cwd=tmp_path,
+            [sys.executable, "-m", "flows.cli", "server", "--prefect-port", str(port)],
+            cwd=ROOT,
             env=environment(),
             capture_output=True,
             text=True,
         )
     assert done.returncode == 1
-    assert f"server: port {port} is taken" in done.stderr and "--prefect-port" in done.stderr
+    assert f"tsn server: port {port} is taken" in done.stderr and "--prefect-port" in done.stderr
 
 
 def test_a_program_that_ends_is_started_again_but_not_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(server, "PAUSE_SECONDS", 0.0)
-    services = server.Services(tmp_path)
+    monkeypatch.setattr(services, "PAUSE_SECONDS", 0.0)
+    running = services.Services(tmp_path)
     try:
-        services.start("thing", ["python", "-c", "print('because'); raise SystemExit(3)"])
+        running.start("thing", ["python", "-c", "print('because'); raise SystemExit(3)"])
         with pytest.raises(ProgramError, match="the thing ended with 3; it said last: because"):
-            services.keep()
+            running.keep()
     finally:
-        services.stop()
-    assert capsys.readouterr().out.count("starting it again") == server.OFTEN
+        running.stop()
+    assert capsys.readouterr().out.count("starting it again") == services.OFTEN
     log = tmp_path / ".tsn/logs/thing.log"
-    assert log.read_text().split() == ["because"] * (server.OFTEN + 1)
+    assert log.read_text().split() == ["because"] * (services.OFTEN + 1)

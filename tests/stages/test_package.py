@@ -1,6 +1,5 @@
 """The package stage on a toy dataset: what it bundles, registers and refuses."""
 
-import logging
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from videos import write_wandering
 from workspace import ROOT
 
 from stages import package
+from stages.runtime.places import MADE
 from stages.tracking import logged_model, registry, runs, store
 from tsn.files import file_sha256, write_csv
 from tsn.lists import ListedVideo, SplitLists, write_splits
@@ -108,6 +108,8 @@ def test_a_recogniser_is_bundled_registered_and_told(
     options: package.Options, capsys: pytest.CaptureFixture[str]
 ) -> None:
     package.main(options)
+    assert registry.find("toy", registry.CHALLENGER) is None  # sync does that
+    assert package.track(options)
     out = capsys.readouterr().out
     assert "models:/toy/1 is the challenger" in out
     assert "recognisers/toy: both: rgb + 0.5 rgb_diff\n  of split 2, " in out
@@ -126,8 +128,10 @@ def test_a_recogniser_is_bundled_registered_and_told(
     assert run.run_id == challenger.run_id
     assert run.params["weights.rgb_diff"] == "0.5"
     assert run.metrics["test/top1"] == float(challenger.tags["test.top1"])
+    assert "restored" not in run.tags
     assert not package.track(options)
     package.main(options)  # by hand, over what is there
+    assert not package.track(options)
     assert registry.find("toy", registry.CHALLENGER) == challenger
 
 
@@ -136,6 +140,7 @@ def test_the_result_may_be_one_modality(
 ) -> None:
     """Its recogniser has that network alone, and takes the place of one that fuses."""
     package.main(options)
+    package.track(options)
     registry.promote(registry.find_number("toy", "1"))
     yaml = YAML(typ="safe", pure=True)
     recipe = yaml.load(RECIPE)
@@ -148,6 +153,7 @@ def test_the_result_may_be_one_modality(
     assert not (options.out / "rgb").exists()
     expected = load_scores(options.scores / str(SPLIT) / "rgb_diff.npz").scores
     np.testing.assert_array_equal(read_test_scores(options.out).scores, expected)
+    package.track(options)
     challenger = registry.find("toy", registry.CHALLENGER)
     assert challenger is not None and challenger.fingerprint == card.fingerprint
     registry.promote(challenger)
@@ -156,56 +162,54 @@ def test_the_result_may_be_one_modality(
     assert previous is not None and previous.tags["combination"] == "both: rgb + 0.5 rgb_diff"
 
 
-def test_mlflow_away_costs_a_warning_and_sync_registers_later(
-    options: package.Options, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_mlflow_away_is_an_oserror_and_the_next_sync_registers(
+    options: package.Options, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    caplog.set_level(logging.WARNING)
+    package.main(options)
     with monkeypatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-        package.main(options)
-    assert "not registered yet, `python -m stages.operate.sync` will" in caplog.text
+        with pytest.raises(OSError, match=r"127.0.0.1:9 did not take it"):
+            package.track(options)
     assert registry.find("toy", registry.CHALLENGER) is None
     assert package.track(options)
     challenger = registry.find("toy", registry.CHALLENGER)
     assert challenger is not None and challenger.number == "1"
-    assert runs.find_runs("toy", {"stage": "package"})[0].tags["restored"] == "true"
     assert not package.track(options)
 
 
-def test_sync_leaves_the_alias_to_the_newer_one(options: package.Options) -> None:
-    """Two checkouts on one store: only a stage that ran moves it."""
+def test_a_recogniser_that_was_made_elsewhere_claims_no_commit(options: package.Options) -> None:
     package.main(options)
+    shutil.rmtree(MADE)
+    assert package.track(options)
+    (run,) = runs.find_runs("toy", {"stage": "package"})
+    assert run.tags["restored"] == "true"
+    assert not any("commit" in tag for tag in run.tags)
+
+
+def test_sync_leaves_the_alias_to_the_newer_one(options: package.Options) -> None:
+    """Two checkouts on one store."""
+    package.main(options)
+    package.track(options)
     other = options.out.parent / "newer/toy"
     video = next(options.videos.rglob("*.avi"))
     write_recogniser(other, [video], weights={"rgb": 1.0}, seed=3)
     run_id = runs.find_runs("toy", {"stage": "package"})[0].run_id
-    newer = registry.register("toy", other, run_id, challenge=True)
+    newer = registry.register("toy", other, run_id)
     assert not package.track(options)
     assert registry.find("toy", registry.CHALLENGER) == newer
     client = store.connect()
     client.delete_run(run_id)  # what is missing is logged again, and the alias stays
     assert package.track(options)
     assert registry.find("toy", registry.CHALLENGER) == newer
-    package.main(options)
-    challenger = registry.find("toy", registry.CHALLENGER)
-    assert challenger is not None and challenger.number == "1"
 
 
-def test_a_store_that_goes_away_after_the_work_is_an_oserror(
+def test_a_lock_file_without_a_pin_is_an_oserror(
     options: package.Options, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package.main(options)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    with pytest.raises(OSError, match=r"127.0.0.1:9 did not take it"):
-        package.register(options, load_recogniser_card(options.out), challenge=True)
-
-
-def test_a_lock_file_without_a_pin_costs_a_warning(
-    options: package.Options, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
     monkeypatch.setattr(logged_model, "SERVED_WITH", (*logged_model.SERVED_WITH, "nonesuch"))
-    package.main(options)
-    assert "not registered yet" in caplog.text and "pins no nonesuch" in caplog.text
+    with pytest.raises(OSError, match="pins no nonesuch"):
+        package.track(options)
 
 
 def change_cell(options: package.Options, name: str, **changes: Any) -> None:
@@ -256,14 +260,6 @@ def test_the_smallest_files_are_looked_at(tmp_path: Path) -> None:
     for name, size in (("a", 9), ("b", 2), ("c", 5), ("d", 2)):
         (tmp_path / name).write_bytes(bytes(size))
     assert smallest(tmp_path, list("abcd")) == ["b", "d", "c"]
-
-
-def test_tracking_that_is_off_says_nothing(
-    options: package.Options, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setenv("TSN_TRACKING", "off")
-    package.main(options)
-    assert caplog.text == ""
 
 
 def test_scores_of_another_network_are_refused(options: package.Options) -> None:

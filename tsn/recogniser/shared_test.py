@@ -41,7 +41,7 @@ def shared_test_set(
         other = sorted(set(champion.classes) ^ set(challenger.classes)) or "their order"
         raise ValueError(
             f"champion and challenger know other classes ({other}): accuracies of the two cannot "
-            "be compared; look at both, and choose one with `python -m stages.operate.promote`"
+            "be compared; look at both, and choose one with `tsn promote`"
         )
     known = dict(zip(champion.sha256, champion.scores, strict=True))
     rows, scores, num_scored = [], [], 0

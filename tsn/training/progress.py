@@ -18,12 +18,12 @@ def save_progress(
 ) -> None:
     """Write everything a training needs to go on after the last iteration of `log`."""
     parameters = training.network.named_parameters()
-    state = training.optimizer.state
+    velocity = training.optimizer.velocity
     tensors = {f"network.{name}": value for name, value in training.network.state_dict().items()}
     tensors |= {
-        f"momentum.{name}": state[parameter]["momentum_buffer"]
+        f"momentum.{name}": velocity[parameter]
         for name, parameter in parameters
-        if state.get(parameter)
+        if parameter in velocity
     }
     rows = json.dumps([asdict(row) for row in log])
     save_tensors(tensors, path, {"fingerprint": fingerprint, "log": rows})
@@ -43,8 +43,7 @@ def resume(path: Path, training: Training, fingerprint: str) -> list[Iteration]:
     training.network.load_state_dict({name: tensors[f"network.{name}"] for name in names})
     for name, parameter in training.network.named_parameters():
         if (momentum := tensors.get(f"momentum.{name}")) is not None:
-            state = training.optimizer.state[parameter]
-            state["momentum_buffer"] = momentum.to(parameter.device)
+            training.optimizer.velocity[parameter] = momentum.to(parameter.device)
     return [Iteration(**row) for row in json.loads(metadata["log"])]
 
 

@@ -7,7 +7,7 @@ several processes differs in the order of float sums only (tsn.training.data_par
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from tsn.training.batch_statistics import Seen, warn_of_gaps, watched
 from tsn.training.data_parallel import ALONE, Share, agree_on_start, summed
+from tsn.training.sgd import SGD, ParameterGroup
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,12 +84,19 @@ def learning_rate(iteration: int, solver: SolverConfig) -> float:
     return solver.base_lr * solver.lr_factor**passed
 
 
-def make_optimizer(groups: list[dict[str, Any]], solver: SolverConfig) -> torch.optim.SGD:
-    """Return SGD over parameter groups that carry `lr_mult` and `decay_mult`."""
-    optimizer = torch.optim.SGD(groups, lr=solver.base_lr, momentum=solver.momentum)
-    for group in optimizer.param_groups:
-        group["weight_decay"] = solver.weight_decay * group["decay_mult"]
-    return optimizer
+def make_optimizer(groups: Sequence[Mapping[str, Any]], solver: SolverConfig) -> SGD:
+    """Return SGD over groups of `params` that carry `lr_mult` and `decay_mult`."""
+    return SGD(
+        groups=[
+            ParameterGroup(
+                parameters=group["params"],
+                lr_mult=group["lr_mult"],
+                weight_decay=solver.weight_decay * group["decay_mult"],
+            )
+            for group in groups
+        ],
+        momentum=solver.momentum,
+    )
 
 
 def micro_batches(
@@ -119,7 +127,7 @@ def micro_batches(
 
 def solve(
     network: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: SGD,
     inputs: Iterator[tuple[Tensor, Tensor]],
     solver: SolverConfig,
     *,
@@ -131,14 +139,12 @@ def solve(
 
     Every process yields what all of them saw and did.
     """
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    parameters = optimizer.parameters
     device = parameters[0].device
     agree_on_start(start, share, device)
     for iteration in range(start, solver.iterations):
         lr = learning_rate(iteration, solver)
-        for group in optimizer.param_groups:
-            group["lr"] = lr * group["lr_mult"]
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad()
         outcome = torch.zeros(solver.parts, 2, device=device)
         last = iteration == solver.iterations - 1
         watch: AbstractContextManager[dict[str, Seen]] = (
@@ -157,7 +163,7 @@ def solve(
             raise FloatingPointError(
                 f"iteration {iteration}: the gradient is not finite (loss {loss}); lower base_lr"
             )
-        optimizer.step()
+        optimizer.step(lr)
         if share.rank == 0:
             warn_of_gaps(statistics)
         yield Iteration(iteration, loss, accuracy, lr, norm)
@@ -184,7 +190,7 @@ class Training:
     """
 
     network: nn.Module
-    optimizer: torch.optim.Optimizer
+    optimizer: SGD
     solver: SolverConfig
     seed: int
     stream: Dataset[tuple[Tensor, int]]

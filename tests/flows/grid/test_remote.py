@@ -101,7 +101,7 @@ def test_workers_run_the_trainings_and_the_head_takes_the_results(tmp_path: Path
             options = ["worker", "start", "--pool", "far", "--limit", "1"]
             stack.enter_context(background(worker.parent, more, *options))
         done = subprocess.run(
-            [sys.executable, "-m", "flows.reproduce", "--pool", "far", "--jobs", "2"],
+            [sys.executable, "-m", "flows.cli", "grid", "--pool", "far", "--jobs", "2"],
             cwd=head,
             env=environment(**server, TSN_WORKSPACE=str(head), PYTHONPATH=str(head)),
             capture_output=True,

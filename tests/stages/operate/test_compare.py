@@ -52,11 +52,12 @@ def workspace(mlflow_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def challenge(bundle: Path) -> None:
-    """What the package stage does."""
+    """What `sync` does with a new recogniser."""
     key = {"stage": "package"}
     with runs.run(part="package", dataset="toy", name="p", key=key, params={}, tags={}):
         pass
-    registry.register("toy", bundle, runs.find_runs("toy", key)[0].run_id, challenge=True)
+    version = registry.register("toy", bundle, runs.find_runs("toy", key)[0].run_id)
+    store.connect().set_registered_model_alias("toy", CHALLENGER, version.number)
 
 
 def run(workspace: Path, data: str | None, recogniser: Path | None = None) -> dict[str, object]:
@@ -126,7 +127,7 @@ def test_the_recogniser_that_was_made_is_judged_whoever_has_the_alias(
     better, worse = bundles(LABELS, 2), bundles(WRONG_ONCE, 1)
     challenge(worse)
     run(workspace, "data 1")
-    with pytest.raises(ValueError, match=r"MLflow has not .*; run `dvc repro package@toy`"):
+    with pytest.raises(ValueError, match=r"MLflow has not .*; run `tsn repro package@toy`"):
         run(workspace, "data 2", better)  # its registration failed, the alias is on the older one
     assert not runs.is_logged("toy", {"stage": "retrain", "data": "data 2"}, "retrain")
     challenge(better)

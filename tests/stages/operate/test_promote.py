@@ -33,22 +33,11 @@ def test_the_challenger_then_a_number_then_back(
     assert aliases() == {CHAMPION: "3", PREVIOUS: "2", CHALLENGER: "3"}
     out = capsys.readouterr().out
     assert "--model models:/toy@champion" in out
-    assert out.endswith(f"MLFLOW_TRACKING_URI={store.tracking_uri()} make serve DATASET=toy\n")
-
-
-def test_a_store_of_an_odd_name_is_quoted(
-    mlflow_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (mlflow_folder / "mlflow.db").rename(mlflow_folder / "my store.db")
-    uri = f"sqlite:///{mlflow_folder / 'my store.db'}"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    make_versions(1)
-    run("1")
-    assert f"MLFLOW_TRACKING_URI='{uri}' make serve" in capsys.readouterr().out
+    assert out.endswith("tsn serve toy\n")
 
 
 def test_what_is_not_there_is_refused(mlflow_folder: Path) -> None:
-    with pytest.raises(NotRegisteredError, match="toy has no challenger; `make repro` packages"):
+    with pytest.raises(NotRegisteredError, match="toy has no challenger; `tsn repro` packages"):
         run()
     make_versions(1)
     with pytest.raises(NotRegisteredError, match="toy has no version 2"):

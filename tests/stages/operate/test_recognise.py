@@ -43,7 +43,7 @@ def test_a_folder_and_a_registered_model_give_the_recognisers_scores(
     folder = mlflow_folder / "bundle/toy"
     video = write_wandering(mlflow_folder / "clip.avi", 9)
     write_recogniser(folder, [video], weights={"rgb": 1.0, "flow": 0.5})
-    registry.promote(registry.register("toy", folder, new_run(), challenge=True))
+    registry.promote(registry.register("toy", folder, new_run()))
     expected = load_recogniser(folder, torch.device("cpu")).score(video)
     capsys.readouterr()
     for model in (str(folder), "models:/toy@champion", "models:/toy/1"):

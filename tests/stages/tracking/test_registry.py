@@ -40,19 +40,16 @@ def test_a_recogniser_is_registered_once_and_is_the_challenger(
     mlflow_folder: Path, bundles: list[Path], tmp_path: Path
 ) -> None:
     run_id = new_run()
-    first = registry.register("toy", bundles[0], run_id, challenge=True)
+    first = registry.register("toy", bundles[0], run_id)
     assert (first.model, first.number, first.run_id) == ("toy", "1", run_id)
     assert first.fingerprint == load_recogniser_card(bundles[0]).fingerprint
     assert first.tags["combination"] == "rgb" and first.tags["test.videos"] == "1"
-    assert registry.register("toy", bundles[0], run_id, challenge=True) == first
-    second = registry.register("toy", bundles[1], run_id, challenge=True)
+    assert registry.register("toy", bundles[0], run_id) == first
+    second = registry.register("toy", bundles[1], run_id)
     assert aliases() == {CHALLENGER: "2"}
     assert registry.find_number("toy", "2") == second
-    assert registry.register("toy", bundles[0], run_id, challenge=False) == first
+    assert registry.register("toy", bundles[0], run_id) == first
     assert aliases() == {CHALLENGER: "2"}
-    # As after a return to old code.
-    assert registry.register("toy", bundles[0], run_id, challenge=True) == first
-    assert aliases() == {CHALLENGER: "1"}
     fetched = registry.fetch(second, tmp_path / "fetched")
     for file in (path for path in bundles[1].rglob("*") if path.is_file()):
         assert (fetched / file.relative_to(bundles[1])).read_bytes() == file.read_bytes()
@@ -65,16 +62,16 @@ def test_a_new_version_becomes_the_challenger_whoever_registers_it(
 ) -> None:
     cards = [load_recogniser_card(bundle) for bundle in bundles]
     assert not registry.is_registered("toy", cards[0].fingerprint)
-    registry.register("toy", bundles[0], new_run(), challenge=False)
+    registry.register("toy", bundles[0], new_run())
     assert [registry.is_registered("toy", card.fingerprint) for card in cards] == [True, False]
-    registry.register("toy", bundles[1], new_run(), challenge=False)
+    registry.register("toy", bundles[1], new_run())
     assert aliases() == {CHALLENGER: "2"}
 
 
 def test_the_logged_model_holds_the_recogniser_once_and_no_pickle(
     mlflow_folder: Path, bundles: list[Path]
 ) -> None:
-    registry.register("toy", bundles[0], new_run(), challenge=True)
+    registry.register("toy", bundles[0], new_run())
     (logged,) = (mlflow_folder / "mlartifacts/toy/models").iterdir()
     files = [path for path in logged.rglob("*") if path.is_file()]
     assert {path.suffix for path in files} & PICKLES == set()
@@ -115,7 +112,7 @@ def test_a_tampered_bundle_is_not_registered(
     card.unlink()
     card.write_text(text)
     with pytest.raises(RecogniserError, match="changed since it was written"):
-        registry.register("toy", tmp_path / "toy", new_run(), challenge=True)
+        registry.register("toy", tmp_path / "toy", new_run())
     assert registry.find("toy", CHALLENGER) is None
 
 
@@ -213,7 +210,7 @@ def test_a_server_that_is_away_is_an_error(
             call()
     monkeypatch.setenv("TSN_TRACKING", "off")
     with pytest.raises(RegistryError, match="TSN_TRACKING is off"):
-        registry.register("toy", bundles[0], "r", challenge=True)
+        registry.register("toy", bundles[0], "r")
 
 
 class Killed(BaseException):
@@ -305,11 +302,11 @@ def test_a_killed_roll_back_is_finished_by_the_next_which_does_no_other(
 def test_a_killed_registration_is_not_repeated(mlflow_folder: Path, bundles: list[Path]) -> None:
     def prepare(name: str) -> Callable[[], object]:
         run_id = new_run(name)
-        return lambda: registry.register(name, bundles[0], run_id, challenge=True)
+        return lambda: registry.register(name, bundles[0], run_id)
 
     client = store.connect()
     for name in until_it_survives(prepare):
-        version = registry.register(name, bundles[0], new_run(name), challenge=True)
+        version = registry.register(name, bundles[0], new_run(name))
         assert registry.find(name, CHALLENGER) == version
         assert [v.version for v in client.search_model_versions(f"name = '{name}'")] == [1]
         experiment = client.get_experiment_by_name(name).experiment_id

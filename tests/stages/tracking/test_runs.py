@@ -2,14 +2,19 @@
 
 import logging
 import multiprocessing
+import os
 import socket
+import subprocess
+import sys
 import time
 from types import SimpleNamespace
 
 import pytest
+from workspace import ROOT
 
 from stages.tracking import runs, store
 from stages.tracking.entries import flatten_params
+from stages.tracking.made import RESTORED, read_note, write_note
 
 KEY = {"dataset": "synthetic", "split": "1", "modality": "rgb", "model": "abc"}
 
@@ -179,7 +184,7 @@ def test_the_duration_stays_that_of_the_first_part(mlflow_folder):
 
 def test_a_restored_result_claims_no_commit(mlflow_folder):
     with runs.run(
-        part="train", dataset="synthetic", name="n", key=KEY, params={}, tags={}, restored=True
+        part="train", dataset="synthetic", name="n", key=KEY, params={}, tags={}, made=RESTORED
     ) as run:
         run.log_dataset("synthetic split1", "d" * 64, "train")
     record = only_run()
@@ -187,6 +192,54 @@ def test_a_restored_result_claims_no_commit(mlflow_folder):
     assert not any("commit" in tag for tag in record.tags)
     (read,) = store.connect().get_run(record.run_id).inputs.dataset_inputs
     assert "commit" not in read.dataset.source
+
+
+def test_a_result_keeps_how_and_when_it_was_made(mlflow_folder, monkeypatch):
+    monkeypatch.chdir(mlflow_folder)
+    write_note("abc", {"init": {"scratch": {}}})
+    made = read_note("abc")
+    assert made.params == {"init": {"scratch": {}}} and made.began < made.ended
+    assert read_note("another") == RESTORED
+    time.sleep(0.01)
+    with runs.run(
+        part="train", dataset="synthetic", name="n", key=KEY, params={}, tags={}, made=made
+    ):
+        pass
+    record = only_run()
+    assert "restored" not in record.tags and record.tags["git.commit"] == made.tags["git.commit"]
+    info = store.connect().get_run(record.run_id).info
+    assert (info.start_time, info.end_time) == (made.began, made.ended)
+
+
+LIVE = """
+import sys
+from stages.tracking import runs
+key = {"stage": "cell", "fingerprint": "abc"}
+with runs.live_run(dataset="synthetic", name="n", key=key, params={"lr": 1}, tags={}) as run:
+    run.log_metrics({"train/loss": 0.5}, step=1)
+    print("mlflow" in sys.modules)
+    if WAITED:
+        run._flushed_at -= 60
+        run.log_metrics({"train/loss": 0.4}, step=2)
+print("mlflow" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize("waited", [False, True])
+def test_a_short_training_never_imports_mlflow_and_a_long_one_when_points_are_due(
+    mlflow_folder, waited
+):
+    program = LIVE.replace("WAITED", str(waited))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["False", str(waited)]
+    found = runs.find_runs("synthetic", {"stage": "cell"})
+    assert [(run.params, run.metrics) for run in found] == [
+        ({"lr": "1"}, {"train/loss": 0.4})
+    ] * waited
+    assert not runs.is_logged("synthetic", {"stage": "cell"}, "train")  # its files are to come
 
 
 def test_a_server_that_is_down_costs_one_warning(monkeypatch, caplog):
@@ -221,7 +274,7 @@ def test_the_link_of_a_run_on_a_server():
         client=SimpleNamespace(tracking_uri="http://host:5000/"),
         run_id="r",
         experiment_id="3",
-        restored=False,
+        made=RESTORED,
         results="",
     )
     page = "http://host:5000/#/experiments/3/runs/r?workflowType=machine_learning"

@@ -33,7 +33,7 @@ def registered(mlflow_folder: Path) -> Path:
     """The folder of a recogniser that is the challenger of `toy`."""
     folder = mlflow_folder / "bundle/toy"
     write_recogniser(folder, [write_wandering(mlflow_folder / "clip.avi", 12)], weights=WEIGHTS)
-    registry.register("toy", folder, new_run(), challenge=True)
+    registry.register("toy", folder, new_run())
     return folder
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from tsn.training.sgd import SGD
 from tsn.training.solver import (
     Iteration,
     SolverConfig,
@@ -34,7 +35,7 @@ def linear(weight: list[list[float]], *, bias: bool = False) -> nn.Linear:
     return layer
 
 
-def optimizer_of(network: nn.Module, solver: SolverConfig) -> torch.optim.SGD:
+def optimizer_of(network: nn.Module, solver: SolverConfig) -> SGD:
     group = {"params": list(network.parameters()), "lr_mult": 1.0, "decay_mult": 1.0}
     return make_optimizer([group], solver)
 
@@ -48,7 +49,7 @@ def run(
     network: nn.Module,
     inputs: Iterator[tuple[Tensor, Tensor]],
     solver: SolverConfig,
-    optimizer: torch.optim.SGD | None = None,
+    optimizer: SGD | None = None,
 ) -> list[Iteration]:
     optimizer = optimizer or optimizer_of(network, solver)
     return list(solve(network, optimizer, inputs, solver, seed=1, start=0))

@@ -72,8 +72,8 @@ def test_optimizer_carries_the_recipes_multipliers_whatever_the_modality(
     )
     config = replace(tiny_training, lr_multipliers=multipliers)
     training = network_training(network, snippets, config, device=CPU, workers=0)
-    groups = training.optimizer.param_groups
-    carried = {id(p): group for group in groups for p in group["params"]}
+    groups = training.optimizer.groups
+    carried = {id(p): group for group in groups for p in group.parameters}
     first_conv = network.backbone.conv1_7x7_s2
     expected = {
         first_conv.weight: (first_weight, 5e-4),
@@ -84,7 +84,7 @@ def test_optimizer_carries_the_recipes_multipliers_whatever_the_modality(
     }
     for parameter, (lr_mult, decay) in expected.items():
         group = carried[id(parameter)]
-        assert (group["lr_mult"], group["weight_decay"]) == (lr_mult, decay)
+        assert (group.lr_mult, group.weight_decay) == (lr_mult, decay)
 
 
 def test_input_smaller_than_the_network_can_take_is_refused(tiny_training: TrainingConfig) -> None:

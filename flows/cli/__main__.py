@@ -1,0 +1,46 @@
+"""The command `tsn`: the code of the project that it is called in, and what all commands share."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli import commands
+from flows.cli.frame import app, find_root
+
+__all__ = ["commands"]  # imported, so that they are known
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"tsn {version('tsn-pipeline')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which this is.")
+    ] = False,
+) -> None:
+    """Say what all commands share."""
+
+
+def main() -> None:
+    """Run the command of the command line, with the code of the project that it is called in."""
+    root = find_root(Path.cwd())
+    own = Path(__file__).resolve().parents[2]
+    if root is not None and root != own and (root / "flows/cli/frame.py").is_file():
+        os.environ["PYTHONPATH"] = os.pathsep.join(
+            [str(root), *filter(None, [os.environ.get("PYTHONPATH")])]
+        )
+        os.execv(sys.executable, [sys.executable, "-m", "flows.cli", *sys.argv[1:]])
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,354 @@
+"""The commands of `tsn`: all that a person types.
+
+A module of what can be typed, and no more. What a command does is imported when it is called, so
+that help comes at once. The stages of dvc.yaml are programs of their own: `python -m stages.<name>
+--help`.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli.frame import (
+    ALONE,
+    DATA,
+    MLFLOW,
+    RUN,
+    USE,
+    Dataset,
+    Jobs,
+    Pool,
+    Targets,
+    Videos,
+    chosen,
+    command,
+    modality_names,
+    recipe_names,
+    work,
+)
+
+# -- run the pipeline -------------------------------------------------------------------------
+
+
+@command(RUN, "tsn repro", "tsn repro train@synthetic-1-flow report")
+def repro(targets: Targets = None) -> None:
+    """Run what is not up to date, stage after stage, then show the tables."""
+
+    def main() -> None:
+        from flows.processes.programs import DVC, run_program
+        from stages.operate import sync
+        from stages.operate.show import show_tables
+        from stages.runtime import params
+
+        if len(params.section(params.load(), "datasets", tuple[str, ...])) > 1:
+            _check(None)  # the stage `check` of a dataset may come after trainings of another
+        code = run_program([*DVC, "repro", *(targets or ())], Path.cwd())
+        sync.main(sync.Options())
+        if code != 0:
+            raise ValueError(
+                f"dvc repro exited with {code}; the stage says why above. What finished is kept"
+            )
+        show_tables()
+
+    work("repro", main)
+
+
+@command(RUN, "tsn grid", "tsn grid --jobs 2 report@mine")
+def grid(
+    targets: Targets = None,
+    jobs: Jobs = None,
+    cpu_jobs: Annotated[
+        int | None, typer.Option(min=1, help="Other stages at once. Default: the cores.")
+    ] = None,
+    pool: Pool = None,
+) -> None:
+    """Run what is not up to date, cells in parallel, as a Prefect flow."""
+
+    def main() -> None:
+        from flows.processes.start import start
+        from flows.reproduce import reproduce
+        from stages.operate.show import show_tables
+
+        values = {"targets": targets or [], "jobs": jobs, "cpu_jobs": cpu_jobs, "pool": pool}
+        if start("tsn grid", reproduce, values):
+            show_tables()
+
+    work("grid", main)
+
+
+@command(RUN, "tsn check")
+def check(dataset: Dataset = None) -> None:
+    """Read params.yaml and the recipes, and say what cannot be run."""
+
+    def main() -> None:
+        _check(dataset)
+        print("params.yaml and the recipes can be run")
+
+    work("check", main)
+
+
+def _check(dataset: str | None) -> None:
+    from stages.operate import check
+
+    check.check(check.Options(dataset=dataset))
+
+
+@command(RUN, "tsn show")
+def show() -> None:
+    """Show the tables of every dataset, and where to look next."""
+
+    def main() -> None:
+        from stages.operate.show import show_tables
+
+        show_tables()
+
+    work("show", main)
+
+
+@command(RUN, "tsn fill ucf101 --modality flow --shard 3/8")
+def fill(
+    dataset: Annotated[str, typer.Argument(help="A recipe.", autocompletion=recipe_names)],
+    modality: Annotated[str, typer.Option(help="Whose stream.", autocompletion=modality_names)],
+    shard: Annotated[str, typer.Option(metavar="I/N", help="Which share of the videos.")],
+    store: Annotated[
+        Path | None, typer.Option(help="The store. Default: .tsn/store.", resolve_path=True)
+    ] = None,
+) -> None:
+    """Extract a share of a dataset's videos, so that many machines do it together.
+
+    Run shards 1/N to N/N anywhere, in any order, with the same commit. Let .tsn/store be a link to
+    a folder that all machines see, or copy the stores together. The extract stage then takes what
+    is there.
+    """
+
+    def main() -> None:
+        from stages.operate import fill
+        from stages.runtime.places import STORE
+
+        folder = Path("data") / chosen(dataset)
+        fill.main(
+            fill.Options(
+                dataset=dataset,
+                modality=modality,
+                videos=folder / "videos",
+                list=folder / "splits/videos.txt",
+                shard=fill.shard(shard),
+                store=store or STORE,
+            )
+        )
+
+    work("fill", main)
+
+
+# -- your own videos --------------------------------------------------------------------------
+
+
+@command(DATA, "tsn new mine --videos ~/clips", "tsn new mine --videos clips.csv --like ucf101")
+def new(
+    name: Annotated[str, typer.Argument(help="Of the dataset: small letters, digits and _.")],
+    videos: Annotated[
+        Path,
+        typer.Option(
+            help="A folder of <class>/<clip>, or a CSV file with the columns path and label.",
+            exists=True,
+            show_default=False,
+        ),
+    ],
+    like: Annotated[
+        str, typer.Option(help="The recipe whose numbers are taken.", autocompletion=recipe_names)
+    ] = "weizmann",
+) -> None:
+    """Write a recipe for your own videos: looks at them, guesses groups, tells time and disk."""
+    where = videos.absolute()
+
+    def main() -> None:
+        from stages.operate import new
+
+        path = where.relative_to(Path.cwd()) if where.is_relative_to(Path.cwd()) else where
+        new.main(new.Options(name=name, videos=path, like=like))
+
+    work("new", main)
+
+
+@command(DATA, "tsn look clip.avi", "tsn look data/mine/videos mine --out mine.png")
+def look(
+    videos: Annotated[
+        Path, typer.Argument(help="A video, or a folder of <class>/<clip>.", resolve_path=True)
+    ],
+    dataset: Dataset = None,
+    out: Annotated[Path, typer.Option(help="The picture.", resolve_path=True)] = Path("look.png"),
+    rows: Annotated[int, typer.Option(min=1, max=32, help="Moments, or videos.")] = 4,
+) -> None:
+    """Draw videos as the networks see them: frame, RGB difference, flow, warped flow."""
+
+    def main() -> None:
+        from stages import look
+
+        look.main(look.Options(dataset=chosen(dataset), videos=videos, rows=rows, out=out))
+
+    work("look", main)
+
+
+# -- use a recogniser -------------------------------------------------------------------------
+
+
+@command(USE, "tsn recognise clip.mov", "tsn recognise *.mp4 --model models:/mine@champion")
+def recognise(
+    videos: Videos,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="A recogniser's folder, models:/<dataset>@<alias> or models:/<dataset>/<number>. "
+            "Default: recognisers/<dataset> of the only dataset of params.yaml.",
+            show_default=False,
+        ),
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="Classes to show.")] = 5,
+    json: Annotated[bool, typer.Option("--json", help="A line of JSON for each video.")] = False,
+) -> None:
+    """Say which class each video shows."""
+    here = Path.cwd()
+
+    def main() -> None:
+        from stages.operate import recognise
+
+        name = model or f"recognisers/{chosen(None)}"
+        if model and not model.startswith("models:") and not Path(model).is_dir():
+            name = str(here / model)
+        recognise.main(recognise.Options(videos=tuple(videos), model=name, top=top, json=json))
+
+    work("recognise", main)
+
+
+@command(USE, "tsn serve mine")
+def serve(
+    dataset: Dataset = None,
+    port: Annotated[int, typer.Option(help="On 127.0.0.1.")] = 5001,
+) -> None:
+    """Serve the champion as a web service, until Ctrl-C."""
+
+    def main() -> None:
+        from flows.server import serve_champion
+
+        serve_champion(chosen(dataset), port)
+
+    work("serve", main)
+
+
+# -- compare and promote ----------------------------------------------------------------------
+
+
+@command(MLFLOW, "tsn ui", "tsn ui --port 5005")
+def ui(port: Annotated[int, typer.Option(help="On 127.0.0.1.")] = 5000) -> None:
+    """Log what is finished, then serve the MLflow UI, until Ctrl-C."""
+
+    def main() -> None:
+        from flows.server import serve_ui
+        from stages.operate import sync
+
+        sync.main(sync.Options())
+        serve_ui(port)
+
+    work("ui", main)
+
+
+@command(MLFLOW, "tsn sync")
+def sync() -> None:
+    """Log what is finished to MLflow, and register new recognisers."""
+
+    def main() -> None:
+        from stages.operate import sync
+
+        sync.main(sync.Options())
+
+    work("sync", main)
+
+
+@command(MLFLOW, "tsn compare mine")
+def compare(
+    dataset: Dataset = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the page. Default: .tsn/retrain/<dataset>.", resolve_path=True
+        ),
+    ] = None,
+) -> None:
+    """Show the challenger against the champion, on the same test videos. Nothing is promoted."""
+
+    def main() -> None:
+        from stages.operate import compare
+        from stages.runtime.places import RETRAIN
+
+        name = chosen(dataset)
+        compare.main(
+            compare.Options(
+                dataset=name,
+                videos=Path("data") / name / "videos",
+                out=out or RETRAIN / name,
+            )
+        )
+
+    work("compare", main)
+
+
+@command(MLFLOW, "tsn promote mine", "tsn promote mine --version 3", "tsn promote --roll-back")
+def promote(
+    dataset: Dataset = None,
+    version: Annotated[
+        int | None, typer.Option(help="Its number. Default: the challenger.", show_default=False)
+    ] = None,
+    roll_back: Annotated[
+        bool, typer.Option("--roll-back", help="The champion before this one again.")
+    ] = False,
+) -> None:
+    """Make a registered recogniser the champion, or the one before it again."""
+
+    def main() -> None:
+        from stages.operate import promote
+
+        number = None if version is None else str(version)
+        promote.main(promote.Options(dataset=chosen(dataset), version=number, roll_back=roll_back))
+
+    work("promote", main)
+
+
+# -- leave it alone ---------------------------------------------------------------------------
+
+
+@command(ALONE, "tsn retrain mine", "tsn retrain mine --force")
+def retrain(
+    dataset: Dataset = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Take the upstream branch's commits, and push ours.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Also if no clips are new.")] = False,
+    jobs: Jobs = None,
+    pool: Pool = None,
+) -> None:
+    """Take in new clips, train a challenger, and promote it if it is better."""
+
+    def main() -> None:
+        from flows.processes.start import start
+        from flows.retrain import retrain
+
+        values = {"dataset": chosen(dataset), "follow": follow, "force": force}
+        start("tsn retrain", retrain, {**values, "jobs": jobs, "pool": pool})
+
+    work("retrain", main)
+
+
+@command(ALONE, "tsn server")
+def server(
+    prefect_port: Annotated[int, typer.Option(help="Of Prefect.")] = 4200,
+    mlflow_port: Annotated[int, typer.Option(help="Of MLflow.")] = 5000,
+) -> None:
+    """Serve Prefect, a worker and MLflow for schedules, until Ctrl-C."""
+
+    def main() -> None:
+        from flows.server import serve_all
+
+        serve_all(prefect_port, mlflow_port)
+
+    work("server", main)

@@ -1,0 +1,142 @@
+"""What all commands of `tsn` share: the groups of its help, arguments, the project they work in."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+MARKS = ("dvc.yaml", "params.yaml")  # of a project's folder
+RUN, DATA, USE, MLFLOW, ALONE = (
+    "Run the pipeline",
+    "Your own videos",
+    "Use a recogniser",
+    "Compare and promote",
+    "Leave it alone",
+)
+
+
+class Groups(TyperGroup):
+    """Shows the commands in groups, each with an example."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
+        """Write a section for each group."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for name, shown in self.commands.items():
+            rows = groups.setdefault(str(vars(shown)["rich_help_panel"]), [])
+            first = (shown.epilog or "").splitlines()[2].strip()
+            rows += [(name, (shown.help or "").partition("\n\n")[0]), ("", f"$ {first}")]
+        for title, rows in groups.items():
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+
+app = typer.Typer(
+    name="tsn",
+    cls=Groups,
+    no_args_is_help=True,
+    rich_markup_mode=None,  # half of the time that help takes
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    help="Temporal Segment Networks: from labelled videos to a served recogniser.\n\n"
+    "Start with `tsn repro`, or with your own videos: `tsn new mine --videos FOLDER`.",
+    epilog="`tsn COMMAND --help` says what a command takes.",
+)
+
+
+def command(group: str, *examples: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return the decorator of a command that stands in that group."""
+    title = "Examples:" if len(examples) > 1 else "Example:"
+    lines = "\n".join(f"  {example}" for example in examples)
+    return app.command(rich_help_panel=group, epilog=f"\b\n{title}\n{lines}")
+
+
+def recipe_names(incomplete: str) -> list[str]:
+    root = find_root(Path.cwd())
+    found = (root / "recipes").glob("*.yaml") if root else ()
+    return sorted(path.stem for path in found if path.stem.startswith(incomplete))
+
+
+def modality_names(incomplete: str) -> list[str]:
+    from tsn.modality import MODALITIES
+
+    return [name for name in MODALITIES if name.startswith(incomplete)]
+
+
+Dataset = Annotated[
+    str | None,
+    typer.Argument(
+        help="A recipe, recipes/<dataset>.yaml. Without it: the only one of params.yaml.",
+        autocompletion=recipe_names,
+        show_default=False,
+    ),
+]
+Videos = Annotated[
+    list[Path],
+    typer.Argument(help="Video files.", exists=True, dir_okay=False, resolve_path=True),
+]
+Targets = Annotated[
+    list[str] | None,
+    typer.Argument(help="Cells, stages or patterns. Without any: everything.", show_default=False),
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Trainings at once. Default: one for each GPU, or as many as the cores allow."
+    ),
+]
+Pool = Annotated[
+    str | None,
+    typer.Option(help="A Prefect work pool, whose workers run trainings and extractions."),
+]
+
+
+def find_root(start: Path) -> Path | None:
+    """Return the project that a folder is in, or None."""
+    folders = (start, *start.parents)
+    return next((f for f in folders if all((f / mark).is_file() for mark in MARKS)), None)
+
+
+def work(name: str, main: Callable[[], None]) -> None:
+    """Run a command's work in the project's folder, with its programs on the path.
+
+    An expected error is one line. Outside a project nothing is run.
+    """
+    from flows.processes.programs import BINARIES, ProgramError
+    from stages.runtime import command
+
+    root = find_root(Path.cwd())
+    if root is None:
+        sys.exit(
+            f"tsn: {Path.cwd()} is in no project; change to your clone, the folder with "
+            f"{' and '.join(MARKS)}"
+        )
+    os.chdir(root)
+    path = os.environ.get("PATH", "")
+    if str(BINARIES) not in path.split(os.pathsep):
+        os.environ["PATH"] = f"{BINARIES}{os.pathsep}{path}"
+    os.environ.setdefault("DVC_NO_ANALYTICS", "true")
+
+    def told() -> None:
+        try:
+            main()
+        except ProgramError as error:
+            raise ValueError(str(error)) from error
+
+    command.guarded(f"tsn {name}", told)
+
+
+def chosen(dataset: str | None) -> str:
+    """Return the dataset, or the only one of params.yaml; ValueError where there are several."""
+    from stages.runtime import params
+
+    active = params.section(params.load(), "datasets", tuple[str, ...])
+    if dataset is None:
+        if len(active) != 1:
+            raise ValueError(f"say which dataset: params.yaml has {', '.join(active)}")
+        return active[0]
+    params.load_recipe(dataset)  # or it says which there are
+    return dataset

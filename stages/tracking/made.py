@@ -1,0 +1,94 @@
+"""How a result was made: what only the process that made it knows, kept for its MLflow run.
+
+A stage leaves `.tsn/made/<fingerprint>.json` beside its result. `stages.operate.sync` finds it by
+the fingerprint. A result that DVC restored on another machine has none.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from stages.runtime.places import MADE
+from stages.tracking import store
+from tsn.files import write_json
+from tsn.records import record
+
+CODE_PATHS = ("tsn", "stages", "flows", "dvc.yaml", "params.yaml", "recipes")
+_BEGAN = time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """tags: which code made a result. began, ended: milliseconds since 1970. params: what its run
+    shows beside the parameters that the stage's own section holds."""
+
+    tags: dict[str, str]
+    began: int | None = None
+    ended: int | None = None
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+RESTORED = Made(tags={"restored": "true"})
+
+
+def made_now() -> Made:
+    """Return what is known of a result that this process is making."""
+    return Made(tags=code_tags(), began=_BEGAN)
+
+
+def write_note(fingerprint: str, params: Mapping[str, Any] | None = None) -> None:
+    """Keep how a result was made. Nothing depends on it: what cannot be written is left out."""
+    ended = time.time_ns() // 1_000_000
+    note = replace(made_now(), ended=ended, params=dict(params or {}))
+    with suppress(OSError):
+        write_json(_path(fingerprint), asdict(note))
+
+
+def read_note(fingerprint: str) -> Made:
+    """Return how a result was made; RESTORED where this machine does not know."""
+    with suppress(OSError, ValueError):
+        return record(json.loads(_path(fingerprint).read_text(encoding="utf-8")), Made, "")
+    return RESTORED
+
+
+def code_tags() -> dict[str, str]:
+    """Return which code runs: source file, git commit, and whether what shapes results differs."""
+    tags = {"mlflow.source.type": "LOCAL", "mlflow.source.name": Path(sys.argv[0]).name}
+    head = _git("rev-parse", "HEAD") if _is_repository() else None
+    if head is not None:
+        # dvc.lock and the tracked metrics change while a pipeline runs: they are not the code.
+        changed = _git("status", "--porcelain", "--", *CODE_PATHS)
+        tags |= {"git.commit": head, "git.dirty": "true" if changed else "false"}
+        tags["mlflow.source.git.commit"] = head
+    return tags
+
+
+def _path(fingerprint: str) -> Path:
+    return MADE / f"{fingerprint}.json"
+
+
+def _is_repository() -> bool:
+    """Return False where a zip was unpacked inside somebody's other repository."""
+    top = _git("rev-parse", "--show-toplevel")
+    return top is not None and Path(top).resolve() == store.PROJECT_ROOT
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=store.PROJECT_ROOT,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

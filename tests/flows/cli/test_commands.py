@@ -1,0 +1,80 @@
+"""The command `tsn`: its help, where it works, and which code it runs."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+from workspace import BINARIES, ROOT, copy_project
+
+from flows.cli.__main__ import app
+from flows.cli.frame import find_root
+
+
+def tsn(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [BINARIES / "tsn", *words], cwd=folder, capture_output=True, text=True, env=os.environ
+    )
+
+
+COMMANDS = [command.name or str(command.callback.__name__) for command in app.registered_commands]
+
+
+def test_help_shows_every_command_with_an_example() -> None:
+    text = CliRunner().invoke(app, ["--help"]).output
+    assert len(COMMANDS) == 15
+    for name in COMMANDS:
+        assert f"\n  {name} " in text and f"$ tsn {name}" in text
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_a_command_ends_with_an_example(name: str) -> None:
+    done = CliRunner().invoke(app, [name, "--help"])
+    assert done.exit_code == 0
+    assert f"\n    tsn {name}" in done.output[done.output.index("Example") :]
+
+
+def test_help_loads_nothing_heavy() -> None:
+    program = """
+import sys
+sys.argv = ["tsn", "recognise", "--help"]
+from flows.cli.__main__ import main
+try:
+    main()
+except SystemExit:
+    print(sorted({"torch", "mlflow", "prefect", "dvc", "numpy", "rich"} & sys.modules.keys()))
+"""
+    done = subprocess.run(
+        [BINARIES / "python", "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_outside_a_project_it_says_so(tmp_path: Path) -> None:
+    done = tsn(tmp_path, "show")
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"tsn: {tmp_path} is in no project; change to your clone")
+
+
+def test_it_runs_the_code_of_the_project_that_it_is_called_in(tmp_path: Path) -> None:
+    copy_project(ROOT, tmp_path, ("tsn", "stages", "flows", "params.yaml", "dvc.yaml", "recipes"))
+    program = tmp_path / "stages/operate/show.py"
+    program.write_text(program.read_text().replace("no result yet", "nothing here"))
+    done = tsn(tmp_path / "recipes", "show")
+    assert "synthetic: nothing here" in done.stdout, done.stderr
+    assert find_root(tmp_path / "recipes") == tmp_path
+
+
+def test_expected_errors_are_one_line(tmp_path: Path) -> None:
+    copy_project(ROOT, tmp_path, ("params.yaml", "dvc.yaml", "recipes"))
+    shutil.copy(tmp_path / "recipes/weizmann.yaml", tmp_path / "recipes/mine.yaml")
+    done = tsn(tmp_path, "look", str(tmp_path / "params.yaml"), "nonesuch")
+    assert done.returncode == 1
+    assert "tsn look: recipes/nonesuch.yaml: no such recipe; there are: " in done.stderr
+    assert "Traceback" not in done.stderr
+    text = (tmp_path / "params.yaml").read_text().replace("[synthetic]", "[synthetic, mine]")
+    (tmp_path / "params.yaml").write_text(text)
+    done = tsn(tmp_path, "promote")
+    assert "tsn promote: say which dataset: params.yaml has synthetic, mine" in done.stderr

@@ -1,0 +1,125 @@
+"""A recipe for one's own videos: what it finds, writes and refuses."""
+
+import csv
+import shutil
+from pathlib import Path
+
+import pytest
+from videos import texture, write_pan, write_video
+from workspace import ROOT
+
+from stages.operate import check, new
+from stages.runtime import params
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout's recipes and params.yaml."""
+    shutil.copytree(ROOT / "recipes", tmp_path / "recipes")
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write_clips(folder: Path, names: list[str]) -> Path:
+    for number, name in enumerate(names):
+        write_pan(folder / name, num_frames=8, brightness=number)
+    return folder
+
+
+PEOPLE = [f"{c}/{p}_{c}.avi" for c in ("run", "jump") for p in ("ira", "eli", "daria")]
+
+
+def test_a_folder_becomes_a_recipe_that_can_be_run(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new.main(new.Options(name="mine", videos=write_clips(project / "clips", PEOPLE)))
+    out = capsys.readouterr().out
+    assert "6 clips of 2 classes" in out and "3 to 3" in out
+    assert "3 (daria, eli, ira)" in out and "before the first _" in out
+    assert "time to expect" in out and "GB" in out
+    check.check(check.Options(dataset="mine"))
+    recipe = params.load_recipe("mine").values
+    assert recipe["source"] == {"folder": {"videos": str(project / "clips"), "lists": None}}
+    assert recipe["split"]["group_pattern"] == "^([^_]+)_" and recipe["split"]["splits"] == 3
+    assert recipe["train"] == params.load_recipe("weizmann").values["train"]
+    assert recipe["ingest"] == {"inbox": "inbox/new/mine"}
+    text = Path("recipes/mine.yaml").read_text()
+    assert "Weizmann" not in text and "# the longest snippet" in text
+    settings = Path("params.yaml").read_text()
+    assert "datasets: [mine]" in settings and "# each has a recipe" in settings
+    with pytest.raises(ValueError, match=r"recipes/mine.yaml is there already"):
+        new.main(new.Options(name="mine", videos=project / "clips"))
+
+
+def test_frames_keep_the_shape_of_the_videos(project: Path) -> None:
+    for number, name in enumerate(PEOPLE):
+        write_video(project / "clips" / name, [texture(48, 64, seed=number)] * 8)
+    new.main(new.Options(name="mine", videos=project / "clips"))
+    streams = params.load_recipe("mine").values["extract"]
+    assert [(row["width"], row["height"]) for row in streams.values()] == [
+        (224, 300), (160, 212), (128, 172), (128, 172)
+    ]  # fmt: skip
+
+
+def test_what_is_no_video_is_named_and_allowed_for(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clips = write_clips(project / "clips", PEOPLE)
+    (clips / "run/eva_run.txt").write_text("no video")
+    write_pan(clips / "run/lena_run.avi", num_frames=3)
+    new.main(new.Options(name="mine", videos=clips))
+    out = capsys.readouterr().out
+    assert "will be left out   run/eva_run.txt: " in out
+    assert "run/lena_run.avi: 3 frames, a snippet takes 6" in out
+    assert params.load_recipe("mine").values["accept"]["max_quarantined"] == 2
+
+
+def test_clips_without_groups_and_few_of_them(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ["a/dusk.avi", "a/noon.avi", "b/barn.avi", "b/pond.avi"]
+    clips = write_clips(project / "clips", names)
+    new.main(new.Options(name="mine", videos=clips))
+    out = capsys.readouterr().out
+    assert "every clip stands alone" in out and "few clips          a, b" in out
+    recipe = params.load_recipe("mine").values
+    assert recipe["split"]["group_pattern"] is None
+    assert params.load().values["splits"] == list(range(1, recipe["split"]["splits"] + 1))
+    check.check(check.Options(dataset="mine"))
+
+
+def test_a_csv_file_becomes_a_recipe(project: Path) -> None:
+    write_clips(project / "clips", PEOPLE)
+    with (project / "clips.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["path", "label", "group"])
+        rows.writerows([f"clips/{v}", v.split("/")[0], v.split("/")[1][:3]] for v in PEOPLE)
+    new.main(new.Options(name="mine", videos=Path("clips.csv")))
+    recipe = params.load_recipe("mine").values
+    assert recipe["source"] == {"csv": {"file": "clips.csv", "root": "."}}
+    assert recipe["split"]["format"] == "csv"
+    check.check(check.Options(dataset="mine"))
+
+
+def test_another_active_dataset_stays(project: Path) -> None:
+    text = Path("params.yaml").read_text().replace("[synthetic]", "[weizmann]")
+    Path("params.yaml").write_text(text)
+    new.main(new.Options(name="mine", videos=write_clips(project / "clips", PEOPLE)))
+    assert params.load().values["datasets"] == ["weizmann", "mine"]
+
+
+@pytest.mark.parametrize(
+    ("name", "clips", "reason"),
+    [
+        ("My Clips", PEOPLE, "small letters, digits and _"),
+        ("mine", PEOPLE[:3], "one class .run., and a recogniser tells at least two apart"),
+        ("mine", ["a.avi"], "expected <class>/<clip>"),
+        ("weizmann", PEOPLE, "is there already"),
+    ],
+)
+def test_what_cannot_be_is_refused(project: Path, name: str, clips: list[str], reason: str) -> None:
+    before = Path("params.yaml").read_text()
+    with pytest.raises(ValueError, match=reason):
+        new.main(new.Options(name=name, videos=write_clips(project / "clips", clips)))
+    assert Path("params.yaml").read_text() == before
