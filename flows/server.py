@@ -25,13 +25,13 @@ NO_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 def serve_ui(port: int) -> None:
     """Serve the MLflow UI over the store that the pipeline logs to."""
-    uri = store.tracking_uri()
-    if store.sqlite_file(uri) is None:
-        print(f"the MLflow server of this project is {uri}/{RUNS_PAGE}")
+    uri = store.tracking_uri().rstrip("/")
+    if uri.startswith("http"):
+        print(f"this project logs to a server: {uri}/{RUNS_PAGE}")
         return
     require_free(port, "--port")
     with until_stopped(Path.cwd()) as services:
-        services.start("mlflow-ui", mlflow_server(uri, port))
+        services.start(f"mlflow-ui-{port}", mlflow_server(uri, port))
         services.wait_for(f"http://{HOST}:{port}/health")
         print(f"http://{HOST}:{port}/{RUNS_PAGE}\nCtrl-C stops it", flush=True)
         services.keep()
@@ -56,7 +56,7 @@ def serve_champion(dataset: str, port: int) -> None:
     model = f"models:/{dataset}@{registry.CHAMPION}"
     command = ["mlflow", "models", "serve", "--env-manager", "local", "--host", HOST]
     with until_stopped(Path.cwd()) as services:
-        services.start("recogniser", [*command, "--port", f"{port}", "--model-uri", model])
+        services.start(f"recogniser-{port}", [*command, "--port", f"{port}", "--model-uri", model])
         print(f"starting {model} ...", flush=True)
         services.wait_for(f"http://{HOST}:{port}/ping")
         print(f"http://{HOST}:{port}/invocations answers. Ask it:\n{curl(port)}\nCtrl-C stops it")

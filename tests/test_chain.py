@@ -164,6 +164,30 @@ def test_restored_cells_get_the_runs_they_had(workspace: Path, tmp_path: Path) -
     (tmp_path / "made").rename(workspace / MADE)
 
 
+def test_who_only_types_dvc_repro_finds_the_runs_too(workspace: Path, tmp_path: Path) -> None:
+    store = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}"}
+    before = (workspace / RECIPE).read_text()
+    edit(workspace / RECIPE, "fusion.combinations.all.flow", 2.5)
+    try:
+        done = subprocess.run(
+            [BINARIES / "dvc", "repro"],
+            cwd=workspace,
+            env={**environment(workspace), **store},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        found = runs_of(store["MLFLOW_TRACKING_URI"], "synthetic")
+        assert {stage: len(runs) for stage, runs in found.items()} == {
+            **{"baseline": 3, "cell": 6, "fuse": 3, "report": 1, "package": 1}
+        }
+        assert all("restored" not in run.data.tags for runs in found.values() for run in runs)
+        assert "models:/synthetic/1 is the challenger" in done.stdout
+    finally:
+        (workspace / RECIPE).write_text(before)
+        dvc(workspace, "repro")
+
+
 def test_the_same_cell_in_another_folder_gives_the_same_bytes(
     workspace: Path, tmp_path: Path
 ) -> None:

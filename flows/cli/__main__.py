@@ -11,6 +11,7 @@ from flows.cli import commands
 from flows.cli.frame import app, find_root
 
 __all__ = ["commands"]  # imported, so that they are known
+AGAIN = "TSN_WITH_ANOTHER_CODE"
 
 
 def _version(wanted: bool) -> None:
@@ -24,7 +25,7 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def options(
     _: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which this is.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Say what all commands share."""
@@ -34,7 +35,9 @@ def main() -> None:
     """Run the command of the command line, with the code of the project that it is called in."""
     root = find_root(Path.cwd())
     own = Path(__file__).resolve().parents[2]
-    if root is not None and root != own and (root / "flows/cli/frame.py").is_file():
+    other = root is not None and root != own and (root / "flows/cli/frame.py").is_file()
+    if other and AGAIN not in os.environ:
+        os.environ[AGAIN] = "yes"  # or a project that links to another one's code would do so again
         os.environ["PYTHONPATH"] = os.pathsep.join(
             [str(root), *filter(None, [os.environ.get("PYTHONPATH")])]
         )

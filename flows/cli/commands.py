@@ -5,6 +5,8 @@ that help comes at once. The stages of dvc.yaml are programs of their own: `pyth
 --help`.
 """
 
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -37,14 +39,14 @@ def repro(targets: Targets = None) -> None:
 
     def main() -> None:
         from flows.processes.programs import DVC, run_program
-        from stages.operate import sync
         from stages.operate.show import show_tables
         from stages.runtime import params
 
         if len(params.section(params.load(), "datasets", tuple[str, ...])) > 1:
             _check(None)  # the stage `check` of a dataset may come after trainings of another
-        code = run_program([*DVC, "repro", *(targets or ())], Path.cwd())
-        sync.main(sync.Options())
+        patterns = ["--glob", *targets] if targets else []
+        code = run_program([*DVC, "repro", *patterns], Path.cwd())
+        _sync()
         if code != 0:
             raise ValueError(
                 f"dvc repro exited with {code}; the stage says why above. What finished is kept"
@@ -59,7 +61,7 @@ def grid(
     targets: Targets = None,
     jobs: Jobs = None,
     cpu_jobs: Annotated[
-        int | None, typer.Option(min=1, help="Other stages at once. Default: the cores.")
+        int | None, typer.Option(min=1, help="Other stages at once. Default: the number of cores.")
     ] = None,
     pool: Pool = None,
 ) -> None:
@@ -78,7 +80,16 @@ def grid(
 
 
 @command(RUN, "tsn check")
-def check(dataset: Dataset = None) -> None:
+def check(
+    dataset: Annotated[
+        str | None,
+        typer.Argument(
+            help="Only this recipe. Default: all of them.",
+            autocompletion=recipe_names,
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
     """Read params.yaml and the recipes, and say what cannot be run."""
 
     def main() -> None:
@@ -86,6 +97,16 @@ def check(dataset: Dataset = None) -> None:
         print("params.yaml and the recipes can be run")
 
     work("check", main)
+
+
+def _sync() -> None:
+    """Log what is finished; what goes wrong with MLflow decides nothing."""
+    from stages.operate import sync
+
+    try:
+        sync.main(sync.Options())
+    except OSError as error:
+        print(f"not logged to MLflow: {error}", file=sys.stderr)
 
 
 def _check(dataset: str | None) -> None:
@@ -109,7 +130,9 @@ def show() -> None:
 @command(RUN, "tsn fill ucf101 --modality flow --shard 3/8")
 def fill(
     dataset: Annotated[str, typer.Argument(help="A recipe.", autocompletion=recipe_names)],
-    modality: Annotated[str, typer.Option(help="Whose stream.", autocompletion=modality_names)],
+    modality: Annotated[
+        str, typer.Option(help="The modality to extract.", autocompletion=modality_names)
+    ],
     shard: Annotated[str, typer.Option(metavar="I/N", help="Which share of the videos.")],
     store: Annotated[
         Path | None, typer.Option(help="The store. Default: .tsn/store.", resolve_path=True)
@@ -146,7 +169,7 @@ def fill(
 
 @command(DATA, "tsn new mine --videos ~/clips", "tsn new mine --videos clips.csv --like ucf101")
 def new(
-    name: Annotated[str, typer.Argument(help="Of the dataset: small letters, digits and _.")],
+    name: Annotated[str, typer.Argument(help="The dataset's name: small letters, digits and _.")],
     videos: Annotated[
         Path,
         typer.Option(
@@ -156,16 +179,23 @@ def new(
         ),
     ],
     like: Annotated[
-        str, typer.Option(help="The recipe whose numbers are taken.", autocompletion=recipe_names)
+        str, typer.Option(help="The recipe to copy the numbers from.", autocompletion=recipe_names)
     ] = "weizmann",
 ) -> None:
-    """Write a recipe for your own videos: looks at them, guesses groups, tells time and disk."""
-    where = videos.absolute()
+    """Look at your videos and write a recipe for them; estimate time and disk.
+
+    It guesses from the names which clips show one person or scene, and says why. The dataset is
+    added to params.yaml, where it takes the place of the built-in one.
+    """
+    typed = Path(os.path.normpath(videos.absolute()))
 
     def main() -> None:
         from stages.operate import new
 
-        path = where.relative_to(Path.cwd()) if where.is_relative_to(Path.cwd()) else where
+        root = Path.cwd()
+        # A worktree shares the inbox with its project, and no other folder.
+        inside = typed.is_relative_to(root / "inbox")
+        path = typed.relative_to(root) if inside else typed
         new.main(new.Options(name=name, videos=path, like=like))
 
     work("new", main)
@@ -178,7 +208,9 @@ def look(
     ],
     dataset: Dataset = None,
     out: Annotated[Path, typer.Option(help="The picture.", resolve_path=True)] = Path("look.png"),
-    rows: Annotated[int, typer.Option(min=1, max=32, help="Moments, or videos.")] = 4,
+    rows: Annotated[
+        int, typer.Option(min=1, max=32, help="Moments of a video, or videos of a folder.")
+    ] = 4,
 ) -> None:
     """Draw videos as the networks see them: frame, RGB difference, flow, warped flow."""
 
@@ -213,10 +245,14 @@ def recognise(
     def main() -> None:
         from stages.operate import recognise
 
-        name = model or f"recognisers/{chosen(None)}"
-        if model and not model.startswith("models:") and not Path(model).is_dir():
+        name = model or f"recognisers/{chosen(None, 'by --model recognisers/<dataset>')}"
+        if model and (here / model).is_dir():
             name = str(here / model)
-        recognise.main(recognise.Options(videos=tuple(videos), model=name, top=top, json=json))
+        recognise.main(
+            recognise.Options(
+                videos=tuple(here / video for video in videos), model=name, top=top, json=json
+            )
+        )
 
     work("recognise", main)
 
@@ -224,7 +260,7 @@ def recognise(
 @command(USE, "tsn serve mine")
 def serve(
     dataset: Dataset = None,
-    port: Annotated[int, typer.Option(help="On 127.0.0.1.")] = 5001,
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 5001,
 ) -> None:
     """Serve the champion as a web service, until Ctrl-C."""
 
@@ -240,14 +276,16 @@ def serve(
 
 
 @command(MLFLOW, "tsn ui", "tsn ui --port 5005")
-def ui(port: Annotated[int, typer.Option(help="On 127.0.0.1.")] = 5000) -> None:
-    """Log what is finished, then serve the MLflow UI, until Ctrl-C."""
+def ui(port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 5000) -> None:
+    """Log what is finished, then serve the MLflow UI, until Ctrl-C.
+
+    A project that logs to a server (MLFLOW_TRACKING_URI) has its UI there: then it says where.
+    """
 
     def main() -> None:
         from flows.server import serve_ui
-        from stages.operate import sync
 
-        sync.main(sync.Options())
+        _sync()
         serve_ui(port)
 
     work("ui", main)
@@ -297,10 +335,11 @@ def compare(
 def promote(
     dataset: Dataset = None,
     version: Annotated[
-        int | None, typer.Option(help="Its number. Default: the challenger.", show_default=False)
+        int | None,
+        typer.Option(help="The version to promote. Default: the challenger.", show_default=False),
     ] = None,
     roll_back: Annotated[
-        bool, typer.Option("--roll-back", help="The champion before this one again.")
+        bool, typer.Option("--roll-back", help="Restore the previous champion.")
     ] = False,
 ) -> None:
     """Make a registered recogniser the champion, or the one before it again."""
@@ -323,7 +362,7 @@ def retrain(
     follow: Annotated[
         bool, typer.Option("--follow", help="Take the upstream branch's commits, and push ours.")
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Also if no clips are new.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Retrain even without new clips.")] = False,
     jobs: Jobs = None,
     pool: Pool = None,
 ) -> None:
@@ -341,8 +380,8 @@ def retrain(
 
 @command(ALONE, "tsn server")
 def server(
-    prefect_port: Annotated[int, typer.Option(help="Of Prefect.")] = 4200,
-    mlflow_port: Annotated[int, typer.Option(help="Of MLflow.")] = 5000,
+    prefect_port: Annotated[int, typer.Option(help="Port of Prefect.")] = 4200,
+    mlflow_port: Annotated[int, typer.Option(help="Port of MLflow.")] = 5000,
 ) -> None:
     """Serve Prefect, a worker and MLflow for schedules, until Ctrl-C."""
 

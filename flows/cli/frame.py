@@ -15,7 +15,7 @@ RUN, DATA, USE, MLFLOW, ALONE = (
     "Your own videos",
     "Use a recogniser",
     "Compare and promote",
-    "Leave it alone",
+    "Retrain on a schedule",
 )
 
 
@@ -69,18 +69,21 @@ def modality_names(incomplete: str) -> list[str]:
 Dataset = Annotated[
     str | None,
     typer.Argument(
-        help="A recipe, recipes/<dataset>.yaml. Without it: the only one of params.yaml.",
+        help="As in recipes/<dataset>.yaml. Default: the dataset of params.yaml, if it is one.",
         autocompletion=recipe_names,
         show_default=False,
     ),
 ]
 Videos = Annotated[
     list[Path],
-    typer.Argument(help="Video files.", exists=True, dir_okay=False, resolve_path=True),
+    typer.Argument(help="Video files."),
 ]
 Targets = Annotated[
     list[str] | None,
-    typer.Argument(help="Cells, stages or patterns. Without any: everything.", show_default=False),
+    typer.Argument(
+        help="Stages, cells or patterns, such as train@*-flow. Default: everything.",
+        show_default=False,
+    ),
 ]
 Jobs = Annotated[
     int | None,
@@ -129,14 +132,17 @@ def work(name: str, main: Callable[[], None]) -> None:
     command.guarded(f"tsn {name}", told)
 
 
-def chosen(dataset: str | None) -> str:
-    """Return the dataset, or the only one of params.yaml; ValueError where there are several."""
+def chosen(dataset: str | None, how: str = "by its name") -> str:
+    """Return the dataset, or the only one of params.yaml; ValueError where there are several.
+
+    how: to say which.
+    """
     from stages.runtime import params
 
     active = params.section(params.load(), "datasets", tuple[str, ...])
     if dataset is None:
         if len(active) != 1:
-            raise ValueError(f"say which dataset: params.yaml has {', '.join(active)}")
+            raise ValueError(f"say which dataset, {how}: params.yaml has {', '.join(active)}")
         return active[0]
     params.load_recipe(dataset)  # or it says which there are
     return dataset

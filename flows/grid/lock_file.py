@@ -47,7 +47,7 @@ def read_lock_file(workspace: Path) -> str:
         if is_whole(text := path.read_text(encoding="utf-8")):
             return text
         if time.monotonic() > deadline:
-            raise ProgramError(f"{path}: truncated; the next `make grid` there puts it right")
+            raise ProgramError(f"{path}: truncated; the next grid there puts it right")
         time.sleep(0.1)
     return ""
 

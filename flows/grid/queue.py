@@ -2,7 +2,7 @@
 
 `execute` knows no DVC: it runs a function for every cell, on threads of its own, so that the
 function may be `run_cell` of `flows/grid/cells.py`, a Prefect task around it, or one that sends the
-cell elsewhere. `run_grid` is all that `make grid` does, without Prefect.
+cell elsewhere. `run_grid` is all that `tsn grid` does, without Prefect.
 """
 
 import contextvars
@@ -163,7 +163,7 @@ def run_grid(
             require_good([run_cell(Cell(name=CHECK, upstreams=()))])
         keep_copy(workspace)
         outcomes: tuple[Outcome, ...] = ()
-        with _now_and_then(sync) as synced:
+        with now_and_then(sync) as synced:
             for _ in range(ROUNDS):
                 plan = make_plan(workspace, targets)
                 if outcomes and not plan.cells:
@@ -180,7 +180,7 @@ def run_grid(
 
 
 @contextmanager
-def _now_and_then(sync: Callable[[], None]) -> Iterator[Watch]:
+def now_and_then(sync: Callable[[], None]) -> Iterator[Watch]:
     """Give a watch that has the cells that ended logged to MLflow, beside those that run."""
     with ThreadPoolExecutor(1) as thread:
         last, ended = time.monotonic(), 0
@@ -200,7 +200,7 @@ def log_to_mlflow(sync: Callable[[], None]) -> None:
     """Run `sync`; as everything about MLflow, it does not decide."""
     try:
         sync()
-    except ProgramError as error:
+    except (ProgramError, OSError) as error:
         logger.warning("%s", error)
     except StoppedError:
         logger.info("what is finished is logged to MLflow by the next run")

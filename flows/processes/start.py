@@ -41,4 +41,5 @@ def on_a_leash() -> int:
     """Run this very command so that the temporary server ends with it, even by kill -9."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that it is ended before we are
     os.environ[ON_A_LEASH] = "yes"
-    return run_program(sys.orig_argv, Path.cwd(), ask_first="alone")
+    command = [sys.executable, "-m", "flows.cli", *sys.argv[1:]]
+    return run_program(command, Path.cwd(), ask_first="alone")

@@ -58,14 +58,19 @@ def main(options: Options) -> None:
 def find_challenger(dataset: str, recogniser: Path | None) -> Version:
     """Return the version of that recogniser, or the challenger; ValueError where there is none."""
     if recogniser is None:
-        found, what = registry.find(dataset, registry.CHALLENGER), "no challenger"
+        found, what = (
+            registry.find(dataset, registry.CHALLENGER),
+            f"{dataset} has no challenger in MLflow",
+        )
     else:
         fingerprint = load_recogniser_card(recogniser).fingerprint
-        found, what = registry.find_fingerprint(dataset, fingerprint), f"not {recogniser}"
+        found, what = (
+            registry.find_fingerprint(dataset, fingerprint),
+            f"{recogniser} is not registered with MLflow",
+        )
     if found is None:
         raise ValueError(
-            f"MLflow has {what} of {dataset}; run `tsn repro package@{dataset}`, "
-            "or `tsn sync` if it is finished"
+            f"{what}; run `tsn repro package@{dataset}`, or `tsn sync` if it is finished"
         )
     return found
 

@@ -40,6 +40,11 @@ class Options:
 
 def main(options: Options) -> None:
     index, count = options.shard
+    if not options.list.is_file():
+        raise FileNotFoundError(
+            f"{options.list}: no lists yet; `tsn repro split@{options.dataset}` makes them, or "
+            "`dvc pull` brings them"
+        )
     videos = shard_of(read_names(options.list), index, count)
     text = f"fill {options.dataset} {options.modality} {index}/{count}"
     if not videos:

@@ -3,7 +3,7 @@
 Every clip is decoded as a whole. One that cannot be used, or that shows the scene of a test video,
 is refused with the reason and stays where it is, as the others do: nothing in the inbox is moved.
 What was taken in lies in additions/<dataset>; `dvc add additions/<dataset>` and a commit of
-additions/ make it part of the dataset, and `make repro` trains with it. `flows/retrain.py` does all
+additions/ make it part of the dataset, and `tsn repro` trains with it. `flows/retrain.py` does all
 of this on a schedule.
 """
 
@@ -65,7 +65,7 @@ def read_dataset(folder: Path) -> Dataset:
     """Return what the stages `download` and `split` wrote of a dataset."""
     splits, checksums = folder / "splits", folder / "videos.csv"
     if not (splits / CLASSES).is_file() or not checksums.is_file():
-        raise FileNotFoundError(f"{splits}: no lists yet; run `make repro` once, or `dvc pull`")
+        raise FileNotFoundError(f"{splits}: no lists yet; run `tsn repro` once, or `dvc pull`")
     lists = read_splits(splits)
     train, test = (
         {row.video: row for listed in side.values() for row in listed}

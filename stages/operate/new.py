@@ -4,27 +4,36 @@ The recipe is a copy of another one with what depends on the videos changed: whe
 their names group them, and the shape of their frames. Every other number stays as it is there.
 """
 
+import math
 import re
 import statistics
+import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
+from stages.operate import check
 from stages.runtime import command, params
 from stages.runtime.machine import read_machine
 from stages.runtime.places import SURVEY_CACHE
 from tsn.files import atomic_path, file_sha256
 from tsn.lists import SplitError
-from tsn.sources.csv_file import read_rows
+from tsn.sources.csv_file import CsvConfig, listed_videos, write_clips
 from tsn.sources.folder import SourceError, folder_videos
 from tsn.splits.formats import SplitConfig, split_lists
-from tsn.splits.groups import GroupGuess, guesses
+from tsn.splits.groups import guesses
 from tsn.splits.survey import Facts, survey
 
+HEADER = """\
+# {name}: written by `tsn new` like {like}. Every number of this dataset.
+# Change one here, or for one experiment:
+#   dvc exp run -S '{path}:train.rgb.solver.iterations=200'
+
+"""
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 LOOKED_AT = 200  # videos at most; `split` decodes every one
 SPLITS = 3
@@ -52,13 +61,13 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What a look at the videos found: ids `<class>/<clip>` and their files, groups and splits that
-    the source names or the names suggest, and facts of some of them."""
+    """What a look at the videos found: ids `<class>/<clip>` and their files, the recipe's source,
+    how clips are split and grouped, and facts of some of them."""
 
     files: Mapping[str, Path]
-    is_csv: bool
-    guess: GroupGuess
-    splits: int
+    source: Mapping[str, Any]
+    split: SplitConfig
+    groups: str
     facts: Mapping[str, Facts]
 
     @property
@@ -76,18 +85,31 @@ class Found:
         """Return the usual width of a frame over its height."""
         return statistics.median(row.width / row.height for row in self.good)
 
+    def unusable(self, min_frames: int) -> dict[str, str]:
+        """Return those that cannot be used, and why."""
+        return {
+            video: row.defect or f"{row.frames} frames, a snippet takes {min_frames}"
+            for video, row in sorted(self.facts.items())
+            if row.defect or row.frames < min_frames
+        }
+
 
 def main(options: Options) -> None:
     refuse_name(options.name)
     source = params.load_recipe(options.like)
+    before = params.section(params.load(), "datasets", tuple[str, ...])
     found = look_at(options.videos)
     if not found.good:
         first, facts = next(iter(found.facts.items()))
         raise SourceError(f"{options.videos}: no video can be read; {first}: {facts.defect}")
     path = params.recipe_path(options.name)
-    recipe = write_recipe(source.path, path, options, found)
-    before = add_to_params(options.name, found.splits)
-    print("\n".join([*describe(found, recipe), "", *next_steps(options.name, path, before)]))
+    recipe = make_recipe(source.path, options.name, found)
+    settings = make_params(options.name, found.split.splits)
+    lines = describe(found, recipe, settings)
+    write_yaml(path, recipe, HEADER.format(name=options.name, like=source.path, path=path))
+    write_yaml(params.PARAMS, settings, "")
+    print("\n".join([*lines, "", *next_steps(options.name, path, before)]))
+    check.check(check.Options(dataset=options.name))
 
 
 def refuse_name(name: str) -> None:
@@ -100,107 +122,117 @@ def refuse_name(name: str) -> None:
 
 def look_at(videos: Path) -> Found:
     """Read the names of all videos, and decode some of them."""
-    is_csv = videos.is_file()
-    files = listed_files(videos) if is_csv else folder_files(videos)
-    classes = Counter(video.split("/")[0] for video in files)
+    look_in = look_in_file if videos.is_file() else look_in_folder
+    files, source, split, groups = look_in(videos)
+    some = sorted(files)[:: -(-len(files) // LOOKED_AT)]
+    facts = look({video: files[video] for video in some})
+    return Found(files=files, source=source, split=split, groups=groups, facts=facts)
+
+
+def look_in_folder(
+    videos: Path,
+) -> tuple[dict[str, Path], dict[str, Any], SplitConfig, str]:
+    """Return the files of a folder by their id, the source, the split, and the groups in words."""
+    files = {video: videos / video for video in folder_videos(videos)}
+    refuse_one_class(videos, files)
+    refusal: SplitError | None = None
+    for guess in guesses(sorted(files)):
+        try:
+            split = first_split("folder", guess.pattern, range(SPLITS, 0, -1), files, Path())
+        except SplitError as error:
+            refusal = refusal or error
+            continue
+        source = {"folder": {"videos": str(videos), "lists": None}}
+        many = f"{len(guess.groups)} ({shorten(guess.groups)}): " if guess.groups else ""
+        return files, source, split, many + guess.why
+    raise refusal or SplitError(f"{videos}: cannot be split")
+
+
+def look_in_file(path: Path) -> tuple[dict[str, Path], dict[str, Any], SplitConfig, str]:
+    """Return the same of a CSV file, whose paths are relative to its folder."""
+    root = path.parent
+    rows = listed_videos(CsvConfig(file=str(path), root=str(root)))
+    files = {video: root / row.path for video, row in rows.items()}
+    refuse_one_class(path, files)
+    has_split = any(row.split for row in rows.values())
+    groups = {row.group for row in rows.values() if row.group}
+    with tempfile.TemporaryDirectory() as lists:
+        write_clips(rows, Path(lists))
+        numbers = range(1, 0, -1) if has_split else range(SPLITS, 0, -1)
+        split = first_split("csv", None, numbers, files, Path(lists))
+    source = {"csv": {"file": str(path), "root": str(root)}}
+    why = "the file names none, so every clip stands alone"
+    if groups:
+        why = f"{len(groups)} ({shorten(sorted(groups))}): the file's column `group`"
+    return files, source, split, why
+
+
+def refuse_one_class(videos: Path, files: Mapping[str, Path]) -> None:
+    """Raise SourceError unless there are classes to tell apart."""
+    classes = {video.split("/")[0] for video in files}
     if len(classes) < 2:
         raise SourceError(
             f"{videos}: one class ({', '.join(classes)}), and a recogniser tells at least two "
             "apart; expected <class>/<clip> below the folder"
         )
-    guess, splits = group(sorted(files), is_csv)
-    step = max(1, len(files) // LOOKED_AT)
-    some = sorted(files)[::step]
-    digests = {video: file_sha256(files[video]) for video in some}
-    return Found(files=files, is_csv=is_csv, guess=guess, splits=splits, facts=look(files, digests))
 
 
-def folder_files(videos: Path) -> dict[str, Path]:
-    """Return the files of a folder by their id."""
-    return {video: videos / video for video in folder_videos(videos)}
+def first_split(
+    format_: str, pattern: str | None, numbers: Sequence[int], files: Iterable[str], lists: Path
+) -> SplitConfig:
+    """Return the first number of splits with which every class is trained and tested; SplitError
+    says why there is none."""
+    refusal: SplitError | None = None
+    for splits in numbers:
+        config = SplitConfig(
+            format=format_,
+            group_pattern=pattern,
+            splits=splits,
+            classes=None,
+            clips_per_class=None,
+            counts=None,
+            leaks="keep",
+        )
+        try:
+            split_lists(sorted(files), lists, config)
+        except SplitError as error:
+            refusal = refusal or error
+        else:
+            return config
+    raise refusal or SplitError("no number of splits to try")
 
 
-def listed_files(videos: Path) -> dict[str, Path]:
-    """Return the files that a CSV file lists, relative to its folder, by their id."""
-    root = videos.parent
-    return {f"{row.label}/{row.path.name}": root / row.path for row in read_rows(videos, root)}
-
-
-def look(files: Mapping[str, Path], digests: Mapping[str, str]) -> dict[str, Facts]:
-    """Return the facts of some videos."""
-    names = {str(files[video].resolve()): video for video in digests}
-    hashes = {path: digests[video] for path, video in names.items()}
+def look(files: Mapping[str, Path]) -> dict[str, Facts]:
+    """Return the facts of videos, decoded as a whole."""
+    names = {str(path.absolute()): video for video, path in files.items()}
+    hashes = {path: file_sha256(Path(path)) for path in names}
     seen = survey(Path(), hashes, SURVEY_CACHE, read_machine().workers)
     bar = command.progress(seen, total=len(hashes), unit="video", text="look")
     return {names[path]: facts for path, facts in bar}
 
 
-def group(videos: Sequence[str], is_csv: bool) -> tuple[GroupGuess, int]:
-    """Return the best guess that every class can be trained and tested with, and the splits."""
-    if is_csv:
-        why = "the CSV file's column `group` says who or where, if it has one"
-        return GroupGuess(pattern=None, why=why, groups=()), SPLITS
-    error: SplitError | None = None
-    for guess in guesses(videos):
-        for splits in range(SPLITS, 0, -1):
-            try:
-                split_lists(videos, Path("no lists"), split_config(guess, splits))
-            except SplitError as refusal:
-                error = error or refusal
-            else:
-                return guess, splits
-    raise error or SplitError("no videos")
-
-
-def split_config(guess: GroupGuess, splits: int) -> SplitConfig:
-    """Return how a folder's videos are split by a guess."""
-    return SplitConfig(
-        format="folder",
-        group_pattern=guess.pattern,
-        splits=splits,
-        classes=None,
-        clips_per_class=None,
-        counts=None,
-        leaks="keep",
-    )
-
-
-def write_recipe(source: Path, path: Path, options: Options, found: Found) -> dict[str, Any]:
-    """Write the recipe, a copy of `source` with what is this dataset's, and return it."""
-    yaml = round_trip()
-    recipe: dict[str, Any] = yaml.load(source)
-    where = str(options.videos)
-    if found.is_csv:
-        recipe["source"] = {"csv": {"file": where, "root": str(options.videos.parent)}}
-    else:
-        recipe["source"] = {"folder": {"videos": where, "lists": None}}
-    recipe["split"] |= {
-        "format": "csv" if found.is_csv else "folder",
-        "group_pattern": found.guess.pattern,
-        "splits": found.splits,
-        "classes": None,
-        "clips_per_class": None,
-        "counts": None,
-    }
+def make_recipe(source: Path, name: str, found: Found) -> Any:
+    """Return a copy of the recipe `source` with what is this dataset's."""
+    recipe = ROUND_TRIP.load(source)
+    recipe.ca.comment = None  # at its top, of another dataset
+    recipe["source"] = dict(found.source)
+    recipe["split"].update(asdict(found.split))
     for stream in recipe["extract"].values():
-        stream["width"], stream["height"] = frame_size(
-            min(stream["width"], stream["height"]), found.aspect
-        )
-    unusable = sum(
-        bool(row.defect) or row.frames < recipe["accept"]["min_frames"]
-        for row in found.facts.values()
-    )
-    recipe["accept"]["max_quarantined"] = unusable
-    recipe["package"]["split"] = 1
-    recipe["ingest"]["inbox"] = f"inbox/new/{options.name}"
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        file.write(
-            f"# {options.name}: written by `tsn new` like {source}. Every number of this dataset.\n"
-            "# Change one here, or for one experiment:\n"
-            f"#   dvc exp run -S '{path}:train.rgb.solver.iterations=200'\n\n"
-        )
-        yaml.dump(without_header(recipe), file)
+        shorter = min(stream["width"], stream["height"])
+        stream["width"], stream["height"] = frame_size(shorter, found.aspect)
+    bad = len(found.unusable(recipe["accept"]["min_frames"]))
+    if len(found.facts) < len(found.files):  # there are more where these are from
+        bad = math.ceil(1.5 * bad * len(found.files) / len(found.facts))
+    recipe["accept"]["max_quarantined"] = bad
+    recipe["ingest"]["inbox"] = f"inbox/new/{name}"
     return recipe
+
+
+def write_yaml(path: Path, content: Any, header: str) -> None:
+    """Write a mapping with its comments, behind a header."""
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.write(header)
+        ROUND_TRIP.dump(content, file)
 
 
 def round_trip() -> YAML:
@@ -214,10 +246,7 @@ def round_trip() -> YAML:
     return yaml
 
 
-def without_header(recipe: Any) -> Any:
-    """Return it without the comment at its top, which is of another dataset."""
-    recipe.ca.comment = None
-    return recipe
+ROUND_TRIP = round_trip()
 
 
 def frame_size(shorter: int, aspect: float) -> tuple[int, int]:
@@ -226,21 +255,18 @@ def frame_size(shorter: int, aspect: float) -> tuple[int, int]:
     return (longer, shorter) if aspect >= 1 else (shorter, longer)
 
 
-def add_to_params(name: str, splits: int) -> list[str]:
-    """Add the dataset to params.yaml, and return what was there. The built-in one makes room."""
-    yaml = round_trip()
-    content = yaml.load(params.PARAMS)
+def make_params(name: str, splits: int) -> Any:
+    """Return params.yaml with the dataset added; the built-in one makes room for it."""
+    content = ROUND_TRIP.load(params.PARAMS)
     before = list(content["datasets"])
     content["datasets"][:] = [row for row in before if row not in (BUILT_IN, name)] + [name]
     if content["datasets"] == [name]:
-        kept = [number for number in content["splits"] if number <= splits] or [1]
-        content["splits"][:] = kept
-    with atomic_path(params.PARAMS) as temporary, temporary.open("w", encoding="utf-8") as file:
-        yaml.dump(content, file)
-    return before
+        kept = [number for number in content["splits"] if number <= splits]
+        content["splits"][:] = kept if 1 in kept else [1, *kept]  # the first is packaged
+    return content
 
 
-def describe(found: Found, recipe: Mapping[str, Any]) -> list[str]:
+def describe(found: Found, recipe: Any, settings: Any) -> list[str]:
     """Say what was found, and what it means."""
     classes, good = found.classes, found.good
     seconds = [row.seconds for row in good]
@@ -254,29 +280,21 @@ def describe(found: Found, recipe: Mapping[str, Any]) -> list[str]:
         f"  frames             {width}x{height}{others}",
         f"  length             {statistics.median(seconds):.1f} s in the middle, "
         f"{min(seconds):.1f} to {max(seconds):.1f}",
-        f"  groups             {describe_groups(found)}",
+        f"  groups             {found.groups}",
+        f"  splits             {found.split.splits}",
     ]
+    if len({row.width > row.height for row in good if row.width != row.height}) > 1:
+        lines.append(
+            "  shapes             some stand and some lie: all are scaled to the usual shape"
+        )
     few = sorted(name for name, number in classes.items() if number < 2 * SPLITS)
     if few:
-        lines.append(f"  few clips          {shorten(few)}: results will vary much between splits")
-    defects = [f"{video}: {row.defect}" for video, row in found.facts.items() if row.defect]
-    short = [
-        f"{video}: {row.frames} frames, a snippet takes {recipe['accept']['min_frames']}"
-        for video, row in found.facts.items()
-        if not row.defect and row.frames < recipe["accept"]["min_frames"]
-    ]
-    lines += [f"  will be left out   {line}" for line in [*defects, *short][:SHOWN]]
-    if (more := len(defects) + len(short) - SHOWN) > 0:
-        lines.append(f"                     and {more} more")
-    return [*lines, *describe_cost(found, recipe)]
-
-
-def describe_groups(found: Found) -> str:
-    """Say how clips are grouped, and why."""
-    guess = found.guess
-    if not guess.groups:
-        return guess.why
-    return f"{len(guess.groups)} ({shorten(guess.groups)}): {guess.why}"
+        lines.append(f"  few clips          {shorten(few)}: results will vary between splits")
+    bad = [f"{v}: {why}" for v, why in found.unusable(recipe["accept"]["min_frames"]).items()]
+    lines += [f"  will be left out   {line}" for line in bad[:SHOWN]]
+    if len(bad) > SHOWN:
+        lines.append(f"                     and {len(bad) - SHOWN} more")
+    return [*lines, *describe_cost(found, recipe, settings)]
 
 
 def shorten(words: Sequence[str]) -> str:
@@ -285,19 +303,18 @@ def shorten(words: Sequence[str]) -> str:
     return ", ".join(words[:SHOWN]) + more
 
 
-def describe_cost(found: Found, recipe: Mapping[str, Any]) -> list[str]:
+def describe_cost(found: Found, recipe: Any, settings: Any) -> list[str]:
     """Say what time and disk to expect on two cores, for what params.yaml runs."""
-    settings = params.load()
-    splits = len(params.section(settings, "splits", tuple[int, ...]))
-    modalities = params.section(settings, "modalities", tuple[str, ...])
+    modalities = [name for name in settings["modalities"] if name in recipe["train"]]
     frames = sum(row.frames for row in found.good) * len(found.files) / len(found.facts)
-    all_minutes = minutes(recipe, modalities, splits, frames)
+    everything = minutes(recipe, modalities, len(settings["splits"]), frames)
     first = [name for name in ("rgb", "flow") if name in recipe["train"]]
     quick = minutes(recipe, first, 1, frames)
     size = sum(disk(recipe["extract"][name], frames) for name in modalities)
     return [
-        f"  time to expect     about {all_minutes:.0f} min on two cores with {len(modalities)} "
-        f"modalities and {splits} splits; {quick:.0f} min with {' and '.join(first)} and one split",
+        f"  time to expect     about {everything:.0f} min on two cores with {len(modalities)} "
+        f"modalities and {len(settings['splits'])} splits; {quick:.0f} min with "
+        f"{' and '.join(first)} and one split",
         f"  disk to expect     about {size / 1e9:.1f} GB, and the videos again",
     ]
 

@@ -5,8 +5,10 @@ Without a version it is the challenger, the newest that the pipeline made.
 
 from dataclasses import dataclass
 
+from stages.runtime.places import RECOGNISERS
 from stages.tracking import registry
 from stages.tracking.registry import CHALLENGER, CHAMPION, PREVIOUS, Version
+from tsn.recogniser.folder import CARD, load_recogniser_card
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,9 +38,15 @@ def main(options: Options) -> None:
 
 
 def chosen(dataset: str, number: str | None) -> Version:
-    """Return the version of that number, or the challenger."""
+    """Return the version of that number, or the challenger; say if that is not this project's."""
     if number is not None:
         return registry.find_number(dataset, number)
+    here = RECOGNISERS / dataset
+    if (here / CARD).is_file():
+        fingerprint = load_recogniser_card(here).fingerprint
+        own = registry.find_fingerprint(dataset, fingerprint)
+        if own is not None and own != registry.find(dataset, CHALLENGER):
+            print(f"  {here} is {own}, not the challenger: --version {own.number} promotes it")
     challenger = registry.find(dataset, CHALLENGER)
     if challenger is None:
         raise registry.NotRegisteredError(

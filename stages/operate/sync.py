@@ -22,7 +22,7 @@ from stages import baseline, fuse, package, report, score, train
 from stages.runtime import command, params
 from stages.runtime.options import StageOptions, UsageError, option, parse
 from stages.runtime.places import DVC_LOCK
-from stages.tracking import runs
+from stages.tracking import runs, store
 from tsn.records import RecordError
 
 TRACKED = (baseline, train, score, fuse, report, package)
@@ -48,6 +48,12 @@ def main(options: Options) -> None:
         finished[os.environ.get("DVC_STAGE", "")] = options.also
     if not finished or not runs.is_reachable():
         return
+    with store.hold_sync_lock():
+        log(finished, datasets)
+
+
+def log(finished: Mapping[str, str], datasets: Sequence[str]) -> None:
+    """Log finished stages, given by their commands, in the order in which they build on others."""
     for stage in TRACKED:
         for name, cmd in finished.items():
             words = shlex.split(cmd)
@@ -55,11 +61,10 @@ def main(options: Options) -> None:
                 continue
             try:
                 sync_stage(name, stage, words[3:], datasets)
-            except OSError as error:  # the store, or the disk: the next ones would fare no better
+            except Exception as error:  # MLflow that is away, or files of another version
                 logger.warning("%s: not logged to MLflow: %s", name, error)
-                return
-            except Exception as error:  # files of another version; `make repro` goes on
-                logger.warning("%s: not logged to MLflow: %s", name, error)
+                if not runs.is_reachable():
+                    return
 
 
 def read_lock_file() -> dict[str, dict[str, Any]]:
@@ -101,13 +106,13 @@ def is_current(entry: Mapping[str, Any]) -> bool:
             for path, values in entry.get("params", {}).items()
             for key, value in values.items()
         )
-    except RecordError:
-        return False  # a recipe, or a section, that is no longer there
-    return (
-        unchanged
-        and all(Path(row["path"]).exists() for row in (*deps, *outs))
-        and all(row["md5"] == md5(Path(row["path"])) for row in outs if "nfiles" not in row)
-    )
+        return (
+            unchanged
+            and all(Path(row["path"]).exists() for row in (*deps, *outs))
+            and all(row["md5"] == md5(Path(row["path"])) for row in outs if "nfiles" not in row)
+        )
+    except (RecordError, FileNotFoundError):
+        return False  # a recipe, a section or a file that is no longer there
 
 
 def md5(path: Path) -> str:

@@ -26,13 +26,14 @@ TRANSIENT_WORDS = ("CUDA", "cuDNN", "CUBLAS", "NCCL", "DataLoader worker", "can'
 
 
 def run(doc: str | None, cls: type[Options], main: Callable[[Options], None]) -> None:
-    """Run `main` with the options of the command line, as `guarded` says.
+    """Run `main` with the options of the command line, as `guarded` says; end with its parent.
 
     doc: the program's docstring, for its help.
     """
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     prog = sys.argv[0] if spec is None else f"python -m {spec.name}"
     options = parse_or_exit(cls, sys.argv[1:], prog, doc or "")
+    end_with_parent()
     guarded(Path(sys.argv[0]).stem, lambda: main(options))
 
 
@@ -43,7 +44,6 @@ def guarded(name: str, main: Callable[[], None]) -> None:
     whoever started the program may try again. Nothing else is worth it.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    end_with_parent()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that `finally` clauses run
     try:
         main()

@@ -6,6 +6,7 @@ What is below `.tsn/` neither git nor DVC looks into.
 from pathlib import Path
 
 DVC_LOCK = Path("dvc.lock")
+RECOGNISERS = Path("recognisers")  # a folder for each dataset
 ADDITIONS = Path("additions")  # the clips that each dataset ingested; git knows them by a pointer
 
 TSN = Path(".tsn")

@@ -1,7 +1,8 @@
 """How a result was made: what only the process that made it knows, kept for its MLflow run.
 
-A stage leaves `.tsn/made/<fingerprint>.json` beside its result. `stages.operate.sync` finds it by
-the fingerprint. A result that DVC restored on another machine has none.
+A stage leaves `.tsn/made/<fingerprint>.json` in the project's folder, also where it runs in a copy.
+`stages.operate.sync` finds it by the fingerprint. A result that DVC restored on another machine has
+none.
 """
 
 import json
@@ -11,6 +12,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +59,12 @@ def read_note(fingerprint: str) -> Made:
     return RESTORED
 
 
+@cache
 def code_tags() -> dict[str, str]:
-    """Return which code runs: source file, git commit, and whether what shapes results differs."""
+    """Return which code runs: source file, git commit, and whether what shapes results differs.
+
+    As it was when this process first asked: a training asks before it begins.
+    """
     tags = {"mlflow.source.type": "LOCAL", "mlflow.source.name": Path(sys.argv[0]).name}
     head = _git("rev-parse", "HEAD") if _is_repository() else None
     if head is not None:
@@ -70,7 +76,7 @@ def code_tags() -> dict[str, str]:
 
 
 def _path(fingerprint: str) -> Path:
-    return MADE / f"{fingerprint}.json"
+    return store.checkout_of(Path.cwd()) / MADE / f"{fingerprint}.json"
 
 
 def _is_repository() -> bool:

@@ -1,6 +1,6 @@
 """MLflow's model registry: a dataset's recognisers as versions of the model of its name.
 
-The alias `challenger` is the newest that the pipeline made, `champion` the one in use, `previous`
+The alias `challenger` is the newest that was registered, `champion` the one in use, `previous`
 the champion before it. Every function can be killed between any two calls to the store and be
 called again: a recogniser, known by its fingerprint, is never registered twice, a new version
 becomes the challenger, and a roll back is finished by the next call. Unlike tracking, what
@@ -93,7 +93,7 @@ def find_number(dataset: str, number: str) -> Version:
         found = client and _find_number(client, dataset, number)
     if found is None:
         raise NotRegisteredError(
-            f"{dataset} has no version {number}; register one with `make repro`"
+            f"{dataset} has no version {number}; `tsn sync` registers what is packaged"
         )
     return found
 

@@ -10,9 +10,9 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
-from stages.runtime.places import mlflow_database
+from stages.runtime.places import LOCKS, TREES, mlflow_database
 from tsn.locks import try_lock
 
 if TYPE_CHECKING:
@@ -22,7 +22,9 @@ logger = logging.getLogger(__name__)
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 EXPERIMENTS = (".dvc", "tmp", "exps")  # where DVC has copies of the project
+WORKTREES = TREES.parts  # where the flows have theirs
 LOCK_SECONDS = 60.0
+SYNC_LOCK_SECONDS = 600.0  # a registration uploads some hundred MB
 TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 TRANSFER_SECONDS = "300"  # that a server may be silent about a file of some hundred MB
 
@@ -55,19 +57,22 @@ def tracking_uri() -> str:
 
 
 def checkout_of(root: Path) -> Path:
-    """Return the project's own folder, where `root` is a copy that DVC made for an experiment.
+    """Return the project's own folder, where `root` is a copy of it.
 
-    `dvc exp run --temp` and `--queue` run in `.dvc/tmp/exps/<name>`, which they remove afterwards.
+    `dvc exp run --temp` and `--queue` run in `.dvc/tmp/exps/<name>`, retrainings and the cells of
+    other machines in `.tsn/trees/<name>`. Both are removed in the end.
     """
     for parent in root.parents:
-        if parent.parts[-len(EXPERIMENTS) :] == EXPERIMENTS:
-            return Path(*parent.parts[: -len(EXPERIMENTS)])
+        for copies in (EXPERIMENTS, WORKTREES):
+            if parent.parts[-len(copies) :] == copies:
+                return Path(*parent.parts[: -len(copies)])
     return root
 
 
 def is_experiment() -> bool:
     """Return whether this is a copy for an experiment, which registers no recogniser."""
-    return checkout_of(PROJECT_ROOT) != PROJECT_ROOT
+    parts = PROJECT_ROOT.parent.parts
+    return parts[-len(EXPERIMENTS) :] == EXPERIMENTS
 
 
 def sqlite_file(uri: str) -> Path | None:
@@ -130,12 +135,29 @@ def hold_lock(suffix: str = "lock") -> Iterator[None]:
         return
     database.parent.mkdir(parents=True, exist_ok=True)
     with Path(f"{database}.{suffix}").open("w") as lock:
-        deadline = time.monotonic() + LOCK_SECONDS
-        while not try_lock(lock):
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{lock.name} was not free within {LOCK_SECONDS:.0f} s")
-            time.sleep(0.05)
+        _wait_for(lock, LOCK_SECONDS)
         yield
+
+
+@contextlib.contextmanager
+def hold_sync_lock() -> Iterator[None]:
+    """Hold the lock of those who log finished results from this project, its copies among them.
+
+    Two that log one result at once would give it two runs. TimeoutError when it stays taken.
+    """
+    path = checkout_of(PROJECT_ROOT) / LOCKS / "sync"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        _wait_for(lock, SYNC_LOCK_SECONDS)
+        yield
+
+
+def _wait_for(lock: TextIO, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not try_lock(lock):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{lock.name} was not free within {seconds:.0f} s")
+        time.sleep(0.05)
 
 
 def ensure_experiment(client: "MlflowClient", name: str) -> str:

@@ -2,7 +2,7 @@
 
 import csv
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -12,6 +12,7 @@ from tsn.sources.folder import SourceError, has_control_character
 REQUIRED = ("path", "label")
 OPTIONAL = ("group", "split")
 SIDES = ("", "train", "test")
+CLIPS = "clips.csv"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +42,18 @@ def fetch_csv(
 ) -> Iterator[str]:
     """Copy the listed clips to `<label>/<clip>`, write `clips.csv` and yield each video id.
 
+    SourceError names the line that cannot be used.
+    """
+    ids = listed_videos(config)
+    write_clips(ids, lists)
+    for video in sorted(ids):
+        copy_file(Path(config.root) / ids[video].path, videos / video)
+        yield video
+
+
+def listed_videos(config: CsvConfig) -> dict[str, CsvRow]:
+    """Return the lines of the file by the ids `<label>/<clip>` of their videos.
+
     A clip keeps its file name; clips of one label that share one are named by their whole path.
     SourceError names the line that cannot be used.
     """
@@ -60,11 +73,13 @@ def fetch_csv(
                 f"line {earlier.number} is; list every clip once"
             )
         ids[video] = files[file] = row
+    return ids
+
+
+def write_clips(ids: Mapping[str, CsvRow], lists: Path) -> None:
+    """Write the groups and sides of videos as the list that the split format `csv` reads."""
     lines = ((video, ids[video].group, ids[video].split) for video in sorted(ids))
-    write_csv(lists / "clips.csv", ("video", "group", "split"), lines)
-    for video in sorted(ids):
-        copy_file(Path(config.root) / ids[video].path, videos / video)
-        yield video
+    write_csv(lists / CLIPS, ("video", "group", "split"), lines)
 
 
 def read_rows(path: Path, root: Path) -> list[CsvRow]:

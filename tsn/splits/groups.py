@@ -23,8 +23,8 @@ class GroupGuess:
 PATTERNS = (
     (r"(?:^|_)(g\d+)(?=_|\.)", "names have a group number, as UCF101's"),
     (
-        r"(?i)(?:^|[_\-. ])((?:person|subject|actor|player|speaker|user|scene|session|take|cam|p|s)"
-        r"[_-]?\d+)(?=[_\-. ])",
+        r"(?i)(?:^|[_\-. ])((?:person|subject|actor|player|speaker|user|scene)[_-]?\d+)"
+        r"(?=[_\-. ])",
         "names have a numbered person or scene",
     ),
     (r"^([^_]+)_", "names begin with what may be a person or a scene, before the first _"),
@@ -47,7 +47,7 @@ def guesses(videos: Iterable[str]) -> Iterator[GroupGuess]:
             continue
         groups = {group for _, group in pairs}
         smallest = min(Counter(name for name, _ in pairs).values(), default=0)
-        if smallest >= 2 and min(len(pairs), len(groups)) <= MOST_ALONE * len(clips):
+        if smallest >= 2 and len(groups) <= MOST_ALONE * len(clips):
             yield GroupGuess(pattern=pattern, why=why, groups=tuple(sorted(groups)))
     yield GroupGuess(
         pattern=None,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
+from videos import write_pan
 from workspace import BINARIES, ROOT, copy_project
 
 from flows.cli.__main__ import app
@@ -77,4 +78,22 @@ def test_expected_errors_are_one_line(tmp_path: Path) -> None:
     text = (tmp_path / "params.yaml").read_text().replace("[synthetic]", "[synthetic, mine]")
     (tmp_path / "params.yaml").write_text(text)
     done = tsn(tmp_path, "promote")
-    assert "tsn promote: say which dataset: params.yaml has synthetic, mine" in done.stderr
+    assert (
+        "tsn promote: say which dataset, by its name: params.yaml has synthetic, mine"
+        in done.stderr
+    )
+
+
+def test_a_new_recipe_finds_its_videos_from_any_folder(tmp_path: Path) -> None:
+    """Below the inbox by the path that worktrees share, elsewhere by the whole one."""
+    copy_project(ROOT, tmp_path, ("params.yaml", "dvc.yaml", "recipes"))
+    for folder in (tmp_path / "inbox/clips", tmp_path / "own clips"):
+        for name in ("run/ira_a.avi", "run/eli_a.avi", "jump/ira_b.avi", "jump/eli_b.avi"):
+            write_pan(folder / name, num_frames=8)
+    done = tsn(tmp_path / "inbox", "new", "one", "--videos", "clips")
+    assert done.returncode == 0, done.stderr
+    done = tsn(tmp_path / "recipes", "new", "two", "--videos", "../own clips")
+    assert done.returncode == 0, done.stderr
+    assert "videos: inbox/clips\n" in (tmp_path / "recipes/one.yaml").read_text()
+    assert f"videos: {tmp_path}/own clips\n" in (tmp_path / "recipes/two.yaml").read_text()
+    assert "datasets: [one, two]" in (tmp_path / "params.yaml").read_text()

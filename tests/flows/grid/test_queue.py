@@ -25,6 +25,7 @@ from toy_grid import (
     wait_until,
 )
 
+from flows.grid import queue
 from flows.grid.cells import CellState, Outcome
 from flows.grid.plan import Cell, Plan
 from flows.grid.queue import GridState, Jobs, execute, require_good, stage_of
@@ -143,6 +144,33 @@ def test_stage_of_a_cell_wherever_its_dvc_yaml_lies() -> None:
         "train",
         "train",
     ]
+
+
+def test_what_ended_is_logged_beside_the_cells_by_one_at_a_time_and_decides_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(queue, "SYNC_SECONDS", 0.0)
+    began, go_on = threading.Semaphore(0), threading.Semaphore(0)
+
+    def sync() -> None:
+        began.release()
+        go_on.acquire()
+        raise OSError("no space left")
+
+    done = tuple(outcome(Cell(name=name, upstreams=())) for name in "ab")
+    with queue.now_and_then(sync) as watch:
+        watch(GridState(running=("a",), outcomes=(), waiting=1))
+        assert not began.acquire(timeout=0.1)  # nothing has ended yet
+        watch(GridState(running=("b",), outcomes=done[:1], waiting=0))
+        assert began.acquire(timeout=10)
+        watch(GridState(running=(), outcomes=done, waiting=0))
+        assert not began.acquire(timeout=0.1)  # the first is still at it
+        go_on.release()
+        wait_until(lambda: "no space left" in caplog.text, "the end of the first")
+        time.sleep(0.05)
+        watch(GridState(running=(), outcomes=done, waiting=0))
+        assert began.acquire(timeout=10)
+        go_on.release()
 
 
 @pytest.mark.slow

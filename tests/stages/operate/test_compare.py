@@ -127,7 +127,9 @@ def test_the_recogniser_that_was_made_is_judged_whoever_has_the_alias(
     better, worse = bundles(LABELS, 2), bundles(WRONG_ONCE, 1)
     challenge(worse)
     run(workspace, "data 1")
-    with pytest.raises(ValueError, match=r"MLflow has not .*; run `tsn repro package@toy`"):
+    with pytest.raises(
+        ValueError, match=r"is not registered with MLflow; run `tsn repro package@toy`"
+    ):
         run(workspace, "data 2", better)  # its registration failed, the alias is on the older one
     assert not runs.is_logged("toy", {"stage": "retrain", "data": "data 2"}, "retrain")
     challenge(better)

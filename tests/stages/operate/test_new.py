@@ -89,17 +89,58 @@ def test_clips_without_groups_and_few_of_them(
     check.check(check.Options(dataset="mine"))
 
 
-def test_a_csv_file_becomes_a_recipe(project: Path) -> None:
+def write_csv(path: Path, rows: list[list[str]]) -> Path:
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    return path
+
+
+def test_a_csv_file_becomes_a_recipe(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_clips(project / "clips", PEOPLE)
-    with (project / "clips.csv").open("w", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["path", "label", "group"])
-        rows.writerows([f"clips/{v}", v.split("/")[0], v.split("/")[1][:3]] for v in PEOPLE)
+    rows = [[f"clips/{v}", v.split("/")[0], v.split("/")[1][:3]] for v in PEOPLE]
+    write_csv(project / "clips.csv", [["path", "label", "group"], *rows])
     new.main(new.Options(name="mine", videos=Path("clips.csv")))
+    assert "3 (dar, eli, ira): the file's column `group`" in capsys.readouterr().out
     recipe = params.load_recipe("mine").values
     assert recipe["source"] == {"csv": {"file": "clips.csv", "root": "."}}
-    assert recipe["split"]["format"] == "csv"
-    check.check(check.Options(dataset="mine"))
+    assert (recipe["split"]["format"], recipe["split"]["splits"]) == ("csv", 3)
+
+
+def test_a_csv_file_with_sides_has_one_split_and_clips_of_one_name_are_two(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [f"{day}/{c}.avi" for day in ("monday", "friday") for c in ("run", "jump")]
+    write_clips(project / "clips", names)
+    rows = [
+        [f"clips/{name}", Path(name).stem, "train" if name.startswith("m") else "test"]
+        for name in names
+    ]
+    rows = [[path, "a" if label == "run" else "b", side] for path, label, side in rows]
+    write_csv(project / "clips.csv", [["path", "label", "split"], *rows])
+    new.main(new.Options(name="mine", videos=Path("clips.csv")))
+    assert "4 clips of 2 classes" in capsys.readouterr().out
+    assert params.load_recipe("mine").values["split"]["splits"] == 1
+    assert params.load().values["splits"] == [1]
+
+
+def test_of_many_clips_some_are_looked_at_and_more_bad_ones_allowed_for(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(new, "LOOKED_AT", 3)
+    clips = write_clips(project / "clips", PEOPLE)
+    (clips / "jump/daria_jump.avi").write_text("no video")  # the first by name
+    new.main(new.Options(name="mine", videos=clips))
+    assert "6 clips of 2 classes (looked at 3)" in capsys.readouterr().out
+    assert params.load_recipe("mine").values["accept"]["max_quarantined"] == 3
+
+
+def test_clips_that_stand_and_lie_are_told(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clips = write_clips(project / "clips", PEOPLE)
+    write_video(clips / "run/ira_run.avi", [texture(36, 48)] * 8)
+    new.main(new.Options(name="mine", videos=clips))
+    assert "some stand and some lie" in capsys.readouterr().out
 
 
 def test_another_active_dataset_stays(project: Path) -> None:
@@ -123,3 +164,11 @@ def test_what_cannot_be_is_refused(project: Path, name: str, clips: list[str], r
     with pytest.raises(ValueError, match=reason):
         new.main(new.Options(name=name, videos=write_clips(project / "clips", clips)))
     assert Path("params.yaml").read_text() == before
+    assert name == "weizmann" or not Path(f"recipes/{name}.yaml").exists()
+
+
+def test_a_broken_params_file_leaves_no_recipe(project: Path) -> None:
+    Path("params.yaml").write_text("splits: [1]\n")
+    with pytest.raises(ValueError, match=r"params.yaml: datasets: missing"):
+        new.main(new.Options(name="mine", videos=write_clips(project / "clips", PEOPLE)))
+    assert not Path("recipes/mine.yaml").exists()

@@ -9,6 +9,9 @@ from tsn.splits.groups import guesses
 UCF = [f"{c}/v_{c}_g{g:02}_c{n:02}.avi" for c in ("Run", "Jump") for g in (1, 2, 3) for n in (1, 2)]
 PEOPLE = [f"{c}/{p}_{c}.avi" for c in ("run", "jump", "bend") for p in ("ira", "eli", "daria")]
 PERSON_NUMBERS = [f"{c}/person{p:02}_{c}_d{n}.avi" for c in "ab" for p in (1, 2) for n in (1, 2)]
+TAKES = [
+    f"{c}/{p}_{c}_take{n}.mp4" for c in ("walk", "sit") for p in ("anna", "bo") for n in (1, 2)
+]
 KITCHENS = [f"{c}/kitchen {k} ({n}).mp4" for c in "ab" for k in ("old", "new") for n in (1, 2)]
 
 
@@ -18,6 +21,7 @@ KITCHENS = [f"{c}/kitchen {k} ({n}).mp4" for c in "ab" for k in ("old", "new") f
         (UCF, ("g01", "g02", "g03")),
         (PEOPLE, ("daria", "eli", "ira")),
         (PERSON_NUMBERS, ("person01", "person02")),
+        (TAKES, ("anna", "bo")),
         (KITCHENS, ("kitchen new", "kitchen old")),
     ],
 )
