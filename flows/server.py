@@ -8,7 +8,7 @@ the killed one stopped. All of it listens on loopback only.
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,13 +23,18 @@ RUNS_PAGE = "#/experiments?workflowType=machine_learning"
 NO_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 
-def serve_ui(port: int) -> None:
-    """Serve the MLflow UI over the store that the pipeline logs to."""
+def serve_ui(port: int, *, before: Callable[[], None]) -> None:
+    """Serve the MLflow UI over the store that the pipeline logs to.
+
+    before: what is to be done once it is known that the port is free.
+    """
     uri = store.tracking_uri().rstrip("/")
     if uri.startswith("http"):
+        before()
         print(f"this project logs to a server: {uri}/{RUNS_PAGE}")
         return
     require_free(port, "--port")
+    before()
     with until_stopped(Path.cwd()) as services:
         services.start(f"mlflow-ui-{port}", mlflow_server(uri, port))
         services.wait_for(f"http://{HOST}:{port}/health")

@@ -285,8 +285,7 @@ def ui(port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 5000) -> 
     def main() -> None:
         from flows.server import serve_ui
 
-        _sync()
-        serve_ui(port)
+        serve_ui(port, before=_sync)
 
     work("ui", main)
 

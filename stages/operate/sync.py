@@ -71,7 +71,7 @@ def read_lock_file() -> dict[str, dict[str, Any]]:
     """Return the stages of dvc.lock. A grid may be writing it at this moment: it is read again."""
     for attempt in range(READ_ATTEMPTS):
         try:
-            content = YAML(typ="safe", pure=True).load(DVC_LOCK) if DVC_LOCK.is_file() else None
+            content = YAML(typ="safe").load(DVC_LOCK) if DVC_LOCK.is_file() else None
             return {
                 name: entry
                 for name, entry in ((content or {}).get("stages") or {}).items()
