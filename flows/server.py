@@ -44,7 +44,6 @@ def serve_ui(port: int, *, before: Callable[[], None]) -> None:
 
 def mlflow_server(uri: str, port: int, artifacts: str | None = None) -> list[str]:
     """Return the command of an MLflow server over a store; with `artifacts` it takes files."""
-    os.environ.update(NO_JOBS)
     command = ["mlflow", "server", "--host", HOST, "--port", f"{port}", "--workers", "1"]
     command += ["--backend-store-uri", uri]
     return command if artifacts is None else [*command, "--artifacts-destination", artifacts]
@@ -149,6 +148,7 @@ def run_prefect_deploy(root: Path) -> None:
 @contextmanager
 def until_stopped(root: Path) -> Iterator[Services]:
     """Give services that end on Ctrl-C, and with this program."""
+    os.environ.update(NO_JOBS)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     services = Services(root)

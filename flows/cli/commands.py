@@ -308,7 +308,7 @@ def compare(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of the page. Default: .tsn/retrain/<dataset>.", resolve_path=True
+            help="Folder of the page. Default: .tsn/compare/<dataset>.", resolve_path=True
         ),
     ] = None,
 ) -> None:
@@ -316,14 +316,14 @@ def compare(
 
     def main() -> None:
         from stages.operate import compare
-        from stages.runtime.places import RETRAIN
+        from stages.runtime.places import COMPARE
 
         name = chosen(dataset)
         compare.main(
             compare.Options(
                 dataset=name,
                 videos=Path("data") / name / "videos",
-                out=out or RETRAIN / name,
+                out=out or COMPARE / name,
             )
         )
 

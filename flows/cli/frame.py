@@ -104,11 +104,11 @@ def find_root(start: Path) -> Path | None:
 
 
 def work(name: str, main: Callable[[], None]) -> None:
-    """Run a command's work in the project's folder, with its programs on the path.
+    """Run a command's work in the project's folder.
 
     An expected error is one line. Outside a project nothing is run.
     """
-    from flows.processes.programs import BINARIES, ProgramError
+    from flows.processes.programs import ProgramError
     from stages.runtime import command
 
     root = find_root(Path.cwd())
@@ -118,10 +118,6 @@ def work(name: str, main: Callable[[], None]) -> None:
             f"{' and '.join(MARKS)}"
         )
     os.chdir(root)
-    path = os.environ.get("PATH", "")
-    if str(BINARIES) not in path.split(os.pathsep):
-        os.environ["PATH"] = f"{BINARIES}{os.pathsep}{path}"
-    os.environ.setdefault("DVC_NO_ANALYTICS", "true")
 
     def told() -> None:
         try:

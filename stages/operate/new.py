@@ -22,6 +22,7 @@ from stages.runtime.machine import read_machine
 from stages.runtime.places import SURVEY_CACHE
 from tsn.files import atomic_path, file_sha256
 from tsn.lists import SplitError
+from tsn.modality import modality
 from tsn.sources.csv_file import CsvConfig, listed_videos, write_clips
 from tsn.sources.folder import SourceError, folder_videos
 from tsn.splits.formats import SplitConfig, split_lists
@@ -41,11 +42,13 @@ SHOWN = 5
 WIDEST = 1.8  # sides of a frame, at most
 BUILT_IN = "synthetic"
 
-# Measured on two cores of a server (docs/results.md). Seconds for an image of a training: some to
-# read it, some for each 224 x 224 pixels; pairs of frames a second at 340 x 256; bytes there.
+FIRST = ("rgb", "flow")  # modalities for a first answer
+
+# Rough numbers of two cores of a server. Seconds for an image of a training: some to read it, some
+# for each 224 x 224 pixels. By stream, entries a second and bytes of one, at 340 x 256.
 SECONDS_TO_READ, SECONDS_TO_TRAIN = 0.02, 0.04
-FLOW_PAIRS, WARPED_PAIRS, FRAMES = 26.0, 20.0, 400.0
-FLOW_BYTES, FRAME_BYTES = 6e3, 28e3
+RATES = {"frames": 400.0, "flow": 26.0, "warped_flow": 20.0}
+BYTES = {"frames": 28e3, "flow": 6e3, "warped_flow": 6e3}
 PIXELS = 340 * 256
 
 
@@ -308,9 +311,9 @@ def describe_cost(found: Found, recipe: Any, settings: Any) -> list[str]:
     modalities = [name for name in settings["modalities"] if name in recipe["train"]]
     frames = sum(row.frames for row in found.good) * len(found.files) / len(found.facts)
     everything = minutes(recipe, modalities, len(settings["splits"]), frames)
-    first = [name for name in ("rgb", "flow") if name in recipe["train"]]
+    first = [name for name in FIRST if name in recipe["train"]]
     quick = minutes(recipe, first, 1, frames)
-    size = sum(disk(recipe["extract"][name], frames) for name in modalities)
+    size = sum(disk(recipe, name, frames) for name in modalities)
     return [
         f"  time to expect     about {everything:.0f} min on two cores with {len(modalities)} "
         f"modalities and {len(settings['splits'])} splits; {quick:.0f} min with "
@@ -326,9 +329,7 @@ def minutes(
     seconds = 60.0
     for name in modalities:
         stream, training = recipe["extract"][name], recipe["train"][name]
-        rate = FRAMES
-        if "engine" in stream:
-            rate = WARPED_PAIRS if "homography" in stream else FLOW_PAIRS
+        rate = RATES[modality(name).stream]
         seconds += frames / rate * stream["width"] * stream["height"] / PIXELS
         solver = training["solver"]
         images = solver["iterations"] * solver["batch_size"] * training["network"]["num_segments"]
@@ -337,9 +338,9 @@ def minutes(
     return seconds / 60
 
 
-def disk(stream: Mapping[str, Any], frames: float) -> float:
-    """Return how many bytes a stream takes, roughly."""
-    each = FLOW_BYTES if "engine" in stream else FRAME_BYTES
+def disk(recipe: Mapping[str, Any], name: str, frames: float) -> float:
+    """Return how many bytes a modality's stream takes, roughly."""
+    stream, each = recipe["extract"][name], BYTES[modality(name).stream]
     return float(frames * each * stream["width"] * stream["height"] / PIXELS)
 
 
@@ -352,5 +353,5 @@ def next_steps(name: str, path: Path, before: Sequence[str]) -> list[str]:
         *lines,
         "Next: `tsn repro`. For a first answer sooner, set in params.yaml",
         "  splits: [1]",
-        "  modalities: [rgb, flow]",
+        f"  modalities: [{', '.join(FIRST)}]",
     ]

@@ -18,6 +18,7 @@ STATUS = TSN / "status"  # how far each running cell is
 LOGS = TSN / "logs"  # what cells, programs and servers print
 TREES = TSN / "trees"  # worktrees that are pinned to a commit
 LOCKS = TSN / "locks"  # one for each worktree of a cell
+COMPARE = TSN / "compare"  # the last look at each challenger
 RETRAIN = TSN / "retrain"  # what the last retraining of each dataset took in and found
 
 

@@ -1,12 +1,11 @@
 """A recipe for one's own videos: what it finds, writes and refuses."""
 
 import csv
-import shutil
 from pathlib import Path
 
 import pytest
 from videos import texture, write_pan, write_video
-from workspace import ROOT
+from workspace import ROOT, copy_project
 
 from stages.operate import check, new
 from stages.runtime import params
@@ -15,8 +14,7 @@ from stages.runtime import params
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A checkout's recipes and params.yaml."""
-    shutil.copytree(ROOT / "recipes", tmp_path / "recipes")
-    shutil.copy(ROOT / "params.yaml", tmp_path)
+    copy_project(ROOT, tmp_path, ("recipes", "params.yaml"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
