@@ -219,6 +219,7 @@ def make_recipe(source: Path, name: str, found: Found) -> Any:
     recipe = ROUND_TRIP.load(source)
     recipe.ca.comment = None  # at its top, of another dataset
     recipe["source"] = dict(found.source)
+    recipe.yaml_set_comment_before_after_key("split", before="\n")
     recipe["split"].update(asdict(found.split))
     for stream in recipe["extract"].values():
         shorter = min(stream["width"], stream["height"])

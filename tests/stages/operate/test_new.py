@@ -44,6 +44,7 @@ def test_a_folder_becomes_a_recipe_that_can_be_run(
     assert recipe["ingest"] == {"inbox": "inbox/new/mine"}
     text = Path("recipes/mine.yaml").read_text()
     assert "Weizmann" not in text and "# the longest snippet" in text
+    assert "lists: null\n\nsplit:\n" in text
     settings = Path("params.yaml").read_text()
     assert "datasets: [mine]" in settings and "# each has a recipe" in settings
     with pytest.raises(ValueError, match=r"recipes/mine.yaml is there already"):
