@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.representer import RoundTripRepresenter
 
 from stages.operate import check
 from stages.runtime import command, params
@@ -242,11 +243,12 @@ def write_yaml(path: Path, content: Any, header: str) -> None:
 def round_trip() -> YAML:
     """Return what reads and writes YAML without a loss of comments."""
     yaml = YAML()
-    yaml.width = 4096
-    yaml.preserve_quotes = True
+    yaml.Representer = type("Representer", (RoundTripRepresenter,), {})  # theirs belong to a class
     yaml.representer.add_representer(
         type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:null", "null")
     )
+    yaml.width = 4096
+    yaml.preserve_quotes = True
     return yaml
 
 
