@@ -297,7 +297,7 @@ def sync() -> None:
     def main() -> None:
         from stages.operate import sync
 
-        sync.main(sync.Options())
+        sync.main(sync.Options(all=True))
 
     work("sync", main)
 

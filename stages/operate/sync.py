@@ -1,10 +1,12 @@
 """sync: log finished results to MLflow, from their files, and register finished recognisers.
 
 It logs what the pipeline made, what DVC restored, and what was made while MLflow was away. Which
-stages are finished, and where their files lie, is read from dvc.lock. What is logged already stays.
+stages are finished, and where their files lie, is read from dvc.lock. What is logged already stays,
+and what was logged from here is not looked at again unless `--all` says so.
 """
 
 import hashlib
+import importlib
 import logging
 import os
 import shlex
@@ -18,16 +20,14 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from stages import baseline, fuse, package, report, score, train
 from stages.runtime import command, params
 from stages.runtime.options import StageOptions, UsageError, option, parse
 from stages.runtime.places import DVC_LOCK
-from stages.tracking import runs, store
+from stages.tracking import logged, runs, store
 from tsn.records import RecordError
 
-TRACKED = (baseline, train, score, fuse, report, package)
+TRACKED = ("baseline", "train", "score", "fuse", "report", "package")  # each builds on those before
 logger = logging.getLogger(__name__)
-
 
 READ_ATTEMPTS = 5
 READ_PAUSE_SECONDS = 0.4
@@ -38,33 +38,44 @@ class Options(StageOptions):
     also: str | None = option(
         "the command of a stage that is finished, but not in dvc.lock yet", default=None
     )
+    all: bool = option("look again at what was logged from here before", default=False)
 
 
 def main(options: Options) -> None:
-    datasets = params.section(params.load(), "datasets", tuple[str, ...])
-    stages = read_lock_file()
-    finished = {name: entry["cmd"] for name, entry in stages.items() if is_current(entry)}
-    if options.also is not None:
-        finished[os.environ.get("DVC_STAGE", "")] = options.also
+    if not store.tracking_is_on():
+        return
+    entries = read_lock_file()
+    left = entries if options.all else logged.not_logged(entries)
+    finished = {name: entry for name, entry in left.items() if kind(entry) and is_current(entry)}
+    if options.also is not None and kind({"cmd": options.also}):
+        finished[os.environ.get("DVC_STAGE", "")] = {"cmd": options.also}
     if not finished or not runs.is_reachable():
         return
+    datasets = params.section(params.load(), "datasets", tuple[str, ...])
     with store.hold_sync_lock():
         log(finished, datasets)
 
 
-def log(finished: Mapping[str, str], datasets: Sequence[str]) -> None:
-    """Log finished stages, given by their commands, in the order in which they build on others."""
-    for stage in TRACKED:
-        for name, cmd in finished.items():
-            words = shlex.split(cmd)
-            if words[:3] != ["python", "-m", stage.__name__]:
-                continue
-            try:
-                sync_stage(name, stage, words[3:], datasets)
-            except Exception as error:  # MLflow that is away, or files of another version
-                logger.warning("%s: not logged to MLflow: %s", name, error)
-                if not runs.is_reachable():
-                    return
+def log(finished: logged.Entries, datasets: Sequence[str]) -> None:
+    """Log finished stages, given by their entries, in the order in which they build on others."""
+    done = {}
+    for name, entry in sorted(finished.items(), key=lambda item: TRACKED.index(kind(item[1]))):
+        stage, words = importlib.import_module(f"stages.{kind(entry)}"), shlex.split(entry["cmd"])
+        try:
+            if sync_stage(name, stage, words[3:], datasets) and "outs" in entry:
+                done[name] = entry
+        except Exception as error:  # MLflow that is away, or files of another version
+            logger.warning("%s: not logged to MLflow: %s", name, error)
+            if not runs.is_reachable():
+                break
+    logged.remember(done)
+
+
+def kind(entry: Mapping[str, Any]) -> str:
+    """Return which tracked stage an entry's command runs, or nothing."""
+    words = shlex.split(entry["cmd"]) if isinstance(entry["cmd"], str) else []
+    name = words[2].removeprefix("stages.") if words[:2] == ["python", "-m"] else ""
+    return name if name in TRACKED else ""
 
 
 def read_lock_file() -> dict[str, dict[str, Any]]:
@@ -84,17 +95,18 @@ def read_lock_file() -> dict[str, dict[str, Any]]:
     return {}
 
 
-def sync_stage(name: str, stage: ModuleType, words: list[str], datasets: Sequence[str]) -> None:
-    """Log one finished stage, if its dataset is active and its run is missing."""
+def sync_stage(name: str, stage: ModuleType, words: list[str], datasets: Sequence[str]) -> bool:
+    """Log one finished stage if its run is missing; return False if its dataset is not active."""
     try:
         options = parse(stage.Options, words)
     except UsageError:
-        return  # of an older version: it runs again at the next `dvc repro`
+        return False  # of an older version: it runs again at the next `dvc repro`
     if options.dataset not in datasets:
-        return
+        return False
     os.environ["DVC_STAGE"] = name
     if stage.track(options):
         print(f"{name}: logged to MLflow")
+    return True
 
 
 def is_current(entry: Mapping[str, Any]) -> bool:

@@ -14,6 +14,7 @@ STORE = TSN / "store"  # a video's stream, computed once, whatever DVC deletes
 SURVEY_CACHE = TSN / "survey"  # what a video looks like, read once
 PROGRESS = TSN / "progress"  # of training runs that have not come to their end
 MADE = TSN / "made"  # how each result was made, for its MLflow run
+LOGGED = TSN / "logged.json"  # which results were logged to MLflow
 STATUS = TSN / "status"  # how far each running cell is
 LOGS = TSN / "logs"  # what cells, programs and servers print
 TREES = TSN / "trees"  # worktrees that are pinned to a commit

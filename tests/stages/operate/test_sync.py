@@ -1,11 +1,17 @@
 """sync: what it logs is the result of today's parameters, and of an active dataset."""
 
 import hashlib
+import os
 import shlex
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from ruamel.yaml import YAML
 
 from stages import fuse
 from stages.operate import sync
@@ -88,7 +94,7 @@ def stage(tracked: list[str]) -> SimpleNamespace:
 
 def test_a_stage_of_an_active_dataset_is_logged(capsys: pytest.CaptureFixture[str]) -> None:
     tracked: list[str] = []
-    sync.sync_stage("fuse@d-1", stage(tracked), WORDS, ["c", "d"])
+    assert sync.sync_stage("fuse@d-1", stage(tracked), WORDS, ["c", "d"])
     assert tracked == ["d"]
     assert "fuse@d-1: logged to MLflow" in capsys.readouterr().out
 
@@ -100,7 +106,7 @@ def test_other_datasets_and_older_commands_are_left_alone(
     words: list[str], datasets: list[str]
 ) -> None:
     tracked: list[str] = []
-    sync.sync_stage("fuse@d-1", stage(tracked), words, datasets)
+    assert not sync.sync_stage("fuse@d-1", stage(tracked), words, datasets)
     assert tracked == []
 
 
@@ -108,3 +114,80 @@ def test_a_store_that_takes_nothing_is_an_error(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("TSN_TRACKING", "off")
     with pytest.raises(OSError, match="did not take it"):
         runs.require_logged("d", {"stage": "fuse"}, "fuse")
+
+
+@pytest.mark.parametrize(
+    ("cmd", "kind"),
+    [
+        ("python -m stages.train --dataset d", "train"),
+        ("python -m stages.download --dataset d", ""),
+        ("make it", ""),
+        (["python -m stages.train"], ""),
+    ],
+)
+def test_a_stage_is_tracked_or_not_by_its_command(cmd: object, kind: str) -> None:
+    assert sync.kind({"cmd": cmd}) == kind
+
+
+@pytest.fixture
+def looks(
+    entry: dict[str, object], mlflow_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> list[str]:
+    """The datasets of the stages that are looked at, in a project with one finished stage."""
+    looks: list[str] = []
+    monkeypatch.setitem(sys.modules, "stages.fuse", stage(looks))
+    (mlflow_folder / "params.yaml").write_text("datasets: [d]\nsplits: [1]\n")
+    entry["cmd"] = f"python -m stages.fuse {COMMAND}"
+    YAML().dump({"stages": {"fuse@d-1": entry}}, Path("dvc.lock"))
+    return looks
+
+
+def test_what_was_logged_from_here_is_not_looked_at_again(looks: list[str]) -> None:
+    sync.main(sync.Options())
+    sync.main(sync.Options())
+    assert looks == ["d"]
+    sync.main(sync.Options(all=True))
+    assert looks == ["d", "d"]
+
+
+def test_a_changed_result_and_a_new_store_are_looked_at(
+    looks: list[str], mlflow_folder: Path
+) -> None:
+    sync.main(sync.Options())
+    lock = Path("dvc.lock").read_text()
+    Path("dvc.lock").write_text(lock.replace("of no interest", "another"))
+    sync.main(sync.Options())
+    assert len(looks) == 2
+    with closing(sqlite3.connect(mlflow_folder / "mlflow.db")) as database:
+        database.execute("UPDATE experiments SET creation_time = creation_time + 1")
+        database.commit()
+    sync.main(sync.Options())
+    assert len(looks) == 3
+
+
+def test_what_cannot_be_logged_is_looked_at_again(
+    looks: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(options: fuse.Options) -> bool:
+        looks.append(options.dataset)
+        raise OSError("no")
+
+    monkeypatch.setattr(sys.modules["stages.fuse"], "track", refuse)
+    sync.main(sync.Options())
+    sync.main(sync.Options())
+    assert looks == ["d", "d"]
+
+
+def test_nothing_to_log_loads_neither_mlflow_nor_pytorch(looks: list[str]) -> None:
+    sync.main(sync.Options())
+    program = (
+        "import sys; from stages.operate import sync; sync.main(sync.Options()); "
+        "print({'mlflow', 'torch', 'pandas'} & sys.modules.keys())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"PYTHONPATH": str(Path(sync.__file__).parents[2])},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "set()\n", done.stderr
