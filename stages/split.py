@@ -79,11 +79,11 @@ def describe_leaks(leaks: Sequence[Leak], treatment: str) -> str:
     """Say in a line what leaks a split has."""
     tested, trained = ({getattr(leak, side) for leak in leaks} for side in ("test", "train"))
     same = sorted((leak.test, leak.train) for leak in leaks if leak.kind == SAME_BYTES)
-    example = f", {len(same)} of them the same bytes ({' = '.join(same[0])})" if same else ""
-    what = f"{len(trained)} training videos dropped" if treatment == DROP else "all kept"
+    example = f" ({len(same)} by the same bytes: {' = '.join(same[0])})" if same else ""
+    what = f"training videos dropped: {len(trained)}" if treatment == DROP else "all kept"
     return (
-        f"{len(tested)} test videos show the scene of a training video{example}; {what}, listed in "
-        f"{LEAKS}"
+        f"test videos that show the scene of a training video: {len(tested)}{example}; {what}; "
+        f"listed in {LEAKS}"
     )
 
 
@@ -91,8 +91,8 @@ def describe_backdrops(backdrops: Sequence[Leak]) -> str:
     """Say in a line which test videos of a split were not taken for leaks."""
     first = backdrops[0]
     return (
-        f"{len(backdrops)} test videos show a scene that more than a tenth of the groups show "
-        f"({first.test} that of {first.train}): taken for the dataset's backdrop, listed in {LEAKS}"
+        f"test videos that show a scene that more than a tenth of the groups show: {len(backdrops)} "
+        f"({first.test} that of {first.train}); taken for the dataset's backdrop; listed in {LEAKS}"
     )
 
 
@@ -111,7 +111,7 @@ def describe_counts(facts: Mapping[str, Facts]) -> list[str]:
         liars.items(), key=lambda item: (-abs(item[1].counted - item[1].frames), item[0])
     )
     lines = [f"  {video}: counted {row.counted}, decoded {row.frames}" for video, row in worst]
-    return [f"{len(liars)} videos do not have the frames that their headers count:", *_first(lines)]
+    return [f"videos without the frames that their headers count: {len(liars)}", *_first(lines)]
 
 
 def _first(lines: list[str]) -> list[str]:

@@ -61,8 +61,8 @@ def rows(path: Path) -> list[str]:
 def test_leaks_are_kept_and_tagged_or_dropped(workspace: Path) -> None:
     told = split(workspace, "keep")
     assert (
-        "1 test videos show the scene of a training video, 1 of them the same bytes "
-        "(a/p0_1.avi = a/p1_2.avi); all kept" in told
+        "test videos that show the scene of a training video: 1 "
+        "(1 by the same bytes: a/p0_1.avi = a/p1_2.avi); all kept" in told
     )
     assert "cannot be read: b/p2_2.avi: not a video file" in told
     assert rows(workspace / "splits/leaks.csv") == [
@@ -78,7 +78,7 @@ def test_leaks_are_kept_and_tagged_or_dropped(workspace: Path) -> None:
     assert len(rows(workspace / "splits/survey.csv")) == 8
     assert cv2.imread(str(workspace / "splits/classes.jpg")).shape[0] > 108
 
-    assert "1 training videos dropped" in split(workspace, "drop")
+    assert "training videos dropped: 1" in split(workspace, "drop")
     assert "a/p1_2.avi" not in (workspace / "splits/1/train.csv").read_text()
     assert rows(workspace / "splits/1/test.csv") == ["a/p0_1.avi,0,p0,", "b/p0_1.avi,1,p0,"]
 
@@ -98,15 +98,15 @@ def facts_of(counted: int, frames: int, defect: str = "") -> Facts:
 def test_what_was_taken_for_the_stage_is_told_with_an_example() -> None:
     backdrops = [Leak(f"a/{number}", "a/t", BACKDROP, 3.0) for number in range(50)]
     assert describe_backdrops(backdrops) == (
-        "50 test videos show a scene that more than a tenth of the groups show "
-        "(a/0 that of a/t): taken for the dataset's backdrop, listed in leaks.csv"
+        "test videos that show a scene that more than a tenth of the groups show: 50 "
+        "(a/0 that of a/t); taken for the dataset's backdrop; listed in leaks.csv"
     )
 
 
 def test_lying_headers_and_defects_are_told_the_worst_first_and_a_few_of_them() -> None:
     facts = {"a/sound": facts_of(9, 9), "a/fewer": facts_of(9, 12), "a/more": facts_of(50, 9)}
     assert describe_counts(facts) == [
-        "2 videos do not have the frames that their headers count:",
+        "videos without the frames that their headers count: 2",
         "  a/more: counted 50, decoded 9",
         "  a/fewer: counted 9, decoded 12",
     ]
