@@ -91,8 +91,9 @@ def describe_backdrops(backdrops: Sequence[Leak]) -> str:
     """Say in a line which test videos of a split were not taken for leaks."""
     first = backdrops[0]
     return (
-        f"test videos that show a scene that more than a tenth of the groups show: {len(backdrops)} "
-        f"({first.test} that of {first.train}); taken for the dataset's backdrop; listed in {LEAKS}"
+        "test videos that show a scene that more than a tenth of the groups show: "
+        f"{len(backdrops)} ({first.test} that of {first.train}); taken for the dataset's backdrop; "
+        f"listed in {LEAKS}"
     )
 
 
