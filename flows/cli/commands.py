@@ -68,13 +68,16 @@ def grid(
     """Run what is not up to date, cells in parallel, as a Prefect flow."""
 
     def main() -> None:
-        from flows.processes.start import start
+        from flows.processes.start import on_a_leash, start
+
+        if on_a_leash():
+            return
         from flows.reproduce import reproduce
         from stages.operate.show import show_tables
 
         values = {"targets": targets or [], "jobs": jobs, "cpu_jobs": cpu_jobs, "pool": pool}
-        if start("tsn grid", reproduce, values):
-            show_tables()
+        start("tsn grid", reproduce, values)
+        show_tables()
 
     work("grid", main)
 
@@ -368,7 +371,10 @@ def retrain(
     """Take in new clips, train a challenger, and promote it if it is better."""
 
     def main() -> None:
-        from flows.processes.start import start
+        from flows.processes.start import on_a_leash, start
+
+        if on_a_leash():
+            return
         from flows.retrain import retrain
 
         values = {"dataset": chosen(dataset), "follow": follow, "force": force}

@@ -18,7 +18,15 @@ from pathlib import Path
 
 from flows.grid.cells import CellState, Outcome
 from flows.grid.lock_file import keep_copy, sort_entries
-from flows.grid.plan import Cell, Plan, make_plan, read_graph, repro_order
+from flows.grid.plan import (
+    Cell,
+    Plan,
+    changed_cells,
+    make_plan,
+    plan_of,
+    read_graph,
+    repro_order,
+)
 from flows.processes.locks import lock_or_refuse
 from flows.processes.programs import ProgramError, StoppedError, run_stage
 
@@ -159,13 +167,14 @@ def run_grid(
     """
     sync = partial(run_stage, "operate.sync", workspace, stop=stop)
     with lock_or_refuse(workspace / GRID_LOCK, f"another grid runs in {workspace.resolve()}"):
-        if any(stage_of(name) == CHECK for name in read_graph(workspace)):
+        graph = read_graph(workspace)
+        if any(stage_of(name) == CHECK for name in graph):
             require_good([run_cell(Cell(name=CHECK, upstreams=()))])
         keep_copy(workspace)
         outcomes: tuple[Outcome, ...] = ()
         with now_and_then(sync) as synced:
             for _ in range(ROUNDS):
-                plan = make_plan(workspace, targets)
+                plan = plan_of(graph, changed_cells(workspace), targets)
                 if outcomes and not plan.cells:
                     break
                 watch_all = partial(_watch_further, [synced, watch], outcomes)

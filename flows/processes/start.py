@@ -1,45 +1,52 @@
-"""A flow from the command line: on the server there is, or on a temporary one."""
+"""A flow from the command line: on the server there is, or on a temporary one.
+
+Without `PREFECT_API_URL` there may be a temporary server, which has to end with the command: then
+`on_a_leash` has a second process do all of it, and this one does not even load Prefect.
+"""
 
 import os
 import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
-
-from prefect import Flow, State
-from prefect.settings import PREFECT_API_URL
+from typing import TYPE_CHECKING, Any, cast
 
 from flows.processes.programs import run_program
+
+if TYPE_CHECKING:
+    from prefect import Flow, State
 
 ON_A_LEASH = "TSN_FLOW_ON_A_LEASH"
 
 
-def start(name: str, flow: Flow[..., Any], values: Mapping[str, Any]) -> bool:
+def start(name: str, flow: "Flow[..., Any]", values: Mapping[str, Any]) -> None:
     """Run the flow of the command `name` with these parameters; a `pool` among them needs a server.
 
-    Ends this program with the flow's message unless it completes. Return whether it ran in this
-    process, not in one that did all of this command.
+    Ends this program with the flow's message unless it completes.
     """
-    has_server = PREFECT_API_URL.value() is not None
-    if values.get("pool") and not has_server:
+    from prefect.settings import PREFECT_API_URL  # which a profile may have, too
+
+    if values.get("pool") and PREFECT_API_URL.value() is None:
         raise ValueError(
             "a pool needs a Prefect server: start one with everything else by `tsn server` and "
             "set PREFECT_API_URL=http://127.0.0.1:4200/api"
         )
-    if has_server or os.environ.get(ON_A_LEASH):
-        state = cast(State, flow(**values, return_state=True))
-        if not state.is_completed():
-            sys.exit(f"{name}: {state.message}")
-        return True
-    if (code := on_a_leash()) != 0:
-        sys.exit(code)
-    return False
+    state = cast("State", flow(**values, return_state=True))
+    if not state.is_completed():
+        sys.exit(f"{name}: {state.message}")
 
 
-def on_a_leash() -> int:
-    """Run this very command so that the temporary server ends with it, even by kill -9."""
+def on_a_leash() -> bool:
+    """Run this very command so that a temporary server ends with it, even by kill -9.
+
+    Ends this program if that fails. Return False where this process itself is to do the command:
+    there is a server, or it is on the leash.
+    """
+    if os.environ.get("PREFECT_API_URL") or os.environ.get(ON_A_LEASH):
+        return False
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that it is ended before we are
     os.environ[ON_A_LEASH] = "yes"
     command = [sys.executable, "-m", "flows.cli", *sys.argv[1:]]
-    return run_program(command, Path.cwd(), ask_first="alone")
+    if (code := run_program(command, Path.cwd(), ask_first="alone")) != 0:
+        sys.exit(code)
+    return True
