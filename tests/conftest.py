@@ -2,18 +2,15 @@
 
 import hashlib
 import os
-import shutil
 import signal
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-from prefect_server import SHARED
+from prefect_server import SHARED, locked, share_folder
 from small_configs import NETWORK, SOLVER
 
 from stages.tracking import store
@@ -33,8 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     signal.signal(signal.SIGINT, signal.default_int_handler)  # which `nohup make test &` ignores
     if SHARED not in os.environ:  # its processes inherit it
-        os.environ[SHARED] = tempfile.mkdtemp(prefix="tsn-tests-")
-        config.add_cleanup(partial(shutil.rmtree, os.environ[SHARED]))
+        config.add_cleanup(share_folder())
 
 
 @pytest.fixture(scope="session")
@@ -106,13 +102,19 @@ def tiny_snippets(
 
 
 @pytest.fixture(scope="session")
-def created_database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The bytes of a fresh MLflow database, whose tables take seconds to create."""
-    path = tmp_path_factory.mktemp("fresh") / "mlflow.db"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
-        store.connect().search_experiments()
-    return path.read_bytes()
+def created_database() -> bytes:
+    """The bytes of a fresh MLflow database, whose tables take seconds to create.
+
+    Made once for all processes of a test run.
+    """
+    created, path = (Path(os.environ[SHARED]) / name for name in ("mlflow.created", "mlflow.db"))
+    with locked("mlflow.lock"):
+        if not created.exists():
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
+                store.connect().search_experiments()
+            path.rename(created)
+    return created.read_bytes()
 
 
 @pytest.fixture

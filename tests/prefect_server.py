@@ -1,41 +1,132 @@
-"""A Prefect server of a test's own, and other commands that run beside it."""
+"""Prefect servers, of a test's own or of all tests, and other commands that run beside them."""
 
 import fcntl
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
+
+from toy_grid import cleaned, require_nobody
+
+from flows.processes import leash
 
 PREFECT = Path(sys.executable).parent / "prefect"
-START_SECONDS = 120
+START_SECONDS = 240
 SHARED = "TSN_TESTS_FOLDER"  # the variable with a folder of all processes of a test run
+HELD = "held"  # a pipe in that folder, which the run's first process holds open
 
 
 @contextmanager
 def prefect_server(home: Path, port: int | None = None) -> Iterator[dict[str, str]]:
-    """Yields the environment that leads to a new server, whose database is in `home`."""
+    """Yields the environment that leads to a new server, whose database is in `home`.
+
+    For a test that kills its server; others use `shared_server`.
+    """
     port = port or free_port()
-    if not (home / "prefect.db").exists():
-        (home / "prefect.db").write_bytes(created_prefect_database())
-    environment = {
+    prepare_home(home)
+    environment = server_environment(home, port)
+    with background(home, environment, "server", "start", "--port", str(port)):
+        wait_for_server(home, environment)
+        yield environment
+
+
+@cache
+def shared_server() -> dict[str, str]:
+    """The environment that leads to the server of all processes of a test run.
+
+    The first that needs it starts it, on a leash: it ends when nobody holds the run's pipe open,
+    so at the end of the run, and also if that is killed.
+    """
+    home = Path(os.environ[SHARED]) / "server"
+    told = home / "environment.json"
+    with locked("server.lock"):
+        if not told.is_file():
+            home.mkdir(exist_ok=True)
+            prepare_home(home)
+            port = free_port()
+            environment = server_environment(home, port)
+            start_on_a_leash(home, environment, "server", "start", "--port", str(port))
+            wait_for_server(home, environment)
+            told.write_text(json.dumps(environment))
+    return dict(json.loads(told.read_text()))
+
+
+_left_running: list["subprocess.Popen[bytes]"] = []  # Python warns of one that is forgotten
+
+
+def start_on_a_leash(folder: Path, environment: dict[str, str], *arguments: str) -> None:
+    """Starts a prefect command that ends with the test run; its output is in <command>.log."""
+    pipe = os.open(Path(os.environ[SHARED]) / HELD, os.O_RDONLY | os.O_NONBLOCK)
+    os.set_blocking(pipe, True)
+    with (folder / f"{arguments[0]}.log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-S", leash.__file__, "group", PREFECT, *arguments],
+            cwd=folder,
+            env=os.environ | environment,
+            stdin=pipe,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    os.close(pipe)
+    _left_running.append(process)
+
+
+def share_folder() -> Callable[[], None]:
+    """Makes the folder of a test run, whose first process this is; returns what ends all there."""
+    folder = Path(tempfile.mkdtemp(prefix="tsn-tests-"))
+    os.environ[SHARED] = str(folder)
+    os.mkfifo(folder / HELD)
+    return partial(_end_sharing, folder, os.open(folder / HELD, os.O_RDWR))
+
+
+def _end_sharing(folder: Path, pipe: int) -> None:
+    os.close(pipe)
+    with cleaned(folder):
+        require_nobody(folder, seconds=60.0)
+    shutil.rmtree(folder)
+
+
+@contextmanager
+def locked(name: str) -> Iterator[None]:
+    """Held by one process of the test run at a time."""
+    with (Path(os.environ[SHARED]) / name).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def server_environment(home: Path, port: int) -> dict[str, str]:
+    return {
         "PREFECT_HOME": str(home),
         "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",  # seconds, for what nobody here uses
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "true",
     }
-    with background(home, environment, "server", "start", "--port", str(port)):
-        deadline = time.monotonic() + START_SECONDS
-        while not answers(f"{environment['PREFECT_API_URL']}/health"):
-            assert time.monotonic() < deadline, (home / "server.log").read_text()
-            time.sleep(0.5)
-        yield environment
+
+
+def prepare_home(home: Path) -> None:
+    """Puts a fresh database where a server looks for it."""
+    if not (home / "prefect.db").exists():
+        (home / "prefect.db").write_bytes(created_prefect_database())
+
+
+def wait_for_server(home: Path, environment: dict[str, str]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not answers(f"{environment['PREFECT_API_URL']}/health"):
+        assert time.monotonic() < deadline, (home / "server.log").read_text()
+        time.sleep(0.2)
 
 
 @cache
@@ -45,8 +136,7 @@ def created_prefect_database() -> bytes:
     Made once for all processes of a test run.
     """
     home = Path(os.environ[SHARED])
-    with (home / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked("database.lock"):
         if not (home / "created").exists():
             command = [PREFECT, "server", "database", "upgrade", "--yes"]
             environment = os.environ | {"PREFECT_HOME": str(home), "DO_NOT_TRACK": "true"}
@@ -91,9 +181,23 @@ def background(folder: Path, environment: dict[str, str], *arguments: str) -> It
 
 def states(api: str) -> list[str]:
     """The states of all flow runs, oldest first."""
-    body = json.dumps({"sort": "EXPECTED_START_TIME_ASC"}).encode()
+    runs = ask({"PREFECT_API_URL": api}, "flow_runs/filter", sort="EXPECTED_START_TIME_ASC")
+    return [run["state_type"] for run in runs]
+
+
+def ask(server: dict[str, str], path: str, **body: object) -> Any:
+    """What the server's API answers; it says 503 while its database is busy."""
     request = urllib.request.Request(
-        f"{api}/flow_runs/filter", body, {"Content-Type": "application/json"}
+        f"{server['PREFECT_API_URL']}/{path}",
+        json.dumps(body).encode(),
+        {"Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=20) as answer:
-        return [run["state_type"] for run in json.load(answer)]
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            if error.code != 503 or time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prefect_server import free_port, prefect_server
+from prefect_server import ask, free_port, prefect_server, prepare_home, shared_server
 from toy_grid import (
     cells,
     cleaned,
@@ -31,18 +32,20 @@ BAD = """
       below: {cmd: touch below.txt, deps: [bad.txt], outs: [below.txt]}
 """
 FLOW = [sys.executable, "-m", "flows.cli", "grid"]
+BEGINS = re.compile(r"Beginning flow run '(?P<name>[^']+)'")
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where temporary servers keep their database: making one takes longer than a flow."""
-    return tmp_path_factory.mktemp("home")
+    """Where temporary servers keep their database."""
+    folder = tmp_path_factory.mktemp("home")
+    prepare_home(folder)
+    return folder
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    with prefect_server(tmp_path_factory.mktemp("prefect")) as environment:
-        yield environment
+@pytest.fixture
+def server() -> dict[str, str]:
+    return shared_server()
 
 
 def run_flow(workspace: Path, *arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
@@ -58,25 +61,50 @@ def run_flow(workspace: Path, *arguments: str, **more: str) -> "subprocess.Compl
 
 @contextmanager
 def started_flow(
-    workspace: Path, *arguments: str, **more: str
-) -> Iterator["subprocess.Popen[str]"]:
-    """The flow as a process, once two cells run."""
+    workspace: Path, seconds: int, **more: str
+) -> Iterator["tuple[subprocess.Popen[str], str]"]:
+    """The flow as a process, once two cells run of so many seconds, and the name of its run."""
     with cleaned(workspace):
         process = subprocess.Popen(
-            [*FLOW, "--jobs", "2", *arguments],
+            [*FLOW, "--jobs", "2"],
             cwd=workspace,
             env=flow_environment(**more),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
         )
-        wait_until(lambda: len(running(workspace, "cell.py --seconds 60")) == 2, "two cells")
-        yield process
+        said = read_until(process, BEGINS.pattern)
+        wait_until(lambda: len(running(workspace, f"cell.py --seconds {seconds}")) == 2, "cells")
+        yield process, run_name(said)
         process.communicate(timeout=60)
 
 
+def read_until(process: "subprocess.Popen[str]", words: str) -> str:
+    """What a process says on stderr, up to the line with these words, a pattern."""
+    assert process.stderr is not None
+    said = ""
+    while not re.search(words, said):
+        line = process.stderr.readline()
+        assert line, said
+        said += line
+    return said
+
+
+def run_name(said: str) -> str:
+    """The name of the flow run that a flow has told of."""
+    found = BEGINS.search(said)
+    assert found, said
+    return found["name"]
+
+
 def flow_environment(**more: str) -> dict[str, str]:
-    return environment(PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS="120", **more)
+    return environment(
+        **{
+            "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+            "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
+            **more,
+        }
+    )
 
 
 @pytest.mark.slow
@@ -117,7 +145,7 @@ def test_bad_params_fail_the_flow_before_a_cell_runs(
     assert "recipes/synthetik.yaml: no such recipe" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "dvc.lock").exists()
-    assert look(server).tasks == {"check": "Failed"}
+    assert look(server, run_name(done.stderr)).tasks == {"check": "Failed"}
 
 
 @pytest.mark.slow
@@ -127,7 +155,7 @@ def test_killed_flow_leaves_neither_cells_nor_its_temporary_server(
 ) -> None:
     """The front is the process that a user started; the flow runs in one that it holds."""
     make_workspace(tmp_path, cells(2, 60.0, fuse=False))
-    with started_flow(tmp_path, PREFECT_HOME=str(home)) as process:
+    with started_flow(tmp_path, 60, PREFECT_HOME=str(home)) as (process, _):
         assert running(tmp_path, "uvicorn")
         lines = processes(tmp_path)
         (flow,) = [
@@ -147,7 +175,7 @@ def test_stopped_flow_leaves_nobody(
 ) -> None:
     make_workspace(tmp_path, cells(2, 60.0, fuse=False))
     where = server if with_server else {"PREFECT_HOME": str(home)}
-    with started_flow(tmp_path, **where) as process:
+    with started_flow(tmp_path, 60, **where) as (process, _):
         process.send_signal(getattr(signal, name))
         require_nobody(tmp_path, seconds=30.0)
         assert process.wait(5) != 0
@@ -155,52 +183,44 @@ def test_stopped_flow_leaves_nobody(
 
 @dataclass(frozen=True)
 class Seen:
-    """What Prefect's UI shows of the latest flow run."""
+    """What Prefect's UI shows of a flow run."""
 
     state: str
     tasks: dict[str, str]
     artifacts: dict[str, Any]
 
 
-LOOK = """
-import json, sys
-from prefect import get_client
-from prefect.client.schemas.sorting import FlowRunSort
-from prefect.states import Cancelling
-
-with get_client(sync_client=True) as client:
-    run = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC)[0]
-    if sys.argv[1:] == ["cancel"]:
-        client.set_flow_run_state(run.id, Cancelling())
-    tasks = {t.name: t.state.name for t in client.read_task_runs() if t.flow_run_id == run.id}
-    kept = {a.key: a.data for a in client.read_artifacts() if a.flow_run_id == run.id}
-    print(json.dumps([run.state.name, tasks, kept]))
-"""
+def look(server: dict[str, str], name: str) -> Seen:
+    """What there is of the flow run of that name, among those of other tests."""
+    (run,) = named(server, name)
+    one = {"flow_runs": {"id": {"any_": [run["id"]]}}}
+    tasks = {row["name"]: row["state_name"] for row in ask(server, "task_runs/filter", **one)}
+    kept = {row["key"]: row["data"] for row in ask(server, "artifacts/filter", **one)}
+    return Seen(run["state_name"], tasks, kept)
 
 
-def look(server: dict[str, str], *arguments: str) -> Seen:
-    done = subprocess.run(
-        [sys.executable, "-c", LOOK, *arguments],
-        env=os.environ | server,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    return Seen(*json.loads(done.stdout))
+def named(server: dict[str, str], name: str) -> list[Any]:
+    return list(ask(server, "flow_runs/filter", flow_runs={"name": {"any_": [name]}}))
+
+
+def cancel(server: dict[str, str], name: str) -> None:
+    """As the button in the UI does."""
+    (run,) = named(server, name)
+    state = {"type": "CANCELLING", "name": "Cancelling"}
+    ask(server, f"flow_runs/{run['id']}/set_state", state=state)
 
 
 @pytest.mark.slow
 def test_server_shows_cells_progress_links_and_a_table(
     tmp_path: Path, server: dict[str, str]
 ) -> None:
-    make_workspace(tmp_path, cells(1, 8.0) + BAD)
+    make_workspace(tmp_path, cells(1, 5.0) + BAD)
     done = run_flow(tmp_path, **server)
     assert done.returncode == 1
     assert "bad failed:\nbecause" in done.stderr
     assert "skipped, as they need what failed: below" in done.stderr
     assert "Traceback" not in done.stderr
-    seen = look(server)
+    seen = look(server, run_name(done.stderr))
     assert seen.state == "Failed"
     expected = {"prep": "Completed", "train@1": "Completed", "fuse": "Completed", "bad": "Failed"}
     assert seen.tasks == expected
@@ -225,57 +245,39 @@ def test_cancelled_in_the_ui_ends_the_cells_and_is_cancelled(
     tmp_path: Path, server: dict[str, str]
 ) -> None:
     make_workspace(tmp_path, cells(2, 60.0, fuse=False))
-    with started_flow(tmp_path, **server) as process:
-        look(server, "cancel")
+    with started_flow(tmp_path, 60, **server) as (process, name):
+        cancel(server, name)
         require_nobody(tmp_path, seconds=20.0)
         assert process.wait(5) == 1
-    assert look(server).state == "Cancelled"
+    assert look(server, name).state == "Cancelled"
 
 
 @pytest.mark.slow
-def test_server_that_is_killed_does_not_stop_the_cells(tmp_path: Path) -> None:
-    home, workspace = tmp_path / "prefect", make_workspace(tmp_path / "flow", cells(4, 4.0))
+def test_server_that_is_killed_does_not_stop_the_cells_and_can_cancel_when_it_comes_back(
+    tmp_path: Path,
+) -> None:
+    """Two grids: one ends before the server is back, one is cancelled then."""
+    home, port = tmp_path / "prefect", free_port()
     home.mkdir()
-    with prefect_server(home) as server, cleaned(workspace):
-        process = subprocess.Popen(
-            [*FLOW, "--jobs", "2"],
-            cwd=workspace,
-            env=flow_environment(**server),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        wait_until(lambda: len(running(workspace, "cell.py --seconds 4")) == 2, "two cells")
-        for pid in running(home, "prefect"):
-            os.kill(pid, signal.SIGKILL)
-        assert process.stderr is not None
-        told = ""
-        while "grid: 6 ran" not in told:
-            line = process.stderr.readline()
-            assert line, told
-            told += line
-        process.kill()  # Prefect would try for a minute to get rid of its events
-        process.communicate()
-        require_nobody(workspace)
-    assert (workspace / "fuse.txt").is_file()
-    assert dvc(workspace, "status", "--json").strip() == "{}"
-
-
-@pytest.mark.slow
-def test_server_that_comes_back_can_cancel_the_grid(tmp_path: Path) -> None:
-    home, workspace, port = tmp_path / "prefect", tmp_path / "flow", free_port()
-    make_workspace(workspace, cells(2, 60.0, fuse=False))
-    home.mkdir()
-    with prefect_server(home, port) as server, cleaned(workspace):
-        more = {**server, "PREFECT_CLIENT_MAX_RETRIES": "0"}  # or it takes a minute to give up
-        with started_flow(workspace, **more) as process:
+    short = make_workspace(tmp_path / "short", cells(3, 4.0))
+    long = make_workspace(tmp_path / "long", cells(2, 300.0, fuse=False))
+    with prefect_server(home, port) as server, cleaned(short), cleaned(long):
+        hasty = {**server, "PREFECT_CLIENT_MAX_RETRIES": "0"}  # or it takes a minute to give up
+        with (
+            started_flow(long, 300, **hasty) as (waiting, name),
+            started_flow(short, 4, **server) as (going_on, _),
+        ):
             for pid in running(home, "prefect"):
                 os.kill(pid, signal.SIGKILL)
-            assert process.stderr is not None
-            while "Prefect is not reachable" not in (line := process.stderr.readline()):
-                assert line
+            read_until(waiting, "Prefect is not reachable")
+            read_until(going_on, "grid: 5 ran")
+            going_on.kill()  # Prefect would try for a minute to get rid of its events
+            going_on.communicate()
+            require_nobody(short)
             with prefect_server(home, port):
-                look(server, "cancel")
-                require_nobody(workspace, seconds=60.0)
-                assert process.wait(30) == 1
-                assert look(server).state == "Cancelled"
+                cancel(server, name)
+                require_nobody(long, seconds=60.0)
+                assert waiting.wait(30) == 1
+                assert look(server, name).state == "Cancelled"
+    assert (short / "fuse.txt").is_file()
+    assert dvc(short, "status", "--json").strip() == "{}"
