@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import small_configs
+import stream_configs
 import torch
 
 from tsn.files import file_sha256
@@ -19,7 +20,7 @@ INPUT_SIZE = 32
 CLASSES = ("walk", "run", "wave hand")
 TESTING = ScoringConfig(snippets=4, crops="ten_crop", batch=30)
 WEIGHTS = {"rgb": 1.0, "rgb_diff": 0.7, "flow": 1.5, "warped_flow": 0.5}
-FRAMES, FLOW, WARPED = small_configs.FRAMES, small_configs.FLOW, small_configs.WARPED
+FRAMES, FLOW, WARPED = stream_configs.FRAMES, stream_configs.FLOW, stream_configs.WARPED
 STREAM_CONFIGS = {"rgb": FRAMES, "rgb_diff": FRAMES, "flow": FLOW, "warped_flow": WARPED}
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from small_configs import ACCEPT, FRAMES
+from stream_configs import ACCEPT, FRAMES
 
 from tsn.streams.extraction import ExtractionJob, extract_stream
 from tsn.streams.table import STREAMS, Entry, FramesConfig, WorkerDevice

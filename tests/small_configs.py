@@ -3,10 +3,8 @@
 Tests change what they are about: `replace(SOLVER, iterations=4)`.
 """
 
-from tsn.flow.camera_motion import HomographyConfig
 from tsn.model.network import NetworkConfig
 from tsn.sources.synthetic_motion import SyntheticConfig
-from tsn.streams.table import Acceptance, FlowConfig, FramesConfig, WarpedFlowConfig
 from tsn.training.solver import SolverConfig
 
 SYNTHETIC = SyntheticConfig(
@@ -18,15 +16,6 @@ SYNTHETIC = SyntheticConfig(
     height=120,
     frames_per_second=25,
     pan_share=0.34,
-)
-ACCEPT = Acceptance(min_frames=3, max_quarantined=0)
-FRAMES = FramesConfig(width=48, height=36, jpeg_quality=90)
-FLOW = FlowConfig(**{**vars(FRAMES), "jpeg_quality": 95}, bound=8.0, engine="tvl1")
-WARPED = WarpedFlowConfig(
-    **vars(FLOW),
-    homography=HomographyConfig(
-        max_corners=100, reprojection_threshold=1.0, min_matches=10, min_inliers=6
-    ),
 )
 NETWORK = NetworkConfig(
     backbone="bn_inception_quarter",

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+from faulty_streams import CRASHING, FAILING, HANGING
 from slow_extraction import CORE, SLOW
-from small_configs import ACCEPT, FLOW, FRAMES, WARPED
+from stream_configs import ACCEPT, FLOW, FRAMES, WARPED
 from videos import PAN_HEIGHT as HEIGHT
 from videos import PAN_WIDTH as WIDTH
 from videos import write_pan
@@ -35,15 +36,12 @@ from tsn.streams.extraction import (
 from tsn.streams.table import (
     STREAMS,
     Acceptance,
-    Entry,
     FlowConfig,
     FramesConfig,
     Stream,
-    WorkerDevice,
 )
-from tsn.streams.video import Frame, read_frames
+from tsn.streams.video import read_frames
 from tsn.workers.pool import WorkerError
-from tsn.workers.watchdog import HUNG
 
 
 def make_job(
@@ -226,24 +224,6 @@ def test_an_archive_damaged_in_the_store_is_made_again(tmp_path: Path) -> None:
     assert output_bytes(tmp_path / "frames") == before
 
 
-def entries_or_crash(
-    frames: Iterator[Frame], config: FramesConfig, device: WorkerDevice
-) -> Iterator[Entry]:
-    """Crash on bright videos: for good above 200, the first time only above 150."""
-    for frame in frames:
-        if frame.min() > 200:
-            os._exit(3)
-        if frame.min() > 150:
-            marker = Path(os.environ["TSN_TEST_MARKER"])
-            if not marker.exists():
-                marker.touch()
-                os._exit(4)
-        yield Entry(frame, True)
-
-
-CRASHING = replace(STREAMS["frames"], name="crashing", make_entries=entries_or_crash)
-
-
 @pytest.mark.slow
 def test_a_video_that_kills_its_worker_is_tried_again_then_quarantined(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -263,21 +243,6 @@ def test_a_video_that_kills_its_worker_is_tried_again_then_quarantined(
     assert multiprocessing.active_children() == []
     again = extract(tmp_path, CRASHING, FRAMES, videos, accept=accept)
     assert [again[video].from_store for video in videos] == [True, True, False]
-
-
-def entries_or_error(
-    frames: Iterator[Frame], config: FramesConfig, device: WorkerDevice
-) -> Iterator[Entry]:
-    """An error of OpenCV's on bright videos, a full disk on very bright ones."""
-    for frame in frames:
-        if frame.min() > 200:
-            raise OSError(28, "No space left on device", "store")
-        if frame.min() > 150:
-            cv2.cvtColor(np.zeros((2, 2), np.uint8), cv2.COLOR_BGR2GRAY)
-        yield Entry(frame, True)
-
-
-FAILING = replace(STREAMS["frames"], name="failing", make_entries=entries_or_error)
 
 
 def test_an_opencv_error_is_one_videos_defect_and_not_kept(tmp_path: Path) -> None:
@@ -336,15 +301,6 @@ def test_shards_fill_a_store_that_the_extraction_then_only_assembles(tmp_path: P
             shard_of(videos, index, count)
 
 
-def hanging_entries(
-    frames: Iterator[Frame], config: FramesConfig, device: WorkerDevice
-) -> Iterator[Entry]:
-    os._exit(HUNG)  # as the watchdog does
-
-
-HANGING = replace(CRASHING, name="hanging", make_entries=hanging_entries)
-
-
 def test_a_video_that_hangs_the_decoder_is_quarantined_with_that_reason(tmp_path: Path) -> None:
     write_pan(tmp_path / "videos/a.avi", num_frames=4)
     accept = replace(ACCEPT, max_quarantined=1)
@@ -367,19 +323,32 @@ def wait_until_gone(pids: Sequence[int]) -> bool:
     return not any(map(is_running, pids))
 
 
+SIX = [f"{index}.avi" for index in range(6)]
+
+
+def write_six(root: Path) -> Path:
+    for index, video in enumerate(SIX):
+        write_pan(root / "videos" / video, num_frames=8, brightness=index)
+    return root
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What a slow extraction gives that nobody stops."""
+    root = write_six(tmp_path_factory.mktemp("whole"))
+    extract(root, SLOW, FRAMES, SIX, workers=2)
+    return output_bytes(root / "slow")
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
 @pytest.mark.parametrize("how", ["kill", "terminate"])
-def test_killed_in_the_middle_then_run_again_gives_the_same_bytes(tmp_path: Path, how: str) -> None:
-    videos = [f"{index}.avi" for index in range(6)]
-    for root in ("whole", "killed"):
-        for index, video in enumerate(videos):
-            write_pan(tmp_path / root / "videos" / video, num_frames=8, brightness=index)
-    extract(tmp_path / "whole", SLOW, FRAMES, videos, workers=2)
-
-    killed = tmp_path / "killed"
+def test_killed_in_the_middle_then_run_again_gives_the_same_bytes(
+    tmp_path: Path, whole: dict[str, bytes], how: str
+) -> None:
+    killed = write_six(tmp_path / "killed")
     process: Any = subprocess.Popen(
-        [sys.executable, "-m", "slow_extraction", killed, *videos],
+        [sys.executable, "-m", "slow_extraction", killed, *SIX],
         stdout=subprocess.PIPE,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         text=True,
@@ -390,9 +359,9 @@ def test_killed_in_the_middle_then_run_again_gives_the_same_bytes(tmp_path: Path
     assert len(pids) == 2 and wait_until_gone(pids)
     assert not list((killed / "slow").rglob("*.zip"))
 
-    records = extract(killed, SLOW, FRAMES, videos)
+    records = extract(killed, SLOW, FRAMES, SIX)
     assert 1 <= sum(record.from_store for record in records.values()) < 6
-    assert output_bytes(killed / "slow") == output_bytes(tmp_path / "whole" / "slow")
+    assert output_bytes(killed / "slow") == whole
 
 
 def test_bad_arguments_are_refused_before_any_work(tmp_path: Path) -> None:
