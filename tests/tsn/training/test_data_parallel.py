@@ -29,10 +29,14 @@ SOLVER = replace(
 
 
 def in_processes(processes: int, folder: Path, work: Callable[..., Any], *args: Any) -> list[Any]:
-    """What work(share, *args) gives in each of so many processes; None where one has ended."""
-    spawn = multiprocessing.get_context("spawn")
+    """What work(share, *args) gives in each of so many processes; None where one has ended.
+
+    They are forked off a process that has imported what takes long, and done nothing else.
+    """
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload(["pytest", "torch.distributed", "torch.utils.data", "cv2"])
     shares = [Share(rank=rank, processes=processes) for rank in range(processes)]
-    group = [spawn.Process(target=member, args=(share, folder, work, *args)) for share in shares]
+    group = [server.Process(target=member, args=(share, folder, work, *args)) for share in shares]
     for process in group:
         process.start()
     for process in group:
