@@ -23,8 +23,8 @@ from toy_grid import (
     start_grid,
 )
 
-KILLS_OF_A_KIND = 6
-CELLS = 5
+KILLS_OF_A_KIND = 2
+CELLS = 3
 SECONDS = 0.6
 VICTIMS = {"flow": "from flows.grid.queue import", "leash": LEASH, "dvc": DVC, "stage": STAGE}
 

@@ -201,7 +201,7 @@ def wait_until(condition: Callable[[], object], what: str, seconds: float = 120.
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"never came: {what}"
-        time.sleep(0.05)
+        time.sleep(0.1)
 
 
 def require_nobody(workspace: Path, seconds: float = 15.0) -> None:
