@@ -186,18 +186,19 @@ def states(api: str) -> list[str]:
 
 
 def ask(server: dict[str, str], path: str, **body: object) -> Any:
-    """What the server's API answers; it says 503 while its database is busy."""
+    """What the server's API answers; it says 503, or nothing, while it or its database is busy."""
     request = urllib.request.Request(
         f"{server['PREFECT_API_URL']}/{path}",
         json.dumps(body).encode(),
         {"Content-Type": "application/json"},
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + START_SECONDS
     while True:
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 return json.load(answer)
-        except urllib.error.HTTPError as error:
-            if error.code != 503 or time.monotonic() > deadline:
+        except (TimeoutError, urllib.error.HTTPError) as error:
+            busy = isinstance(error, TimeoutError) or error.code == 503
+            if not busy or time.monotonic() > deadline:
                 raise
             time.sleep(0.5)

@@ -64,19 +64,24 @@ def make_workspace(folder: Path, dvc_yaml: str) -> Path:
     return folder
 
 
-def cells(number: int, seconds: float, fuse: bool = True) -> str:
+def cells(number: int, seconds: float, *, prep: bool = True, fuse: bool = True) -> str:
     """A dvc.yaml: prep, then `number` cells of the stage train that need it, then their fusion."""
     names = [str(index) for index in range(1, number + 1)]
-    text = f"""
+    text = """
     stages:
+    """
+    if prep:
+        text += """
       prep:
         cmd: python cell.py --seconds 0.1 --out prep.txt
         deps: [cell.py]
         outs: [prep.txt]
+    """
+    text += f"""
       train:
         matrix: {{index: [{", ".join(reversed(names))}]}}
-        cmd: python cell.py --seconds {seconds} --out ${{item.index}}.txt prep.txt
-        deps: [cell.py, prep.txt]
+        cmd: python cell.py --seconds {seconds} --out ${{item.index}}.txt{" prep.txt" * prep}
+        deps: [cell.py{", prep.txt" * prep}]
         outs: ["${{item.index}}.txt"]
     """
     if fuse:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from prefect_server import prefect_server
+from prefect_server import shared_server
 from ruamel.yaml import YAML
 from toy_grid import cleaned, git, require_nobody, wait_until
 from workspace import BINARIES, ROOT, copy_project, shrink_recipe
@@ -27,9 +27,8 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    with prefect_server(tmp_path_factory.mktemp("prefect")) as environment:
-        yield environment
+def server() -> dict[str, str]:
+    return shared_server()
 
 
 @pytest.fixture
