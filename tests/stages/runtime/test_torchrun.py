@@ -1,5 +1,6 @@
 """The train stage in several processes, by its command line: what it writes and how it ends."""
 
+import io
 import os
 import shutil
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from workspace import ROOT
 
+from stages import train
 from stages.reporting.figures.training_curves import draw_training_curves
 from stages.runtime import torchrun
 from stages.runtime.machine import Machine
@@ -92,7 +95,7 @@ def workspace(folder: Path, inputs: Path, *, processes: int, **solver: object) -
     params["machine"] = {**vars(MACHINE), "processes": processes, "checkpoint_seconds": 0.0}
     row = recipe["train"]["rgb"]
     row["input_size"] = 32
-    row["network"]["partial_bn"] = True
+    row["network"].update(partial_bn=True, num_segments=2)
     row["solver"].update(batch_size=6, micro_batch=2, lr_steps=[], base_lr=0.001)
     row["solver"].update(solver)
     (folder / "recipes").mkdir()
@@ -101,21 +104,30 @@ def workspace(folder: Path, inputs: Path, *, processes: int, **solver: object) -
     return folder
 
 
+def paths(folder: Path) -> dict[str, Path]:
+    """The stage's paths by option, absolute, so that its processes can be found."""
+    names = {"classes": "classes.txt", "list": "train.csv", "stream": "rgb", "init": "init"}
+    names |= {"out": "out", "log": "log.csv"}
+    return {option: folder / name for option, name in names.items()}
+
+
+def tracking_environment(folder: Path, tracking: str) -> dict[str, str]:
+    return {
+        "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}",
+        "TSN_TRACKING": tracking,
+    }
+
+
 def start(folder: Path, *program: str, tracking: str = "off") -> subprocess.Popen[str]:
-    """The stage in a folder; its paths are absolute, so that its processes can be found."""
-    paths = {"classes": "classes.txt", "list": "train.csv", "stream": "rgb", "init": "init"}
-    paths |= {"out": "out", "log": "log.csv"}
     words = ["--dataset", "synthetic", "--split", "1", "--modality", "rgb"]
-    words += [word for name, path in paths.items() for word in (f"--{name}", f"{folder / path}")]
-    store = f"sqlite:///{folder / 'mlflow.db'}"
+    words += [word for name, path in paths(folder).items() for word in (f"--{name}", f"{path}")]
     return subprocess.Popen(
         [sys.executable, "-m", *(program or ["stages.train"]), *words],
         cwd=folder,
         env={
             **os.environ,
             "PYTHONPATH": str(ROOT),
-            "MLFLOW_TRACKING_URI": store,
-            "TSN_TRACKING": tracking,
+            **tracking_environment(folder, tracking),
         },
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -189,9 +201,18 @@ def alone(tmp_path_factory: pytest.TempPathFactory, inputs: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_no_iterations_take_a_checkpoint_as_it_is(inputs: Path, tmp_path: Path) -> None:
+def test_no_iterations_take_a_checkpoint_as_it_is(
+    inputs: Path, tmp_path: Path, created_database: bytes
+) -> None:
     folder = workspace(tmp_path / "w", inputs, processes=1, iterations=0)
-    out = run(folder, tracking="on")
+    (folder / "mlflow.db").write_bytes(created_database)
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
+        patch.chdir(folder)
+        for name, value in tracking_environment(folder, "on").items():
+            patch.setenv(name, value)
+        train.main(train.Options(dataset="synthetic", split=1, modality="rgb", **paths(folder)))
+    out = printed.getvalue()
     assert "no iterations, the network is what it starts as" in out
     start = load_file(folder / "init/rgb.safetensors")
     state = weights(folder)
@@ -205,10 +226,13 @@ TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc-per-node", "3", "-
 
 
 @pytest.mark.slow
-def test_two_processes_write_what_one_writes(alone: Path, inputs: Path, tmp_path: Path) -> None:
+def test_two_processes_write_what_one_writes(
+    alone: Path, inputs: Path, tmp_path: Path, created_database: bytes
+) -> None:
     from mlflow import MlflowClient
 
     folder = workspace(tmp_path / "w", inputs, processes=2, iterations=ITERATIONS)
+    (folder / "mlflow.db").write_bytes(created_database)
     out = run(folder, tracking="on")
     assert out.count(f"train synthetic split 1 rgb: {ITERATIONS} iterations") == 1
     assert_same_training(alone, folder)
