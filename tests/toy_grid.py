@@ -201,12 +201,14 @@ def processes(workspace: Path) -> dict[int, str]:
     return found
 
 
-def wait_until(condition: Callable[[], object], what: str, seconds: float = 120.0) -> None:
-    """Waits for a condition, or fails."""
+def wait_until(
+    condition: Callable[[], object], what: str, seconds: float = 120.0, pause: float = 0.1
+) -> None:
+    """Waits for a condition, or fails; `pause` between two looks, which a server feels."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"never came: {what}"
-        time.sleep(0.1)
+        time.sleep(pause)
 
 
 def require_nobody(workspace: Path, seconds: float = 15.0) -> None:

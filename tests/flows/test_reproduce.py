@@ -112,13 +112,13 @@ def test_flow_on_its_temporary_server_is_dvc_repro_and_leaves_nobody(
     tmp_path: Path, home: Path
 ) -> None:
     """Also the guard of the fastapi pin: with a newer one, every flow run dies."""
-    sequential = make_workspace(tmp_path / "sequential", cells(3, 0.0))
+    sequential = make_workspace(tmp_path / "sequential", cells(2, 0.0))
     dvc(sequential, "repro", "-q")
-    workspace = make_workspace(tmp_path / "flow", cells(3, 0.0))
+    workspace = make_workspace(tmp_path / "flow", cells(2, 0.0))
     done = run_flow(workspace, PREFECT_HOME=str(home))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Completed()" in done.stderr
-    assert "grid: 5 ran" in done.stderr
+    assert "grid: 4 ran" in done.stderr
     assert results(workspace) == results(sequential)
     assert processes(workspace) == {}
 
@@ -154,7 +154,7 @@ def test_killed_flow_leaves_neither_cells_nor_its_temporary_server(
     tmp_path: Path, whom: str, home: Path
 ) -> None:
     """The front is the process that a user started; the flow runs in one that it holds."""
-    make_workspace(tmp_path, cells(2, 60.0, fuse=False))
+    make_workspace(tmp_path, cells(2, 60.0, prep=False, fuse=False))
     with started_flow(tmp_path, 60, PREFECT_HOME=str(home)) as (process, _):
         assert running(tmp_path, "uvicorn")
         lines = processes(tmp_path)
@@ -173,7 +173,7 @@ def test_killed_flow_leaves_neither_cells_nor_its_temporary_server(
 def test_stopped_flow_leaves_nobody(
     tmp_path: Path, name: str, with_server: bool, home: Path, server: dict[str, str]
 ) -> None:
-    make_workspace(tmp_path, cells(2, 60.0, fuse=False))
+    make_workspace(tmp_path, cells(2, 60.0, prep=False, fuse=False))
     where = server if with_server else {"PREFECT_HOME": str(home)}
     with started_flow(tmp_path, 60, **where) as (process, _):
         process.send_signal(getattr(signal, name))
@@ -244,7 +244,7 @@ def test_server_shows_cells_progress_links_and_a_table(
 def test_cancelled_in_the_ui_ends_the_cells_and_is_cancelled(
     tmp_path: Path, server: dict[str, str]
 ) -> None:
-    make_workspace(tmp_path, cells(2, 60.0, fuse=False))
+    make_workspace(tmp_path, cells(2, 60.0, prep=False, fuse=False))
     with started_flow(tmp_path, 60, **server) as (process, name):
         cancel(server, name)
         require_nobody(tmp_path, seconds=20.0)
@@ -259,8 +259,8 @@ def test_server_that_is_killed_does_not_stop_the_cells_and_can_cancel_when_it_co
     """Two grids: one ends before the server is back, one is cancelled then."""
     home, port = tmp_path / "prefect", free_port()
     home.mkdir()
-    short = make_workspace(tmp_path / "short", cells(3, 4.0))
-    long = make_workspace(tmp_path / "long", cells(2, 300.0, fuse=False))
+    short = make_workspace(tmp_path / "short", cells(2, 4.0))
+    long = make_workspace(tmp_path / "long", cells(2, 300.0, prep=False, fuse=False))
     with prefect_server(home, port) as server, cleaned(short), cleaned(long):
         hasty = {**server, "PREFECT_CLIENT_MAX_RETRIES": "0"}  # or it takes a minute to give up
         with (
@@ -270,7 +270,7 @@ def test_server_that_is_killed_does_not_stop_the_cells_and_can_cancel_when_it_co
             for pid in running(home, "prefect"):
                 os.kill(pid, signal.SIGKILL)
             read_until(waiting, "Prefect is not reachable")
-            read_until(going_on, "grid: 5 ran")
+            read_until(going_on, "grid: 4 ran")
             going_on.kill()  # Prefect would try for a minute to get rid of its events
             going_on.communicate()
             require_nobody(short)
