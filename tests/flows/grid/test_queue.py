@@ -174,8 +174,8 @@ def test_what_ended_is_logged_beside_the_cells_by_one_at_a_time_and_decides_noth
 
 @pytest.mark.slow
 def test_lock_file_is_that_of_a_sequential_repro_whoever_reads_meanwhile(tmp_path: Path) -> None:
-    """16 cells, with readers all the while: none is lost, and the bytes are the same."""
-    pipeline = re.sub(r"python cell.py --seconds [\d.]+ --out", "sh cell.sh", cells(14, 0.0))
+    """14 cells, with readers all the while: none is lost, and the bytes are the same."""
+    pipeline = re.sub(r"python cell.py --seconds [\d.]+ --out", "sh cell.sh", cells(12, 0.0))
     script = 'out=$1; shift; cat /dev/null "$@" > $out; echo $out >> $out'
     sequential = make_workspace(tmp_path / "sequential", pipeline)
     (sequential / "cell.sh").write_text(script)
@@ -189,7 +189,7 @@ def test_lock_file_is_that_of_a_sequential_repro_whoever_reads_meanwhile(tmp_pat
                 subprocess.run(command, cwd=workspace, env=environment(), capture_output=True)
                 time.sleep(0.3)
         out, err = process.communicate()
-    assert (process.returncode, out) == (0, "planned 16\n"), err
+    assert (process.returncode, out) == (0, "planned 14\n"), err
     assert results(workspace) == results(sequential)
     assert dvc(workspace, "status", "--json").strip() == "{}"
 
@@ -221,7 +221,7 @@ def test_failed_cell_then_the_next_run_does_the_rest(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGKILL"])
 def test_grid_that_is_stopped_leaves_no_process(tmp_path: Path, name: str) -> None:
-    make_workspace(tmp_path, cells(2, 60.0))
+    make_workspace(tmp_path, cells(2, 60.0, prep=False))
     with cleaned(tmp_path), start_grid(tmp_path) as process:
         wait_until(lambda: len(running(tmp_path, "cell.py --seconds 60")) == 2, "two cells")
         process.send_signal(getattr(signal, name))
@@ -231,7 +231,7 @@ def test_grid_that_is_stopped_leaves_no_process(tmp_path: Path, name: str) -> No
 
 @pytest.mark.slow
 def test_second_grid_in_a_workspace_is_refused_by_the_firsts_pid(tmp_path: Path) -> None:
-    make_workspace(tmp_path, cells(1, 60.0))
+    make_workspace(tmp_path, cells(1, 60.0, prep=False))
     with cleaned(tmp_path), start_grid(tmp_path) as first:
         wait_until(lambda: running(tmp_path, "cell.py --seconds 60"), "a cell")
         second = run_grid(tmp_path)
