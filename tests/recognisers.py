@@ -18,7 +18,7 @@ from tsn.scoring.score import ScoringConfig
 
 INPUT_SIZE = 32
 CLASSES = ("walk", "run", "wave hand")
-TESTING = ScoringConfig(snippets=4, crops="ten_crop", batch=30)
+TESTING = ScoringConfig(snippets=2, crops="ten_crop", batch=15)
 WEIGHTS = {"rgb": 1.0, "rgb_diff": 0.7, "flow": 1.5, "warped_flow": 0.5}
 FRAMES, FLOW, WARPED = stream_configs.FRAMES, stream_configs.FLOW, stream_configs.WARPED
 STREAM_CONFIGS = {"rgb": FRAMES, "rgb_diff": FRAMES, "flow": FLOW, "warped_flow": WARPED}

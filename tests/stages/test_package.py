@@ -77,22 +77,30 @@ def load_state(model: Path) -> dict[str, torch.Tensor]:
     return dict(load_model(model)[0].state_dict())
 
 
-@pytest.fixture
-def options(mlflow_folder: Path, monkeypatch: pytest.MonkeyPatch) -> package.Options:
-    """The options of the stage in a project whose other stages are done."""
-    monkeypatch.chdir(mlflow_folder)
-    write_params(mlflow_folder)
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose other stages are done; tests work on copies."""
+    folder = tmp_path_factory.mktemp("project")
+    write_params(folder)
     for seed, video in enumerate((*TRAIN, *TEST), start=1):
-        write_wandering(mlflow_folder / "data/videos" / video, 8, seed=seed)
-    rows = checksum_rows(mlflow_folder / "data/videos", sorted((*TRAIN, *TEST)))
-    write_csv(mlflow_folder / "data/videos.csv", ("video", "bytes", "sha256"), rows)
+        write_wandering(folder / "data/videos" / video, 8, seed=seed)
+    rows = checksum_rows(folder / "data/videos", sorted((*TRAIN, *TEST)))
+    write_csv(folder / "data/videos.csv", ("video", "bytes", "sha256"), rows)
     listed = [
         tuple(ListedVideo(video, label, "g", ()) for label, video in enumerate(side))
         for side in (TRAIN, TEST)
     ]
     lists = SplitLists(classes=CLASSES, train={SPLIT: listed[0]}, test={SPLIT: listed[1]})
-    write_splits(lists, mlflow_folder / "data/splits")
-    write_cells(mlflow_folder, write_models(mlflow_folder / "models" / str(SPLIT), list(WEIGHTS)))
+    write_splits(lists, folder / "data/splits")
+    write_cells(folder, write_models(folder / "models" / str(SPLIT), list(WEIGHTS)))
+    return folder
+
+
+@pytest.fixture
+def options(project: Path, mlflow_folder: Path, monkeypatch: pytest.MonkeyPatch) -> package.Options:
+    """The options of the stage in a project whose other stages are done."""
+    shutil.copytree(project, mlflow_folder, dirs_exist_ok=True)
+    monkeypatch.chdir(mlflow_folder)
     return package.Options(
         dataset="toy",
         videos=Path("data/videos"),

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -28,11 +29,20 @@ from tsn.metrics import Scores
 from tsn.recogniser.recogniser import load_recogniser, softmax
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a clip and a recogniser."""
+    folder = tmp_path_factory.mktemp("made")
+    clip = write_wandering(folder / "clip.avi", 12)
+    write_recogniser(folder / "bundle/toy", [clip], weights=WEIGHTS)
+    return folder
+
+
 @pytest.fixture
-def registered(mlflow_folder: Path) -> Path:
+def registered(mlflow_folder: Path, made: Path) -> Path:
     """The folder of a recogniser that is the challenger of `toy`."""
+    shutil.copytree(made, mlflow_folder, dirs_exist_ok=True)
     folder = mlflow_folder / "bundle/toy"
-    write_recogniser(folder, [write_wandering(mlflow_folder / "clip.avi", 12)], weights=WEIGHTS)
     registry.register("toy", folder, new_run())
     return folder
 
