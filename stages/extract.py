@@ -53,6 +53,7 @@ def make_job(
     recipe = params.load_recipe(dataset)
     stream = STREAMS[modality(name).stream]
     config = params.section(recipe, f"extract.{name}", stream.config_class)
+    machine = read_machine()
     return ExtractionJob(
         stream=stream,
         config=config,
@@ -60,7 +61,8 @@ def make_job(
         videos_dir=folder,
         videos=videos,
         store_dir=store,
-        devices=choose_devices(config, read_machine()),
+        devices=choose_devices(config, machine),
+        limits=machine.reading,
     )
 
 

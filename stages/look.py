@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stages.runtime import command, params, provenance
+from stages.runtime.machine import read_machine
 from stages.runtime.options import StageOptions, input_path, option, output_path
 from tsn.drawing.image import write_image
 from tsn.drawing.modality_sheet import modality_sheet
@@ -31,14 +32,15 @@ class Options(StageOptions):
 
 def main(options: Options) -> None:
     config = read_config(params.load_recipe(options.dataset))
+    limits = read_machine().reading
     bound = getattr(config, "bound", 0.0)
     worker_code = Path("tsn/flow").glob("tvl1*.py")  # which this process does not import
     with provenance.unchanged(options, worker_code):
         if options.videos.is_file():
-            moments = moments_of_video(options.videos, config, options.rows)
+            moments = moments_of_video(options.videos, config, options.rows, limits)
         else:
             videos = folder_videos(options.videos)
-            moments = moments_of_folder(options.videos, videos, config, options.rows)
+            moments = moments_of_folder(options.videos, videos, config, options.rows, limits)
         if not moments:
             raise ValueError(f"{options.videos}: no video with two frames that can be read")
         write_image(options.out, modality_sheet(moments, bound))

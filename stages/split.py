@@ -40,13 +40,13 @@ class Options(StageOptions):
 
 def main(options: Options) -> None:
     config = params.section(params.load_recipe(options.dataset), "split", SplitConfig)
-    workers = read_machine().workers
+    machine = read_machine()
     with provenance.unchanged(options):
         lists = split_lists(folder_videos(options.videos), options.lists, config)
         known = read_digests(options.checksums)
         digests = {video: known[video] for video in lists.videos}
         text = f"look at {options.dataset}"
-        seen = survey(options.videos, digests, SURVEY_CACHE, workers)
+        seen = survey(options.videos, digests, SURVEY_CACHE, machine.workers, machine.reading)
         try:
             facts = dict(command.progress(seen, total=len(digests), unit="video", text=text))
         except WorkerError as error:
@@ -58,7 +58,8 @@ def main(options: Options) -> None:
         write_facts(options.out / SURVEY, facts)
         write_leaks(options.out / LEAKS, found)
         examples = class_examples(lists, {video for video, row in facts.items() if row.defect})
-        sheet = contact_sheet({name: options.videos / v for name, v in examples.items()})
+        chosen = {name: options.videos / v for name, v in examples.items()}
+        sheet = contact_sheet(chosen, machine.reading)
         write_image(options.out / CONTACT_SHEET, sheet)
     print(f"{options.dataset}: {len(lists.classes)} classes")
     for split, train in lists.train.items():

@@ -1,6 +1,7 @@
 """Plain mappings, as YAML and JSON files hold them, to frozen dataclasses: strictly.
 
 A name that is missing, unknown or mistyped is refused, with its dotted name and the valid choices.
+Only a field with a default may be left out.
 """
 
 import dataclasses
@@ -69,13 +70,20 @@ def _convert(value: Any, expected: Any, where: str) -> Any:
 
 def _convert_dataclass(value: Any, cls: type, where: str) -> Any:
     hints = typing.get_type_hints(cls)
-    names = tuple(field.name for field in dataclasses.fields(cls))
-    require_keys(value, names, where)
-    converted = {name: _convert(value[name], hints[name], _dotted(where, name)) for name in names}
+    fields = dataclasses.fields(cls)
+    refuse_other_keys(value, tuple(field.name for field in fields), where)
+    optional = [field.name for field in fields if _has_default(field)]
+    require_keys({**dict.fromkeys(optional), **value}, tuple(hints), where)
+    given = [name for name in hints if name in value]
+    converted = {name: _convert(value[name], hints[name], _dotted(where, name)) for name in given}
     try:
         return cls(**converted)
     except ValueError as error:
         raise RecordError(f"{where}: {error}") from error
+
+
+def _has_default(field: "dataclasses.Field[Any]") -> bool:
+    return (field.default, field.default_factory) != (dataclasses.MISSING, dataclasses.MISSING)
 
 
 def _dotted(where: str, key: object) -> str:

@@ -8,6 +8,7 @@ of this on a schedule.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from stages.runtime import command, params
@@ -18,6 +19,7 @@ from tsn.files import atomic_path
 from tsn.lists import CLASSES, read_digests, read_splits
 from tsn.sources.additions import CLIPS, read_additions
 from tsn.splits.ingest import Dataset, IngestConfig, Ingested, NewClip, find_clips, ingest
+from tsn.splits.survey import survey
 from tsn.streams.table import Acceptance
 
 SHOWN = 20
@@ -49,14 +51,14 @@ def main(options: Options) -> None:
 
 def ingest_clips(options: Options, recipe: params.Settings, clips: list[NewClip]) -> Ingested:
     """Take in what is good of the clips."""
+    machine = read_machine()
     return ingest(
         clips,
         read_dataset(Path("data") / options.dataset),
         read_additions(ADDITIONS / options.dataset / CLIPS),
         options.out or ADDITIONS / options.dataset,
         params.section(recipe, "accept", Acceptance).min_frames,
-        SURVEY_CACHE,
-        read_machine().workers,
+        partial(survey, cache_dir=SURVEY_CACHE, workers=machine.workers, limits=machine.reading),
         lambda paths: command.progress(paths, total=len(paths), unit="clip", text="read"),
     )
 

@@ -210,7 +210,8 @@ def look(files: Mapping[str, Path]) -> dict[str, Facts]:
     """Return the facts of videos, decoded as a whole."""
     names = {str(path.absolute()): video for video, path in files.items()}
     hashes = {path: file_sha256(Path(path)) for path in names}
-    seen = survey(Path(), hashes, SURVEY_CACHE, read_machine().workers)
+    machine = read_machine()
+    seen = survey(Path(), hashes, SURVEY_CACHE, machine.workers, machine.reading)
     bar = command.progress(seen, total=len(hashes), unit="video", text="look")
     return {names[path]: facts for path, facts in bar}
 

@@ -16,7 +16,7 @@ from stages.runtime.machine import choose_device, read_machine
 from stages.tracking import registry
 from tsn.metrics import Scores
 from tsn.recogniser.recogniser import Recogniser, load_recogniser, softmax
-from tsn.streams.video import VideoError, quiet_decoding
+from tsn.streams.contents import VideoError
 
 REGISTERED = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<number>\d+))")
 BAR_WIDTH = 20
@@ -44,10 +44,9 @@ class Options:
 
 def main(options: Options) -> None:
     machine = read_machine()
-    quiet_decoding()
     failed = []
     with model_folder(options.model) as folder:
-        recogniser = load_recogniser(folder, choose_device(machine))
+        recogniser = load_recogniser(folder, choose_device(machine), machine.reading)
         for video in options.videos:
             try:
                 answer = recognise(recogniser, video)

@@ -58,7 +58,11 @@ def guarded(name: str, main: Callable[[], None]) -> None:
         traceback.print_exc()
         sys.exit(os.EX_TEMPFAIL)
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Python's own end would print a traceback
+        # Python's own end would print SystemExit with a traceback; and while the handler is taken
+        # away, a signal that has just come, unless it waits.
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
 
 
 def log_finished() -> None:

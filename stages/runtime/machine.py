@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stages.runtime import gpu_slots, params
+from tsn.streams.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
     import torch
@@ -16,8 +17,8 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 @dataclass(frozen=True, kw_only=True)
 class Machine:
     """What this machine lends to a stage. `threads`, `device` and `processes` change the order of
-    float sums; TV-L1 on a GPU is that of the CPU to some ten-thousandths of a pixel. Nothing
-    else changes a result.
+    float sums; TV-L1 on a GPU is that of the CPU to some ten-thousandths of a pixel. What
+    `reading` refuses is set aside. Nothing else changes a result.
 
     device: cpu, cuda or auto (cuda when there is one).
     processes: how many processes one training of a cell takes, each with a GPU of its own, its own
@@ -27,6 +28,7 @@ class Machine:
     workers: processes that read data, or extract videos (on GPUs: one each); 0 reads in the
         training process.
     checkpoint_seconds: an interrupted training loses at most this much.
+    reading: what one video may take; one that takes more is refused by name.
     """
 
     device: str
@@ -34,6 +36,7 @@ class Machine:
     threads: int
     workers: int
     checkpoint_seconds: float
+    reading: Limits = DEFAULT_LIMITS
 
     def __post_init__(self) -> None:
         if self.device not in ("auto", "cpu", "cuda"):

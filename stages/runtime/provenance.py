@@ -54,7 +54,7 @@ def code_files(*packages: str) -> list[Path]:
     """Return the project's imported modules that shape results, sorted."""
     sources = (
         getattr(module, "__file__", None)
-        for name, module in list(sys.modules.items())
+        for name, module in sys.modules.copy().items()  # other threads may import
         if _real_name(name, module).split(".")[0] in packages
         and _real_name(name, module) not in NEUTRAL_MODULES
     )

@@ -23,7 +23,7 @@ SERVED_MODEL = Path(__file__).with_name("served_model.py")
 BUNDLE = "recogniser"  # as SERVED_MODEL calls it
 # What `tsn.recogniser.recogniser` and SERVED_MODEL import; torch brings what flow on a GPU needs.
 SERVED_WITH = (
-    *("decord2", "mlflow", "numba", "numpy", "opencv-contrib-python-headless", "pandas"),
+    *("av", "decord2", "mlflow", "numba", "numpy", "opencv-contrib-python-headless", "pandas"),
     *("safetensors", "timm", "torch", "torchvision"),
 )
 

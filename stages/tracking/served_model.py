@@ -22,7 +22,7 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
 from tsn.metrics import Scores
 from tsn.recogniser.recogniser import load_recogniser, softmax
-from tsn.streams.video import VideoError, quiet_decoding
+from tsn.streams.contents import VideoError
 
 BUNDLE = "recogniser"  # the artifact's name
 EXPECTED = "a file's path in `video`, or its bytes in `content`"
@@ -35,7 +35,6 @@ class ServedRecogniser(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         """Load the networks, once: on a GPU if there is one."""
         # Beside the copy of `tsn`, numba would write compiled code, as pickles, into the model.
         os.environ.setdefault("NUMBA_CACHE_DIR", str(Path.home() / ".cache" / "tsn-numba"))
-        quiet_decoding()
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.recogniser = load_recogniser(Path(context.artifacts[BUNDLE]), device)
 

@@ -1,5 +1,6 @@
 """The look program: moments of one video and of a folder, and what cannot be read."""
 
+import shutil
 from pathlib import Path
 
 import cv2
@@ -54,6 +55,7 @@ def test_a_recipe_of_frames_alone_has_no_flow_to_show(
     (tmp_path / "recipes").mkdir()
     recipe = "extract: {rgb: {width: 96, height: 64, jpeg_quality: 90}}"
     (tmp_path / "recipes/still.yaml").write_text(recipe)
+    shutil.copy("params.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
     out = tmp_path / "look.png"
     look.main(look.Options(dataset="still", videos=tmp_path / "a.avi", rows=2, out=out))

@@ -35,7 +35,14 @@ train:
   flow: {network: {backbone: bn_inception, consensus: average, num_segments: 3}}
 """
 FACTS = Facts(
-    width=320, height=240, frames_per_second=25.0, counted=50, frames=50, hashes=(), defect=""
+    width=320,
+    height=240,
+    frames_per_second=25.0,
+    counted=50,
+    frames=50,
+    hashes=(),
+    decoder="decord",
+    defect="",
 )
 
 

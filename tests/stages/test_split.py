@@ -91,6 +91,7 @@ def facts_of(counted: int, frames: int, defect: str = "") -> Facts:
         counted=counted,
         frames=frames,
         hashes=(),
+        decoder="" if defect else "decord",
         defect=defect,
     )
 

@@ -17,10 +17,12 @@ from tsn.modality import modality
 from tsn.model.checkpoint import load_model
 from tsn.model.network import TemporalSegmentNetwork
 from tsn.recogniser.folder import Member, RecogniserCard, current_libraries, load_recogniser_card
-from tsn.recogniser.sparse_read import Need, SparseRead, read_sparsely, snippet_reader
+from tsn.recogniser.sparse_read import Need, SparseRead, snippet_reader
+from tsn.recogniser.video_readers import VideoReaders
 from tsn.scoring.fusion import weighted_sum
 from tsn.scoring.score import score_snippets, video_scores
 from tsn.snippets.dataset import cut_scoring_snippets
+from tsn.streams.limits import DEFAULT_LIMITS, Limits
 from tsn.streams.table import STREAMS
 
 logger = logging.getLogger(__name__)
@@ -30,6 +32,7 @@ class Recogniser:
     """Networks in evaluation mode on one device, and how their scores are made and fused.
 
     Flow is computed there, too, by as many threads as torch has. May be asked by several threads.
+    The calling script needs the usual `if __name__ == "__main__":`, as readers are spawned.
     """
 
     def __init__(
@@ -38,11 +41,13 @@ class Recogniser:
         networks: Mapping[str, TemporalSegmentNetwork],
         input_sizes: Mapping[str, int],
         device: torch.device,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self.card = card
         self._networks = networks
         self._input_sizes = input_sizes
         self._device = device
+        self._readers = VideoReaders(limits)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -52,13 +57,15 @@ class Recogniser:
     def score(self, video: Path) -> Scores:
         """Return the fused scores (C,) of a video file before softmax: those of the pipeline.
 
-        Raises FileNotFoundError without the file, VideoError for one that cannot be read or is
-        shorter than a snippet.
+        It is read in a process of its own. Raises FileNotFoundError without the file, VideoError
+        for one that cannot be read, is beyond the limits or is shorter than a snippet.
         """
+        if not Path(video).is_file():
+            raise FileNotFoundError(f"{video}: no such video file")
         scores: dict[str, Scores] = {}
         for members in _by_frame_size(self.card.members):
             needs = {member.modality: self._need(member) for member in members}
-            sparse = read_sparsely(video, list(needs.values()))
+            sparse = self._readers.read(video, list(needs.values()))
             scores |= {name: self._score(sparse, need) for name, need in needs.items()}
         return weighted_sum(scores, self.card.weights)
 
@@ -94,7 +101,9 @@ def softmax(scores: Scores) -> npt.NDArray[np.float64]:
     return shares
 
 
-def load_recogniser(folder: Path, device: torch.device) -> Recogniser:
+def load_recogniser(
+    folder: Path, device: torch.device, limits: Limits = DEFAULT_LIMITS
+) -> Recogniser:
     """Return the recogniser of a folder of `save_recogniser`, on `device`.
 
     Raises FileNotFoundError without one; RecogniserError for one of another version, with a key
@@ -109,7 +118,7 @@ def load_recogniser(folder: Path, device: torch.device) -> Recogniser:
         network, sidecar = load_model(folder / name)
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         networks[name], input_sizes[name] = network, sidecar.input_size
-    return Recogniser(card, networks, input_sizes, device)
+    return Recogniser(card, networks, input_sizes, device, limits)
 
 
 def _by_frame_size(members: Sequence[Member]) -> list[list[Member]]:

@@ -18,9 +18,12 @@ from tsn.modality import Modality
 from tsn.snippets.dataset import stack_entries
 from tsn.snippets.sampling import testing_starts
 from tsn.streams.archives import Entries, read_entries, write_archive
+from tsn.streams.contents import VideoError, inspect
+from tsn.streams.limits import DEFAULT_LIMITS, Limits
 from tsn.streams.table import FramesConfig, Stream, WorkerDevice
-from tsn.streams.video import Frame, FrameReader, VideoError, count_packets, resize_frame
+from tsn.streams.video import Frame, FrameReader, read_video, resize_frame
 from tsn.workers.prefetch import map_ahead
+from tsn.workers.watchdog import watched
 
 # Entries computed by one thread in a row. Fewer would share the work better, but every run of flow
 # looks at one frame more than it has entries.
@@ -63,7 +66,7 @@ class SparseRead:
     frames: Mapping[int, Frame]
 
 
-def read_sparsely(path: Path, needs: Sequence[Need]) -> SparseRead:
+def read_sparsely(path: Path, needs: Sequence[Need], limits: Limits = DEFAULT_LIMITS) -> SparseRead:
     """Read the frames that are needed, all of one size.
 
     The video is decoded once; twice if it has not as many frames as it claims. Raises as
@@ -72,10 +75,10 @@ def read_sparsely(path: Path, needs: Sequence[Need]) -> SparseRead:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such video file")
-    claimed = count_packets(path)
-    found = _collect(path, needs, claimed)
+    claimed = inspect(path, limits).shown
+    found = _collect(path, needs, claimed, limits)
     if found.num_frames != claimed:
-        found = _collect(path, needs, found.num_frames)
+        found = _collect(path, needs, found.num_frames, limits)
     for need in needs:
         if found.num_frames < need.least_frames:
             raise VideoError(
@@ -86,16 +89,21 @@ def read_sparsely(path: Path, needs: Sequence[Need]) -> SparseRead:
     return found
 
 
-def _collect(path: Path, needs: Sequence[Need], num_frames: int) -> SparseRead:
+def _collect(path: Path, needs: Sequence[Need], num_frames: int, limits: Limits) -> SparseRead:
     needed = set().union(*(need.frames(num_frames) for need in needs))
-    reader = FrameReader(path)
     width, height = needs[0].config.width, needs[0].config.height
-    frames = {
-        number: resize_frame(frame, width, height)
-        for number, frame in enumerate(reader)
-        if number in needed
-    }
-    return SparseRead(num_frames=reader.num_frames, frames=frames)
+
+    def read(reader: FrameReader) -> SparseRead:
+        frames = {
+            number: resize_frame(frame, width, height)
+            for number, frame in enumerate(
+                watched(iter(reader), limits.seconds_per_frame, limits.seconds)
+            )
+            if number in needed
+        }
+        return SparseRead(num_frames=reader.num_frames, frames=frames)
+
+    return read_video(path, read, limits)
 
 
 def snippet_reader(

@@ -1,6 +1,7 @@
 """A contact sheet: one frame of one video of every class, with its name. BGR images (H, W, 3)."""
 
 from collections.abc import Container, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -9,7 +10,8 @@ import numpy as np
 from tsn.drawing.image import Image
 from tsn.drawing.text import titled
 from tsn.lists import SplitLists
-from tsn.streams.video import VideoError, glance, quiet_decoding
+from tsn.streams.limits import DEFAULT_LIMITS, Limits
+from tsn.streams.video import glance, initialise_worker
 from tsn.workers.pool import run_tasks
 from tsn.workers.watchdog import watched
 
@@ -26,28 +28,32 @@ def class_examples(lists: SplitLists, unreadable: Container[str]) -> dict[str, s
     return dict(sorted(shown.items()))
 
 
-def contact_sheet(videos: Mapping[str, Path]) -> Image:
+def contact_sheet(videos: Mapping[str, Path], limits: Limits = DEFAULT_LIMITS) -> Image:
     """Return the sheet of {class name: video}. A video that cannot be read leaves its cell grey.
 
     The calling script needs the usual `if __name__ == "__main__":`, as a worker is spawned.
     """
     names = {path: name for name, path in videos.items()}
-    seen = run_tasks(_middle_frame, list(names), ["cpu"], quiet_decoding)
+    look = partial(_middle_frame, limits=limits)
+    begin = partial(initialise_worker, limits.gigabytes)
+    seen = run_tasks(look, list(names), ["cpu"], begin)
     pictures = {names[path]: image for path, image in seen if isinstance(image, np.ndarray)}
     grey = np.full((_CELL[1], _CELL[0], 3), 200, dtype=np.uint8)
     return _grid([titled(pictures.get(name, grey), name) for name in videos])
 
 
-def _middle_frame(path: Path, _: str) -> Image | None:
+def _middle_frame(path: Path, _: str, limits: Limits) -> Image | None:
     try:
-        return next(watched(_picture(path)))
-    except VideoError:
+        return next(watched(_picture(path, limits), limits.seconds_per_frame))
+    except OSError:
+        raise
+    except Exception:  # a VideoError, or what nobody thought of
         return None
 
 
-def _picture(path: Path) -> Iterator[Image]:
+def _picture(path: Path, limits: Limits) -> Iterator[Image]:
     """Yield the frame in the middle, fitted into a cell with its sides as they are."""
-    frame = glance(path, 0.5)
+    frame = glance(path, 0.5, limits)
     width, height = _CELL
     scale = min(width / frame.shape[1], height / frame.shape[0])
     size = [max(1, round(side * scale)) for side in (frame.shape[1], frame.shape[0])]

@@ -17,8 +17,10 @@ from tsn.sources.additions import CLIPS, VIDEOS, Addition, read_additions, write
 from tsn.sources.csv_file import sound_rows
 from tsn.sources.folder import SourceError, has_control_character, visible_files
 from tsn.splits.leakage import find_leaks
-from tsn.splits.survey import Facts, survey
+from tsn.splits.survey import Facts
 
+# Gives the videos below a folder, by their digests, with their facts.
+Survey = Callable[[Path, Mapping[str, str]], Iterator[tuple[str, Facts]]]
 SETTLED_SECONDS = 10.0  # a file changed since then may still be being written
 
 
@@ -92,8 +94,7 @@ def ingest(
     before: Sequence[Addition],
     folder: Path,
     min_frames: int,
-    cache: Path,
-    workers: int,
+    look: Survey,
     report: Callable[[Sequence[Path]], Iterable[Path]],
 ) -> Ingested:
     """Look at every new clip and put the good ones into the additions of `folder`.
@@ -101,8 +102,8 @@ def ingest(
     A clip is refused when its class is unknown or not the one that its bytes have already, when it
     does not decode as a whole or has fewer than `min_frames` frames, and when it shows the scene of
     a test video, which would make the test worthless. `before` was taken in earlier, wherever it
-    lies. A kill costs the clips of this call at most: they are taken in the next time. `cache` is
-    the survey's; `report` may show the progress of the paths that are gone through. The calling
+    lies. A kill costs the clips of this call at most: they are taken in the next time. `look` is
+    the survey; `report` may show the progress of the paths that are gone through. The calling
     script needs the usual `if __name__ == "__main__":`, as workers are spawned.
     """
     settled = [clip for clip in clips if _is_settled(clip.path)]
@@ -118,7 +119,7 @@ def ingest(
         for digest, same in found.items()
         if digest not in known and same[0].path not in refused
     }
-    refused |= _refusals(new, dataset, min_frames, cache, workers)
+    refused |= _refusals(new, dataset, min_frames, look)
     names = {*dataset.digests, *(row.video for row in (*before, *there))}
     taken = []
     for digest, clip in new.items():
@@ -153,12 +154,12 @@ def _contradictory(
 
 
 def _refusals(
-    new: Mapping[str, NewClip], dataset: Dataset, min_frames: int, cache: Path, workers: int
+    new: Mapping[str, NewClip], dataset: Dataset, min_frames: int, look: Survey
 ) -> dict[Path, str]:
     """Return the clips (by digest) that cannot be taken in, with the reason."""
     if not new:
         return {}
-    facts = _look_at(new, dataset, cache, workers)
+    facts = _look_at(new, dataset, look)
     refused: dict[Path, str] = {}
     for check in (
         partial(_of_no_class, dataset=dataset),
@@ -169,14 +170,12 @@ def _refusals(
     return refused
 
 
-def _look_at(
-    new: Mapping[str, NewClip], dataset: Dataset, cache: Path, workers: int
-) -> dict[str, Facts]:
+def _look_at(new: Mapping[str, NewClip], dataset: Dataset, look: Survey) -> dict[str, Facts]:
     """Return the facts of new clips and of the listed videos, by digest."""
     listed = {row.video: dataset.digests[row.video] for row in (*dataset.train, *dataset.test)}
     paths = {str(clip.path.resolve()): digest for digest, clip in new.items()}
-    known = {listed[video]: row for video, row in survey(dataset.videos, listed, cache, workers)}
-    return known | {paths[path]: row for path, row in survey(Path("/"), paths, cache, workers)}
+    known = {listed[video]: row for video, row in look(dataset.videos, listed)}
+    return known | {paths[path]: row for path, row in look(Path("/"), paths)}
 
 
 def _is_settled(path: Path) -> bool:

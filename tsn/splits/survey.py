@@ -7,6 +7,7 @@ what was found lies in a cache under the hash of its bytes.
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -14,15 +15,25 @@ import numpy as np
 import numpy.typing as npt
 
 from tsn.files import atomic_path, write_csv
-from tsn.streams.video import Frame, FrameReader, VideoError, decord_version, initialise_worker
+from tsn.streams.contents import VideoError
+from tsn.streams.limits import DEFAULT_LIMITS, Limits
+from tsn.streams.video import (
+    Frame,
+    FrameReader,
+    decord_version,
+    initialise_worker,
+    pyav_version,
+    read_video,
+    unexpected,
+)
 from tsn.workers.pool import Died, run_tasks
 from tsn.workers.watchdog import watched
 
 COLUMNS = (
     *("video", "width", "height", "frames_per_second"),
-    *("counted", "frames", "seconds", "defect"),
+    *("counted", "frames", "seconds", "decoder", "defect"),
 )
-VERSION = 3  # raise with every change of what is found
+VERSION = 4  # raise with every change of what is found
 _POSITIONS = (0.125, 0.375, 0.625)  # of the frames that are fingerprinted
 _HASH_SIZE = 8  # a difference hash has 8 x 8 bits
 _LEAST_CONTRAST = 4.0  # gray levels; a flat frame looks like any other
@@ -33,8 +44,8 @@ class Facts:
     """What is known of a video.
 
     `hashes` are 64-bit difference hashes of three of its frames, "" for a flat one. `counted` is
-    how many frames its header says it has, `frames` how many can be decoded. `defect` says why
-    nothing is known, and is empty otherwise.
+    how many frames its header says it has, `frames` how many can be decoded, and by which
+    `decoder`. `defect` says why nothing is known, and is empty otherwise.
     """
 
     width: int
@@ -43,6 +54,7 @@ class Facts:
     counted: int
     frames: int
     hashes: tuple[str, ...]
+    decoder: str
     defect: str
 
     @property
@@ -52,7 +64,11 @@ class Facts:
 
 
 def survey(
-    videos_dir: Path, hashes: Mapping[str, str], cache_dir: Path, workers: int
+    videos_dir: Path,
+    hashes: Mapping[str, str],
+    cache_dir: Path,
+    workers: int,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> Iterator[tuple[str, Facts]]:
     """Yield every video with its facts, as they are found. `hashes` are the SHA-256 of the videos.
 
@@ -68,10 +84,13 @@ def survey(
             yield video, known
     tasks = [Path(videos_dir) / same[0] for same in missing.values()]
     digests = dict(zip(tasks, missing, strict=True))
-    for task, answer in run_tasks(_look, tasks, ["cpu"] * max(workers, 1), initialise_worker):
+    look, begin = partial(_look, limits=limits), partial(initialise_worker, limits.gigabytes)
+    for task, answer in run_tasks(look, tasks, ["cpu"] * max(workers, 1), begin):
         digest = digests[task]
         if isinstance(answer, Died):
             answer = _defective(f"the process that looked at it {answer}")
+        elif isinstance(answer, str):
+            answer = _defective(answer)
         else:
             _remember(cache_dir, digest, answer)
         for video in missing[digest]:
@@ -89,6 +108,7 @@ def write_facts(path: Path, facts: Mapping[str, Facts]) -> None:
             row.counted,
             row.frames,
             round(row.seconds, 2),
+            row.decoder,
             row.defect,
         )
         for video, row in sorted(facts.items())
@@ -109,17 +129,25 @@ def difference_hash(frame: Frame) -> str:
     return np.packbits(bits).tobytes().hex()
 
 
-def _look(path: Path, _: str) -> Facts:
-    reader = FrameReader(path)
-    shown: list[Frame] = []
-    width = height = 0
+def _look(path: Path, _: str, limits: Limits) -> Facts | str:
+    """Return the facts of a video, or an error that says more of this machine than of the video."""
     try:
-        for frame in watched(iter(reader)):
-            height, width = frame.shape[:2]
-            while _is_shown(reader, len(shown)):
-                shown.append(frame)
+        return read_video(path, partial(_facts, limits=limits), limits)
     except VideoError as error:
         return _defective(error.reason)
+    except OSError:
+        raise
+    except Exception as error:
+        return unexpected(error)
+
+
+def _facts(reader: FrameReader, limits: Limits) -> Facts:
+    shown: list[Frame] = []
+    width = height = 0
+    for frame in watched(iter(reader), limits.seconds_per_frame, limits.seconds):
+        height, width = frame.shape[:2]
+        while _is_shown(reader, len(shown)):
+            shown.append(frame)
     return Facts(
         width=width,
         height=height,
@@ -127,6 +155,7 @@ def _look(path: Path, _: str) -> Facts:
         counted=reader.num_counted,
         frames=reader.num_frames,
         hashes=tuple(map(difference_hash, shown)),
+        decoder=reader.decoder,
         defect="",
     )
 
@@ -141,13 +170,20 @@ def _is_shown(reader: FrameReader, num_shown: int) -> bool:
 
 def _defective(defect: str) -> Facts:
     return Facts(
-        width=0, height=0, frames_per_second=0.0, counted=0, frames=0, hashes=(), defect=defect
+        width=0,
+        height=0,
+        frames_per_second=0.0,
+        counted=0,
+        frames=0,
+        hashes=(),
+        decoder="",
+        defect=defect,
     )
 
 
 def _version() -> str:
     """Return what decides what is found in a video, beside its bytes."""
-    return f"{VERSION} decord {decord_version()}"
+    return f"{VERSION} decord {decord_version()} pyav {pyav_version()}"
 
 
 def _cache_path(cache_dir: Path, digest: str) -> Path:

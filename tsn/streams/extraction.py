@@ -9,6 +9,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path, PurePosixPath
 
@@ -26,6 +27,8 @@ from tsn.streams.archives import (
     archive_path,
     write_archive,
 )
+from tsn.streams.contents import VideoError
+from tsn.streams.limits import DEFAULT_LIMITS, Limits
 from tsn.streams.store import (
     StoredResult,
     find_result,
@@ -39,10 +42,13 @@ from tsn.streams.table import Acceptance, FramesConfig, Stream, WorkerDevice
 from tsn.streams.video import (
     Frame,
     FrameReader,
-    VideoError,
+    LostFramesError,
     decord_version,
     initialise_worker,
+    pyav_version,
+    read_video,
     resize_frames,
+    unexpected,
 )
 from tsn.workers.pool import Died, run_tasks
 from tsn.workers.watchdog import watched
@@ -78,6 +84,7 @@ class ExtractionJob:
     videos: Sequence[str]
     store_dir: Path
     devices: Sequence[WorkerDevice]
+    limits: Limits = DEFAULT_LIMITS
 
     def __post_init__(self) -> None:
         if type(self.config) is not self.stream.config_class:
@@ -124,10 +131,10 @@ def fill_store(job: ExtractionJob) -> Iterator[Extracted]:
         else:
             yield record(video, key, result, from_store=True)
     tasks = [
-        _Task(job.stream, job.config, job.videos_dir / same[0], job.store_dir, key)
+        _Task(job.stream, job.config, job.videos_dir / same[0], job.store_dir, key, job.limits)
         for key, same in missing.items()
     ]
-    for task, result in _compute(tasks, job.devices):
+    for task, result in _compute(tasks, job.devices, job.limits):
         for copy, video in enumerate(missing[task.key]):
             yield record(video, task.key, result, from_store=copy > 0)
 
@@ -177,7 +184,7 @@ def _keys(job: ExtractionJob) -> Iterator[tuple[str, str]]:
 
 def library_versions() -> dict[str, str]:
     """Return the versions of what decodes, resizes and encodes: another may give other values."""
-    return {"opencv": cv2.__version__, "decord": decord_version()}
+    return {"opencv": cv2.__version__, "decord": decord_version(), "pyav": pyav_version()}
 
 
 def _manifest_row(job: ExtractionJob, video: str, key: str, result: StoredResult) -> ManifestRow:
@@ -216,13 +223,14 @@ class _Task:
     video_path: Path
     store_dir: Path
     key: str
+    limits: Limits
 
     def __str__(self) -> str:
         return f"{self.stream.name} of {self.video_path}"
 
 
 def _compute(
-    tasks: Sequence[_Task], devices: Sequence[WorkerDevice]
+    tasks: Sequence[_Task], devices: Sequence[WorkerDevice], limits: Limits
 ) -> Iterator[tuple[_Task, StoredResult]]:
     """Yield every task's result; a video that hangs or kills its process twice has a defect.
 
@@ -230,14 +238,16 @@ def _compute(
     in the store: the next extraction tries again.
     """
     killers = []
-    for task, answer in run_tasks(_extract_video, tasks, devices, initialise_worker):
+    only_read = all(device.name == "cpu" for device in devices)  # CUDA maps more than there is
+    begin = partial(initialise_worker, limits.gigabytes if only_read else None)
+    for task, answer in run_tasks(_extract_video, tasks, devices, begin):
         if isinstance(answer, Died):
             logger.warning("%s: its worker %s; trying it alone later", task.video_path, answer)
             killers.append(task)
         else:
             yield task, answer
     for killer in killers:
-        for task, answer in run_tasks(_extract_video, [killer], devices[:1], initialise_worker):
+        for task, answer in run_tasks(_extract_video, [killer], devices[:1], begin):
             yield task, _died_twice(answer) if isinstance(answer, Died) else answer
 
 
@@ -254,24 +264,27 @@ def _defective(defect: str) -> StoredResult:
 def _extract_video(task: _Task, device: WorkerDevice) -> StoredResult:
     """Compute one video's stream into the store.
 
-    An error of OpenCV is a defect that is not kept: it can be the memory that was missing.
+    An error that nobody thought of is a defect that is not kept: it can be the memory that was
+    missing. A disk's is nobody's defect.
     """
     try:
-        result = _write_entries(task, device)
-    except cv2.error as error:
-        return _defective(f"OpenCV: {error.err}")
+        result = read_video(task.video_path, partial(_write_entries, task, device), task.limits)
+    except OSError:
+        raise
+    except Exception as error:
+        return _defective(unexpected(error))
     put_result(task.store_dir, task.key, result)
     return result
 
 
-def _write_entries(task: _Task, device: WorkerDevice) -> StoredResult:
+def _write_entries(task: _Task, device: WorkerDevice, reader: FrameReader) -> StoredResult:
     stream, config = task.stream, task.config
     archive = stored_archive_path(task.store_dir, task.key)
-    reader = FrameReader(task.video_path)
     num_unsupported = num_written = 0
 
     def frames() -> Iterator[Frame]:
-        for frame in watched(resize_frames(reader, config.width, config.height)):
+        resized, limits = resize_frames(reader, config.width, config.height), task.limits
+        for frame in watched(resized, limits.seconds_per_frame, limits.seconds):
             if stream.num_entries(reader.num_frames) > MAX_ENTRIES:
                 raise VideoError(task.video_path, f"more than {MAX_ENTRIES} entries; cut it up")
             yield frame
@@ -294,6 +307,8 @@ def _write_entries(task: _Task, device: WorkerDevice) -> StoredResult:
             defect = (
                 f"{reader.num_frames} frames, {stream.name} takes {stream.frames_per_entry} or more"
             )
+    except LostFramesError:
+        raise
     except VideoError as error:
         defect = error.reason
     if not defect and num_written != stream.num_entries(reader.num_frames):

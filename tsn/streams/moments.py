@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,8 +12,16 @@ import numpy as np
 
 from tsn.flow.engines import Frame, create_engine
 from tsn.flow.moments import Moment, make_moment
+from tsn.streams.contents import VideoError
+from tsn.streams.limits import DEFAULT_LIMITS, Limits
 from tsn.streams.table import FlowConfig, FramesConfig, WarpedFlowConfig
-from tsn.streams.video import VideoError, quiet_decoding, read_frames
+from tsn.streams.video import (
+    FrameReader,
+    initialise_worker,
+    read_video,
+    resize_frames,
+    unexpected,
+)
 from tsn.workers.pool import Died, run_tasks
 from tsn.workers.watchdog import watched
 
@@ -29,13 +38,19 @@ class _Task:
     title: str
 
 
-def moments_of_video(video: Path, config: FramesConfig, count: int) -> list[Moment]:
+def moments_of_video(
+    video: Path, config: FramesConfig, count: int, limits: Limits = DEFAULT_LIMITS
+) -> list[Moment]:
     """Return up to `count` moments, evenly over a video; none of one that cannot be read."""
-    return [m for _, found in _look([_Task(video, config, count, "frame")]) for m in found]
+    return [m for _, found in _look([_Task(video, config, count, "frame")], limits) for m in found]
 
 
 def moments_of_folder(
-    folder: Path, videos: Sequence[str], config: FramesConfig, count: int
+    folder: Path,
+    videos: Sequence[str],
+    config: FramesConfig,
+    count: int,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> list[Moment]:
     """Return a lively moment of each of `count` of the videos below a folder, evenly over them.
 
@@ -47,7 +62,7 @@ def moments_of_folder(
     while waiting and len(found) < count:
         some, waiting = waiting[: count - len(found)], waiting[count - len(found) :]
         tasks = [_Task(folder / video, config, 1, str(Path(video).parent)) for video in some]
-        found |= {str(task.video): moment for task, seen in _look(tasks) for moment in seen}
+        found |= {str(task.video): moment for task, seen in _look(tasks, limits) for moment in seen}
     return [found[video] for video in sorted(found)]
 
 
@@ -56,9 +71,10 @@ def evenly(length: int, count: int) -> list[int]:
     return sorted({(2 * i + 1) * length // (2 * count) for i in range(count)})
 
 
-def _look(tasks: Sequence[_Task]) -> Iterator[tuple[_Task, list[Moment]]]:
+def _look(tasks: Sequence[_Task], limits: Limits) -> Iterator[tuple[_Task, list[Moment]]]:
     """Yield the moments of each video, read in a process that one may take along as it dies."""
-    for task, answer in run_tasks(_moments, tasks, ["cpu"], quiet_decoding):
+    look = partial(_moments, limits=limits)
+    for task, answer in run_tasks(look, tasks, ["cpu"], initialise_worker):
         if isinstance(answer, list):
             yield task, answer
         else:
@@ -66,26 +82,37 @@ def _look(tasks: Sequence[_Task]) -> Iterator[tuple[_Task, list[Moment]]]:
             logger.warning("left out: %s", why if isinstance(answer, Died) else answer)
 
 
-def _moments(task: _Task, device: str) -> list[Moment] | str:
+def _moments(task: _Task, device: str, limits: Limits) -> list[Moment] | str:
     """Return the moments, or why there are none."""
-    config = task.config
-
-    def frames() -> Iterator[Frame]:
-        return watched(read_frames(task.video, config.width, config.height))
-
     try:
-        changes = [cv2.norm(*pair, cv2.NORM_L1) for pair in pairwise(frames())]
-        if not changes:
-            raise VideoError(task.video, "one frame has no flow")
+        read = partial(_read, task=task, device=device, limits=limits)
+        return read_video(task.video, read, limits)
     except VideoError as error:
         return str(error)
+    except OSError:
+        raise
+    except Exception as error:
+        return f"{task.video}: {unexpected(error)}"
+
+
+def _read(reader: FrameReader, task: _Task, device: str, limits: Limits) -> list[Moment]:
+    config = task.config
+
+    def frames(reader: FrameReader) -> Iterator[Frame]:
+        frames = resize_frames(reader, config.width, config.height)
+        return watched(frames, limits.seconds_per_frame, limits.seconds)
+
+    changes = [cv2.norm(*pair, cv2.NORM_L1) for pair in pairwise(frames(reader))]
+    if not changes:
+        raise VideoError(task.video, "one frame has no flow")
     # The liveliest tenth can be cuts.
     lively = [int(np.argsort(changes)[len(changes) * 9 // 10])]
     chosen = lively if task.moments == 1 else evenly(len(changes), task.moments)
+    again = FrameReader(task.video, limits, decoder=reader.decoder)
     engine = create_engine(config.engine, device) if isinstance(config, FlowConfig) else None
     homography = config.homography if isinstance(config, WarpedFlowConfig) else None
     return [
         make_moment(f"{task.title} {index + 1}", *pair, engine, homography)
-        for index, pair in enumerate(pairwise(frames()))
+        for index, pair in enumerate(pairwise(frames(again)))
         if index in chosen
     ]

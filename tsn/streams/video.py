@@ -1,50 +1,80 @@
 """Videos as frames: every frame that truly decodes, and no other.
 
-decord reads every video. Three of its habits would silently change a dataset and are undone here:
+decord reads videos. Four of its habits would silently change a dataset and are undone here:
 
 * it counts packets, and repeats the last decoded frame for packets that give none (UCF101 clips
   claim up to 46 frames too many): reading stops at the first repeated frame;
 * for narrow widths, 96 pixels among them, it hands out padded rows as extra channels;
-* it reads a file cut off in transfer, or with a hole in it, to its end without complaint.
+* it reads a file cut off in transfer, or with a hole in it, to its end without complaint;
+* it loses the first frames of MPEG streams, and does not open files that were written live.
+
+PyAV, which is FFmpeg without such habits, reads what decord cannot: see `FrameReader`.
 
 Layout: a frame is (H, W, 3) uint8, BGR.
 """
 
-import math
 import re
+import resource
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import av
 import cv2
 import numpy as np
 import numpy.typing as npt
+from av.error import FFmpegError
+
+from tsn.streams.contents import (
+    Contents,
+    VideoError,
+    inspect,
+    open_container,
+    refuse_disk_errors,
+    video_stream,
+)
+from tsn.streams.limits import DEFAULT_LIMITS, Limits
 
 Frame = npt.NDArray[np.uint8]
+T = TypeVar("T")
+
+DECORD, PYAV = "decord", "pyav"
 
 # decord reads 0 as "never stop"; a fraction of the frames below one frame means "at the first".
 _STOP_AT_FIRST_REPEATED_FRAME = "0.000000001"
 _LEAST_DECODED_FRACTION = 0.75  # of the frames promised; whole clips of UCF101 give 0.91 and more
 _DECORD_PREFIX = re.compile(r"\[\d\d:\d\d:\d\d\] \S+:\d+: ")
-# Text that FFmpeg takes for a video of the other files, or addresses, that it names.
-_PLAYLISTS = (b"ffconcat", b"#EXTM3U")
-_MP4_FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
+# Where decord loses frames, or finds no length.
+_PYAV_CONTAINERS = ("mpegts", "mpeg", "mpegvideo", "ogg", "h264", "hevc", "m4v")
+_SOUGHT_CONTAINERS = ("avi", "mov", "matroska")  # in which decord finds a frame by its number
 
 
-class VideoError(ValueError):
-    """A video that cannot be read as a whole. `reason` says why, without the path."""
+class LostFramesError(VideoError):
+    """decord gave fewer frames of a video than PyAV: it has to be read by that, from the start."""
 
-    def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(
-            f"{path}: {reason}. Fetch the file again, or leave it out of the dataset and its lists."
-        )
-        self.reason = reason
+
+class _NotForDecordError(Exception):
+    """A video that decord does not open, or not a single frame of it."""
+
+
+def read_video(
+    path: Path, read: Callable[["FrameReader"], T], limits: Limits = DEFAULT_LIMITS
+) -> T:
+    """Return what `read` makes of the video's reader; it may be called twice.
+
+    Raises as `FrameReader` does, but for LostFramesError.
+    """
+    try:
+        return read(FrameReader(path, limits))
+    except LostFramesError:
+        return read(FrameReader(path, limits, decoder=PYAV))
 
 
 def read_frames(path: Path, width: int, height: int) -> Iterator[Frame]:
-    """Return the frames of a video, as `FrameReader` yields them, resized to (height, width, 3)."""
+    """Yield the frames of a video, as `FrameReader` does, resized to (height, width, 3)."""
     return resize_frames(FrameReader(path), width, height)
 
 
@@ -56,18 +86,27 @@ def resize_frames(frames: Iterable[Frame], width: int, height: int) -> Iterator[
 class FrameReader:
     """Yields the frames of a video in order, in their own size, BGR.
 
-    Raises FileNotFoundError for a missing file and VideoError for one that is no video, is
-    damaged, is cut off, or of which less than three quarters can be decoded. The error can come
-    after the first frames: they are a whole video only when the iterator ends by itself. Then
-    `num_frames` were decoded, and the file promised `num_missing` more.
+    Raises FileNotFoundError for a missing file and VideoError for one that is no video, is beyond
+    the limits, is damaged, is cut off, or of which less than three quarters can be decoded. The
+    error can come after the first frames: they are a whole video only when the iterator ends by
+    itself. Then `num_frames` were decoded, and the file promised `num_missing` more.
 
-    From the first frame on, `num_counted` is how many its header counts, rightly or not (its
-    packets where it has no count), `num_promised` that or its packets, whichever are more, and
-    `frames_per_second` how many it shows (0: unknown).
+    From the first frame on, `num_counted` is how many its header counts, rightly or not (those to
+    be shown where it has no count), `num_promised` that or those to be shown, whichever are more,
+    and `frames_per_second` how many it shows (0: unknown).
+
+    `decoder` is which one reads: PyAV where decord is known to fail or does not start, else decord.
+    Where decord gives fewer frames than there are to be shown, PyAV counts those that decode. Are
+    they more, LostFramesError says that decord was the wrong one: see `read_video`.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self, path: Path, limits: Limits = DEFAULT_LIMITS, decoder: str | None = None
+    ) -> None:
         self._path = Path(path)
+        self._limits = limits
+        self._wanted = decoder
+        self.decoder = ""
         self.num_frames = self.num_missing = self.num_counted = self.num_promised = 0
         self.frames_per_second = 0.0
 
@@ -75,34 +114,68 @@ class FrameReader:
         path = self._path
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no such video file")
-        reader = _open(path)
-        self.num_counted = _counted_frames(path, len(reader))
-        self.frames_per_second = _frames_per_second(path, reader)
-        self.num_promised = promised = max(self.num_counted, len(reader))
-        for self.num_frames, frame in enumerate(_decode(path, reader), start=1):
-            yield _to_bgr(frame)
-        if self.num_frames < _LEAST_DECODED_FRACTION * promised:
-            raise VideoError(path, f"only {self.num_frames} of {promised} frames can be decoded")
-        self.num_missing = promised - self.num_frames
+        contents = inspect(path, self._limits)
+        self.num_counted, self.num_promised = contents.counted, contents.promised
+        self.frames_per_second = contents.frames_per_second
+        for number, frame in enumerate(self._decode(contents), start=1):
+            self.num_frames = number
+            if self.num_frames > self._limits.frames:
+                raise VideoError(path, f"more than {self._limits.frames} frames; cut it up")
+            yield frame
+        if self.decoder == DECORD and self.num_frames < contents.shown:
+            self._ask_pyav()
+        if self.num_frames < _LEAST_DECODED_FRACTION * contents.promised:
+            reason = f"only {self.num_frames} of {contents.promised} frames can be decoded"
+            raise VideoError(path, reason)
+        self.num_missing = contents.promised - self.num_frames
+
+    def _decode(self, contents: Contents) -> Iterator[Frame]:
+        self.decoder = self._wanted or decoder_of(contents)
+        if self.decoder == DECORD:
+            frames = _decord_frames(self._path)
+            try:
+                first = next(frames)
+            except StopIteration:
+                return
+            except _NotForDecordError:
+                self.decoder = PYAV
+            else:
+                yield from chain([first], frames)
+                return
+        yield from _pyav_frames(self._path)
+
+    def _ask_pyav(self) -> None:
+        """Raise LostFramesError if PyAV decodes more frames."""
+        if _count_decodable(self._path) > self.num_frames:
+            raise LostFramesError(self._path, f"decord gives only {self.num_frames} frames")
 
 
-def glance(path: Path, position: float) -> Frame:
-    """Return the frame at `position`, in [0, 1), without decoding the whole video.
+def unexpected(error: Exception) -> str:
+    """Return the defect of a video at which something failed that nobody thought of."""
+    return f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+
+
+def decoder_of(contents: Contents) -> str:
+    """Return the decoder that is tried first."""
+    return PYAV if contents.container in _PYAV_CONTAINERS else DECORD
+
+
+def glance(path: Path, position: float, limits: Limits = DEFAULT_LIMITS) -> Frame:
+    """Return the frame at `position`, in [0, 1); decord does not decode the whole video for it.
 
     Raises VideoError for one that is no video or damaged there.
     """
-    decord = import_decord()
-    reader = _open(path)
-    try:
-        frame = reader[int(position * len(reader))].asnumpy()
-    except (decord.DECORDError, decord.DECORDLimitReachedError, IndexError, RuntimeError) as error:
-        raise VideoError(path, f"damaged video: {_decord_reason(error, path)}") from error
-    return _to_bgr(frame)
-
-
-def count_packets(path: Path) -> int:
-    """Return how many frames there are if every packet of the video gives one, without decoding."""
-    return len(_open(path))
+    contents = inspect(path, limits)
+    if contents.container.startswith(_SOUGHT_CONTAINERS):
+        try:
+            reader = _open_decord(path)
+            return _to_bgr(reader[int(position * len(reader))].asnumpy())
+        except Exception:  # whatever it is: the other one is asked
+            pass
+    for number, frame in enumerate(_pyav_frames(path)):
+        if number >= int(position * contents.shown):
+            return frame
+    raise VideoError(path, "damaged video: it has no such frame")
 
 
 def import_decord() -> Any:
@@ -134,56 +207,85 @@ def quiet_decoding() -> None:
     decord.logging.set_level(decord.logging.QUIET)
 
 
-def initialise_worker() -> None:
-    """Make a process that has one core to itself ready to read videos."""
+def initialise_worker(gigabytes: float | None = None) -> None:
+    """Make a process that has one core to itself ready to read videos.
+
+    gigabytes: the memory that it may take beyond what it has, where the system can limit that.
+    """
     cv2.setNumThreads(1)
     quiet_decoding()
+    av.logging.set_level(None)  # its remarks on odd files
+    if gigabytes is not None and sys.platform == "linux":
+        taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        limit = taken + int(gigabytes * 2**30)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
 
 
-def _open(path: Path) -> Any:
+def pyav_version() -> str:
+    """Return the version of the second decoder."""
+    return version("av")
+
+
+def _open_decord(path: Path) -> Any:
+    return import_decord().VideoReader(
+        str(path.absolute()), num_threads=1, fault_tol=_STOP_AT_FIRST_REPEATED_FRAME
+    )
+
+
+def _decord_frames(path: Path) -> Iterator[Frame]:
+    """Yield decord's frames, BGR; _NotForDecordError before the first one if it cannot begin."""
     decord = import_decord()
-    if path.stat().st_size == 0:
-        raise VideoError(path, "the file is empty (0 bytes)")
-    if _is_playlist(path):
-        raise VideoError(path, "a list of other files, not a video")
     try:
-        return decord.VideoReader(str(path), num_threads=1, fault_tol=_STOP_AT_FIRST_REPEATED_FRAME)
-    except RuntimeError as error:
-        raise VideoError(path, "not a video file, or one without its header") from error
-    except decord.DECORDError as error:
-        raise VideoError(path, f"not a readable video: {_decord_reason(error, path)}") from error
-
-
-def _is_playlist(path: Path) -> bool:
-    with path.open("rb") as file:
-        head = file.read(256)
-    return head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(_PLAYLISTS)
-
-
-def _decode(path: Path, reader: Any) -> Iterator[Frame]:
-    decord = import_decord()
-    for _ in range(len(reader)):
+        reader = _open_decord(path)
+        frame = reader.next().asnumpy()
+    except decord.DECORDLimitReachedError:
+        return
+    except (decord.DECORDError, RuntimeError, StopIteration) as error:
+        raise _NotForDecordError from error
+    yield _to_bgr(frame)
+    for _ in range(len(reader) - 1):
         try:
             frame = reader.next().asnumpy()
-        except decord.DECORDLimitReachedError:
+        except (decord.DECORDLimitReachedError, StopIteration):
             return
-        except decord.DECORDError as error:
-            raise VideoError(path, f"damaged video: {_decord_reason(error, path)}") from error
-        yield frame
+        except (decord.DECORDError, RuntimeError) as error:
+            reason = f"damaged video: {_decord_reason(error, path)}"
+            raise VideoError(path, reason) from error
+        yield _to_bgr(frame)
+
+
+def _pyav_frames(path: Path) -> Iterator[Frame]:
+    """Yield PyAV's frames, BGR, turned as the file says."""
+    for frame in _decoded(path):
+        pixels = frame.to_ndarray(format="bgr24")
+        turned = np.rot90(pixels, frame.rotation // 90) if frame.rotation else pixels
+        yield np.ascontiguousarray(turned, dtype=np.uint8)
+
+
+def _count_decodable(path: Path) -> int:
+    """Return how many frames PyAV decodes; 0 of a damaged video, of which nobody knows."""
+    try:
+        return sum(1 for _ in _decoded(path))
+    except VideoError:
+        return 0
+
+
+def _decoded(path: Path) -> Iterator[Any]:
+    try:
+        with open_container(path) as container:
+            stream = video_stream(path, container)
+            stream.codec_context.thread_count = 1
+            yield from container.decode(stream)
+    except FFmpegError as error:
+        refuse_disk_errors(error)
+        raise VideoError(path, f"damaged video: {error.strerror}") from error
 
 
 def _decord_reason(error: Exception, path: Path) -> str:
     """Return decord's message without times and paths: a reason is recorded and must not vary."""
-    text = _DECORD_PREFIX.sub("", str(error)).replace(f"[{path}] ", "").replace(str(path), "it")
+    where = str(path.absolute())
+    text = _DECORD_PREFIX.sub("", str(error)).replace(f"[{where}] ", "").replace(where, "it")
     return " ".join(text.split()).rstrip(".")[:200]
-
-
-def _frames_per_second(path: Path, reader: Any) -> float:
-    try:
-        rate = float(reader.get_avg_fps())
-    except import_decord().DECORDError as error:
-        raise VideoError(path, f"damaged video: {_decord_reason(error, path)}") from error
-    return rate if math.isfinite(rate) and rate > 0 else 0.0
 
 
 def _to_bgr(frame: Frame) -> Frame:
@@ -200,59 +302,3 @@ def resize_frame(frame: Frame, width: int, height: int) -> Frame:
         return frame
     resized = cv2.resize(frame, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(resized, dtype=np.uint8)
-
-
-def _counted_frames(path: Path, num_packets: int) -> int:
-    """Return how many frames the header of an AVI or MP4 counts, or the packets of the file.
-
-    Raises VideoError if it ends before its container does and frames went with the rest.
-    """
-    declared_size = _declared_size(path)
-    if not declared_size:
-        return num_packets  # other containers do not say; OpenCV would guess
-    capture = cv2.VideoCapture(str(path))
-    counted = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    capture.release()
-    size = path.stat().st_size
-    if declared_size > size and counted > num_packets:
-        raise VideoError(
-            path,
-            f"the file is cut off: it has {size} of {declared_size} bytes and {num_packets} of "
-            f"{counted} frames",
-        )
-    # In an MP4, fewer are those of another stream than decord's: its index is what it has.
-    can_be_fewer = counted > 0 and _is_avi(path)
-    return counted if can_be_fewer else max(counted, num_packets)
-
-
-def _is_avi(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(4) == b"RIFF"
-
-
-def _declared_size(path: Path) -> int:
-    """Return the bytes that an AVI or MP4 file says it has; 0 for other containers."""
-    with path.open("rb") as file:
-        head = file.read(16)
-        is_avi, is_mp4 = head[:4] == b"RIFF", head[4:8] in _MP4_FIRST_BOXES
-        end, size = 0, path.stat().st_size
-        while (is_avi or is_mp4) and len(head) >= 8 and end < size:
-            length = _riff_length(head) if is_avi else _box_length(head)
-            if length < 8:
-                break
-            end += length
-            file.seek(min(end, size))
-            head = file.read(16)
-    return end
-
-
-def _riff_length(head: bytes) -> int:
-    if head[:4] != b"RIFF":
-        return 0
-    length = int.from_bytes(head[4:8], "little")
-    return 8 + length + length % 2
-
-
-def _box_length(head: bytes) -> int:
-    length = int.from_bytes(head[:4], "big")
-    return int.from_bytes(head[8:16], "big") if length == 1 else length

@@ -11,15 +11,17 @@ import signal
 import sys
 import threading
 import traceback
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from queue import Empty, LifoQueue
 from typing import Any, Generic, TypeVar
 
-from tsn.workers.watchdog import HUNG, PATIENCE_SECONDS
+from tsn.workers.watchdog import HUNG
 
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
@@ -42,7 +44,7 @@ class Died:
 
     def __str__(self) -> str:
         if self.exit_code == HUNG:
-            return f"was stuck for {PATIENCE_SECONDS:.0f} seconds"
+            return "was stopped: it took too long"
         if self.exit_code is not None and self.exit_code < 0:
             return f"was killed by signal {-self.exit_code}"
         return f"exited with code {self.exit_code}"
@@ -105,18 +107,72 @@ class _Raised:
     report: str
 
 
+class Helpers(Generic[Task, Answer]):
+    """Processes that answer `function(task)`, each one caller at a time, as many as ask at once.
+
+    May be asked by several threads. They are made when they are needed, are replaced when they die,
+    and end with this object.
+    """
+
+    def __init__(
+        self, function: Callable[[Task, None], Answer], initialise: Callable[[], None]
+    ) -> None:
+        self._function, self._initialise = function, initialise
+        self._idle: LifoQueue[tuple[Connection, BaseProcess]] = LifoQueue()
+        weakref.finalize(self, _stop_all, self._idle)
+
+    def ask(self, task: Task) -> Answer | Died:
+        """Return the answer, or how the process died of the task. Raises as `run_tasks` does."""
+        try:
+            connection, process = self._idle.get_nowait()
+        except Empty:
+            connection, process = _start(self._function, self._initialise, None)
+            ready = _receive(connection, process)
+            if isinstance(ready, Died):
+                raise WorkerError(f"a worker {ready} before its first task: see above") from None
+        message: Answer | Died
+        try:
+            with suppress(OSError):  # it died meanwhile: its pipe says so next
+                connection.send(task)
+            message = _receive(connection, process)
+        except WorkerError:
+            self._idle.put((connection, process))
+            raise
+        except BaseException:
+            process.kill()
+            raise
+        if not isinstance(message, Died):
+            self._idle.put((connection, process))
+        return message
+
+
+def _stop_all(idle: "LifoQueue[tuple[Connection, BaseProcess]]") -> None:
+    with suppress(Empty):
+        while True:
+            _stop(*idle.get_nowait())
+
+
 def _add_worker(
     pool: dict[Connection, _Worker[Task, Device]],
     function: Callable[[Task, Device], Answer],
     initialise: Callable[[], None],
     device: Device,
 ) -> None:
+    connection, process = _start(function, initialise, device)
+    pool[connection] = _Worker(process, device, None)
+
+
+def _start(
+    function: Callable[[Task, Device], Answer], initialise: Callable[[], None], device: Device
+) -> tuple[Connection, BaseProcess]:
     spawn = multiprocessing.get_context("spawn")
     connection, worker_end = spawn.Pipe()
-    process = spawn.Process(target=_work, args=(worker_end, function, initialise, device))
+    process = spawn.Process(
+        target=_work, args=(worker_end, function, initialise, device), daemon=True
+    )
     process.start()
     worker_end.close()  # so that the worker's death ends the pipe
-    pool[connection] = _Worker(process, device, None)
+    return connection, process
 
 
 def _receive(connection: Connection, process: BaseProcess) -> Any:

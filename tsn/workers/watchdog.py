@@ -10,15 +10,15 @@ from typing import TypeVar
 Item = TypeVar("Item")
 
 HUNG = 124  # the exit code, as that of `timeout`
-PATIENCE_SECONDS = 300.0  # for a frame, or for opening a large file on a slow disk
 
 
-def watched(items: Iterator[Item], seconds: float = PATIENCE_SECONDS) -> Iterator[Item]:
+def watched(items: Iterator[Item], seconds: float, in_all: float = math.inf) -> Iterator[Item]:
     """Yield `items`; end the process with HUNG when one takes longer than `seconds` to come.
 
-    What the caller does between two items may take its time.
+    So it ends when they take longer than `in_all` together. What the caller does between two items
+    may take its time.
     """
-    deadline = math.inf
+    deadline, left = math.inf, in_all
     finished = threading.Event()
 
     def watch() -> None:
@@ -29,13 +29,15 @@ def watched(items: Iterator[Item], seconds: float = PATIENCE_SECONDS) -> Iterato
     threading.Thread(target=watch, daemon=True).start()
     try:
         while True:
-            deadline = time.monotonic() + seconds
+            began = time.monotonic()
+            deadline = began + min(seconds, left)
             try:
                 item = next(items)
             except StopIteration:
                 return
             finally:
                 deadline = math.inf
+            left -= time.monotonic() - began
             yield item
     finally:
         finished.set()

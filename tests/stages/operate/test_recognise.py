@@ -62,7 +62,7 @@ def test_one_bad_video_among_good_ones(tmp_path: Path, capsys: pytest.CaptureFix
         recognise.main(options)
     out, err = capsys.readouterr()
     assert out.startswith(f"{good} (") and out.count("%") == 3
-    assert "bad.avi: not a video file, or one without its header" in err
+    assert "bad.avi: not a video file: it holds text" in err
     assert "none.avi: no such video file" in err
 
 

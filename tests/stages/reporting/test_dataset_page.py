@@ -24,6 +24,7 @@ def facts_of(width: int, frames: int, defect: str = "", *, more: int = 0) -> Fac
         counted=frames + more,
         frames=frames,
         hashes=(),
+        decoder="" if defect else "decord",
         defect=defect,
     )
 

@@ -2,6 +2,7 @@
 
 import io
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -9,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -92,7 +93,7 @@ def workspace(folder: Path, inputs: Path, *, processes: int, **solver: object) -
     shutil.copytree(inputs, folder)
     yaml = YAML(typ="safe", pure=True)
     params, recipe = (yaml.load(ROOT / name) for name in ("params.yaml", RECIPE))
-    params["machine"] = {**vars(MACHINE), "processes": processes, "checkpoint_seconds": 0.0}
+    params["machine"] = {**asdict(MACHINE), "processes": processes, "checkpoint_seconds": 0.0}
     row = recipe["train"]["rgb"]
     row["input_size"] = 32
     row["network"].update(partial_bn=True, num_segments=2)
@@ -118,11 +119,14 @@ def tracking_environment(folder: Path, tracking: str) -> dict[str, str]:
     }
 
 
-def start(folder: Path, *program: str, tracking: str = "off") -> subprocess.Popen[str]:
+def options(folder: Path) -> list[str]:
     words = ["--dataset", "synthetic", "--split", "1", "--modality", "rgb"]
-    words += [word for name, path in paths(folder).items() for word in (f"--{name}", f"{path}")]
+    return words + [word for row in paths(folder).items() for word in (f"--{row[0]}", f"{row[1]}")]
+
+
+def start(folder: Path, *program: str, tracking: str = "off") -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", *(program or ["stages.train"]), *words],
+        [sys.executable, "-m", *(program or ["stages.train"]), *options(folder)],
         cwd=folder,
         env={
             **os.environ,
@@ -225,6 +229,24 @@ def test_no_iterations_take_a_checkpoint_as_it_is(
 TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc-per-node", "3", "-m", "--")
 
 
+def sync(folder: Path) -> None:
+    """Log the training, which may have been too short to log itself."""
+    trained = shlex.join(["python", "-m", "stages.train", *options(folder)])
+    done = subprocess.run(
+        [sys.executable, "-m", "stages.operate.sync", "--also", trained],
+        cwd=folder,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "DVC_STAGE": "train",
+            **tracking_environment(folder, "on"),
+        },
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.slow
 def test_two_processes_write_what_one_writes(
     alone: Path, inputs: Path, tmp_path: Path, created_database: bytes
@@ -234,6 +256,7 @@ def test_two_processes_write_what_one_writes(
     folder = workspace(tmp_path / "w", inputs, processes=2, iterations=ITERATIONS)
     (folder / "mlflow.db").write_bytes(created_database)
     out = run(folder, tracking="on")
+    sync(folder)
     assert out.count(f"train synthetic split 1 rgb: {ITERATIONS} iterations") == 1
     assert_same_training(alone, folder)
     client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")

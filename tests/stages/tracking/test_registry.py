@@ -99,7 +99,7 @@ def test_what_is_pinned_is_what_is_imported() -> None:
 
 def test_a_lock_without_a_pin_is_refused(tmp_path: Path) -> None:
     (tmp_path / "lock").write_text("numpy==1\ntorch==2\n")
-    with pytest.raises(OSError, match="lock: pins no decord2, mlflow, numba, opencv"):
+    with pytest.raises(OSError, match="lock: pins no av, decord2, mlflow, numba, opencv"):
         logged_model.pinned_requirements(tmp_path / "lock")
 
 

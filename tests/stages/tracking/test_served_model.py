@@ -75,7 +75,7 @@ def test_a_path_and_bytes_give_the_recognisers_scores(
             assert answer["probability"] == pytest.approx(softmax(scores).max(), abs=1e-4)
     for rows, message in (
         ({"video": [str(video), "/none.avi"]}, "row 1: /none.avi: no such video file"),
-        ({"content": [b"no video"]}, "row 0: content: not a video file, or one without"),
+        ({"content": [b"no video"]}, "row 0: content: not a video file: it holds text"),
         ({"video": [str(video)], "content": [b"x"]}, "row 0: expected .*; both came"),
         ({"video": ["x" * 5000]}, "row 0: x*: no such video file"),
         ({"content": [b"ffconcat version 1.0\nfile clip.avi\n"]}, "content: a list of other"),

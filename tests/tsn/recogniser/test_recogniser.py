@@ -36,9 +36,10 @@ from tsn.scoring.scores import VideoScores
 from tsn.snippets.dataset import ScoringSnippets, listed_clips
 from tsn.streams import table as streams
 from tsn.streams.archives import write_manifest
+from tsn.streams.contents import VideoError
 from tsn.streams.extraction import ExtractionJob, extract_stream
+from tsn.streams.limits import DEFAULT_LIMITS
 from tsn.streams.table import STREAMS, Acceptance, FramesConfig, WorkerDevice
-from tsn.streams.video import VideoError
 
 CPU = torch.device("cpu")
 # 6 frames are one snippet; 7 overlap their snippets; of 60, most is not looked at.
@@ -187,7 +188,8 @@ def test_a_video_that_claims_too_many_frames_is_read_as_often_as_needed(
     )
     expected = sparse_read.read_sparsely(video, [view])
     assert sorted(expected.frames) == [0, 19, 38]
-    monkeypatch.setattr(sparse_read, "count_packets", lambda _: 46)
+    contents = sparse_read.inspect(video, DEFAULT_LIMITS)
+    monkeypatch.setattr(sparse_read, "inspect", lambda *_: replace(contents, shown=46))
     found = sparse_read.read_sparsely(video, [view])
     assert found.num_frames == 40 and sorted(found.frames) == [0, 19, 38]
     for number, frame in expected.frames.items():

@@ -1,5 +1,6 @@
 """Intake of real clips: who is taken in, who is refused and why, and that nothing is lost."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from tsn.sources.additions import Addition, read_additions
 from tsn.sources.folder import SourceError
 from tsn.splits import ingest as module
 from tsn.splits.ingest import Dataset, Ingested, find_clips, ingest
+from tsn.splits.survey import survey
 
 FRAMES = vivid_frames(60, 64, 48)
 
@@ -47,7 +49,7 @@ def run(tmp_path: Path, dataset: Dataset) -> Ingested:
     clips, misplaced = find_clips(tmp_path / "inbox")
     assert misplaced == {}
     folder, cache = tmp_path / "new", tmp_path / "cache"
-    return ingest(clips, dataset, (), folder, 6, cache, 2, lambda paths: iter(paths))
+    return ingest(clips, dataset, (), folder, 6, partial(survey, cache_dir=cache, workers=2), iter)
 
 
 def test_good_clips_are_taken_in_once_and_stay_where_they_are(
@@ -75,7 +77,7 @@ def test_what_cannot_be_used_is_refused_with_its_reason(tmp_path: Path, dataset:
         write(inbox / "a/leak.mp4", 16, "mp4v"): "shows the scene of the test video b/test.avi",
     }
     (inbox / "a/broken.avi").write_bytes(b"no video")
-    reasons[inbox / "a/broken.avi"] = "not a video file, or one without its header"
+    reasons[inbox / "a/broken.avi"] = "not a video file: it holds text"
     good = write(inbox / "b/good.mp4", 40, "mp4v")
     found = run(tmp_path, dataset)
     assert found.refused == reasons
@@ -130,7 +132,7 @@ def test_a_spreadsheet_gives_labels_and_groups(tmp_path: Path, dataset: Dataset)
     table.write_text("path,label,group\nphone/IMG 1.avi,b,anna\n")
     clips, _ = find_clips(table)
     folder, cache = tmp_path / "new", tmp_path / "cache"
-    found = ingest(clips, dataset, (), folder, 6, cache, 1, lambda paths: iter(paths))
+    found = ingest(clips, dataset, (), folder, 6, partial(survey, cache_dir=cache, workers=1), iter)
     assert [(row.video, row.group) for row in found.taken] == [("b/IMG 1.avi", "anna")]
 
 
@@ -168,7 +170,9 @@ def test_what_was_taken_in_earlier_is_known_wherever_it_lies(
     before = [Addition("a/1.avi", "", file_sha256(clip))]
     clips, _ = find_clips(tmp_path / "inbox")
     folder, cache = tmp_path / "new", tmp_path / "cache"
-    found = ingest(clips, dataset, before, folder, 6, cache, 1, lambda paths: iter(paths))
+    found = ingest(
+        clips, dataset, before, folder, 6, partial(survey, cache_dir=cache, workers=1), iter
+    )
     assert (found.taken, found.known) == ((), 1)
 
 

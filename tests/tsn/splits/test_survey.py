@@ -2,12 +2,14 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from videos import digests, vivid_frames, write_video
 
+from tsn.splits import survey as survey_module
 from tsn.splits.survey import Facts, difference_hash, survey, write_facts
 
 
@@ -42,9 +44,9 @@ def test_facts_of_real_videos(tmp_path: Path, videos: Path) -> None:
         assert different_bits(digest, difference_hash(frames[index])) <= 4
     write_facts(tmp_path / "survey.csv", facts)
     lines = (tmp_path / "survey.csv").read_text().splitlines()
-    assert lines[0] == "video,width,height,frames_per_second,counted,frames,seconds,defect"
-    assert lines[1] == "a/1.avi,64,48,25.0,20,20,0.8,"
-    assert lines[2].startswith('a/broken.avi,0,0,0.0,0,0,0.0,"not a video file')
+    assert lines[0] == "video,width,height,frames_per_second,counted,frames,seconds,decoder,defect"
+    assert lines[1] == "a/1.avi,64,48,25.0,20,20,0.8,decord,"
+    assert lines[2].startswith("a/broken.avi,0,0,0.0,0,0,0.0,,not a video file")
 
 
 @pytest.mark.parametrize("counted", [24, 13])
@@ -93,7 +95,7 @@ def test_a_video_is_looked_at_once_whatever_it_is_called(tmp_path: Path, videos:
     again = dict(survey(videos, renamed, tmp_path / "cache", workers=1))
     assert again == {f"b/{video}": row for video, row in first.items()}
     for cached in (tmp_path / "cache").rglob("*.json"):  # of another version of this program
-        cached.write_text(cached.read_text().replace('"version": "3', '"version": "0'))
+        cached.write_text(cached.read_text().replace('"version": "4', '"version": "0'))
     anew = dict(survey(videos, known, tmp_path / "cache", workers=1))
     assert {row.defect for row in anew.values()} == {"the file is empty (0 bytes)"}
 
@@ -112,6 +114,37 @@ def test_a_hash_bears_scaling_and_encoding_and_tells_pictures_apart() -> None:
 
 def test_nothing_known_is_no_length() -> None:
     none = Facts(
-        width=4, height=4, frames_per_second=0.0, counted=9, frames=9, hashes=(), defect=""
+        width=4,
+        height=4,
+        frames_per_second=0.0,
+        counted=9,
+        frames=9,
+        hashes=(),
+        decoder="decord",
+        defect="",
     )
     assert none.seconds == 0.0
+
+
+def test_an_unexpected_error_is_one_videos_defect(
+    tmp_path: Path, videos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says more of this machine than of the video, and is not kept."""
+    read = survey_module.read_video
+
+    def fail(path: Path, *arguments: Any) -> Any:
+        if path.name == "narrow.mp4":
+            raise StopIteration("nobody thought of it")
+        return read(path, *arguments)
+
+    def in_this_process(function: Any, tasks: Any, *_: Any) -> Any:
+        return ((task, function(task, "cpu")) for task in tasks)
+
+    monkeypatch.setattr(survey_module, "read_video", fail)
+    monkeypatch.setattr(survey_module, "run_tasks", in_this_process)
+    facts = dict(survey(videos, digests(videos), tmp_path / "cache", workers=1))
+    assert facts["a/narrow.mp4"].defect == "unexpected StopIteration: nobody thought of it"
+    assert facts["a/1.avi"].defect == ""
+    monkeypatch.setattr(survey_module, "read_video", read)
+    again = dict(survey(videos, digests(videos), tmp_path / "cache", workers=1))
+    assert again["a/narrow.mp4"].frames == 10

@@ -33,6 +33,7 @@ from tsn.streams.extraction import (
     fill_store,
     shard_of,
 )
+from tsn.streams.limits import DEFAULT_LIMITS
 from tsn.streams.table import (
     STREAMS,
     Acceptance,
@@ -252,7 +253,7 @@ def test_an_opencv_error_is_one_videos_defect_and_not_kept(tmp_path: Path) -> No
     accept = replace(ACCEPT, max_quarantined=1)
     for from_store in (False, True):
         records = extract(tmp_path, FAILING, FRAMES, ["dim.avi", "bright.avi"], accept=accept)
-        assert records["bright.avi"].row.reason.startswith("OpenCV: ")
+        assert records["bright.avi"].row.reason.startswith("unexpected error: OpenCV")
         assert not records["bright.avi"].from_store
         assert records["dim.avi"].from_store == from_store
 
@@ -269,7 +270,9 @@ def test_a_video_too_long_for_an_archive_is_set_aside_at_once(
 ) -> None:
     monkeypatch.setattr(extraction, "MAX_ENTRIES", 3)
     write_pan(tmp_path / "a.avi", num_frames=4)
-    task = extraction._Task(STREAMS["frames"], FRAMES, tmp_path / "a.avi", tmp_path / "store", "k")
+    task = extraction._Task(
+        STREAMS["frames"], FRAMES, tmp_path / "a.avi", tmp_path / "store", "k", DEFAULT_LIMITS
+    )
     assert extraction._extract_video(task, CORE).defect == "more than 3 entries; cut it up"
 
 
@@ -306,7 +309,7 @@ def test_a_video_that_hangs_the_decoder_is_quarantined_with_that_reason(tmp_path
     accept = replace(ACCEPT, max_quarantined=1)
     row = extract(tmp_path, HANGING, FRAMES, ["a.avi"], accept=accept)["a.avi"].row
     assert row.status == "quarantined"
-    assert row.reason.endswith("died twice: the last one was stuck for 300 seconds")
+    assert row.reason.endswith("died twice: the last one was stopped: it took too long")
 
 
 def is_running(pid: int) -> bool:

@@ -4,10 +4,11 @@ import multiprocessing
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tsn.workers.pool import Died, WorkerError, run_tasks
+from tsn.workers.pool import Died, Helpers, WorkerError, run_tasks
 
 
 def nothing() -> None:
@@ -77,3 +78,33 @@ def test_workers_that_cannot_start_are_an_error() -> None:
 
 def test_no_task_no_worker() -> None:
     assert list(run_tasks(sleep, [], devices="abc", initialise=fail_to_start)) == []
+
+
+def answer(task: str, _: None) -> tuple[str, int]:
+    if task == "die":
+        os._exit(7)
+    if task == "raise":
+        raise ValueError("no")
+    return task, os.getpid()
+
+
+def test_a_helper_answers_again_and_another_takes_the_place_of_one_that_dies() -> None:
+    helpers = Helpers(answer, nothing)
+    first, second = helpers.ask("a"), helpers.ask("b")
+    assert not isinstance(first, Died) and not isinstance(second, Died)
+    assert (first[0], second[0], first[1]) == ("a", "b", second[1])  # one process, kept
+    with pytest.raises(WorkerError, match="no"):
+        helpers.ask("raise")
+    assert helpers.ask("die") == Died(7)
+    third = helpers.ask("c")
+    assert not isinstance(third, Died)
+    assert third[0] == "c" and third[1] != first[1]
+    del helpers
+    assert multiprocessing.active_children() == []
+
+
+def test_helpers_are_as_many_as_ask_at_once() -> None:
+    helpers = Helpers(answer, nothing)
+    with ThreadPoolExecutor(3) as threads:
+        answers = list(threads.map(helpers.ask, "abcdef"))
+    assert [row[0] for row in answers if not isinstance(row, Died)] == list("abcdef")

@@ -39,3 +39,22 @@ def test_items_come_as_they_are_and_no_thread_stays() -> None:
     while threading.active_count() > before and time.monotonic() < deadline:
         time.sleep(0.05)
     assert threading.active_count() == before
+
+
+SLOW = """
+import time
+from tsn.workers.watchdog import watched
+
+def items():
+    for number in range(100):
+        time.sleep(0.1)
+        yield number
+
+for number in watched(items(), 60.0, in_all=0.5):
+    time.sleep(0.05)
+"""
+
+
+def test_items_that_take_too_long_together_end_the_process() -> None:
+    done = subprocess.run([sys.executable, "-c", SLOW], capture_output=True, text=True)
+    assert done.returncode == HUNG, done.stderr

@@ -1,0 +1,54 @@
+"""Videos read in processes of their own: one that kills its reader, or holds it up, harms no more.
+
+Whoever recognises videos of strangers reads them here: a served model, `tsn recognise`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from tsn.recogniser.sparse_read import Need, SparseRead, read_sparsely
+from tsn.streams.contents import VideoError
+from tsn.streams.limits import DEFAULT_LIMITS, Limits
+from tsn.streams.video import initialise_worker, unexpected
+from tsn.workers.pool import Died, Helpers
+
+
+@dataclass(frozen=True)
+class _Task:
+    path: Path
+    needs: Sequence[Need]
+
+
+class VideoReaders:
+    """Processes that read, one video each at a time, within limits. May be asked by threads."""
+
+    def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
+        begin = partial(initialise_worker, limits.gigabytes)
+        self._helpers: Helpers[_Task, SparseRead | VideoError] = Helpers(
+            partial(_read, limits=limits), begin
+        )
+
+    def read(self, path: Path, needs: Sequence[Need]) -> SparseRead:
+        """Return the frames that are needed, all of one size. Raises as `read_sparsely` does.
+
+        A video at which the process dies, or takes too long, is a VideoError, too.
+        """
+        answer = self._helpers.ask(_Task(Path(path).absolute(), tuple(needs)))
+        if isinstance(answer, Died):
+            raise VideoError(path, f"the process that read it {answer}")
+        if isinstance(answer, VideoError):
+            raise VideoError(path, answer.reason)
+        return answer
+
+
+def _read(task: _Task, _: None, limits: Limits) -> SparseRead | VideoError:
+    try:
+        return read_sparsely(task.path, task.needs, limits)
+    except VideoError as error:
+        return error
+    except OSError:
+        raise
+    except Exception as error:
+        return VideoError(task.path, unexpected(error))
