@@ -71,10 +71,11 @@ def _convert(value: Any, expected: Any, where: str) -> Any:
 def _convert_dataclass(value: Any, cls: type, where: str) -> Any:
     hints = typing.get_type_hints(cls)
     fields = dataclasses.fields(cls)
-    refuse_other_keys(value, tuple(field.name for field in fields), where)
+    names = tuple(field.name for field in fields)
+    refuse_other_keys(value, names, where)
     optional = [field.name for field in fields if _has_default(field)]
-    require_keys({**dict.fromkeys(optional), **value}, tuple(hints), where)
-    given = [name for name in hints if name in value]
+    require_keys({**dict.fromkeys(optional), **value}, names, where)
+    given = [name for name in names if name in value]
     converted = {name: _convert(value[name], hints[name], _dotted(where, name)) for name in given}
     try:
         return cls(**converted)

@@ -174,7 +174,10 @@ def run_grid(
         outcomes: tuple[Outcome, ...] = ()
         with now_and_then(sync) as synced:
             for _ in range(ROUNDS):
-                plan = plan_of(graph, changed_cells(workspace), targets)
+                if outcomes:  # the graph may have changed, too
+                    plan = make_plan(workspace, targets)
+                else:
+                    plan = plan_of(graph, changed_cells(workspace), targets)
                 if outcomes and not plan.cells:
                     break
                 watch_all = partial(_watch_further, [synced, watch], outcomes)

@@ -13,6 +13,7 @@ import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -58,9 +59,12 @@ def main(options: Options) -> None:
 
 def log(finished: logged.Entries, datasets: Sequence[str]) -> None:
     """Log finished stages, given by their entries, in the order in which they build on others."""
-    done = {}
+    done, active = {}, [("--dataset", name) for name in datasets]
     for name, entry in sorted(finished.items(), key=lambda item: TRACKED.index(kind(item[1]))):
-        stage, words = importlib.import_module(f"stages.{kind(entry)}"), shlex.split(entry["cmd"])
+        words = shlex.split(entry["cmd"])
+        if not any(pair in pairwise(words) for pair in active):
+            continue
+        stage = importlib.import_module(f"stages.{kind(entry)}")
         try:
             if sync_stage(name, stage, words[3:], datasets) and "outs" in entry:
                 done[name] = entry

@@ -25,9 +25,11 @@ def not_logged(entries: Entries) -> dict[str, Mapping[str, Any]]:
 
 def remember(entries: Entries) -> None:
     """Keep that these entries are logged. Nothing depends on it: they would be looked at again."""
+    if (where := _store()) is None:
+        return
     known = _read() | {name: digest(entry) for name, entry in entries.items()}
     with suppress(OSError):
-        write_json(LOGGED, {"store": _store(), "entries": known})
+        write_json(LOGGED, {"store": where, "entries": known})
 
 
 def digest(entry: Mapping[str, Any]) -> str:
@@ -38,20 +40,23 @@ def digest(entry: Mapping[str, Any]) -> str:
 def _read() -> dict[str, str]:
     with suppress(OSError, ValueError, AttributeError, KeyError):
         content = json.loads(LOGGED.read_text(encoding="utf-8"))
-        if content["store"] == _store():
+        if content["store"] == _store() is not None:
             return dict(content["entries"])
     return {}
 
 
-def _store() -> str:
-    """Return which store is in use: its address, and when it was made, as a file may be new."""
+def _store() -> str | None:
+    """Return which store is in use: its address, and when it was made, as a file may be new.
+
+    None for a file that cannot say that.
+    """
     uri = store.tracking_uri()
     database = store.sqlite_file(uri)
     if database is None:
         return uri
-    made = "not there"
     with suppress(sqlite3.Error):
         connection = sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)
         with closing(connection):
             (made,) = connection.execute("SELECT min(creation_time) FROM experiments").fetchone()
-    return f"{uri} {made}"
+        return f"{uri} {made}"
+    return None

@@ -75,7 +75,8 @@ def read_sparsely(path: Path, needs: Sequence[Need], limits: Limits = DEFAULT_LI
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such video file")
-    claimed = inspect(path, limits).shown
+    looks = (inspect(path, limits) for _ in range(1))
+    claimed = next(watched(looks, limits.seconds)).shown
     found = _collect(path, needs, claimed, limits)
     if found.num_frames != claimed:
         found = _collect(path, needs, found.num_frames, limits)

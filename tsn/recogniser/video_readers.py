@@ -12,13 +12,16 @@ from tsn.recogniser.sparse_read import Need, SparseRead, read_sparsely
 from tsn.streams.contents import VideoError
 from tsn.streams.limits import DEFAULT_LIMITS, Limits
 from tsn.streams.video import initialise_worker, unexpected
-from tsn.workers.pool import Died, Helpers
+from tsn.workers.pool import Died, Helpers, WorkerError
 
 
 @dataclass(frozen=True)
 class _Task:
     path: Path
     needs: Sequence[Need]
+
+    def __str__(self) -> str:
+        return str(self.path)
 
 
 class VideoReaders:
@@ -31,11 +34,14 @@ class VideoReaders:
         )
 
     def read(self, path: Path, needs: Sequence[Need]) -> SparseRead:
-        """Return the frames that are needed, all of one size. Raises as `read_sparsely` does.
-
-        A video at which the process dies, or takes too long, is a VideoError, too.
+        """Return the frames that are needed, all of one size. Raises VideoError as
+        `read_sparsely` does, and for a video at which the process dies or takes too long; OSError
+        for one that the disk does not give.
         """
-        answer = self._helpers.ask(_Task(Path(path).absolute(), tuple(needs)))
+        try:
+            answer = self._helpers.ask(_Task(Path(path).absolute(), tuple(needs)))
+        except WorkerError as error:
+            raise OSError(str(error)) from error
         if isinstance(answer, Died):
             raise VideoError(path, f"the process that read it {answer}")
         if isinstance(answer, VideoError):

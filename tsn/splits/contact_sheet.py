@@ -44,7 +44,7 @@ def contact_sheet(videos: Mapping[str, Path], limits: Limits = DEFAULT_LIMITS) -
 
 def _middle_frame(path: Path, _: str, limits: Limits) -> Image | None:
     try:
-        return next(watched(_picture(path, limits), limits.seconds_per_frame))
+        return next(watched(_picture(path, limits), limits.seconds))
     except OSError:
         raise
     except Exception:  # a VideoError, or what nobody thought of

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tsn.files import atomic_path, write_csv
-from tsn.streams.contents import VideoError
+from tsn.streams.contents import LimitError, VideoError
 from tsn.streams.limits import DEFAULT_LIMITS, Limits
 from tsn.streams.video import (
     Frame,
@@ -133,6 +133,8 @@ def _look(path: Path, _: str, limits: Limits) -> Facts | str:
     """Return the facts of a video, or an error that says more of this machine than of the video."""
     try:
         return read_video(path, partial(_facts, limits=limits), limits)
+    except LimitError as error:
+        return error.reason
     except VideoError as error:
         return _defective(error.reason)
     except OSError:

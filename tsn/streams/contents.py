@@ -26,6 +26,12 @@ MPEG4_FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 # Text that FFmpeg takes for a video of the other files, or addresses, that it names.
 PLAYLISTS = (b"ffconcat", b"#EXTM3U")
 NO_VIDEO = "not a video file"
+DISK_ERRORS = (
+    *(errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.ENXIO, errno.EMFILE),
+    *(errno.ENFILE, errno.EACCES),
+)
+# FFmpeg decodes some frames to find out what a file holds: none of these.
+_DECODERS = ",".join(sorted(av.codec.codecs_available - REFUSED_CODECS.keys()))
 
 
 class VideoError(ValueError):
@@ -39,6 +45,10 @@ class VideoError(ValueError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), str(self), self.reason)
+
+
+class LimitError(VideoError):
+    """A video beyond the limits of this machine: with others it may be read."""
 
 
 def _rebuild(cls: type[VideoError], text: str, reason: str) -> VideoError:
@@ -90,19 +100,29 @@ def inspect(path: Path, limits: Limits) -> Contents:
 
 
 def refuse_disk_errors(error: FFmpegError) -> None:
-    """Raise an error that is the disk's again: it says nothing of the video."""
-    if error.errno in (errno.EIO, errno.ESTALE):
-        raise error
+    """Raise an error again that is the disk's or the memory's: it says nothing of the video."""
+    if error.errno == errno.ENOMEM:
+        raise MemoryError("too little memory") from error
+    if error.errno in DISK_ERRORS:
+        raise OSError(error.errno, error.strerror) from error
 
 
 def open_container(path: Path) -> Any:
     """Open a file as one of the containers, by its absolute path: a name is never an address."""
-    options = {"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "file"}
+    options = {
+        "format_whitelist": ",".join(CONTAINERS),
+        "codec_whitelist": _DECODERS,
+        "protocol_whitelist": "file",
+    }
     return av.open(str(path.absolute()), options=options, metadata_errors="replace")
 
 
 def video_stream(path: Path, container: Any) -> Any:
     """Return the video of a container. Raises VideoError for one without."""
+    for stream in container.streams.video:
+        codec = getattr(stream.codec_context, "name", "")
+        if codec in REFUSED_CODECS:
+            raise VideoError(path, f"codec {codec} is not read ({REFUSED_CODECS[codec]})")
     stream = container.streams.best("video")
     if stream is None:
         raise VideoError(path, f"{NO_VIDEO}: it has no pictures")
@@ -114,11 +134,9 @@ def video_stream(path: Path, container: Any) -> Any:
 
 
 def _refuse(path: Path, stream: Any, size: int, limits: Limits) -> None:
-    codec, width, height = stream.codec_context.name, stream.width, stream.height
-    if codec in REFUSED_CODECS:
-        raise VideoError(path, f"codec {codec} is not read ({REFUSED_CODECS[codec]})")
+    width, height = stream.width, stream.height
     if width * height > limits.pixels:
-        raise VideoError(path, f"{width}x{height} pixels; at most {limits.pixels} are read")
+        raise LimitError(path, f"{width}x{height} pixels; at most {limits.pixels} are read")
     if stream.frames > size:
         raise VideoError(
             path, f"its header counts {stream.frames} frames, more than {size} bytes can hold"
@@ -134,7 +152,7 @@ def _count(path: Path, container: Any, stream: Any, limits: Limits) -> tuple[int
                 packets += 1
                 shown += not packet.is_discard
             if packets > limits.frames:
-                raise VideoError(path, f"more than {limits.frames} frames; cut it up")
+                raise LimitError(path, f"more than {limits.frames} frames; cut it up")
     except FFmpegError as error:
         refuse_disk_errors(error)  # else what comes after is damaged: whoever decodes it says so
     return packets, shown

@@ -27,7 +27,7 @@ from tsn.streams.archives import (
     archive_path,
     write_archive,
 )
-from tsn.streams.contents import VideoError
+from tsn.streams.contents import LimitError, VideoError
 from tsn.streams.limits import DEFAULT_LIMITS, Limits
 from tsn.streams.store import (
     StoredResult,
@@ -42,7 +42,7 @@ from tsn.streams.table import Acceptance, FramesConfig, Stream, WorkerDevice
 from tsn.streams.video import (
     Frame,
     FrameReader,
-    LostFramesError,
+    TooFewFramesError,
     decord_version,
     initialise_worker,
     pyav_version,
@@ -264,13 +264,17 @@ def _defective(defect: str) -> StoredResult:
 def _extract_video(task: _Task, device: WorkerDevice) -> StoredResult:
     """Compute one video's stream into the store.
 
-    An error that nobody thought of is a defect that is not kept: it can be the memory that was
-    missing. A disk's is nobody's defect.
+    A limit of this machine, and an error that nobody thought of, are defects that are not kept: it
+    can be the memory that was missing. A disk's is nobody's defect.
     """
     try:
         result = read_video(task.video_path, partial(_write_entries, task, device), task.limits)
     except OSError:
         raise
+    except LimitError as error:
+        return _defective(error.reason)
+    except VideoError as error:
+        result = _defective(error.reason)
     except Exception as error:
         return _defective(unexpected(error))
     put_result(task.store_dir, task.key, result)
@@ -307,7 +311,7 @@ def _write_entries(task: _Task, device: WorkerDevice, reader: FrameReader) -> St
             defect = (
                 f"{reader.num_frames} frames, {stream.name} takes {stream.frames_per_entry} or more"
             )
-    except LostFramesError:
+    except (LimitError, TooFewFramesError):
         raise
     except VideoError as error:
         defect = error.reason

@@ -1,5 +1,6 @@
 """What one video may take of a machine."""
 
+import math
 from dataclasses import dataclass
 
 
@@ -19,8 +20,8 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if not value > 0:
-                raise ValueError(f"{name} is above 0, got {value}")
+            if not 0 < value < math.inf:
+                raise ValueError(f"{name} is above 0 and finite, got {value}")
 
 
 DEFAULT_LIMITS = Limits()

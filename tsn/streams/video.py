@@ -30,6 +30,7 @@ from av.error import FFmpegError
 
 from tsn.streams.contents import (
     Contents,
+    LimitError,
     VideoError,
     inspect,
     open_container,
@@ -37,6 +38,7 @@ from tsn.streams.contents import (
     video_stream,
 )
 from tsn.streams.limits import DEFAULT_LIMITS, Limits
+from tsn.workers.watchdog import watched
 
 Frame = npt.NDArray[np.uint8]
 T = TypeVar("T")
@@ -52,8 +54,8 @@ _PYAV_CONTAINERS = ("mpegts", "mpeg", "mpegvideo", "ogg", "h264", "hevc", "m4v")
 _SOUGHT_CONTAINERS = ("avi", "mov", "matroska")  # in which decord finds a frame by its number
 
 
-class LostFramesError(VideoError):
-    """decord gave fewer frames of a video than PyAV: it has to be read by that, from the start."""
+class TooFewFramesError(VideoError):
+    """Of a video less than three quarters of the frames can be decoded, or by one decoder."""
 
 
 class _NotForDecordError(Exception):
@@ -65,12 +67,19 @@ def read_video(
 ) -> T:
     """Return what `read` makes of the video's reader; it may be called twice.
 
-    Raises as `FrameReader` does, but for LostFramesError.
+    Where decord gives other frames than those to be shown, PyAV counts those that decode. If their
+    number is another, the video is read again, by PyAV. Raises as `FrameReader` does.
     """
+    reader = FrameReader(path, limits)
     try:
-        return read(FrameReader(path, limits))
-    except LostFramesError:
-        return read(FrameReader(path, limits, decoder=PYAV))
+        result = read(reader)
+    except TooFewFramesError:
+        if not reader.is_doubtful or _count_decodable(path, limits) in (0, reader.num_frames):
+            raise
+    else:
+        if not reader.is_doubtful or _count_decodable(path, limits) in (0, reader.num_frames):
+            return result
+    return read(FrameReader(path, limits, decoder=PYAV))
 
 
 def read_frames(path: Path, width: int, height: int) -> Iterator[Frame]:
@@ -96,8 +105,8 @@ class FrameReader:
     and `frames_per_second` how many it shows (0: unknown).
 
     `decoder` is which one reads: PyAV where decord is known to fail or does not start, else decord.
-    Where decord gives fewer frames than there are to be shown, PyAV counts those that decode. Are
-    they more, LostFramesError says that decord was the wrong one: see `read_video`.
+    `is_doubtful` says at the end that decord gave other frames than those to be shown: see
+    `read_video`.
     """
 
     def __init__(
@@ -107,6 +116,7 @@ class FrameReader:
         self._limits = limits
         self._wanted = decoder
         self.decoder = ""
+        self.is_doubtful = False
         self.num_frames = self.num_missing = self.num_counted = self.num_promised = 0
         self.frames_per_second = 0.0
 
@@ -119,15 +129,16 @@ class FrameReader:
         self.frames_per_second = contents.frames_per_second
         for number, frame in enumerate(self._decode(contents), start=1):
             self.num_frames = number
-            if self.num_frames > self._limits.frames:
-                raise VideoError(path, f"more than {self._limits.frames} frames; cut it up")
+            if number > self._limits.frames:
+                raise LimitError(path, f"more than {self._limits.frames} frames; cut it up")
+            if frame.shape[0] * frame.shape[1] > self._limits.pixels:
+                raise LimitError(path, f"frames of more than {self._limits.pixels} pixels")
             yield frame
-        if self.decoder == DECORD and self.num_frames < contents.shown:
-            self._ask_pyav()
+        self.is_doubtful = self.decoder == DECORD and self.num_frames != contents.shown
         if self.num_frames < _LEAST_DECODED_FRACTION * contents.promised:
             reason = f"only {self.num_frames} of {contents.promised} frames can be decoded"
-            raise VideoError(path, reason)
-        self.num_missing = contents.promised - self.num_frames
+            raise TooFewFramesError(path, reason)
+        self.num_missing = max(0, contents.promised - self.num_frames)
 
     def _decode(self, contents: Contents) -> Iterator[Frame]:
         self.decoder = self._wanted or decoder_of(contents)
@@ -143,11 +154,6 @@ class FrameReader:
                 yield from chain([first], frames)
                 return
         yield from _pyav_frames(self._path)
-
-    def _ask_pyav(self) -> None:
-        """Raise LostFramesError if PyAV decodes more frames."""
-        if _count_decodable(self._path) > self.num_frames:
-            raise LostFramesError(self._path, f"decord gives only {self.num_frames} frames")
 
 
 def unexpected(error: Exception) -> str:
@@ -217,8 +223,10 @@ def initialise_worker(gigabytes: float | None = None) -> None:
     av.logging.set_level(None)  # its remarks on odd files
     if gigabytes is not None and sys.platform == "linux":
         taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        limit = taken + int(gigabytes * 2**30)
-        resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+        soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+        there = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
+        limit = min([taken + int(gigabytes * 2**30), *there])
+        resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
 
 
 def pyav_version() -> str:
@@ -262,10 +270,10 @@ def _pyav_frames(path: Path) -> Iterator[Frame]:
         yield np.ascontiguousarray(turned, dtype=np.uint8)
 
 
-def _count_decodable(path: Path) -> int:
+def _count_decodable(path: Path, limits: Limits) -> int:
     """Return how many frames PyAV decodes; 0 of a damaged video, of which nobody knows."""
     try:
-        return sum(1 for _ in _decoded(path))
+        return sum(1 for _ in watched(_decoded(path), limits.seconds_per_frame, limits.seconds))
     except VideoError:
         return 0
 

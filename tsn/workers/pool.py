@@ -123,13 +123,7 @@ class Helpers(Generic[Task, Answer]):
 
     def ask(self, task: Task) -> Answer | Died:
         """Return the answer, or how the process died of the task. Raises as `run_tasks` does."""
-        try:
-            connection, process = self._idle.get_nowait()
-        except Empty:
-            connection, process = _start(self._function, self._initialise, None)
-            ready = _receive(connection, process)
-            if isinstance(ready, Died):
-                raise WorkerError(f"a worker {ready} before its first task: see above") from None
+        connection, process = self._take()
         message: Answer | Died
         try:
             with suppress(OSError):  # it died meanwhile: its pipe says so next
@@ -144,6 +138,20 @@ class Helpers(Generic[Task, Answer]):
         if not isinstance(message, Died):
             self._idle.put((connection, process))
         return message
+
+    def _take(self) -> tuple[Connection, BaseProcess]:
+        """Return an idle process that is still there, or a new one."""
+        with suppress(Empty):
+            while True:
+                connection, process = self._idle.get_nowait()
+                if process.is_alive() and not connection.poll():
+                    return connection, process
+                _stop(connection, process)
+        connection, process = _start(self._function, self._initialise, None)
+        ready = _receive(connection, process)
+        if isinstance(ready, Died):
+            raise WorkerError(f"a worker {ready} before its first task: see above")
+        return connection, process
 
 
 def _stop_all(idle: "LifoQueue[tuple[Connection, BaseProcess]]") -> None:
