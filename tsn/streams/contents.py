@@ -1,4 +1,4 @@
-"""What a file says that it holds, found without decoding; what is no video is refused by its kind.
+"""What a file says that it holds, found before it is decoded; what is no video is refused.
 
 FFmpeg, by PyAV, looks for the containers below and for no others: it would take a text for a film
 of its letters, a still image for a film of one frame, and a playlist for the files that it names.
