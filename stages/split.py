@@ -7,7 +7,8 @@ show are taken for the dataset's backdrop: listed, too, and counted, but no leak
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,10 +48,8 @@ def main(options: Options) -> None:
         digests = {video: known[video] for video in lists.videos}
         text = f"look at {options.dataset}"
         seen = survey(options.videos, digests, SURVEY_CACHE, machine.workers, machine.reading)
-        try:
+        with errors_of_workers():
             facts = dict(command.progress(seen, total=len(digests), unit="video", text=text))
-        except WorkerError as error:
-            raise OSError(f"{error}\nWhat was looked at is kept: run it again") from error
         hashes = {video: row.hashes for video, row in facts.items()}
         found = {k: find_leaks(lists.train[k], lists.test[k], digests, hashes) for k in lists.train}
         lists = treat_leaks(lists, found, config.leaks)
@@ -59,7 +58,8 @@ def main(options: Options) -> None:
         write_leaks(options.out / LEAKS, found)
         examples = class_examples(lists, {video for video, row in facts.items() if row.defect})
         chosen = {name: options.videos / v for name, v in examples.items()}
-        sheet = contact_sheet(chosen, machine.reading)
+        with errors_of_workers():
+            sheet = contact_sheet(chosen, machine.reading)
         write_image(options.out / CONTACT_SHEET, sheet)
     print(f"{options.dataset}: {len(lists.classes)} classes")
     for split, train in lists.train.items():
@@ -74,6 +74,15 @@ def main(options: Options) -> None:
             print(f"    {describe_backdrops(found[split].backdrops)}")
     for line in (*describe_unreadable(facts), *describe_counts(facts)):
         print(f"  {line}")
+
+
+@contextmanager
+def errors_of_workers() -> Iterator[None]:
+    """Tell an error of those that look at videos in a line."""
+    try:
+        yield
+    except WorkerError as error:
+        raise OSError(f"{error}\nWhat was looked at is kept: run it again") from error
 
 
 def describe_leaks(leaks: Sequence[Leak], treatment: str) -> str:

@@ -47,26 +47,27 @@ def main(options: Options) -> None:
         return
     entries = read_lock_file()
     left = entries if options.all else logged.not_logged(entries)
-    finished = {name: entry for name, entry in left.items() if kind(entry) and is_current(entry)}
-    if options.also is not None and kind({"cmd": options.also}):
+    datasets = params.section(params.load(), "datasets", tuple[str, ...])
+    finished = {
+        name: entry
+        for name, entry in left.items()
+        if is_tracked(entry, datasets) and is_current(entry)
+    }
+    if options.also is not None and is_tracked({"cmd": options.also}, datasets):
         finished[os.environ.get("DVC_STAGE", "")] = {"cmd": options.also}
     if not finished or not runs.is_reachable():
         return
-    datasets = params.section(params.load(), "datasets", tuple[str, ...])
     with store.hold_sync_lock():
-        log(finished, datasets)
+        log(finished)
 
 
-def log(finished: logged.Entries, datasets: Sequence[str]) -> None:
+def log(finished: logged.Entries) -> None:
     """Log finished stages, given by their entries, in the order in which they build on others."""
-    done, active = {}, [("--dataset", name) for name in datasets]
+    done = {}
     for name, entry in sorted(finished.items(), key=lambda item: TRACKED.index(kind(item[1]))):
-        words = shlex.split(entry["cmd"])
-        if not any(pair in pairwise(words) for pair in active):
-            continue
-        stage = importlib.import_module(f"stages.{kind(entry)}")
+        stage, words = importlib.import_module(f"stages.{kind(entry)}"), shlex.split(entry["cmd"])
         try:
-            if sync_stage(name, stage, words[3:], datasets) and "outs" in entry:
+            if sync_stage(name, stage, words[3:]) and "outs" in entry:
                 done[name] = entry
         except Exception as error:  # MLflow that is away, or files of another version
             logger.warning("%s: not logged to MLflow: %s", name, error)
@@ -75,10 +76,17 @@ def log(finished: logged.Entries, datasets: Sequence[str]) -> None:
     logged.remember(done)
 
 
+def is_tracked(entry: Mapping[str, Any], datasets: Sequence[str]) -> bool:
+    """Return whether an entry is of a tracked stage and an active dataset."""
+    return kind(entry) != "" and any(
+        ("--dataset", name) in pairwise(shlex.split(entry["cmd"])) for name in datasets
+    )
+
+
 def kind(entry: Mapping[str, Any]) -> str:
     """Return which tracked stage an entry's command runs, or nothing."""
     words = shlex.split(entry["cmd"]) if isinstance(entry["cmd"], str) else []
-    name = words[2].removeprefix("stages.") if words[:2] == ["python", "-m"] else ""
+    name = words[2].removeprefix("stages.") if words[:2] == ["python", "-m"] and words[2:] else ""
     return name if name in TRACKED else ""
 
 
@@ -99,14 +107,12 @@ def read_lock_file() -> dict[str, dict[str, Any]]:
     return {}
 
 
-def sync_stage(name: str, stage: ModuleType, words: list[str], datasets: Sequence[str]) -> bool:
-    """Log one finished stage if its run is missing; return False if its dataset is not active."""
+def sync_stage(name: str, stage: ModuleType, words: list[str]) -> bool:
+    """Log one finished stage if its run is missing; return False for an older version's command."""
     try:
         options = parse(stage.Options, words)
     except UsageError:
-        return False  # of an older version: it runs again at the next `dvc repro`
-    if options.dataset not in datasets:
-        return False
+        return False  # it runs again at the next `dvc repro`
     os.environ["DVC_STAGE"] = name
     if stage.track(options):
         print(f"{name}: logged to MLflow")

@@ -34,16 +34,7 @@ train:
   rgb: {network: {backbone: bn_inception, consensus: average, num_segments: 3}}
   flow: {network: {backbone: bn_inception, consensus: average, num_segments: 3}}
 """
-FACTS = Facts(
-    width=320,
-    height=240,
-    frames_per_second=25.0,
-    counted=50,
-    frames=50,
-    hashes=(),
-    decoder="decord",
-    defect="",
-)
+FACTS = Facts(width=320, height=240, frames_per_second=25.0, counted=50, frames=50)
 
 
 def test_a_run_is_found_by_the_numbers_of_every_split() -> None:

@@ -69,8 +69,8 @@ class SparseRead:
 def read_sparsely(path: Path, needs: Sequence[Need], limits: Limits = DEFAULT_LIMITS) -> SparseRead:
     """Read the frames that are needed, all of one size.
 
-    The video is decoded once; twice if it has not as many frames as it claims. Raises as
-    `FrameReader` does, and VideoError for a video shorter than a snippet.
+    The video is read once (`read_video`), twice if it has not as many frames as it claims. Raises
+    as `FrameReader` does, and VideoError for a video shorter than a snippet.
     """
     path = Path(path)
     if not path.is_file():

@@ -3,6 +3,7 @@
 Whoever recognises videos of strangers reads them here: a served model, `tsn recognise`.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -25,12 +26,12 @@ class _Task:
 
 
 class VideoReaders:
-    """Processes that read, one video each at a time, within limits. May be asked by threads."""
+    """A process a core that reads, one video at a time, within limits. May be asked by threads."""
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
         begin = partial(initialise_worker, limits.gigabytes)
-        self._helpers: Helpers[_Task, SparseRead | VideoError] = Helpers(
-            partial(_read, limits=limits), begin
+        self._helpers: Helpers[_Task, SparseRead | str] = Helpers(
+            partial(_read, limits=limits), begin, most=os.cpu_count() or 1
         )
 
     def read(self, path: Path, needs: Sequence[Need]) -> SparseRead:
@@ -44,17 +45,18 @@ class VideoReaders:
             raise OSError(str(error)) from error
         if isinstance(answer, Died):
             raise VideoError(path, f"the process that read it {answer}")
-        if isinstance(answer, VideoError):
-            raise VideoError(path, answer.reason)
+        if isinstance(answer, str):
+            raise VideoError(path, answer)
         return answer
 
 
-def _read(task: _Task, _: None, limits: Limits) -> SparseRead | VideoError:
+def _read(task: _Task, _: None, limits: Limits) -> SparseRead | str:
+    """Return what is read, or why it cannot be."""
     try:
         return read_sparsely(task.path, task.needs, limits)
     except VideoError as error:
-        return error
+        return error.reason
     except OSError:
         raise
     except Exception as error:
-        return VideoError(task.path, unexpected(error))
+        return unexpected(error)

@@ -48,14 +48,14 @@ class Facts:
     `decoder`. `defect` says why nothing is known, and is empty otherwise.
     """
 
-    width: int
-    height: int
-    frames_per_second: float
-    counted: int
-    frames: int
-    hashes: tuple[str, ...]
-    decoder: str
-    defect: str
+    width: int = 0
+    height: int = 0
+    frames_per_second: float = 0.0
+    counted: int = 0
+    frames: int = 0
+    hashes: tuple[str, ...] = ()
+    decoder: str = ""
+    defect: str = ""
 
     @property
     def seconds(self) -> float:
@@ -88,9 +88,9 @@ def survey(
     for task, answer in run_tasks(look, tasks, ["cpu"] * max(workers, 1), begin):
         digest = digests[task]
         if isinstance(answer, Died):
-            answer = _defective(f"the process that looked at it {answer}")
+            answer = Facts(defect=f"the process that looked at it {answer}")
         elif isinstance(answer, str):
-            answer = _defective(answer)
+            answer = Facts(defect=answer)
         else:
             _remember(cache_dir, digest, answer)
         for video in missing[digest]:
@@ -136,7 +136,7 @@ def _look(path: Path, _: str, limits: Limits) -> Facts | str:
     except LimitError as error:
         return error.reason
     except VideoError as error:
-        return _defective(error.reason)
+        return Facts(defect=error.reason)
     except OSError:
         raise
     except Exception as error:
@@ -158,7 +158,6 @@ def _facts(reader: FrameReader, limits: Limits) -> Facts:
         frames=reader.num_frames,
         hashes=tuple(map(difference_hash, shown)),
         decoder=reader.decoder,
-        defect="",
     )
 
 
@@ -167,19 +166,6 @@ def _is_shown(reader: FrameReader, num_shown: int) -> bool:
     return (
         num_shown < len(_POSITIONS)
         and reader.num_frames > _POSITIONS[num_shown] * reader.num_promised
-    )
-
-
-def _defective(defect: str) -> Facts:
-    return Facts(
-        width=0,
-        height=0,
-        frames_per_second=0.0,
-        counted=0,
-        frames=0,
-        hashes=(),
-        decoder="",
-        defect=defect,
     )
 
 

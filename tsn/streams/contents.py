@@ -43,28 +43,18 @@ class VideoError(ValueError):
         )
         self.reason = reason
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), str(self), self.reason)
-
 
 class LimitError(VideoError):
     """A video beyond the limits of this machine: with others it may be read."""
 
 
-def _rebuild(cls: type[VideoError], text: str, reason: str) -> VideoError:
-    error = cls.__new__(cls, text)
-    error.args, error.reason = (text,), reason
-    return error
-
-
 @dataclass(frozen=True, kw_only=True)
 class Contents:
-    """container, codec: FFmpeg's names. counted: the frames that the header counts, rightly or
+    """container: FFmpeg's name. counted: the frames that the header counts, rightly or
     not, or `shown` where it counts none. shown: the packets whose frames are to be shown, which an
     edit list can leave few of. frames_per_second: 0 where it is unknown."""
 
     container: str
-    codec: str
     counted: int
     shown: int
     frames_per_second: float
@@ -89,7 +79,6 @@ def inspect(path: Path, limits: Limits) -> Contents:
             packets, shown = _count(path, container, stream, limits)
             return Contents(
                 container=container.format.name,
-                codec=stream.codec_context.name,
                 counted=_counted(path, stream.frames, packets, shown),
                 shown=shown,
                 frames_per_second=float(stream.average_rate or stream.guessed_rate or 0),

@@ -74,7 +74,8 @@ def evenly(length: int, count: int) -> list[int]:
 def _look(tasks: Sequence[_Task], limits: Limits) -> Iterator[tuple[_Task, list[Moment]]]:
     """Yield the moments of each video, read in a process that one may take along as it dies."""
     look = partial(_moments, limits=limits)
-    for task, answer in run_tasks(look, tasks, ["cpu"], initialise_worker):
+    begin = partial(initialise_worker, limits.gigabytes)
+    for task, answer in run_tasks(look, tasks, ["cpu"], begin):
         if isinstance(answer, list):
             yield task, answer
         else:

@@ -141,17 +141,18 @@ class FrameReader:
         self.num_missing = max(0, contents.promised - self.num_frames)
 
     def _decode(self, contents: Contents) -> Iterator[Frame]:
-        self.decoder = self._wanted or decoder_of(contents)
+        first = PYAV if contents.container in _PYAV_CONTAINERS else DECORD
+        self.decoder = self._wanted or first
         if self.decoder == DECORD:
             frames = _decord_frames(self._path)
             try:
-                first = next(frames)
+                frame = next(frames)
             except StopIteration:
                 return
             except _NotForDecordError:
                 self.decoder = PYAV
             else:
-                yield from chain([first], frames)
+                yield from chain([frame], frames)
                 return
         yield from _pyav_frames(self._path)
 
@@ -159,11 +160,6 @@ class FrameReader:
 def unexpected(error: Exception) -> str:
     """Return the defect of a video at which something failed that nobody thought of."""
     return f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:200]}"
-
-
-def decoder_of(contents: Contents) -> str:
-    """Return the decoder that is tried first."""
-    return PYAV if contents.container in _PYAV_CONTAINERS else DECORD
 
 
 def glance(path: Path, position: float, limits: Limits = DEFAULT_LIMITS) -> Frame:
@@ -207,20 +203,15 @@ def decord_version() -> str:
     return version("decord2")
 
 
-def quiet_decoding() -> None:
-    """Keep decord's remarks on odd files off the screen, for this process."""
-    decord = import_decord()
-    decord.logging.set_level(decord.logging.QUIET)
-
-
 def initialise_worker(gigabytes: float | None = None) -> None:
     """Make a process that has one core to itself ready to read videos.
 
     gigabytes: the memory that it may take beyond what it has, where the system can limit that.
     """
     cv2.setNumThreads(1)
-    quiet_decoding()
-    av.logging.set_level(None)  # its remarks on odd files
+    decord = import_decord()
+    decord.logging.set_level(decord.logging.QUIET)  # no remarks on odd files
+    av.logging.set_level(None)
     if gigabytes is not None and sys.platform == "linux":
         taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         soft, hard = resource.getrlimit(resource.RLIMIT_AS)

@@ -108,21 +108,29 @@ class _Raised:
 
 
 class Helpers(Generic[Task, Answer]):
-    """Processes that answer `function(task)`, each one caller at a time, as many as ask at once.
+    """Processes that answer `function(task)`, each one caller at a time; at most `most` of them.
 
-    May be asked by several threads. They are made when they are needed, are replaced when they die,
-    and end with this object.
+    May be asked by several threads; where they are more, they wait. The processes are made when
+    they are needed, are replaced when they die, and end with this object.
     """
 
     def __init__(
-        self, function: Callable[[Task, None], Answer], initialise: Callable[[], None]
+        self,
+        function: Callable[[Task, None], Answer],
+        initialise: Callable[[], None],
+        most: int,
     ) -> None:
+        self._free = threading.BoundedSemaphore(most)
         self._function, self._initialise = function, initialise
         self._idle: LifoQueue[tuple[Connection, BaseProcess]] = LifoQueue()
         weakref.finalize(self, _stop_all, self._idle)
 
     def ask(self, task: Task) -> Answer | Died:
         """Return the answer, or how the process died of the task. Raises as `run_tasks` does."""
+        with self._free:
+            return self._ask(task)
+
+    def _ask(self, task: Task) -> Answer | Died:
         connection, process = self._take()
         message: Answer | Died
         try:

@@ -94,19 +94,15 @@ def stage(tracked: list[str]) -> SimpleNamespace:
 
 def test_a_stage_of_an_active_dataset_is_logged(capsys: pytest.CaptureFixture[str]) -> None:
     tracked: list[str] = []
-    assert sync.sync_stage("fuse@d-1", stage(tracked), WORDS, ["c", "d"])
+    assert sync.sync_stage("fuse@d-1", stage(tracked), WORDS)
     assert tracked == ["d"]
     assert "fuse@d-1: logged to MLflow" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    ("words", "datasets"), [(WORDS, ["c"]), ([*WORDS, "--older", "1"], ["d"]), (WORDS[:-2], ["d"])]
-)
-def test_other_datasets_and_older_commands_are_left_alone(
-    words: list[str], datasets: list[str]
-) -> None:
+@pytest.mark.parametrize("words", [[*WORDS, "--older", "1"], WORDS[:-2]])
+def test_older_commands_are_left_alone(words: list[str]) -> None:
     tracked: list[str] = []
-    assert not sync.sync_stage("fuse@d-1", stage(tracked), words, datasets)
+    assert not sync.sync_stage("fuse@d-1", stage(tracked), words)
     assert tracked == []
 
 
@@ -148,6 +144,16 @@ def test_what_was_logged_from_here_is_not_looked_at_again(looks: list[str]) -> N
     assert looks == ["d"]
     sync.main(sync.Options(all=True))
     assert looks == ["d", "d"]
+
+
+def test_an_inactive_dataset_is_left_alone_until_it_is_active(looks: list[str]) -> None:
+    Path("params.yaml").write_text("datasets: [c]\nsplits: [1]\n")
+    sync.main(sync.Options(all=True))
+    sync.main(sync.Options(also=f"python -m stages.fuse {COMMAND}"))
+    assert looks == []
+    Path("params.yaml").write_text("datasets: [c, d]\nsplits: [1]\n")
+    sync.main(sync.Options())
+    assert looks == ["d"]
 
 
 def test_a_changed_result_and_a_new_store_are_looked_at(

@@ -13,6 +13,7 @@ from workspace import ROOT
 from stages.extract import choose_devices
 from stages.runtime import machine
 from stages.runtime.machine import Machine, choose_device, count_jobs, lease_gpu_each, lease_gpus
+from tsn.streams.limits import DEFAULT_LIMITS
 from tsn.streams.table import FlowConfig, FramesConfig, WorkerDevice
 
 FAULTS = """
@@ -162,3 +163,7 @@ def test_devices_are_gpus_for_what_can_use_them_and_cores_for_the_rest(
 def test_bad_machine_is_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         replace(MACHINE, **change)
+
+
+def test_params_yaml_states_the_limits_that_a_served_model_has() -> None:
+    assert machine.read_machine().reading == DEFAULT_LIMITS

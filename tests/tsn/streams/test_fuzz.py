@@ -1,6 +1,6 @@
 """Videos with damage of every kind, in every container: no crash, no hang, no silent short read.
 
-    python tests/tsn/streams/test_fuzz.py 2000
+    PYTHONPATH=.:tests python tests/tsn/streams/test_fuzz.py 2000
 
 tries so many mutations of each container and tells the figures; the test tries a few.
 """

@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -89,7 +90,7 @@ def answer(task: str, _: None) -> tuple[str, int]:
 
 
 def test_a_helper_answers_again_and_another_takes_the_place_of_one_that_dies() -> None:
-    helpers = Helpers(answer, nothing)
+    helpers = Helpers(answer, nothing, most=2)
     first, second = helpers.ask("a"), helpers.ask("b")
     assert not isinstance(first, Died) and not isinstance(second, Died)
     assert (first[0], second[0], first[1]) == ("a", "b", second[1])  # one process, kept
@@ -103,8 +104,26 @@ def test_a_helper_answers_again_and_another_takes_the_place_of_one_that_dies() -
     assert multiprocessing.active_children() == []
 
 
-def test_helpers_are_as_many_as_ask_at_once() -> None:
-    helpers = Helpers(answer, nothing)
+def wait_for_another(folder: Path, _: None) -> int:
+    """Return this process's number once there are two, each at a task of its own."""
+    (folder / str(os.getpid())).touch()
+    deadline = time.monotonic() + 60
+    while len(list(folder.iterdir())) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return os.getpid()
+
+
+def test_two_that_ask_at_once_have_two_helpers_and_a_third_none_of_its_own(tmp_path: Path) -> None:
+    helpers = Helpers(wait_for_another, nothing, most=2)
     with ThreadPoolExecutor(3) as threads:
-        answers = list(threads.map(helpers.ask, "abcdef"))
-    assert [row[0] for row in answers if not isinstance(row, Died)] == list("abcdef")
+        assert len(set(threads.map(helpers.ask, [tmp_path] * 3))) == 2
+
+
+def test_a_helper_that_died_idle_is_no_tasks_fault() -> None:
+    helpers = Helpers(answer, nothing, most=1)
+    first = helpers.ask("a")
+    assert not isinstance(first, Died)
+    os.kill(first[1], signal.SIGKILL)
+    time.sleep(0.5)
+    second = helpers.ask("b")
+    assert not isinstance(second, Died) and second[0] == "b"
