@@ -26,10 +26,6 @@ MPEG4_FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 # Text that FFmpeg takes for a video of the other files, or addresses, that it names.
 PLAYLISTS = (b"ffconcat", b"#EXTM3U")
 NO_VIDEO = "not a video file"
-DISK_ERRORS = (
-    *(errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.ENXIO, errno.EMFILE),
-    *(errno.ENFILE, errno.EACCES),
-)
 # FFmpeg decodes some frames to find out what a file holds: none of these.
 _DECODERS = ",".join(sorted(av.codec.codecs_available - REFUSED_CODECS.keys()))
 
@@ -84,16 +80,20 @@ def inspect(path: Path, limits: Limits) -> Contents:
                 frames_per_second=float(stream.average_rate or stream.guessed_rate or 0),
             )
     except FFmpegError as error:
-        refuse_disk_errors(error)
+        refuse_other_causes(path, error)
         raise VideoError(path, _what_else(path)) from error
 
 
-def refuse_disk_errors(error: FFmpegError) -> None:
-    """Raise an error again that is the disk's or the memory's: it says nothing of the video."""
-    if error.errno == errno.ENOMEM:
-        raise MemoryError("too little memory") from error
-    if error.errno in DISK_ERRORS:
-        raise OSError(error.errno, error.strerror) from error
+def refuse_other_causes(path: Path, error: Exception) -> None:
+    """Raise what says nothing of the video when a decoder failed: LimitError for memory, OSError.
+
+    FFmpeg calls damage an input error, too, so it is the disk that is asked: the file is read.
+    """
+    if isinstance(error, FFmpegError) and error.errno == errno.ENOMEM:
+        raise LimitError(path, "it takes more memory than its reader may have") from error
+    with path.open("rb") as file:
+        while file.read(1 << 20):
+            pass
 
 
 def open_container(path: Path) -> Any:
@@ -143,7 +143,8 @@ def _count(path: Path, container: Any, stream: Any, limits: Limits) -> tuple[int
             if packets > limits.frames:
                 raise LimitError(path, f"more than {limits.frames} frames; cut it up")
     except FFmpegError as error:
-        refuse_disk_errors(error)  # else what comes after is damaged: whoever decodes it says so
+        # Else what comes after is damaged: whoever decodes it says so.
+        refuse_other_causes(path, error)
     return packets, shown
 
 

@@ -17,6 +17,7 @@ import re
 import resource
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
@@ -34,7 +35,7 @@ from tsn.streams.contents import (
     VideoError,
     inspect,
     open_container,
-    refuse_disk_errors,
+    refuse_other_causes,
     video_stream,
 )
 from tsn.streams.limits import DEFAULT_LIMITS, Limits
@@ -49,8 +50,8 @@ DECORD, PYAV = "decord", "pyav"
 _STOP_AT_FIRST_REPEATED_FRAME = "0.000000001"
 _LEAST_DECODED_FRACTION = 0.75  # of the frames promised; whole clips of UCF101 give 0.91 and more
 _DECORD_PREFIX = re.compile(r"\[\d\d:\d\d:\d\d\] \S+:\d+: ")
-# Where decord loses frames, or finds no length.
-_PYAV_CONTAINERS = ("mpegts", "mpeg", "mpegvideo", "ogg", "h264", "hevc", "m4v")
+# Where decord loses frames, finds no length, or aborts at damage (ASF).
+_PYAV_CONTAINERS = ("mpegts", "mpeg", "mpegvideo", "ogg", "asf", "h264", "hevc", "m4v")
 _SOUGHT_CONTAINERS = ("avi", "mov", "matroska")  # in which decord finds a frame by its number
 
 
@@ -248,6 +249,7 @@ def _decord_frames(path: Path) -> Iterator[Frame]:
         except (decord.DECORDLimitReachedError, StopIteration):
             return
         except (decord.DECORDError, RuntimeError) as error:
+            refuse_other_causes(path, error)
             reason = f"damaged video: {_decord_reason(error, path)}"
             raise VideoError(path, reason) from error
         yield _to_bgr(frame)
@@ -256,7 +258,8 @@ def _decord_frames(path: Path) -> Iterator[Frame]:
 def _pyav_frames(path: Path) -> Iterator[Frame]:
     """Yield PyAV's frames, BGR, turned as the file says."""
     for frame in _decoded(path):
-        pixels = frame.to_ndarray(format="bgr24")
+        with _told_as_damage(path):
+            pixels = frame.to_ndarray(format="bgr24")
         turned = np.rot90(pixels, frame.rotation // 90) if frame.rotation else pixels
         yield np.ascontiguousarray(turned, dtype=np.uint8)
 
@@ -270,13 +273,18 @@ def _count_decodable(path: Path, limits: Limits) -> int:
 
 
 def _decoded(path: Path) -> Iterator[Any]:
+    with _told_as_damage(path), open_container(path) as container:
+        stream = video_stream(path, container)
+        stream.codec_context.thread_count = 1
+        yield from container.decode(stream)
+
+
+@contextmanager
+def _told_as_damage(path: Path) -> Iterator[None]:
     try:
-        with open_container(path) as container:
-            stream = video_stream(path, container)
-            stream.codec_context.thread_count = 1
-            yield from container.decode(stream)
+        yield
     except FFmpegError as error:
-        refuse_disk_errors(error)
+        refuse_other_causes(path, error)
         raise VideoError(path, f"damaged video: {error.strerror}") from error
 
 

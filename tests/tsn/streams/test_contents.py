@@ -1,5 +1,6 @@
 """Which files are videos, which reader a healthy one needs, and what others are refused as."""
 
+import errno
 import struct
 from pathlib import Path
 
@@ -7,10 +8,11 @@ import av
 import cv2
 import numpy as np
 import pytest
+from av.error import FFmpegError
 from encoded import HEIGHT, KINDS, WIDTH, encode, encode_kind
 from videos import vivid_frames, write_video
 
-from tsn.streams.contents import VideoError, inspect
+from tsn.streams.contents import LimitError, VideoError, inspect, refuse_other_causes
 from tsn.streams.limits import DEFAULT_LIMITS, Limits
 from tsn.streams.video import DECORD, PYAV, Frame, FrameReader, glance, read_video
 
@@ -170,3 +172,15 @@ def test_limits_refuse_by_name(tmp_path: Path) -> None:
     assert len(frames_of(path, Limits(frames=12, pixels=WIDTH * HEIGHT))[0]) == 12
     with pytest.raises(ValueError, match="frames is above 0"):
         Limits(frames=0)
+
+
+def test_an_error_of_the_memory_or_the_disk_says_nothing_of_the_video(tmp_path: Path) -> None:
+    """FFmpeg tells damage as an input error, too: whether it is one, the disk says."""
+    path = encode_kind(tmp_path, "avi", 6)
+    failed = FFmpegError(errno.EIO, "Input/output error")
+    refuse_other_causes(path, failed)
+    with pytest.raises(LimitError, match="more memory than its reader may have"):
+        refuse_other_causes(path, FFmpegError(errno.ENOMEM, "Cannot allocate memory"))
+    path.unlink()
+    with pytest.raises(OSError):
+        refuse_other_causes(path, failed)
