@@ -115,7 +115,7 @@ def refuse_uncommitted(dataset: str, root: Path, tree: Path) -> None:
 
     It is the commit that is run, whatever was edited since.
     """
-    active = params.section(params.load(tree / params.PARAMS), "datasets", tuple[str, ...])
+    active = params.active_datasets(params.load(tree / params.PARAMS))
     if dataset not in active:
         raise ProgramError(
             f"datasets of the last commit's params.yaml are {', '.join(active)}: add {dataset} "

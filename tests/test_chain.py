@@ -6,6 +6,7 @@ On clips and classes of odd names, of which one clip is broken, in two splits.
 import csv
 import html
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -216,7 +217,7 @@ def test_the_same_cell_in_another_folder_gives_the_same_bytes(
         copy(workspace / name, tmp_path / name)
     lock = YAML(typ="safe", pure=True).load(workspace / "dvc.lock")["stages"]
     for name in ("train@odd-2-flow", "score@odd-2-flow"):
-        words = lock[name]["cmd"].split()
+        words = shlex.split(lock[name]["cmd"])
         done = subprocess.run(
             [sys.executable, *words[1:]],
             cwd=tmp_path,

@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import json
 import re
+import shlex
 import subprocess
 import sys
 from typing import Any
@@ -19,9 +20,11 @@ from stages.runtime.provenance import NEUTRAL_MODULES
 
 # Inputs that the command of a stage does not name, and why.
 UNNAMED = {
+    "data/selection.json",  # written when params.yaml can be run at all
     "data/${item.dataset}/checked.json",  # written when the recipe can be run at all
     "additions",  # the folder above the one that is named: that one need not be there
 }
+CHECKS = ["selection", "check"]  # before the first of the verbs
 LIGHT = ["download", "split", "extract", "look"]
 PROGRAMS = ["compare", "ingest", "sync"]  # run by flows, beside the stages
 
@@ -35,9 +38,12 @@ STAGES = load_stages()
 
 def module_of(stage: str) -> str:
     """Return the program of a stage, as its command names it."""
-    words: list[str] = STAGES[stage]["cmd"].split()
-    assert words[:2] == ["python", "-m"]
-    return words[2]
+    assert words_of(stage)[:2] == ["python", "-m"]
+    return words_of(stage)[2]
+
+
+def words_of(stage: str) -> list[str]:
+    return shlex.split(STAGES[stage]["cmd"])
 
 
 def options_of(stage: str) -> type[StageOptions]:
@@ -70,8 +76,8 @@ def imports() -> grimp.ImportGraph:
 
 def test_stages_are_the_verbs() -> None:
     verbs = {path.stem for path in (ROOT / "stages").glob("*.py")} - {"__init__"}
-    assert verbs == set(STAGES) - {"check"}
-    assert module_of("check") == "stages.operate.check"
+    assert verbs == set(STAGES) - set(CHECKS)
+    assert all(module_of(check) == f"stages.operate.{check}" for check in CHECKS)
     assert all(module_of(verb) == f"stages.{verb}" for verb in verbs)
 
 
@@ -108,7 +114,7 @@ def test_listed_code_is_there(stage: str) -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_command_has_the_options_of_the_stage(stage: str) -> None:
-    words = STAGES[stage]["cmd"].split()[3:]
+    words = words_of(stage)[3:]
     cls = options_of(stage)
     numbers = [word.replace("${item.split}", "1").replace("${item.", "{") for word in words]
     parsed = options.parse(cls, numbers)
@@ -124,7 +130,7 @@ def test_command_has_the_options_of_the_stage(stage: str) -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_command_reads_its_dependencies_and_writes_its_outputs(stage: str) -> None:
-    words = STAGES[stage]["cmd"].split()[3:]
+    words = words_of(stage)[3:]
     values = dict(zip(words[::2], words[1::2], strict=True))
     roles: dict[str, set[str]] = {"input": set(), "output": set(), "value": set()}
     for row in dataclasses.fields(options_of(stage)):
@@ -150,7 +156,7 @@ def test_stage_depends_on_the_parameters_it_reads(stage: str) -> None:
     recipe = "recipes/${item.dataset}.yaml"
     row = STAGES[stage].get("params", [])
     plain = {entry for entry in row if isinstance(entry, str)}
-    (sections,) = [entry[recipe] for entry in row if not isinstance(entry, str)]
+    sections = next((entry[recipe] for entry in row if not isinstance(entry, str)), ())
     cls = options_of(stage)
     if stage == "check":  # it reads all of it
         assert (plain, sections) == ({"splits", "modalities"}, None)
@@ -195,7 +201,7 @@ print(json.dumps([texts, list(sys.modules)]))
 
 
 def test_help_of_every_program_comes_without_loading_a_server() -> None:
-    stages = {module_of(stage): STAGES[stage]["cmd"].split()[3::2] for stage in STAGES}
+    stages = {module_of(stage): words_of(stage)[3::2] for stage in STAGES}
     options_of_programs = {f"stages.operate.{name}": [] for name in PROGRAMS} | stages
     texts, modules = json.loads(run_python(HELP.replace("NAMES", repr([*options_of_programs]))))
     for name, named in options_of_programs.items():

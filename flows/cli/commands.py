@@ -42,7 +42,7 @@ def repro(targets: Targets = None) -> None:
         from stages.operate.show import show_tables
         from stages.runtime import params
 
-        if len(params.section(params.load(), "datasets", tuple[str, ...])) > 1:
+        if len(params.active_datasets()) > 1:
             _check(None)  # the stage `check` of a dataset may come after trainings of another
         patterns = ["--glob", *targets] if targets else []
         code = run_program([*DVC, "repro", *patterns], Path.cwd())

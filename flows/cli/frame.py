@@ -135,7 +135,7 @@ def chosen(dataset: str | None, how: str = "by its name") -> str:
     """
     from stages.runtime import params
 
-    active = params.section(params.load(), "datasets", tuple[str, ...])
+    active = params.active_datasets()
     if dataset is None:
         if len(active) != 1:
             raise ValueError(f"say which dataset, {how}: params.yaml has {', '.join(active)}")

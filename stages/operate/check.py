@@ -11,8 +11,8 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.tokens import AliasToken, AnchorToken
 
+from stages.operate.selection import check_selection
 from stages.runtime import command, params, provenance
-from stages.runtime.machine import Machine
 from stages.runtime.options import StageOptions, option, output_path
 from stages.runtime.params import Settings
 from tsn.files import write_json
@@ -32,7 +32,6 @@ from tsn.streams.table import STREAMS, Acceptance
 from tsn.training.initial_weights import INITS
 from tsn.training.start import TrainingConfig
 
-SELECTION = ("datasets", "splits", "modalities", "machine")
 RECIPE = (
     *("source", "split", "accept", "extract", "init", "train", "score", "baseline"),
     *("fusion", "package", "ingest", "promotion"),
@@ -77,7 +76,7 @@ def check(options: Options) -> None:
     """Raise RecordError unless params.yaml and the recipes of the options can be run."""
     selection = params.load()
     check_selection(selection)
-    active = params.section(selection, "datasets", tuple[str, ...])
+    active = params.active_datasets(selection)
     chosen = (options.dataset,) if options.dataset else (*active, *params.recipe_names())
     for name in dict.fromkeys(chosen):
         recipe = params.load_recipe(name)
@@ -85,18 +84,6 @@ def check(options: Options) -> None:
         check_recipe(recipe)
         if name in active:
             check_fit(selection, recipe)
-
-
-def check_selection(selection: Settings) -> None:
-    """Raise RecordError unless params.yaml is well formed."""
-    require_keys(selection.values, SELECTION, f"{selection.path}: the top level")
-    params.section(selection, "machine", Machine)
-    for key, item in (("datasets", str), ("splits", int), ("modalities", str)):
-        values = params.section(selection, key, tuple[item, ...])  # type: ignore[valid-type]
-        if not values or len(set(values)) < len(values):
-            raise RecordError(f"{selection.path}: {key}: expected different values, got {values}")
-    for name in params.section(selection, "modalities", tuple[str, ...]):
-        modality(name)
 
 
 def refuse_anchors(path: Path) -> None:

@@ -101,7 +101,7 @@ class Found:
 def main(options: Options) -> None:
     refuse_name(options.name)
     source = params.load_recipe(options.like)
-    before = params.section(params.load(), "datasets", tuple[str, ...])
+    before = params.active_datasets()
     found = look_at(options.videos)
     if not found.good:
         first, facts = next(iter(found.facts.items()))

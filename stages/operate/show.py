@@ -7,7 +7,7 @@ from stages.runtime import params
 
 def show_tables() -> None:
     """Print the table of every dataset of params.yaml."""
-    for dataset in params.section(params.load(), "datasets", tuple[str, ...]):
+    for dataset in params.active_datasets():
         report = Path("reports") / dataset
         if not (report / "table.txt").is_file():
             print(f"\n{dataset}: no result yet; `tsn repro` makes it\n")

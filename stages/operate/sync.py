@@ -47,7 +47,7 @@ def main(options: Options) -> None:
         return
     entries = read_lock_file()
     left = entries if options.all else logged.not_logged(entries)
-    datasets = params.section(params.load(), "datasets", tuple[str, ...])
+    datasets = params.active_datasets()
     finished = {
         name: entry
         for name, entry in left.items()

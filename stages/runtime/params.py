@@ -6,6 +6,7 @@ mistyped keys are refused with the file, their dotted name and the valid choices
 own sections; `tsn check` reads them all.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -19,6 +20,8 @@ from tsn.records import RecordError, record
 
 PARAMS = Path("params.yaml")
 RECIPES = Path("recipes")
+# DVC puts it into commands and paths.
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 T = TypeVar("T")
 
 
@@ -59,8 +62,26 @@ def load_recipe(dataset: str) -> Settings:
 
 
 def recipe_path(dataset: str) -> Path:
-    """Return where the recipe of a dataset lies."""
+    """Return where the recipe of a dataset lies. RecordError for a name that none can have."""
+    refuse_name(dataset, f"{RECIPES}/")
     return RECIPES / f"{dataset}.yaml"
+
+
+def active_datasets(selection: Settings | None = None) -> tuple[str, ...]:
+    """Return the datasets that params.yaml chooses. RecordError for a name that none can have."""
+    selection = selection or load()
+    datasets = section(selection, "datasets", tuple[str, ...])
+    for dataset in datasets:
+        refuse_name(dataset, f"{selection.path}: datasets")
+    return datasets
+
+
+def refuse_name(dataset: str, where: str) -> None:
+    """Raise RecordError for a name that would be more than a name in a command or a path."""
+    if not NAME.fullmatch(dataset):
+        raise RecordError(
+            f"{where}: {dataset!r} cannot be a dataset's name; use letters, digits, _ and -"
+        )
 
 
 def recipe_names() -> list[str]:
