@@ -7,7 +7,7 @@ from stages.runtime import command, params, provenance
 from stages.runtime.options import StageOptions, option, output_path
 from tsn.files import write_csv
 from tsn.sources.additions import fetch_additions
-from tsn.sources.folder import checksum_rows
+from tsn.sources.folder import CHECKSUM_COLUMNS, checksum_rows
 from tsn.sources.table import SOURCES
 
 
@@ -35,7 +35,7 @@ def main(options: Options) -> None:
         digests = {digest for _, _, digest in rows}
         added = list(fetch_additions(options.additions, options.videos, options.lists, digests))
         rows += checksum_rows(options.videos, added)
-        write_csv(options.checksums, ("video", "bytes", "sha256"), sorted(rows))
+        write_csv(options.checksums, CHECKSUM_COLUMNS, sorted(rows))
     late = f" and {len(added)} taken in later" if added else ""
     print(f"{options.dataset}: {len(videos)} videos from {kind}{late}")
 

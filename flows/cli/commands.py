@@ -38,12 +38,14 @@ def repro(targets: Targets = None) -> None:
     """Run what is not up to date, stage after stage, then show the tables."""
 
     def main() -> None:
+        from flows.cli.sources import take_changed_sources
         from flows.processes.programs import DVC, run_program
         from stages.operate.show import show_tables
         from stages.runtime import params
 
         if len(params.active_datasets()) > 1:
             _check(None)  # the stage `check` of a dataset may come after trainings of another
+        take_changed_sources(targets or [])
         patterns = ["--glob", *targets] if targets else []
         code = run_program([*DVC, "repro", *patterns], Path.cwd())
         _sync()
@@ -72,11 +74,13 @@ def grid(
 
         if on_a_leash():
             return
+        from flows.cli.sources import take_changed_sources
         from flows.reproduce import reproduce
         from stages.operate.show import show_tables
 
-        values = {"targets": targets or [], "jobs": jobs, "cpu_jobs": cpu_jobs, "pool": pool}
-        start("tsn grid", reproduce, values)
+        take_changed_sources(targets or [])
+        places = {"jobs": jobs, "cpu_jobs": cpu_jobs, "pool": pool}
+        start("tsn grid", reproduce, {"targets": targets or [], **places})
         show_tables()
 
     work("grid", main)

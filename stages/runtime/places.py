@@ -11,6 +11,7 @@ ADDITIONS = Path("additions")  # the clips that each dataset ingested; git knows
 
 TSN = Path(".tsn")
 STORE = TSN / "store"  # a video's stream, computed once, whatever DVC deletes
+SOURCES_READ = TSN / "sources"  # digests of sources' files that were read to find changes
 SURVEY_CACHE = TSN / "survey"  # what a video looks like, read once
 PROGRESS = TSN / "progress"  # of training runs that have not come to their end
 MADE = TSN / "made"  # how each result was made, for its MLflow run

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from tsn.files import copy_file, write_csv
-from tsn.sources.folder import SourceError, has_control_character
+from tsn.sources.folder import SourceError, SourceMissingError, has_control_character
 
 REQUIRED = ("path", "label")
 OPTIONAL = ("group", "split")
@@ -44,11 +44,16 @@ def fetch_csv(
 
     SourceError names the line that cannot be used.
     """
+    for video, file in list_csv(config, lists).items():
+        copy_file(file, videos / video)
+        yield video
+
+
+def list_csv(config: CsvConfig, lists: Path) -> dict[str, Path]:
+    """Write `clips.csv`, and return the file of each video id."""
     ids = listed_videos(config)
     write_clips(ids, lists)
-    for video in sorted(ids):
-        copy_file(Path(config.root) / ids[video].path, videos / video)
-        yield video
+    return {video: Path(config.root) / ids[video].path for video in sorted(ids)}
 
 
 def listed_videos(config: CsvConfig) -> dict[str, CsvRow]:
@@ -107,7 +112,7 @@ def sound_rows(path: Path, root: Path) -> tuple[list[CsvRow], dict[int, str]]:
 def _read_lines(path: Path) -> list[tuple[int, dict[str, str]]]:
     """Return the numbered lines of a file that has the columns it should."""
     if not path.is_file():
-        raise SourceError(f"{path}: no such file; set it in the recipe")
+        raise SourceMissingError(f"{path}: no such file; set it in the recipe")
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets write a mark
             reader = csv.DictReader(file)

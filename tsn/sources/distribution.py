@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from tsn.files import TEMPORARY_SUFFIX, link_file
 from tsn.locks import hold_lock
 from tsn.sources.download import FetchError, Report, fetch, no_report
-from tsn.sources.folder import FolderConfig, fetch_folder
+from tsn.sources.folder import FolderConfig, fetch_folder, list_folder
 from tsn.sources.unpack import Place, unpack
 
 HEXADECIMAL = set("0123456789abcdef")
@@ -64,8 +64,17 @@ def fetch_archives(
     ):
         with hold_lock(folder / ".lock"):  # others may want the same archives
             _complete(folder, part, files, place, report)
-    unpacked = FolderConfig(videos=str(folder / "videos"), lists=str(folder / "lists"))
-    yield from fetch_folder(unpacked, videos, lists, put=link_file)
+    yield from fetch_folder(_unpacked(config), videos, lists, put=link_file)
+
+
+def list_unpacked(config: ArchivesConfig, lists: Path) -> dict[str, Path]:
+    """Copy the list files that were unpacked, and return the file of each video id."""
+    return list_folder(_unpacked(config), lists)
+
+
+def _unpacked(config: ArchivesConfig) -> FolderConfig:
+    folder = Path(config.folder)
+    return FolderConfig(videos=str(folder / "videos"), lists=str(folder / "lists"))
 
 
 def _complete(

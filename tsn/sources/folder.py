@@ -6,9 +6,15 @@ from pathlib import Path
 
 from tsn.files import copy_file, file_sha256
 
+CHECKSUM_COLUMNS = ("video", "bytes", "sha256")
+
 
 class SourceError(ValueError):
     """Videos or lists that are not where the recipe says."""
+
+
+class SourceMissingError(SourceError):
+    """There is no such folder, or file, at all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,15 +33,20 @@ def fetch_folder(
     put: Callable[[Path, Path], None] = copy_file,
 ) -> Iterator[str]:
     """Copy the clips (and list files), or link them, and yield each video id."""
+    for video, file in list_folder(config, lists).items():
+        put(file, videos / video)
+        yield video
+
+
+def list_folder(config: FolderConfig, lists: Path) -> dict[str, Path]:
+    """Copy the list files, and return the file of each video id."""
     source = Path(config.videos)
     clips = folder_videos(source)
     lists.mkdir(parents=True, exist_ok=True)
     if config.lists is not None:
         for path in _list_files(Path(config.lists)):
             copy_file(path, lists / path.name)
-    for video in clips:
-        put(source / video, videos / video)
-        yield video
+    return {video: source / video for video in clips}
 
 
 def folder_videos(folder: Path) -> list[str]:
@@ -44,7 +55,7 @@ def folder_videos(folder: Path) -> list[str]:
     SourceError when there are none, or a file lies outside a class folder.
     """
     if not folder.is_dir():
-        raise SourceError(
+        raise SourceMissingError(
             f"{folder}: no such folder; put or link the videos there as <class>/<clip>, "
             "or set the path in the recipe's source section"
         )
@@ -73,7 +84,7 @@ def checksum_rows(folder: Path, videos: list[str]) -> Iterator[tuple[str, int, s
 
 def _list_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
-        raise SourceError(
+        raise SourceMissingError(
             f"{folder}: no such folder of lists; set it in the recipe's source section"
         )
     files = (path for path in sorted(folder.iterdir()) if path.is_file())

@@ -210,9 +210,10 @@ def _refuse_too_many(job: ExtractionJob, quarantined: Sequence[ManifestRow]) -> 
     listing = "\n".join(f"  {row.video}: {row.reason}" for row in rows)
     raise ExtractionError(
         f"stream {job.stream.name}: {len(rows)} videos cannot be used, max_quarantined allows "
-        f"{job.accept.max_quarantined}:\n{listing}\nFetch them again, remove them from the "
-        "dataset, or raise max_quarantined. All other videos are in the store and not computed "
-        "again."
+        f"{job.accept.max_quarantined}:\n{listing}\nPut them right or remove them where the "
+        "dataset comes from, and run `tsn repro`, which takes it again. Or raise "
+        "accept.max_quarantined in the recipe. All other videos are in the store "
+        "and not computed again."
     )
 
 
