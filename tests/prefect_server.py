@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from toy_grid import cleaned, require_nobody
+from warm_python import warm_binaries
+from workspace import SHARED
 
 from flows.processes import leash
 
 PREFECT = Path(sys.executable).parent / "prefect"
 START_SECONDS = 240
-SHARED = "TSN_TESTS_FOLDER"  # the variable with a folder of all processes of a test run
 HELD = "held"  # a pipe in that folder, which the run's first process holds open
 
 
@@ -88,6 +89,7 @@ def share_folder() -> Callable[[], None]:
     folder = Path(tempfile.mkdtemp(prefix="tsn-tests-"))
     os.environ[SHARED] = str(folder)
     os.mkfifo(folder / HELD)
+    warm_binaries(folder)
     return partial(_end_sharing, folder, os.open(folder / HELD, os.O_RDWR))
 
 

@@ -9,7 +9,6 @@ import json
 import shlex
 import shutil
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -18,7 +17,6 @@ import pytest
 from odd_names import BROKEN, CLASSES, CLIPS, clips_tested, write_dataset
 from ruamel.yaml import YAML
 from workspace import (
-    BINARIES,
     COPIED,
     ROOT,
     copy_project,
@@ -28,6 +26,7 @@ from workspace import (
     run_stage,
     runs_of,
     shrink_recipe,
+    warm,
 )
 
 from stages.runtime.places import MADE
@@ -78,7 +77,9 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy_project(ROOT, folder)
     write_dataset(folder / "inbox")
     write_recipe(folder)
-    (folder / ".venv").symlink_to(sys.prefix)
+    (folder / ".venv").mkdir()
+    (folder / ".venv/.ready").touch()
+    (folder / ".venv/bin").symlink_to(warm())
     done = subprocess.run(
         ["make", "--assume-old=.venv/.ready", "repro"],  # the environment is the tests' own
         cwd=folder,
@@ -219,7 +220,7 @@ def test_the_same_cell_in_another_folder_gives_the_same_bytes(
     for name in ("train@odd-2-flow", "score@odd-2-flow"):
         words = shlex.split(lock[name]["cmd"])
         done = subprocess.run(
-            [sys.executable, *words[1:]],
+            [warm() / "python", *words[1:]],
             cwd=tmp_path,
             env=environment(tmp_path),
             capture_output=True,
@@ -237,7 +238,7 @@ def test_an_edit_during_a_training_is_noticed_and_not_recorded(workspace: Path) 
     edit(workspace / RECIPE, "train.rgb.solver.iterations", 40)
     try:
         process = subprocess.Popen(
-            [BINARIES / "dvc", "repro", "--single-item", "train@odd-1-rgb"],
+            [warm() / "dvc", "repro", "--single-item", "train@odd-1-rgb"],
             cwd=workspace,
             env=environment(workspace),
             stdout=subprocess.DEVNULL,
@@ -278,7 +279,7 @@ def test_the_recogniser_gives_the_scores_of_the_pipeline(workspace: Path) -> Non
     tests = read_test_scores(workspace / "recognisers/odd")
     video = workspace / "data/odd/videos" / tests.videos[-1]
     done = subprocess.run(
-        [BINARIES / "tsn", "recognise", video, "--json", "--model", "models:/odd/1"],
+        [warm() / "tsn", "recognise", video, "--json", "--model", "models:/odd/1"],
         cwd=video.parent,  # any folder of the project
         env=environment(workspace),
         capture_output=True,

@@ -11,6 +11,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 BINARIES = Path(sys.executable).parent
+SHARED = "TSN_TESTS_FOLDER"  # the variable with a folder of all processes of a test run
 ROOT = Path(__file__).parents[1]
 COPIED = (
     *("tsn", "stages", "flows", "params.yaml", "recipes", "dvc.yaml", "pyproject.toml"),
@@ -62,10 +63,15 @@ def edit(path: Path, dotted: str, value: object) -> None:
     yaml.dump(content, path)
 
 
+def warm() -> Path:
+    """The folder of `python`, `dvc` and `tsn` that start at once (`warm_python.py`)."""
+    return Path(os.environ[SHARED]) / "bin"
+
+
 def environment(workspace: Path) -> Mapping[str, str]:
     return {
         **os.environ,
-        "PATH": f"{BINARIES}{os.pathsep}{os.environ['PATH']}",
+        "PATH": f"{warm()}{os.pathsep}{BINARIES}{os.pathsep}{os.environ['PATH']}",
         "MLFLOW_TRACKING_URI": f"sqlite:///{workspace / 'mlflow.db'}",
         "DVC_NO_ANALYTICS": "true",
     }
@@ -73,7 +79,7 @@ def environment(workspace: Path) -> Mapping[str, str]:
 
 def dvc(workspace: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [BINARIES / "dvc", *arguments],
+        [warm() / "dvc", *arguments],
         cwd=workspace,
         env=environment(workspace),
         capture_output=True,
@@ -85,7 +91,7 @@ def run_stage(
     workspace: Path, name: str, *arguments: str | Path, **variables: str
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", f"stages.{name}", *arguments],
+        [warm() / "python", "-m", f"stages.{name}", *arguments],
         cwd=workspace,
         env={**environment(workspace), **variables},
         capture_output=True,

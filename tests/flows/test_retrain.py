@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,7 +14,7 @@ import pytest
 from prefect_server import shared_server
 from ruamel.yaml import YAML
 from toy_grid import cleaned, git, require_nobody, wait_until
-from workspace import BINARIES, ROOT, copy_project, shrink_recipe
+from workspace import BINARIES, ROOT, copy_project, shrink_recipe, warm
 
 from stages.runtime import params
 from stages.tracking import registry
@@ -60,12 +59,12 @@ def start(checkout: Path, server: dict[str, str]) -> "subprocess.Popen[str]":
     environment = {
         **os.environ,
         **server,
-        "PATH": f"{BINARIES}{os.pathsep}{os.environ['PATH']}",
+        "PATH": f"{warm()}{os.pathsep}{BINARIES}{os.pathsep}{os.environ['PATH']}",
         "DVC_NO_ANALYTICS": "true",
     }
     environment.pop("MLFLOW_TRACKING_URI", None)
     return subprocess.Popen(
-        [sys.executable, "-m", "flows.cli", "retrain", "synthetic"],
+        [warm() / "python", "-m", "flows.cli", "retrain", "synthetic"],
         cwd=checkout,
         env=environment,
         stdout=subprocess.PIPE,

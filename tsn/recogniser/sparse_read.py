@@ -15,9 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tsn.modality import Modality
-from tsn.snippets.dataset import stack_entries
 from tsn.snippets.sampling import testing_starts
-from tsn.streams.archives import Entries, read_entries, write_archive
+from tsn.streams.archives import Entries, read_entries, stack_entries, write_archive
 from tsn.streams.contents import VideoError, inspect
 from tsn.streams.limits import DEFAULT_LIMITS, Limits
 from tsn.streams.table import FramesConfig, Stream, WorkerDevice

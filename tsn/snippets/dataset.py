@@ -20,7 +20,14 @@ from tsn.lists import ListedVideo
 from tsn.modality import Modality
 from tsn.snippets.crops import Box, check_num_positions, testing_crops, training_box
 from tsn.snippets.sampling import testing_starts, training_starts
-from tsn.streams.archives import MANIFEST, OK, archive_path, read_entries, read_manifest
+from tsn.streams.archives import (
+    MANIFEST,
+    OK,
+    archive_path,
+    read_entries,
+    read_manifest,
+    stack_entries,
+)
 
 Entries = npt.NDArray[np.uint8]
 
@@ -82,12 +89,6 @@ def listed_clips(
 def read_snippet(clip: Clip, start: int, modality: Modality) -> Entries:
     """Return the entries of one snippet, stacked along the channels: (H, W, T x C)."""
     return stack_entries(read_entries(clip.archive, range(start, start + modality.snippet_length)))
-
-
-def stack_entries(entries: Entries) -> Entries:
-    """Stack consecutive entries (T, H, W, C) along the channels: (H, W, T x C)."""
-    length, height, width, channels = entries.shape
-    return entries.transpose(1, 2, 0, 3).reshape(height, width, length * channels)
 
 
 def crop_snippet(

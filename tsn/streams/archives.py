@@ -118,6 +118,12 @@ def read_entries(path: Path, indices: Sequence[int]) -> Entries:
         return np.stack([_read_entry(path, descriptor, directory, i) for i in indices])
 
 
+def stack_entries(entries: Entries) -> Entries:
+    """Stack consecutive entries (T, H, W, C) along the channels: (H, W, T x C)."""
+    length, height, width, channels = entries.shape
+    return entries.transpose(1, 2, 0, 3).reshape(height, width, length * channels)
+
+
 def write_manifest(rows: Iterable[ManifestRow], stream_dir: Path) -> Path:
     """Write the manifest of a stream directory, sorted by video, and return its path."""
     path = Path(stream_dir) / MANIFEST

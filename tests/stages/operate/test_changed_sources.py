@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
-from workspace import BINARIES, ROOT, copy_project, dvc, edit, environment
+from workspace import ROOT, copy_project, dvc, edit, environment, warm
 
 from stages import download
 from stages.operate.changed_sources import changed_sources
@@ -127,14 +127,12 @@ def test_repro_takes_the_new_state(tmp_path: Path) -> None:
     assert dvc(tmp_path, "repro", "download@mine").returncode == 0
     put(tmp_path / "inbox/videos/run/c.avi", "later")
     done = subprocess.run(
-        [BINARIES / "tsn", "repro", "download@mine"],
+        [warm() / "tsn", "repro", "download@mine"],
         cwd=tmp_path,
         env={**environment(tmp_path), "TSN_TRACKING": "off"},
         capture_output=True,
         text=True,
     )
-    assert (
-        "mine: its source has changed, and is taken again\n1 video new: run/c.avi" in done.stdout
-    )
+    assert "mine: its source has changed, and is taken again\n1 video new: run/c.avi" in done.stdout
     assert (tmp_path / "data/mine/videos/run/c.avi").read_text() == "later"
     assert "mine" not in dvc(tmp_path, "status", "download@mine").stdout

@@ -1,0 +1,94 @@
+"""What stands for `python` in the programs that tests start: asks the warm python to run them.
+
+    python -I -S warm_client.py PYTHON SOCKET [ARGUMENT ...]
+
+Nothing is imported that a start would wait for. Where there is no warm python yet, or what is asked
+is not for it, python itself runs. See `warm_python.py`.
+"""
+
+import array
+import fcntl
+import json
+import os
+import signal
+import socket
+import sys
+from contextlib import suppress
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+KNOWN_VARIABLES = ("PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE")
+
+
+def main(python: str, address: str, arguments: list[str]) -> None:
+    connection = connect(python, address) if can_be_warm(arguments) else None
+    if connection is None:
+        os.execv(python, [python, *arguments])
+    send(connection, arguments)
+    for number in SIGNALS:
+        signal.signal(number, lambda number, _: connection.send(bytes([number])))
+    answer = connection.recv(4, socket.MSG_WAITALL)
+    code = int.from_bytes(answer, "big", signed=True) if len(answer) == 4 else 1
+    if code < 0:  # it was ended by a signal, and so is this one
+        with suppress(OSError):
+            signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    os._exit(code)
+
+
+def can_be_warm(arguments: list[str]) -> bool:
+    """Return whether it is a module or a file, without an option of python's."""
+    variables = {name for name in os.environ if name.startswith("PYTHON")} - {*KNOWN_VARIABLES}
+    first = arguments[:1] or ["-"]
+    return not variables and (first == ["-m"] or not first[0].startswith("-"))
+
+
+def connect(python: str, address: str) -> "socket.socket | None":
+    """Return a connection to the warm python; where there is none, start one for those to come."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.connect(address)
+    except OSError:
+        start_server(python, address)
+        return None
+    return connection
+
+
+def start_server(python: str, address: str) -> None:
+    """Start the warm python once. It ends when nobody holds the pipe of the test run open."""
+    lock = os.open(f"{address}.lock", os.O_CREAT | os.O_RDWR)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return
+    if os.fork():
+        return
+    os.setsid()
+    os.set_inheritable(lock, True)  # held as long as it lives
+    folder = os.path.dirname(address)
+    os.dup2(os.open(f"{folder}/held", os.O_RDONLY | os.O_NONBLOCK), 0)
+    os.set_blocking(0, True)
+    log = os.open(f"{address}.log", os.O_CREAT | os.O_WRONLY)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.chdir(folder)
+    server = os.path.join(os.path.dirname(os.path.abspath(__file__)), "warm_python.py")
+    os.execv(python, [python, server, address, os.path.join(folder, "bin/python")])
+
+
+def send(connection: socket.socket, arguments: list[str]) -> None:
+    mask = os.umask(0)
+    os.umask(mask)
+    request = {
+        "arguments": arguments,
+        "folder": os.getcwd(),
+        "environment": dict(os.environ),
+        "umask": mask,
+    }
+    data = json.dumps(request).encode()
+    standard = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0, 1, 2]))]
+    connection.sendmsg([len(data).to_bytes(4, "big")], standard)
+    connection.sendall(data)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], sys.argv[3:])
