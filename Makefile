@@ -24,9 +24,9 @@ $(READY): requirements.lock pyproject.toml
 	  --constraint requirements.lock --group dev --editable .
 	@touch $@
 
-# From a zip download there is no .git, and DVC has to be told so once.
+# From a zip download there is no .git, and DVC has to be told so once. A folder of a repository has it above.
 .dvc/config.local: | $(READY)
-	@test -e .git || dvc config --local core.no_scm true
+	@test -e .git || git ls-files --error-unmatch dvc.yaml > /dev/null 2>&1 || dvc config --local core.no_scm true
 
 repro: setup ## the whole chain, then the fused three-split table
 	tsn repro
@@ -52,14 +52,14 @@ format: setup ## rewrite the code in the house format
 	ruff check --fix .
 	ruff format .
 
-ui: setup ## the MLflow UI, on http://127.0.0.1:5000
-	tsn ui
+ui: setup ## the MLflow UI, on http://127.0.0.1:5000 (another port: PORT=5005)
+	tsn ui $(if $(PORT),--port $(PORT))
 
-server: setup ## Prefect's server and a worker, and MLflow's server, on this machine, until Ctrl-C
-	tsn server
+server: setup ## Prefect's server (PORT=4200) and a worker, and MLflow's server (MLFLOW_PORT=5000), until Ctrl-C
+	tsn server $(if $(PORT),--port $(PORT)) $(if $(MLFLOW_PORT),--mlflow-port $(MLFLOW_PORT))
 
-serve: setup ## the champion of DATASET as a web service, on http://127.0.0.1:5001
-	tsn serve $(DATASET)
+serve: setup ## the champion of DATASET as a web service, on http://127.0.0.1:5001 (another port: PORT=5005)
+	tsn serve $(DATASET) $(if $(PORT),--port $(PORT))
 
 clean: ## remove data, models and results; DVC's cache, the flow store and MLflow stay
 	rm -rf data models scores plots reports recognisers metrics .tsn/progress

@@ -2,7 +2,11 @@
 
 import os
 
+from stages.runtime import environment
+
 HEARTBEAT_SECONDS = 30
+
+environment.prepare()  # before Prefect is imported, which reads it
 
 # Read when prefect is imported. Its own choice, 20 seconds, is too short for two cores.
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "90")

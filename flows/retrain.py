@@ -25,13 +25,14 @@ from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
 
 from flows.git import data_commits, worktree
+from flows.git.command import git
 from flows.grid.remote import CODE
 from flows.processes.locks import wait_for_lock
 from flows.processes.programs import ProgramError, run_dvc, run_stage
 from flows.reproduce import EXPECTED, CancelledError, key_of, run_in_task, show_grid
 from stages.runtime import params
-from stages.runtime.places import RETRAIN, mlflow_database
-from stages.tracking import runs
+from stages.runtime.places import RETRAIN
+from stages.tracking import runs, store
 
 RETRAIN_LOCK = RETRAIN / "lock"
 logger = logging.getLogger(__name__)
@@ -49,13 +50,11 @@ def retrain(
     """Take in new clips, train a challenger with them, and promote it if it is better.
 
     dataset: one of params.yaml. workspace: the checkout. follow: also take the commits of the
-    upstream branch (`git pull --rebase`), and push that of the new clips. force: retrain even if
+    upstream branch, with ours after them, and push that of the new clips. force: retrain even if
     no clips are new. jobs: training runs at once. pool: a work pool whose workers run them.
     """
     root = workspace.resolve()
-    os.environ["MLFLOW_TRACKING_URI"] = os.environ.get("MLFLOW_TRACKING_URI") or mlflow_database(
-        root
-    )
+    os.environ["MLFLOW_TRACKING_URI"] = store.tracking_uri(root)
     try:
         with wait_for_lock(root / RETRAIN_LOCK):  # schedules of several datasets may meet
             ingest_now = partial(ingest, dataset, root, follow=follow)
@@ -87,8 +86,8 @@ def ingest(dataset: str, root: Path, *, follow: bool) -> RetrainingInputs:
     """Take in new clips, of the inbox and, with `follow`, of the upstream branch, as commits."""
     worktree.require_repository(root)
     if follow:
-        data_commits.pull(root)
-    tree = prepare(dataset, root, worktree.git(root, "rev-parse", "HEAD"))
+        data_commits.pull(root, f"retrain-{dataset}")
+    tree = prepare(dataset, root, git(root, "rev-parse", "HEAD"))
     refuse_uncommitted(dataset, root, tree)
     if follow:
         data_commits.fetch(tree, dataset)
@@ -99,7 +98,7 @@ def ingest(dataset: str, root: Path, *, follow: bool) -> RetrainingInputs:
     run_stage("operate.ingest", tree, ["--dataset", dataset, *paths])
     show(f"```\n{report.read_text(encoding='utf-8')}```", key_of("new-clips", dataset))
     data_commits.commit_clips(root, tree, dataset, pending)
-    commit = worktree.git(root, "rev-parse", "HEAD")
+    commit = git(root, "rev-parse", "HEAD")
     return RetrainingInputs(commit, data_commits.data_state(root, dataset, commit))
 
 
@@ -121,7 +120,7 @@ def refuse_uncommitted(dataset: str, root: Path, tree: Path) -> None:
             f"datasets of the last commit's params.yaml are {', '.join(active)}: add {dataset} "
             "there and commit it; retraining runs what is committed"
         )
-    if edits := worktree.git(root, "status", "--porcelain", "--", *CODE):
+    if edits := git(root, "status", "--porcelain", "--", *CODE):
         logger.warning("these edits are not committed, so retraining goes without them:\n%s", edits)
 
 

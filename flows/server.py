@@ -83,7 +83,9 @@ def serve_all(prefect_port: int, mlflow_port: int) -> None:
 
 
 def _serve_all(services: Services, root: Path, prefect_port: int, mlflow_port: int) -> None:
-    require_free(prefect_port, "--prefect-port")
+    if prefect_port == mlflow_port:
+        raise ProgramError(f"port {mlflow_port} is Prefect's: choose another by --mlflow-port")
+    require_free(prefect_port, "--port")
     require_free(mlflow_port, "--mlflow-port")
     prefect, mlflow = f"http://{HOST}:{prefect_port}", f"http://{HOST}:{mlflow_port}"
     database, artifacts = mlflow_database(root), str(root / "mlartifacts")

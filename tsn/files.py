@@ -15,17 +15,34 @@ TEMPORARY_SUFFIX = ".tmp"
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """Give a name beside `path` to write to; it becomes `path` when the block ends well."""
+def atomic_path(path: Path, *, durable: bool = False) -> Iterator[Path]:
+    """Give a name beside `path` to write to; it becomes `path` when the block ends well.
+
+    durable: also when the machine goes down, for some milliseconds more.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}{TEMPORARY_SUFFIX}")
     try:
         yield temporary
+        if durable:
+            _to_disk(temporary)  # or the name may be kept and the content lost
         temporary.replace(path)
+        if durable:
+            with suppress(OSError):  # some network disks know this of files alone
+                _to_disk(path.parent)
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until a file's content, or a folder's names, are on the disk."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def copy_file(source: Path, target: Path) -> None:

@@ -16,6 +16,7 @@ from flows.cli.frame import (
     ALONE,
     DATA,
     MLFLOW,
+    PORTS,
     RUN,
     USE,
     Dataset,
@@ -39,20 +40,17 @@ def repro(targets: Targets = None) -> None:
 
     def main() -> None:
         from flows.cli.sources import take_changed_sources
-        from flows.processes.programs import DVC, run_program
+        from flows.grid.chain import run_chain
         from stages.operate.show import show_tables
         from stages.runtime import params
 
         if len(params.active_datasets()) > 1:
             _check(None)  # the stage `check` of a dataset may come after trainings of another
         take_changed_sources(targets or [])
-        patterns = ["--glob", *targets] if targets else []
-        code = run_program([*DVC, "repro", *patterns], Path.cwd())
-        _sync()
-        if code != 0:
-            raise ValueError(
-                f"dvc repro exited with {code}; the stage says why above. What finished is kept"
-            )
+        try:
+            run_chain(Path.cwd(), targets or [])
+        finally:
+            _sync()
         show_tables()
 
     work("repro", main)
@@ -267,7 +265,7 @@ def recognise(
 @command(USE, "tsn serve mine")
 def serve(
     dataset: Dataset = None,
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 5001,
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.", **PORTS)] = 5001,
 ) -> None:
     """Serve the champion as a web service, until Ctrl-C."""
 
@@ -283,7 +281,7 @@ def serve(
 
 
 @command(MLFLOW, "tsn ui", "tsn ui --port 5005")
-def ui(port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 5000) -> None:
+def ui(port: Annotated[int, typer.Option(help="Port on 127.0.0.1.", **PORTS)] = 5000) -> None:
     """Log what is finished, then serve the MLflow UI, until Ctrl-C.
 
     A project that logs to a server (MLFLOW_TRACKING_URI) has its UI there: then it says where.
@@ -389,14 +387,16 @@ def retrain(
 
 @command(ALONE, "tsn server")
 def server(
-    prefect_port: Annotated[int, typer.Option(help="Port of Prefect.")] = 4200,
-    mlflow_port: Annotated[int, typer.Option(help="Port of MLflow.")] = 5000,
+    port: Annotated[
+        int, typer.Option("--port", "--prefect-port", help="Port of Prefect.", **PORTS)
+    ] = 4200,
+    mlflow_port: Annotated[int, typer.Option(help="Port of MLflow.", **PORTS)] = 5000,
 ) -> None:
     """Serve Prefect, a worker and MLflow for schedules, until Ctrl-C."""
 
     def main() -> None:
         from flows.server import serve_all
 
-        serve_all(prefect_port, mlflow_port)
+        serve_all(port, mlflow_port)
 
     work("server", main)

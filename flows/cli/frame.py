@@ -96,6 +96,8 @@ Pool = Annotated[
     typer.Option(help="A Prefect work pool, whose workers run trainings and extractions."),
 ]
 
+PORTS = {"min": 1, "max": 65535}
+
 
 def find_root(start: Path) -> Path | None:
     """Return the project that a folder is in, or None."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from flows.grid.chain import mended
 from flows.processes.programs import run_dvc
 from stages.operate.changed_sources import changed_sources
 
@@ -16,4 +17,5 @@ def take_changed_sources(targets: Sequence[str]) -> None:
         if targets and not any("@" not in row or dataset in row or "*" in row for row in targets):
             continue
         print("\n".join([f"{dataset}: its source has changed, and is taken again", *changes]))
-        run_dvc(["repro", "--force", "--single-item", f"download@{dataset}"], Path.cwd())
+        with mended(Path.cwd()):
+            run_dvc(["repro", "--force", "--single-item", f"download@{dataset}"], Path.cwd())

@@ -9,7 +9,8 @@ import logging
 import shutil
 from pathlib import Path
 
-from flows.git.worktree import git
+from flows.git.command import git
+from flows.git.worktree import pin
 from flows.processes.programs import ProgramError, dvc_output, run_dvc
 from stages.runtime.places import ADDITIONS
 from tsn.sources.additions import CLIPS, merge_additions
@@ -18,9 +19,28 @@ AUTHOR = ("-c", "user.name=tsn retraining", "-c", "user.email=retraining@localho
 logger = logging.getLogger(__name__)
 
 
-def pull(root: Path) -> None:
-    """Take the commits of the upstream branch, and put those made here after them."""
-    git(root, "pull", "--quiet", "--rebase")
+def pull(root: Path, name: str) -> None:
+    """Take the commits of the upstream branch, and put those made here after them.
+
+    In the workspace `name`, so what is edited in the checkout stays as it is. ProgramError, and
+    nothing has changed, where the same files are edited here and changed there.
+    """
+    git(root, "fetch", "--quiet")
+    upstream, head = (git(root, "rev-parse", commit) for commit in ("@{upstream}", "HEAD"))
+    if git(root, "merge-base", upstream, head) == upstream:
+        return
+    tree = pin(root, name, head)
+    try:
+        git(tree, *_author(root), "rebase", "--quiet", upstream)
+    except ProgramError:
+        git(tree, "rebase", "--abort")
+        raise
+    try:
+        git(root, "reset", "--quiet", "--keep", git(tree, "rev-parse", "HEAD"))
+    except ProgramError as error:
+        raise ProgramError(
+            f"files that are edited here have changed upstream, too; commit or stash them: {error}"
+        ) from None
 
 
 def fetch(tree: Path, dataset: str) -> None:
@@ -45,8 +65,7 @@ def commit_clips(root: Path, tree: Path, dataset: str, pending: Path) -> None:
     if merge_additions(pending, folder):
         run_dvc(["add", "--quiet", str(ADDITIONS / dataset)], tree)
         git(tree, "add", "--", str(pointer(dataset)), str(ADDITIONS / ".gitignore"))
-        author = () if _has_identity(root) else AUTHOR
-        git(tree, *author, "commit", "--quiet", "-m", f"Data: new clips of {dataset}")
+        git(tree, *_author(root), "commit", "--quiet", "-m", f"Data: new clips of {dataset}")
         git(root, "merge", "--ff-only", "--quiet", git(tree, "rev-parse", "HEAD"))
     shutil.rmtree(pending)
     try:
@@ -67,7 +86,7 @@ def publish(root: Path) -> None:
 def data_state(root: Path, dataset: str, commit: str) -> str:
     """Return what stands for the clips that a commit has of a dataset: equal for equal clips."""
     try:
-        return git(root, "rev-parse", "--verify", "--quiet", f"{commit}:{pointer(dataset)}")
+        return git(root, "rev-parse", "--verify", "--quiet", f"{commit}:./{pointer(dataset)}")
     except ProgramError:
         return "none"
 
@@ -77,8 +96,9 @@ def pointer(dataset: str) -> Path:
     return ADDITIONS / f"{dataset}.dvc"
 
 
-def _has_identity(root: Path) -> bool:
+def _author(root: Path) -> tuple[str, ...]:
+    """Return git's options for an author where nobody has told git who that is."""
     try:
-        return bool(git(root, "config", "user.email"))
+        return () if git(root, "config", "user.email") else AUTHOR
     except ProgramError:
-        return False
+        return AUTHOR

@@ -4,52 +4,36 @@ What runs there cannot be spoiled by edits in the checkout, and the checkout sta
 Its results are in the shared cache, so `dvc repro` in the checkout takes them from there.
 """
 
-import os
 import shutil
-import subprocess
 from pathlib import Path
 
+from flows.git.command import git
 from flows.grid.lock_file import read_lock_file, repair, write_lock_file
 from flows.processes.programs import ProgramError, dvc_output, run_dvc
 from stages.runtime.places import DVC_LOCK, STORE, SURVEY_CACHE, TREES
 
+PROJECT_FILE = "dvc.yaml"
 SHARED = (STORE, SURVEY_CACHE, Path("inbox"))  # what a commit does not say
 
 
-def git(root: Path, *arguments: str) -> str:
-    """Return what git prints; ProgramError with its words if it fails, or asks for a password."""
-    done = subprocess.run(
-        ["git", *arguments],
-        cwd=root,
-        env={**os.environ, "GIT_TERMINAL_PROMPT": "0"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode != 0:
-        raise ProgramError(f"git {' '.join(arguments)}: {done.stderr.strip() or done.stdout}")
-    return done.stdout.strip()
-
-
 def require_repository(root: Path) -> None:
-    """Raise ProgramError unless `root` is the top of a git checkout with a commit."""
+    """Raise ProgramError, with git's words, unless the project `root` is part of a commit."""
     try:
-        top = Path(git(root, "rev-parse", "--show-toplevel"))
-        git(root, "rev-parse", "--verify", "--quiet", "HEAD")
-    except (OSError, ProgramError):
-        top = None
-    if top is None or top.resolve() != root.resolve():
+        git(root, "cat-file", "-e", f"HEAD:./{PROJECT_FILE}")
+    except ProgramError as error:
         raise ProgramError(
-            f"{root} is no git checkout with a commit; this pins what it runs to a commit: "
-            "`git init`, `git add .` and `git commit` first, or clone the project"
-        )
+            f"{root} is no git checkout with a commit of the project; this pins what it runs to a "
+            "commit: `git init`, `git add .` and `git commit` first, or clone the project. "
+            f"({error})"
+        ) from None
 
 
 def pin(root: Path, name: str, commit: str) -> Path:
     """Return the workspace `name` of a checkout, at that commit and with the checkout's cache.
 
     It is kept from one time to the next, and made anew if it was left half made. DVC's outputs
-    are not in it yet, or those of last time are: `restore` puts in place what the cache has.
+    are not in it yet, or those of last time are: `restore` puts in place what the cache has. Where
+    the project is a folder of a repository, it is that folder of the worktree.
     """
     tree = root / TREES / name
     if not _switch(tree, commit):
@@ -57,10 +41,13 @@ def pin(root: Path, name: str, commit: str) -> Path:
         tree.parent.mkdir(parents=True, exist_ok=True)
         git(root, "worktree", "prune")
         git(root, "worktree", "add", "--quiet", "--force", "--detach", str(tree), commit)
+    workspace = tree / git(root, "rev-parse", "--show-prefix")
+    if not (workspace / PROJECT_FILE).is_file():
+        raise ProgramError(f"commit {commit} has no project in {workspace.relative_to(tree)}")
     for shared in SHARED:
-        _share(root / shared, tree / shared)
-    _share_cache(root, tree)
-    return tree
+        _share(root / shared, workspace / shared)
+    _share_cache(root, workspace)
+    return workspace
 
 
 def _switch(tree: Path, commit: str) -> bool:
@@ -70,7 +57,7 @@ def _switch(tree: Path, commit: str) -> bool:
         if Path(top).resolve() != tree.resolve():
             return False  # git in any other folder means the checkout around it
         git(tree, "checkout", "--quiet", "--force", "--detach", commit)
-    except (OSError, ProgramError):
+    except ProgramError:
         return False
     return True
 
@@ -85,7 +72,8 @@ def restore(root: Path, tree: Path) -> None:
 
 def remove(root: Path, tree: Path) -> None:
     """Drop a workspace; what it computed is in the cache."""
-    git(root, "worktree", "remove", "--force", str(tree))
+    top = git(tree, "rev-parse", "--show-toplevel")
+    git(root, "worktree", "remove", "--force", top)
 
 
 def _share(ours: Path, theirs: Path) -> None:

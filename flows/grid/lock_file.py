@@ -3,16 +3,17 @@
 DVC rewrites dvc.lock, and the list of who reads and writes what (.dvc/tmp/rwlock), in place. So a
 dvc that is killed in that moment leaves them truncated, and from then on every dvc refuses to
 start. Both are written under a lock of DVC's: whoever holds it and still finds the file truncated
-knows that nobody writes it. `repair` then puts dvc.lock back from the copy that the grid keeps, or
-removes it. A cell that is lost by that comes back from DVC's run-cache without running.
+knows that nobody writes it. `repair` then puts dvc.lock back from the copy that is kept of it, or
+from git, or removes it. A cell that is lost by that comes back from DVC's run-cache without
+running. The list of readers and writers loses those that have ended (`flows/grid/active.py`).
 
 DVC appends what is new, so a grid leaves the entries in the order in which its cells ended.
 `sort_entries` puts them in that of `dvc repro`, whatever has run before: the bytes are those that
 `dvc repro` leaves in a workspace that had no dvc.lock.
 """
 
-import json
 import logging
+import re
 import threading
 import time
 from collections.abc import Sequence
@@ -22,6 +23,8 @@ from pathlib import Path
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from flows.git.command import git
+from flows.grid.active import READERS, READERS_LOCK, drop_ended
 from flows.processes.locks import wait_for_lock
 from flows.processes.programs import NEVER, ProgramError
 from stages.runtime.places import DVC_LOCK
@@ -30,9 +33,9 @@ from tsn.locks import try_lock
 
 DVC_TMP = Path(".dvc/tmp")
 REPO_LOCK = "lock"
-READERS, READERS_LOCK = "rwlock", "rwlock.lock"
 COPY = DVC_TMP / "grid-dvc.lock"
 TRUNCATED_COPY = DVC_TMP / "truncated-dvc.lock"
+CONFLICT = re.compile("^(<<<<<<<|>>>>>>>) ", re.MULTILINE)
 READ_SECONDS = 10.0  # that dvc may take to write the file
 # What dvc says when it meets one of the files truncated: for good, or while it is being written.
 TRUNCATED = r"dvc\.lock|RWLock-file|YAML file structure is corrupted"
@@ -44,10 +47,10 @@ def read_lock_file(workspace: Path) -> str:
     """Return the text of dvc.lock, not as it is met half written; empty where there is none."""
     path, deadline = workspace / DVC_LOCK, time.monotonic() + READ_SECONDS
     while path.is_file():
-        if is_whole(text := path.read_text(encoding="utf-8")):
+        if is_whole(text := _text(path)):
             return text
         if time.monotonic() > deadline:
-            raise ProgramError(f"{path}: truncated; the next grid there puts it right")
+            raise ProgramError(f"{path}: truncated; `tsn repro` there puts it right")
         time.sleep(0.1)
     return ""
 
@@ -57,7 +60,7 @@ def write_lock_file(workspace: Path, text: str) -> None:
     path = workspace / DVC_LOCK
     path.unlink(missing_ok=True)
     if text:
-        with atomic_path(path) as temporary:
+        with atomic_path(path, durable=True) as temporary:
             temporary.write_text(text, encoding="utf-8")
 
 
@@ -69,32 +72,46 @@ def keep_copy(workspace: Path) -> None:
     """
     path = workspace / DVC_LOCK
     with (workspace / DVC_TMP / REPO_LOCK).open("a+") as lock:
-        if try_lock(lock) and path.is_file() and is_whole(path.read_text(encoding="utf-8")):
-            copy_file(path, workspace / COPY)
+        if try_lock(lock) and path.is_file() and is_whole(text := _text(path)):
+            with atomic_path(workspace / COPY, durable=True) as temporary:
+                temporary.write_text(text, encoding="utf-8")
 
 
 def repair(workspace: Path, *, stop: threading.Event = NEVER) -> None:
-    """Put what is truncated of the two files back; do nothing to others.
+    """Put what is truncated of the two files back; drop the readers and writers that have ended.
 
-    Wait for DVC's locks; StoppedError once `stop` is set.
+    Wait for DVC's locks; StoppedError once `stop` is set. ProgramError for what no kill leaves.
     """
     with dvc_lock(workspace, READERS_LOCK, stop=stop):
-        readers = workspace / DVC_TMP / READERS
-        if readers.is_file() and not _is_json(readers.read_text(encoding="utf-8")):
-            logger.warning("%s: truncated by a kill; it is emptied", readers)
-            with atomic_path(readers) as temporary:
-                temporary.write_text("{}")
+        drop_ended(workspace / READERS)
     with dvc_lock(workspace, REPO_LOCK, stop=stop):
-        path, copy = workspace / DVC_LOCK, workspace / COPY
-        if not path.is_file() or is_whole(path.read_text(encoding="utf-8")):
+        path = workspace / DVC_LOCK
+        if not path.is_file() or is_whole(text := _text(path)):
             return
+        if CONFLICT.search(text):
+            raise ProgramError(
+                f"{path}: a merge left both sides in it; take one by `git checkout --ours dvc.lock`"
+                " (or --theirs), and run this again"
+            )
         copy_file(path, workspace / TRUNCATED_COPY)
-        if copy.is_file():
-            copy_file(copy, path)
-        else:
-            path.unlink()
-        how = "put back from its copy" if copy.is_file() else "removed, as there is no copy"
+        how, before = _text_before(workspace)
+        write_lock_file(workspace, before)
         logger.warning("%s: truncated by a kill; it is %s (was: %s)", path, how, TRUNCATED_COPY)
+
+
+def _text_before(workspace: Path) -> tuple[str, str]:
+    """Return where there is an older dvc.lock that is whole, and its text."""
+    copy = workspace / COPY
+    if copy.is_file() and is_whole(text := _text(copy)):
+        return "put back from its copy", text
+    with suppress(ProgramError, OSError):
+        if is_whole(text := git(workspace, "show", f"HEAD:./{DVC_LOCK}") + "\n"):
+            return "that of the last commit again", text
+    return "removed, as there is no copy", ""
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")
 
 
 def is_whole(text: str) -> bool:
@@ -128,14 +145,8 @@ def sort_entries(workspace: Path, order: Sequence[str], *, stop: threading.Event
         if ordered != names:
             for name in ordered:
                 content["stages"].move_to_end(name)
-            with atomic_path(path) as temporary:
+            with atomic_path(path, durable=True) as temporary:
                 yaml.dump(content, temporary)
-
-
-def _is_json(text: str) -> bool:
-    with suppress(ValueError):
-        return isinstance(json.loads(text), dict)
-    return False
 
 
 def dvc_lock(
@@ -145,4 +156,4 @@ def dvc_lock(
 
     StoppedError once `stop` is set.
     """
-    return wait_for_lock(workspace / DVC_TMP / name, stop=stop)
+    return wait_for_lock(workspace / DVC_TMP / name, stop=stop, sign=False)

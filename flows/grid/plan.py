@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+from flows.grid.active import BUSY_SECONDS, BusyError
 from flows.grid.lock_file import TRUNCATED, repair
 from flows.processes.programs import ProgramError, dvc_output
 
@@ -21,19 +22,13 @@ from flows.processes.programs import ProgramError, dvc_output
 ATTEMPTS = 5
 RETRY_SECONDS = 0.4
 TRANSIENT_ANSWER = re.compile(rf"{TRUNCATED}|exited with -\d+$")  # or dvc itself was killed
-# How long another run, or what a killed one left, may take to end before it is an error.
-BUSY_SECONDS = 20.0
 
 EDGE = re.compile(r'^"(?P<upstream>[^"]+)" -> "(?P<cell>[^"]+)";$')
 NODE = re.compile(r'^"(?P<cell>[^"]+)";$')
 VISITED = re.compile(r"^Running stage '(?P<cell>[^']+)':$", re.MULTILINE)
-BUSY = re.compile(r"is busy.*?\(PID (?P<pid>\d+)\): (?P<command>[^\n]*)", re.DOTALL)
+BUSY = re.compile(r"is busy.*?\(PID (?P<pid>\d+)\): ", re.DOTALL)
 
 Graph = Mapping[str, tuple[str, ...]]
-
-
-class BusyError(ProgramError):
-    """Another run is active in the workspace."""
 
 
 class UnknownTargetError(ProgramError):
@@ -143,10 +138,7 @@ def _answer(arguments: Sequence[str], workspace: Path) -> str:
             told = str(error)
         busy = BUSY.search(told)
         if busy and time.monotonic() - busy_since > BUSY_SECONDS:
-            raise BusyError(
-                f"another run is active in {workspace}: pid {busy['pid']} ({busy['command']}). "
-                "Wait for it, or stop it"
-            )
+            raise BusyError(workspace, int(busy["pid"]))
         attempt += not busy
         if attempt >= ATTEMPTS or not (busy or TRANSIENT_ANSWER.search(told)):
             raise ProgramError(told)

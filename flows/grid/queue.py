@@ -16,8 +16,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from flows.grid.active import only_run
 from flows.grid.cells import CellState, Outcome
-from flows.grid.lock_file import keep_copy, sort_entries
+from flows.grid.lock_file import keep_copy, repair, sort_entries
 from flows.grid.plan import (
     Cell,
     Plan,
@@ -27,12 +28,10 @@ from flows.grid.plan import (
     read_graph,
     repro_order,
 )
-from flows.processes.locks import lock_or_refuse
 from flows.processes.programs import ProgramError, StoppedError, run_stage
 
 logger = logging.getLogger(__name__)
 
-GRID_LOCK = Path(".dvc/tmp/grid.lock")
 CHECK = "check"  # the stage that refuses parameters and recipes that cannot be
 HEAVY_STAGES = frozenset(  # a GPU each, or many threads
     {"extract", "pretrain", "baseline", "train", "score"}
@@ -166,7 +165,8 @@ def run_grid(
     is well is for `require_good` to say. `run_stage` is for a workspace without the project's code.
     """
     sync = partial(run_stage, "operate.sync", workspace, stop=stop)
-    with lock_or_refuse(workspace / GRID_LOCK, f"another grid runs in {workspace.resolve()}"):
+    with only_run(workspace):
+        repair(workspace, stop=stop)
         graph = read_graph(workspace)
         if any(stage_of(name) == CHECK for name in graph):
             require_good([run_cell(Cell(name=CHECK, upstreams=()))])

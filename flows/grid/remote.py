@@ -29,6 +29,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling
 
 from flows.git import worktree
+from flows.git.command import git
 from flows.grid.cells import CellState, Outcome, run_cell
 from flows.grid.lock_file import read_lock_file, write_lock_file
 from flows.grid.plan import Cell, Graph
@@ -80,9 +81,9 @@ def known_commit(root: Path, commit: str) -> str:
     """Return the commit, fetched if this checkout does not have it yet."""
     for fetch in (False, True):
         if fetch:
-            worktree.git(root, "fetch", "--quiet", "--all")
+            git(root, "fetch", "--quiet", "--all")
         try:
-            return worktree.git(root, "rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}")
+            return git(root, "rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}")
         except ProgramError:
             continue
     raise ProgramError(f"{root}: commit {commit} is not known here; push it where this one fetches")
@@ -214,8 +215,8 @@ def _is_refusal(error: httpx.HTTPError) -> bool:
 def committed(workspace: Path) -> str:
     """Return the commit that other machines are to use; ProgramError if there are edits, too."""
     worktree.require_repository(workspace)
-    if edits := worktree.git(workspace, "status", "--porcelain", "--", *CODE):
+    if edits := git(workspace, "status", "--porcelain", "--", *CODE):
         raise ProgramError(f"other machines run what is committed; commit these first:\n{edits}")
     if not dvc_output(["config", "core.remote"], workspace).strip():
         raise ProgramError("no DVC remote: `dvc remote add -d shared <folder or URL>`")
-    return worktree.git(workspace, "rev-parse", "HEAD")
+    return git(workspace, "rev-parse", "HEAD")

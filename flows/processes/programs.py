@@ -54,10 +54,11 @@ def dvc_output(arguments: Sequence[str], workspace: Path) -> str:
     done = subprocess.run(
         [*DVC, *arguments],
         cwd=workspace,
-        env=program_environment(),
+        env={**program_environment(), "PYTHONIOENCODING": "utf-8"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
     )
     if done.returncode != 0:
         told = done.stderr.strip() or done.stdout.strip() or f"exited with {done.returncode}"

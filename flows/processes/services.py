@@ -6,8 +6,12 @@ import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
+
+from flows.processes.holders import describe
 from flows.processes.programs import BINARIES, ProgramError, run_logged
 from stages.runtime.places import LOGS
 
@@ -94,12 +98,29 @@ class Services:
 
 
 def require_free(port: int, option: str) -> None:
-    """Raise ProgramError if something listens on the port: what answers there would not be ours."""
+    """Raise ProgramError if the port cannot be listened on: what answers there would not be ours.
+
+    It says who holds the port, if that can be known, and the option that takes another.
+    """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
+        except PermissionError as error:
+            raise ProgramError(
+                f"port {port} is the system's: choose one above 1023 by {option}"
+            ) from error
         except OSError as error:
             raise ProgramError(
-                f"port {port} is taken: stop what listens there, or choose another by {option}"
+                f"port {port} is taken by {_listener(port)}: stop that, or choose another port by "
+                f"{option}"
             ) from error
+
+
+def _listener(port: int) -> str:
+    """Return who listens on a port; the system tells it of a user's own programs only."""
+    with suppress(psutil.Error):
+        for row in psutil.net_connections("tcp"):
+            if row.status == psutil.CONN_LISTEN and row.laddr.port == port and row.pid:
+                return describe(row.pid)
+    return "a program of another user or of the system"

@@ -26,7 +26,9 @@ def start(name: str, flow: "Flow[..., Any]", values: Mapping[str, Any]) -> None:
     """
     from prefect.settings import PREFECT_API_URL  # which a profile may have, too
 
-    if values.get("pool") and PREFECT_API_URL.value() is None:
+    if (url := PREFECT_API_URL.value()) is not None:
+        require_answer(url)
+    elif values.get("pool"):
         raise ValueError(
             "a pool needs a Prefect server: start one with everything else by `tsn server` and "
             "set PREFECT_API_URL=http://127.0.0.1:4200/api"
@@ -34,6 +36,27 @@ def start(name: str, flow: "Flow[..., Any]", values: Mapping[str, Any]) -> None:
     state = cast("State", flow(**values, return_state=True))
     if not state.is_completed():
         sys.exit(f"{name}: {state.message}")
+
+
+def require_answer(url: str) -> None:
+    """Raise ValueError unless the Prefect server is there."""
+    from prefect.client.orchestration import get_client
+
+    try:
+        with get_client(sync_client=True) as client:
+            error = client.api_healthcheck()
+    except Exception as wrong:  # an address or a proxy that is none
+        error = wrong
+    if error is None:
+        return
+    if os.environ.get("PREFECT_API_URL"):
+        how = "unset PREFECT_API_URL"
+    else:
+        how = "`prefect config unset PREFECT_API_URL`, as the profile has it"
+    raise ValueError(
+        f"no Prefect server answers at {url} ({error}): start it (`tsn server`), or {how}, to run "
+        "on a temporary one"
+    )
 
 
 def on_a_leash() -> bool:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
+from stages.runtime import environment
 from stages.runtime.options import Options, parse_or_exit
 from tsn.workers.parent import end_with_parent
 
@@ -30,6 +31,7 @@ def run(doc: str | None, cls: type[Options], main: Callable[[Options], None]) ->
 
     doc: the program's docstring, for its help.
     """
+    environment.prepare()
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     prog = sys.argv[0] if spec is None else f"python -m {spec.name}"
     options = parse_or_exit(cls, sys.argv[1:], prog, doc or "")

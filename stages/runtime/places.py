@@ -17,6 +17,7 @@ PROGRESS = TSN / "progress"  # of training runs that have not come to their end
 MADE = TSN / "made"  # how each result was made, for its MLflow run
 LOGGED = TSN / "logged.json"  # which results were logged to MLflow
 STATUS = TSN / "status"  # how far each running cell is
+HOME = TSN / "home"  # what libraries keep, where the user's home cannot be written to
 LOGS = TSN / "logs"  # what cells, programs and servers print
 TREES = TSN / "trees"  # worktrees that are pinned to a commit
 LOCKS = TSN / "locks"  # one for each worktree of a cell

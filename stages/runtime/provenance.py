@@ -22,6 +22,7 @@ PROJECT_ROOT = Path(__file__).resolve().parents[2]
 NEUTRAL_MODULES = frozenset(
     {
         "stages.runtime.command",
+        "stages.runtime.environment",
         "stages.runtime.gpu_slots",
         "stages.runtime.options",
         "stages.runtime.places",

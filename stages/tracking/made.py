@@ -6,6 +6,9 @@ none.
 """
 
 import json
+import logging
+import os
+import re
 import subprocess
 import sys
 import time
@@ -22,6 +25,9 @@ from tsn.files import write_json
 from tsn.records import record
 
 CODE_PATHS = ("tsn", "stages", "flows", "dvc.yaml", "params.yaml", "recipes")
+# What git says where there is nothing to say which code it is: all is well with it.
+NO_COMMIT = re.compile("not a git repository|did not match any file|unknown revision|bad revision")
+logger = logging.getLogger(__name__)
 _BEGAN = time.time_ns() // 1_000_000
 
 
@@ -81,8 +87,7 @@ def _path(fingerprint: str) -> Path:
 
 def _is_repository() -> bool:
     """Return False where a zip was unpacked inside somebody's other repository."""
-    top = _git("rev-parse", "--show-toplevel")
-    return top is not None and Path(top).resolve() == store.PROJECT_ROOT
+    return _git("ls-files", "--error-unmatch", "dvc.yaml") is not None
 
 
 def _git(*arguments: str) -> str | None:
@@ -90,11 +95,16 @@ def _git(*arguments: str) -> str | None:
         done = subprocess.run(
             ["git", *arguments],
             cwd=store.PROJECT_ROOT,
+            env={**os.environ, "LC_ALL": "C"},
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=10,
-            check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip()
+    if done.returncode == 0:
+        return done.stdout.strip()
+    if not NO_COMMIT.search(done.stderr):
+        logger.warning("git does not say which code made this result: %s", done.stderr.strip())
+    return None

@@ -34,7 +34,8 @@ class ServedRecogniser(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
     def load_context(self, context: Any) -> None:
         """Load the networks, once: on a GPU if there is one."""
         # Beside the copy of `tsn`, numba would write compiled code, as pickles, into the model.
-        os.environ.setdefault("NUMBA_CACHE_DIR", str(Path.home() / ".cache" / "tsn-numba"))
+        caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(caches) / "tsn-numba"))
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.recogniser = load_recogniser(Path(context.artifacts[BUNDLE]), device)
 

@@ -7,6 +7,7 @@ in `mlartifacts/` beside it) and `TSN_TRACKING=off` turns it off.
 import contextlib
 import logging
 import os
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,8 @@ logger = logging.getLogger(__name__)
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 EXPERIMENTS = (".dvc", "tmp", "exps")  # where DVC has copies of the project
 WORKTREES = TREES.parts  # where the flows have theirs
+# An address that holds a path of this machine: no server's, nor `sqlite:///:memory:`.
+WITH_PATH = re.compile(r"(sqlite:///|file:(?!//))?((?!databricks|uc$|[^/]*:).+)")
 LOCK_SECONDS = 60.0
 SYNC_LOCK_SECONDS = 600.0  # a registration uploads some hundred MB
 TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
@@ -51,9 +54,17 @@ def tracking_is_on() -> bool:
     return switch == "on"
 
 
-def tracking_uri() -> str:
-    """Return the address of the store."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or mlflow_database(checkout_of(PROJECT_ROOT))
+def tracking_uri(root: Path | None = None) -> str:
+    """Return the address of the store of a checkout, by default of this one.
+
+    A path in it that is relative begins there, not where a copy of the project runs.
+    """
+    root = checkout_of(PROJECT_ROOT) if root is None else root
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    if not uri:
+        return mlflow_database(root)
+    found = WITH_PATH.fullmatch(uri)
+    return f"{found[1] or ''}{root.resolve() / found[2]}" if found else uri
 
 
 def checkout_of(root: Path) -> Path:
@@ -71,8 +82,7 @@ def checkout_of(root: Path) -> Path:
 
 def is_experiment() -> bool:
     """Return whether this is a copy for an experiment, which registers no recogniser."""
-    parts = PROJECT_ROOT.parent.parts
-    return parts[-len(EXPERIMENTS) :] == EXPERIMENTS
+    return any(folder.parts[-len(EXPERIMENTS) :] == EXPERIMENTS for folder in PROJECT_ROOT.parents)
 
 
 def sqlite_file(uri: str) -> Path | None:

@@ -68,7 +68,8 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
             text=True,
         )
     assert done.returncode == 1
-    assert f"tsn server: port {port} is taken" in done.stderr and "--prefect-port" in done.stderr
+    assert f"tsn server: port {port} is taken by pid {os.getpid()} (" in done.stderr
+    assert "or choose another port by --port" in done.stderr
 
 
 def test_a_program_that_ends_is_started_again_but_not_for_ever(

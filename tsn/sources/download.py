@@ -7,6 +7,7 @@ SHA-256 decides in the end; if that is another then, the file is fetched anew.
 import errno
 import http.client
 import logging
+import os
 import shutil
 import ssl
 import time
@@ -174,6 +175,7 @@ def _continue(url: str, partial: Path, wanted: _Wanted) -> None:
 
 def _open(url: str, headers: dict[str, str], wanted: _Wanted) -> http.client.HTTPResponse:
     request = urllib.request.Request(url, headers=headers)
+    _refuse_socks(request)
     try:
         answer = urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
     except urllib.error.URLError as error:
@@ -185,6 +187,21 @@ def _open(url: str, headers: dict[str, str], wanted: _Wanted) -> http.client.HTT
         answer = urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS, context=unverified)
     assert isinstance(answer, http.client.HTTPResponse)
     return answer
+
+
+def _refuse_socks(request: urllib.request.Request) -> None:
+    """Raise _RefusedError rather than go past a SOCKS proxy, which urllib cannot go through.
+
+    Whoever starts this may have set it apart, as others fail with one in the usual variables.
+    """
+    proxies = urllib.request.getproxies()
+    proxy = proxies.get(request.type) or os.environ.get("TSN_SOCKS_PROXY") or proxies.get("all", "")
+    local = request.type == "file" or urllib.request.proxy_bypass(request.host)
+    if proxy.lower().startswith("socks") and not local:
+        raise _RefusedError(
+            f"the proxy {proxy.rpartition('@')[2]} is one for SOCKS, through which nothing "
+            "can be downloaded; name one for HTTP in HTTPS_PROXY"
+        )
 
 
 def _check(partial: Path, wanted: _Wanted) -> None:

@@ -2,14 +2,16 @@
 
 import csv
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, astuple, fields
 from pathlib import Path
 
-from tsn.files import write_csv
-from tsn.model.tensors import load_tensors, save_tensors
+from tsn.files import link_file, write_csv
+from tsn.model.tensors import CheckpointError, load_tensors, save_tensors
 from tsn.training.solver import Iteration, Training
 
+logger = logging.getLogger(__name__)
 COLUMNS = tuple(field.name for field in fields(Iteration))
 
 
@@ -26,25 +28,42 @@ def save_progress(
         if parameter in velocity
     }
     rows = json.dumps([asdict(row) for row in log])
+    if path.is_file():
+        link_file(path, _before(path))
     save_tensors(tensors, path, {"fingerprint": fingerprint, "log": rows})
 
 
 def resume(path: Path, training: Training, fingerprint: str) -> list[Iteration]:
     """Put an interrupted training back and return its log, one row per finished iteration.
 
-    Where there is none of that fingerprint the log is empty and the training as it was.
+    Where there is none of that fingerprint the log is empty and the training as it was. Of a file
+    that cannot be read, the one that was saved before it is taken.
     """
-    if not path.is_file():
-        return []
+    for saved in (path, _before(path)):
+        try:
+            if saved.is_file():
+                return _load(saved, training, fingerprint)
+        except (CheckpointError, KeyError, TypeError) as error:
+            logger.warning("%s cannot be gone on from: %s", saved, error)
+    return []
+
+
+def _load(path: Path, training: Training, fingerprint: str) -> list[Iteration]:
     tensors, metadata = load_tensors(path)
     if metadata.get("fingerprint") != fingerprint:
         return []
+    log = [Iteration(**row) for row in json.loads(metadata["log"])]
     names = training.network.state_dict()
     training.network.load_state_dict({name: tensors[f"network.{name}"] for name in names})
     for name, parameter in training.network.named_parameters():
         if (momentum := tensors.get(f"momentum.{name}")) is not None:
             training.optimizer.velocity[parameter] = momentum.to(parameter.device)
-    return [Iteration(**row) for row in json.loads(metadata["log"])]
+    return log
+
+
+def _before(path: Path) -> Path:
+    """Return where the state lies that was saved before the last one."""
+    return path.with_name(f"{path.name}.before")
 
 
 def write_log(log: Sequence[Iteration], path: Path) -> None:

@@ -143,13 +143,13 @@ def test_clips_of_others_come_and_go_by_the_upstream_branch(checkout: Path, tmp_
     dvc(one, "push", "-q")
     data_commits.publish(one)
     git(two, "commit", "-q", "--allow-empty", "-m", "of its own")
-    data_commits.pull(two)
+    data_commits.pull(two, "w")
     tree = worktree.pin(two, "w", git(two, "rev-parse", "HEAD"))
     data_commits.fetch(tree, "toy")
     data_commits.commit_clips(two, tree, "toy", put_pending(two, "2.avi"))
     data_commits.publish(two)
     assert clips_of(two) == ["a/1.avi", "a/2.avi"]
-    data_commits.pull(one)
+    data_commits.pull(one, "w")
     assert data_commits.data_state(one, "toy", "HEAD") == data_commits.data_state(
         two, "toy", "HEAD"
     )

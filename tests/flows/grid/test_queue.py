@@ -236,7 +236,7 @@ def test_second_grid_in_a_workspace_is_refused_by_the_firsts_pid(tmp_path: Path)
         wait_until(lambda: running(tmp_path, "cell.py --seconds 60"), "a cell")
         second = run_grid(tmp_path)
         assert second.returncode == 1
-        assert f"another grid runs in {tmp_path}: pid {first.pid}. " in second.stderr
+        assert f"another run is active in {tmp_path}: pid {first.pid} (" in second.stderr
         assert running(tmp_path, "cell.py --seconds 60")
         first.terminate()
         require_nobody(tmp_path)

@@ -1,5 +1,6 @@
 """Locks between processes: refused, or waited for."""
 
+import os
 import threading
 from pathlib import Path
 
@@ -19,7 +20,9 @@ def test_second_holder_is_refused_or_waits_until_the_first_has_ended(tmp_path: P
     thread = threading.Thread(target=second)
     with lock_or_refuse(path, "it runs"):
         with (
-            pytest.raises(ProgramError, match=r"it runs: pid \d+\. Wait"),
+            pytest.raises(
+                ProgramError, match=rf"it runs: pid {os.getpid()} \(.*\), since 20.*\. Wait"
+            ),
             lock_or_refuse(path, "it runs"),
         ):
             pass
