@@ -33,7 +33,15 @@ def start(name: str, flow: "Flow[..., Any]", values: Mapping[str, Any]) -> None:
             "a pool needs a Prefect server: start one with everything else by `tsn server` and "
             "set PREFECT_API_URL=http://127.0.0.1:4200/api"
         )
-    state = cast("State", flow(**values, return_state=True))
+    try:
+        state = cast("State", flow(**values, return_state=True))
+    except RuntimeError as error:
+        if "ephemeral" not in str(error):
+            raise
+        raise ValueError(
+            f"{error} It may say why above. A server that is there already is used: start one by "
+            "`tsn server` and set PREFECT_API_URL=http://127.0.0.1:4200/api"
+        ) from error
     if not state.is_completed():
         sys.exit(f"{name}: {state.message}")
 

@@ -7,6 +7,7 @@ import io
 import os
 import pwd
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from stages.runtime.places import HOME
@@ -59,8 +60,10 @@ def _find_home(instead: Path) -> None:
         instead.mkdir(parents=True, exist_ok=True)
         os.environ["HOME"] = str(instead)
     for variable, folder in IN_HOME.items():
-        if not (home.is_dir() and _is_writable(home / folder)):
-            os.environ.setdefault(variable, str(instead / folder))
+        if variable not in os.environ and not (home.is_dir() and _is_writable(home / folder)):
+            with suppress(OSError):  # whoever needs it says so
+                (instead / folder).mkdir(parents=True, exist_ok=True)
+            os.environ[variable] = str(instead / folder)
     try:
         pwd.getpwuid(os.getuid())
     except KeyError:
