@@ -9,12 +9,16 @@ import time
 from pathlib import Path
 
 import pytest
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect_server import prefect_server, states
 from toy_grid import cleaned, environment, wait_until
+from typer.testing import CliRunner
 from workspace import ROOT
 
+from flows.cli.__main__ import app
 from flows.processes import services
 from flows.processes.programs import ProgramError
+from flows.processes.start import require_answer
 
 FLOW = """
 import os, time
@@ -86,3 +90,31 @@ def test_a_program_that_ends_is_started_again_but_not_for_ever(
     assert capsys.readouterr().out.count("starting it again") == services.OFTEN
     log = tmp_path / ".tsn/logs/thing.log"
     assert log.read_text().split() == ["because"] * (services.OFTEN + 1)
+
+
+@pytest.mark.parametrize("command", ["ui", "serve", "server"])
+def test_every_command_that_opens_a_port_takes_it_by_one_option(command: str) -> None:
+    for port in ("0", "65536"):
+        done = CliRunner().invoke(app, [command, "--port", port])
+        assert done.exit_code == 2 and "is not in the range 1<=x<=65535" in done.output
+    told = subprocess.run(
+        ["make", "-n", command, "PORT=5005", "READY=Makefile"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert f"tsn {command}" in told and "--port 5005" in told
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/api", "http://no such host/api"])
+def test_a_prefect_server_that_is_not_there_is_told(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", url)
+    with (
+        temporary_settings({PREFECT_API_URL: url, PREFECT_CLIENT_MAX_RETRIES: 0}),
+        pytest.raises(
+            ValueError, match=r"no Prefect server answers at .*unset PREFECT_API_URL, to"
+        ),
+    ):
+        require_answer(url)

@@ -1,6 +1,8 @@
 """A file is complete or absent."""
 
 import hashlib
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -77,3 +79,21 @@ def test_another_table_is_refused(tmp_path: Path, text: str, message: str) -> No
     (tmp_path / "t.csv").write_text(text)
     with pytest.raises(ValueError, match=message):
         read_csv(tmp_path / "t.csv", ("a", "b"))
+
+
+def test_a_durable_file_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = []
+    target = tmp_path / "file"
+
+    def fsync(number: int) -> None:
+        synced.append((stat.S_ISDIR(os.fstat(number).st_mode), target.exists()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    for durable in (False, True):
+        with atomic_path(target, durable=durable) as temporary:
+            temporary.write_text("new")
+        if not durable:
+            target.unlink()
+    assert synced == [(False, False), (True, True)]

@@ -1,6 +1,7 @@
 """Workspaces pinned to a commit, and data as commits: real git, real DVC."""
 
 import hashlib
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from workspace import ROOT
 from flows.git import data_commits, worktree
 from flows.processes.programs import ProgramError
 from stages.runtime.places import TREES
+from stages.tracking import made, store
 from tsn.sources.additions import Addition, read_additions, write_additions
 
 
@@ -153,3 +155,70 @@ def test_clips_of_others_come_and_go_by_the_upstream_branch(checkout: Path, tmp_
     assert data_commits.data_state(one, "toy", "HEAD") == data_commits.data_state(
         two, "toy", "HEAD"
     )
+
+
+def test_a_project_in_a_folder_of_a_repository(checkout: Path, tmp_path: Path) -> None:
+    """Its workspace is that folder of a worktree; commits are the repository's."""
+    (tmp_path / "mono").mkdir()
+    project = tmp_path / "mono/project"
+    shutil.rmtree(checkout / ".git")
+    checkout.rename(project)
+    git(project.parent, "init", "-q", "-b", "main")
+    with pytest.raises(ProgramError, match="no git checkout with a commit of the project"):
+        worktree.require_repository(project)
+    git(project.parent, "add", "-A")
+    git(project.parent, "commit", "-q", "-m", "toy")
+    worktree.require_repository(project)
+    tree = worktree.pin(project, "w", "HEAD")
+    assert tree == project / TREES / "w/project" and (tree / "dvc.yaml").is_file()
+    assert worktree.pin(project, "w", "HEAD") == tree
+    worktree.restore(project, tree)
+    absorb(project, "1.avi")
+    assert clips_of(project) == ["a/1.avi"]
+    assert data_commits.data_state(project, "toy", "HEAD") != "none"
+    assert git(project, "show", "--name-only", "--format=", "HEAD").split() == [
+        "project/additions/.gitignore",
+        "project/additions/toy.dvc",
+    ]
+    worktree.remove(project, tree)
+    assert not (project / TREES / "w").exists()
+
+
+def test_gits_own_words_reach_the_reader(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    with pytest.raises(ProgramError, match=r"dubious ownership(.|\n)*--add safe.directory"):
+        worktree.require_repository(checkout)
+    monkeypatch.setattr(store, "PROJECT_ROOT", checkout)
+    made.code_tags.cache_clear()
+    assert "git.commit" not in made.code_tags()
+    assert "dubious ownership" in caplog.text and "safe.directory" in caplog.text
+    monkeypatch.delenv("GIT_TEST_ASSUME_DIFFERENT_OWNER")
+    made.code_tags.cache_clear()
+    assert made.code_tags()["git.commit"] == git(checkout, "rev-parse", "HEAD")
+    made.code_tags.cache_clear()
+
+
+def test_edits_stay_when_commits_of_others_come(checkout: Path, tmp_path: Path) -> None:
+    git(tmp_path, "clone", "-q", str(checkout), "here")
+    here = tmp_path / "here"
+    (here / "params.yaml").write_text("edited: true\n")
+    (here / "cell.py").write_text("# staged\n")
+    git(here, "add", "cell.py")
+    git(here, "commit", "-q", "-m", "of its own", "--only", "params.yaml")
+    (here / "params.yaml").write_text("edited: again\n")
+    (checkout / "additions/README.md").write_text("changed\n")
+    git(checkout, "commit", "-q", "-a", "-m", "of others")
+    data_commits.pull(here, "w")
+    subjects = git(here, "log", "--format=%s").split("\n")
+    assert subjects == ["of its own", "of others", "toy"]
+    assert (here / "additions/README.md").read_text() == "changed\n"
+    assert (here / "params.yaml").read_text() == "edited: again\n"
+    assert (here / "cell.py").read_text() == "# staged\n"
+    (checkout / "cell.py").write_text("# another\n")
+    git(checkout, "commit", "-q", "-a", "-m", "the same file")
+    with pytest.raises(ProgramError, match=r"edited here have changed upstream(.|\n)*cell\.py"):
+        data_commits.pull(here, "w")
+    assert (here / "cell.py").read_text() == "# staged\n"
+    assert git(here, "log", "--format=%s").split("\n") == subjects

@@ -4,7 +4,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from toy_grid import cells, dvc, lock_file, make_workspace, results, run_grid
+from toy_grid import cells, dvc, git, lock_file, make_workspace, results, run_grid
 
 from flows.grid.lock_file import (
     COPY,
@@ -215,3 +215,26 @@ def test_order_is_that_of_repro_whatever_ran_before(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert lock_file(other).read_bytes() == lock_file(sequential).read_bytes()
     assert dvc(other, "status", "--json").strip() == "{}"
+
+
+def test_without_a_copy_it_is_that_of_the_last_commit(workspace: Path) -> None:
+    project = workspace / "project"
+    (project / ".dvc/tmp").mkdir(parents=True)
+    lock_file(project).write_text(TEXT)
+    git(workspace, "init", "-q")
+    git(workspace, "add", "project/dvc.lock")
+    git(workspace, "commit", "-q", "-m", "results")
+    for torn in (TEXT[:100].encode(), b"", bytes(50), b"\xff" * 50):
+        lock_file(project).write_bytes(torn)
+        repair(project)
+        assert lock_file(project).read_text() == TEXT
+
+
+def test_both_sides_of_a_merge_are_no_kills_work(workspace: Path) -> None:
+    lock_file(workspace).write_text(TEXT)
+    keep_copy(workspace)
+    text = f"<<<<<<< HEAD\n{TEXT}=======\n{TEXT}>>>>>>> other\n"
+    lock_file(workspace).write_text(text)
+    with pytest.raises(ProgramError, match="a merge left both sides in it"):
+        repair(workspace)
+    assert lock_file(workspace).read_text() == text

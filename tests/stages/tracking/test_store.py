@@ -73,3 +73,30 @@ def test_a_copy_for_an_experiment_uses_the_projects_store(tmp_path: Path) -> Non
     assert store.checkout_of(copy.parent) == tmp_path
     assert store.checkout_of(tmp_path) == tmp_path
     assert store.checkout_of(tmp_path / "exps") == tmp_path / "exps"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("", "sqlite:///{root}/mlflow.db"),
+        ("sqlite:///mlflow.db", "sqlite:///{root}/mlflow.db"),
+        ("sqlite:///./my db/x.db?timeout=9", "sqlite:///{root}/my db/x.db?timeout=9"),
+        ("sqlite:////srv/mlflow.db", "sqlite:////srv/mlflow.db"),
+        ("sqlite:///:memory:", "sqlite:///:memory:"),
+        ("./mlruns", "{root}/mlruns"),
+        ("file:mlruns", "file:{root}/mlruns"),
+        ("file:///srv/mlruns", "file:///srv/mlruns"),
+        ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
+        ("databricks", "databricks"),
+        ("postgresql://u@h/db", "postgresql://u@h/db"),
+    ],
+)
+def test_a_relative_address_begins_at_the_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, expected: str
+) -> None:
+    """Also in a worktree of the project, whose runs are those of the project."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", given)
+    expected = expected.format(root=tmp_path)
+    assert store.tracking_uri(tmp_path) == expected
+    monkeypatch.setattr(store, "PROJECT_ROOT", tmp_path / ".tsn/trees/retrain-x/below")
+    assert store.tracking_uri() == expected

@@ -3,12 +3,13 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import small_configs
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from tsn.model.tensors import load_tensors
+from tsn.model.tensors import load_tensors, save_tensors
 from tsn.training.progress import COLUMNS, read_log, resume, save_progress, write_log
 from tsn.training.solver import Iteration, Training, make_optimizer
 
@@ -91,3 +92,25 @@ def test_log_comes_back_to_the_bit(tmp_path: Path) -> None:
     assert lines[0] == ",".join(COLUMNS) == "iteration,loss,accuracy,lr,gradient_norm"
     assert lines[1].startswith("0,0.30000000000000004,0.333")
     assert read_log(tmp_path / "plots/rgb.csv") == log
+
+
+@pytest.mark.parametrize("damage", ["empty", "short", "zeros", "other"])
+def test_damaged_state_is_told_and_the_one_before_is_taken(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    path, training = tmp_path / "p", small_training()
+    running, log = training.iterate(0), []
+    for _ in range(2):
+        log.append(next(running))
+        save_progress(path, training, "f00d", log)
+    whole = path.read_bytes()
+    if damage == "other":
+        save_tensors({"x": torch.zeros(1)}, path, {"fingerprint": "f00d", "log": "[]"})
+    else:
+        path.write_bytes({"empty": b"", "short": whole[:-9], "zeros": bytes(len(whole))}[damage])
+    second = small_training()
+    assert resume(path, second, "f00d") == log[:1]
+    assert f"{path} cannot be gone on from" in caplog.text
+    assert log[:1] + list(second.iterate(1)) == list(small_training().iterate(0))
+    (tmp_path / "p.before").write_bytes(whole[:-9])
+    assert resume(path, small_training(), "f00d") == []
