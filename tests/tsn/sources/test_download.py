@@ -6,6 +6,7 @@ import re
 import ssl
 import threading
 import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -39,7 +40,7 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             wanted = self.headers.get("Range")
             server.requests.append((self.path, wanted))
-            getattr(self, self.path.strip("/"))(int(wanted[6:-1]) if wanted else 0)
+            getattr(self, self.path.rpartition("/")[2])(int(wanted[6:-1]) if wanted else 0)
 
         def ranges(self, start: int, length: int | None = None) -> None:
             if start >= len(CONTENT):
@@ -380,3 +381,25 @@ def test_failure_says_what_every_mirror_answered(server: Server, tmp_path: Path)
 def test_no_url_at_all_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FetchError, match="no URL is given"):
         fetch([], tmp_path / "file", sha256=SHA256)
+
+
+def test_a_download_goes_through_the_proxy(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(urllib.request, "_opener", None)  # which remembers the proxies
+    monkeypatch.setenv("http_proxy", server.url)
+    url = "http://nowhere.invalid/ranges"
+    assert fetch([url], tmp_path / "file", sha256=SHA256).read_bytes() == CONTENT
+    assert server.requests == [(url, None)]
+
+
+@pytest.mark.parametrize("name", ["http_proxy", "all_proxy", "TSN_SOCKS_PROXY"])
+def test_a_socks_proxy_is_not_gone_past(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(urllib.request, "_opener", None)
+    monkeypatch.setenv(name, "socks5h://me:secret@proxy:1080")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with pytest.raises(FetchError, match=r"the proxy proxy:1080 is one for SOCKS.* in HTTPS_PROXY"):
+        fetch(["http://nowhere.invalid/ranges"], tmp_path / "file", sha256=SHA256)
+    fetch([f"{server.url}/ranges"], tmp_path / "file", sha256=SHA256)
