@@ -16,12 +16,13 @@ from flows.cli.frame import (
     ALONE,
     DATA,
     MLFLOW,
-    PORTS,
     RUN,
     USE,
     Dataset,
     Jobs,
     Pool,
+    Port,
+    PrefectPort,
     Targets,
     Videos,
     chosen,
@@ -265,7 +266,7 @@ def recognise(
 @command(USE, "tsn serve mine")
 def serve(
     dataset: Dataset = None,
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.", **PORTS)] = 5001,
+    port: Port = 5001,
 ) -> None:
     """Serve the champion as a web service, until Ctrl-C."""
 
@@ -281,7 +282,7 @@ def serve(
 
 
 @command(MLFLOW, "tsn ui", "tsn ui --port 5005")
-def ui(port: Annotated[int, typer.Option(help="Port on 127.0.0.1.", **PORTS)] = 5000) -> None:
+def ui(port: Port = 5000) -> None:
     """Log what is finished, then serve the MLflow UI, until Ctrl-C.
 
     A project that logs to a server (MLFLOW_TRACKING_URI) has its UI there: then it says where.
@@ -386,12 +387,7 @@ def retrain(
 
 
 @command(ALONE, "tsn server")
-def server(
-    port: Annotated[
-        int, typer.Option("--port", "--prefect-port", help="Port of Prefect.", **PORTS)
-    ] = 4200,
-    mlflow_port: Annotated[int, typer.Option(help="Port of MLflow.", **PORTS)] = 5000,
-) -> None:
+def server(port: PrefectPort = 4200, mlflow_port: Port = 5000) -> None:
     """Serve Prefect, a worker and MLflow for schedules, until Ctrl-C."""
 
     def main() -> None:

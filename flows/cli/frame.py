@@ -96,7 +96,10 @@ Pool = Annotated[
     typer.Option(help="A Prefect work pool, whose workers run trainings and extractions."),
 ]
 
-PORTS = {"min": 1, "max": 65535}
+Port = Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")]
+PrefectPort = Annotated[
+    int, typer.Option("--port", "--prefect-port", min=1, max=65535, help="Port of Prefect.")
+]
 
 
 def find_root(start: Path) -> Path | None:

@@ -13,7 +13,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, tempor
 from prefect_server import prefect_server, states
 from toy_grid import cleaned, environment, wait_until
 from typer.testing import CliRunner
-from workspace import ROOT
+from workspace import ROOT, copy_project
 
 from flows.cli.__main__ import app
 from flows.processes import services
@@ -93,17 +93,19 @@ def test_a_program_that_ends_is_started_again_but_not_for_ever(
 
 
 @pytest.mark.parametrize("command", ["ui", "serve", "server"])
-def test_every_command_that_opens_a_port_takes_it_by_one_option(command: str) -> None:
+def test_every_command_that_opens_a_port_takes_it_by_one_option(
+    tmp_path: Path, command: str
+) -> None:
     for port in ("0", "65536"):
         done = CliRunner().invoke(app, [command, "--port", port])
         assert done.exit_code == 2 and "Invalid value for '--port'" in done.output
-    told = subprocess.run(
-        ["make", "-n", command, "PORT=5005", "READY=Makefile"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    ).stdout
-    assert f"tsn {command}" in told and "--port 5005" in told
+    copy_project(ROOT, tmp_path, ("Makefile", "pyproject.toml", "requirements.lock", ".dvc/config"))
+    for made in (".venv/.ready", ".dvc/config.local"):  # as after `make setup`
+        (tmp_path / made).parent.mkdir(exist_ok=True)
+        (tmp_path / made).touch()
+    make = ["make", "--dry-run", command, "PORT=5005"]
+    told = subprocess.run(make, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+    assert told.split()[:2] == ["tsn", command] and told.split()[-2:] == ["--port", "5005"]
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/api", "http://no such host/api"])
