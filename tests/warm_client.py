@@ -16,7 +16,9 @@ import sys
 from contextlib import suppress
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-KNOWN_VARIABLES = ("PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE")
+KNOWN_VARIABLES = (
+    *("PYTHONPATH", "PYTHONIOENCODING", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"),
+)
 
 
 def main(python: str, address: str, arguments: list[str]) -> None:

@@ -149,9 +149,15 @@ def run(request: Mapping[str, Any], python: str) -> None:
     os.environ.clear()
     os.environ.update(request["environment"])
     through = bool(os.environ.get("PYTHONUNBUFFERED"))
+    encoding, _, errors = os.environ.get("PYTHONIOENCODING", "").partition(":")
     for name, mode, number in (("stdin", "r", 0), ("stdout", "w", 1), ("stderr", "w", 2)):
         line = number > 0 and (through or number == 2 or os.isatty(number))
-        file = open(number, mode, 1 if line else -1, encoding="utf-8", closefd=False)  # noqa: SIM115
+        file = open(  # noqa: SIM115
+            *(number, mode, 1 if line else -1),
+            encoding=encoding or "utf-8",
+            errors="backslashreplace" if number == 2 else errors or "strict",
+            closefd=False,
+        )
         setattr(sys, name, file)
         setattr(sys, f"__{name}__", file)
     arguments = list(request["arguments"])
