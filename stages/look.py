@@ -15,7 +15,7 @@ from tsn.drawing.image import write_image
 from tsn.drawing.modality_sheet import modality_sheet
 from tsn.flow.moments import describe
 from tsn.modality import modality
-from tsn.sources.folder import folder_videos
+from tsn.sources.folder import find_videos, tell_left_out
 from tsn.streams.moments import moments_of_folder, moments_of_video
 from tsn.streams.table import STREAMS, FramesConfig
 
@@ -39,7 +39,8 @@ def main(options: Options) -> None:
         if options.videos.is_file():
             moments = moments_of_video(options.videos, config, options.rows, limits)
         else:
-            videos = folder_videos(options.videos)
+            videos, left_out = find_videos(options.videos)
+            tell_left_out(left_out)
             moments = moments_of_folder(options.videos, videos, config, options.rows, limits)
         if not moments:
             raise ValueError(f"{options.videos}: no video with two frames that can be read")

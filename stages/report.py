@@ -13,6 +13,7 @@ from stages.reporting.figures.tag_bars import draw_tag_bars
 from stages.reporting.figures.training_curves import draw_training_curves
 from stages.reporting.published import NetworkSetting, find_published
 from stages.reporting.results import Figure, Results, Row
+from stages.reporting.tables import read_table
 from stages.runtime import command, params, provenance
 from stages.runtime.options import StageOptions, input_path, option, output_path
 from stages.tracking import runs
@@ -161,7 +162,7 @@ def draw(options: Options, found: Results) -> list[Figure]:
     draw_fusion_bars(found, bars)
     draw_classes(options.plots, found, classes)
     logs = options.plots / str(first) / "training"
-    tables = {name: pd.read_csv(logs / f"{name}.csv") for name in found.modalities}
+    tables = {name: read_table(logs / f"{name}.csv") for name in found.modalities}
     draw_training_curves(tables, curves, f"Training, split {first}")
     if any(row.by_tag for row in found.mean.values()):
         caption = "Accuracy over the test videos that carry a tag."
@@ -174,7 +175,7 @@ def draw(options: Options, found: Results) -> list[Figure]:
 
 def draw_classes(plots: Path, found: Results, path: Path) -> None:
     """Draw the accuracy per class of modalities and headline, mean over the splits' tables."""
-    tables = [pd.read_csv(plots / str(split) / "per_class.csv") for split in found.splits]
+    tables = [read_table(plots / str(split) / "per_class.csv", "class") for split in found.splits]
     mean = pd.concat(tables).groupby("class", sort=False).mean()
     rows = {name: mean[name].to_numpy() for name in [*found.modalities, found.headline]}
     draw_per_class_bars(rows, [str(name) for name in mean.index], path)

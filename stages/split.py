@@ -17,8 +17,10 @@ from stages.runtime.machine import read_machine
 from stages.runtime.options import StageOptions, input_path, option, output_path
 from stages.runtime.places import SURVEY_CACHE
 from tsn.drawing.image import write_image
-from tsn.lists import CONTACT_SHEET, LEAKS, SURVEY, read_digests, write_splits
+from tsn.lists import CONTACT_SHEET, LEAKS, SURVEY, SplitLists, read_digests, write_splits
+from tsn.names import near_equal
 from tsn.sources.folder import folder_videos
+from tsn.splits.checks import refuse_one_class
 from tsn.splits.contact_sheet import class_examples, contact_sheet
 from tsn.splits.formats import SplitConfig, split_lists
 from tsn.splits.leakage import DROP, SAME_BYTES, Leak, find_leaks, treat_leaks, write_leaks
@@ -44,6 +46,7 @@ def main(options: Options) -> None:
     machine = read_machine()
     with provenance.unchanged(options):
         lists = split_lists(folder_videos(options.videos), options.lists, config)
+        refuse_one_class(lists.classes, options.dataset)
         known = read_digests(options.checksums)
         digests = {video: known[video] for video in lists.videos}
         text = f"look at {options.dataset}"
@@ -72,8 +75,15 @@ def main(options: Options) -> None:
             print(f"    {describe_leaks(found[split].leaks, config.leaks)}")
         if found[split].backdrops:
             print(f"    {describe_backdrops(found[split].backdrops)}")
-    for line in (*describe_unreadable(facts), *describe_counts(facts)):
+    for line in (*alike(lists), *describe_unreadable(facts), *describe_counts(facts)):
         print(f"  {line}")
+
+
+def alike(lists: SplitLists) -> list[str]:
+    """Return a line for classes, and for groups, that a reader takes for the same."""
+    rows = [row for sides in (lists.train, lists.test) for side in sides.values() for row in side]
+    groups = {row.group for row in rows if row.group != Path(row.video).name}
+    return near_equal("classes", lists.classes) + near_equal("groups", groups)
 
 
 @contextmanager

@@ -22,7 +22,8 @@ def atomic_path(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}{TEMPORARY_SUFFIX}")
+    # Without its own name, which may be as long as a name can be.
+    temporary = path.with_name(f".{secrets.token_hex(8)}{TEMPORARY_SUFFIX}")
     try:
         yield temporary
         if durable:
@@ -76,7 +77,7 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
 
     Raises ValueError for a table without one of them, and for a line that is short.
     """
-    with path.open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8-sig") as file:  # a person's may have a mark
         reader = csv.DictReader(file)
         if not set(columns) <= set(reader.fieldnames or ()):
             raise ValueError(

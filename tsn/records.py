@@ -92,4 +92,6 @@ def _dotted(where: str, key: object) -> str:
 
 
 def _mistyped(where: str, expected: str, value: object) -> RecordError:
-    return RecordError(f"{where}: expected {expected}, got {value!r}")
+    quoted = expected == TYPE_NAMES[str] and isinstance(value, int | float)
+    hint = ": put it in quotes" if quoted else ""
+    return RecordError(f"{where}: expected {expected}, got {value!r}{hint}")

@@ -17,12 +17,13 @@ from stages.runtime.options import StageOptions, option, output_path
 from stages.runtime.places import ADDITIONS, SURVEY_CACHE
 from tsn.files import atomic_path
 from tsn.lists import CLASSES, read_digests, read_splits
+from tsn.names import shown
 from tsn.sources.additions import CLIPS, read_additions
 from tsn.splits.ingest import Dataset, IngestConfig, Ingested, NewClip, find_clips, ingest
 from tsn.splits.survey import survey
 from tsn.streams.table import Acceptance
 
-SHOWN = 20
+SHOWN = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +91,9 @@ def summary(dataset: str, ingested: Ingested, misplaced: dict[Path, str]) -> str
             f"  {ingested.unsettled} were written just now: they are left for the next time"
         )
     refused = {**misplaced, **ingested.refused}
-    lines += [f"  refused {path}: {reason}" for path, reason in list(refused.items())[:SHOWN]]
+    lines += [
+        f"  refused {shown(path)}: {reason}" for path, reason in list(refused.items())[:SHOWN]
+    ]
     if len(refused) > SHOWN:
         lines.append(f"  and {len(refused) - SHOWN} more refused")
     return "\n".join(lines)

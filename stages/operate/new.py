@@ -10,7 +10,7 @@ import statistics
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,10 @@ from stages.runtime.places import SURVEY_CACHE
 from tsn.files import atomic_path, file_sha256
 from tsn.lists import SplitError
 from tsn.modality import modality
+from tsn.names import is_utf8, near_equal, shown
 from tsn.sources.csv_file import CsvConfig, listed_videos, write_clips
-from tsn.sources.folder import SourceError, folder_videos
+from tsn.sources.folder import SourceError, find_videos
+from tsn.splits.checks import refuse_one_class
 from tsn.splits.formats import SplitConfig, split_lists
 from tsn.splits.groups import guesses
 from tsn.splits.survey import Facts, survey
@@ -39,7 +41,7 @@ HEADER = """\
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 LOOKED_AT = 200  # videos at most; `split` decodes every one
 SPLITS = 3
-SHOWN = 5
+SHOWN, MOST_NAMED = 5, 100
 WIDEST = 1.8  # sides of a frame, at most
 BUILT_IN = "synthetic"
 
@@ -66,18 +68,21 @@ class Options:
 @dataclass(frozen=True, kw_only=True)
 class Found:
     """What a look at the videos found: ids `<class>/<clip>` and their files, the recipe's source,
-    how clips are split and grouped, and facts of some of them."""
+    how clips are split, their groups and these in words, what cannot be taken of the folder or file
+    and why, and facts of some videos."""
 
     files: Mapping[str, Path]
     source: Mapping[str, Any]
     split: SplitConfig
-    groups: str
-    facts: Mapping[str, Facts]
+    groups: Sequence[str]
+    why: str
+    left_out: Mapping[str, str]
+    facts: Mapping[str, Facts] = field(default_factory=dict)
 
     @property
     def classes(self) -> Counter[str]:
         """Return how many clips each class has."""
-        return Counter(video.split("/")[0] for video in self.files)
+        return classes_of(self.files)
 
     @property
     def good(self) -> list[Facts]:
@@ -126,19 +131,18 @@ def refuse_name(name: str) -> None:
 
 def look_at(videos: Path) -> Found:
     """Read the names of all videos, and decode some of them."""
-    look_in = look_in_file if videos.is_file() else look_in_folder
-    files, source, split, groups = look_in(videos)
-    some = sorted(files)[:: -(-len(files) // LOOKED_AT)]
-    facts = look({video: files[video] for video in some})
-    return Found(files=files, source=source, split=split, groups=groups, facts=facts)
+    if not is_utf8(str(videos)):
+        raise SourceError(f"{shown(videos)}: not UTF-8, as a recipe is; rename it, or link to it")
+    found = look_in_file(videos) if videos.is_file() else look_in_folder(videos)
+    some = sorted(found.files)[:: -(-len(found.files) // LOOKED_AT)]
+    return replace(found, facts=look({video: found.files[video] for video in some}))
 
 
-def look_in_folder(
-    videos: Path,
-) -> tuple[dict[str, Path], dict[str, Any], SplitConfig, str]:
-    """Return the files of a folder by their id, the source, the split, and the groups in words."""
-    files = {video: videos / video for video in folder_videos(videos)}
-    refuse_one_class(videos, files)
+def look_in_folder(videos: Path) -> Found:
+    """Return what the names in a folder say."""
+    ids, left_out = find_videos(videos)
+    files = {video: videos / video for video in ids}
+    refuse_one_class(classes_of(files), videos)
     refusal: SplitError | None = None
     for guess in guesses(sorted(files)):
         try:
@@ -147,38 +151,43 @@ def look_in_folder(
             refusal = refusal or error
             continue
         source = {"folder": {"videos": str(videos), "lists": None}}
-        many = f"{len(guess.groups)} ({shorten(guess.groups)}): " if guess.groups else ""
-        return files, source, split, many + guess.why
+        return Found(
+            files=files,
+            source=source,
+            split=split,
+            groups=guess.groups,
+            why=guess.why,
+            left_out=left_out,
+        )
     raise refusal or SplitError(f"{videos}: cannot be split")
 
 
-def look_in_file(path: Path) -> tuple[dict[str, Path], dict[str, Any], SplitConfig, str]:
-    """Return the same of a CSV file, whose paths are relative to its folder."""
+def look_in_file(path: Path) -> Found:
+    """Return what a CSV file says, whose paths are relative to its folder."""
     root = path.parent
-    rows = listed_videos(CsvConfig(file=str(path), root=str(root)))
+    rows, left_out = listed_videos(CsvConfig(file=str(path), root=str(root)))
     files = {video: root / row.path for video, row in rows.items()}
-    refuse_one_class(path, files)
+    refuse_one_class(classes_of(files), path)
     has_split = any(row.split for row in rows.values())
-    groups = {row.group for row in rows.values() if row.group}
+    groups = sorted({row.group for row in rows.values() if row.group})
     with tempfile.TemporaryDirectory() as lists:
         write_clips(rows, Path(lists))
         numbers = range(1, 0, -1) if has_split else range(SPLITS, 0, -1)
         split = first_split("csv", None, numbers, files, Path(lists))
-    source = {"csv": {"file": str(path), "root": str(root)}}
-    why = "the file names none, so every clip stands alone"
-    if groups:
-        why = f"{len(groups)} ({shorten(sorted(groups))}): the file's column `group`"
-    return files, source, split, why
+    alone = "the file names none, so every clip stands alone"
+    return Found(
+        files=files,
+        source={"csv": {"file": str(path), "root": str(root)}},
+        split=split,
+        groups=groups,
+        why="the file's column `group`" if groups else alone,
+        left_out=left_out,
+    )
 
 
-def refuse_one_class(videos: Path, files: Mapping[str, Path]) -> None:
-    """Raise SourceError unless there are classes to tell apart."""
-    classes = {video.split("/")[0] for video in files}
-    if len(classes) < 2:
-        raise SourceError(
-            f"{videos}: one class ({', '.join(classes)}), and a recogniser tells at least two "
-            "apart; expected <class>/<clip> below the folder"
-        )
+def classes_of(videos: Iterable[str]) -> Counter[str]:
+    """Return how many of the videos each class has."""
+    return Counter(video.split("/")[0] for video in videos)
 
 
 def first_split(
@@ -280,6 +289,7 @@ def describe(found: Found, recipe: Any, settings: Any) -> list[str]:
     sizes = Counter((row.width, row.height) for row in good)
     (width, height), _ = sizes.most_common(1)[0]
     others = f", and {len(sizes) - 1} other sizes" if len(sizes) > 1 else ""
+    many = f"{len(found.groups)} ({shorten(found.groups)}): " if found.groups else ""
     looked = "" if len(found.facts) == len(found.files) else f" (looked at {len(found.facts)})"
     lines = [
         f"{len(found.files)} clips of {len(classes)} classes{looked}",
@@ -287,7 +297,7 @@ def describe(found: Found, recipe: Any, settings: Any) -> list[str]:
         f"  frames             {width}x{height}{others}",
         f"  length             {statistics.median(seconds):.1f} s in the middle, "
         f"{min(seconds):.1f} to {max(seconds):.1f}",
-        f"  groups             {found.groups}",
+        f"  groups             {many}{found.why}",
         f"  splits             {found.split.splits}",
     ]
     if len({row.width > row.height for row in good if row.width != row.height}) > 1:
@@ -297,11 +307,20 @@ def describe(found: Found, recipe: Any, settings: Any) -> list[str]:
     few = sorted(name for name, number in classes.items() if number < 2 * SPLITS)
     if few:
         lines.append(f"  few clips          {shorten(few)}: results will vary between splits")
-    bad = [f"{v}: {why}" for v, why in found.unusable(recipe["accept"]["min_frames"]).items()]
-    lines += [f"  will be left out   {line}" for line in bad[:SHOWN]]
-    if len(bad) > SHOWN:
-        lines.append(f"                     and {len(bad) - SHOWN} more")
+    alike = near_equal("classes", classes) + near_equal("groups", found.groups)
+    lines += [f"  nearly equal       {line}" for line in alike]
+    lines += list_left_out(found.left_out, MOST_NAMED)
+    lines += list_left_out(found.unusable(recipe["accept"]["min_frames"]), SHOWN)
     return [*lines, *describe_cost(found, recipe, settings)]
+
+
+def list_left_out(reasons: Mapping[str, str], most: int) -> list[str]:
+    """Return lines of what will be left out, and why."""
+    lines = [
+        f"  will be left out   {shown(name)}: {why}" for name, why in list(reasons.items())[:most]
+    ]
+    more = len(reasons) - most
+    return lines if more <= 0 else [*lines, f"                     and {more} more"]
 
 
 def shorten(words: Sequence[str]) -> str:

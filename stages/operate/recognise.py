@@ -15,7 +15,9 @@ import numpy as np
 from stages.runtime.machine import choose_device, read_machine
 from stages.tracking import registry
 from tsn.metrics import Scores
+from tsn.names import is_utf8, shown
 from tsn.recogniser.recogniser import Recogniser, load_recogniser, softmax
+from tsn.sources.folder import file_problem
 from tsn.streams.contents import VideoError
 
 REGISTERED = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<number>\d+))")
@@ -44,20 +46,22 @@ class Options:
 
 def main(options: Options) -> None:
     machine = read_machine()
-    failed = []
+    failed = 0
     with model_folder(options.model) as folder:
         recogniser = load_recogniser(folder, choose_device(machine), machine.reading)
         for video in options.videos:
             try:
+                if problem := file_problem(video):
+                    raise VideoError(video, problem)
                 answer = recognise(recogniser, video)
-            except (VideoError, FileNotFoundError) as error:
-                failed.append(error.reason if isinstance(error, VideoError) else str(error))
-                print(f"{video}: {failed[-1]}", file=sys.stderr)
+            except VideoError as error:
+                failed += 1
+                print(f"{shown(video)}: {shown(error.reason)}", file=sys.stderr)
                 continue
             show = json_line if options.json else text
             print(show(answer, recogniser.classes, options.top), flush=True)
     if failed:
-        raise ValueError(f"{len(failed)} of {len(options.videos)} videos could not be recognised")
+        raise ValueError(f"{failed} of {len(options.videos)} videos could not be recognised")
 
 
 @contextmanager
@@ -102,7 +106,7 @@ def text(answer: Answer, classes: Sequence[str], top: int) -> str:
     shares = softmax(answer.scores)
     best = np.argsort(-answer.scores, kind="stable")[:top]
     width = max(len(classes[label]) for label in best)
-    lines = [f"{answer.video} ({answer.seconds:.1f} s)"]
+    lines = [f"{shown(answer.video)} ({answer.seconds:.1f} s)"]
     for label in best:
         bar = "█" * round(BAR_WIDTH * shares[label])
         lines.append(f"  {classes[label]:{width}}  {shares[label]:6.1%}  {bar}".rstrip())
@@ -120,5 +124,5 @@ def json_line(answer: Answer, classes: Sequence[str], top: int) -> str:
             "top": [{"class": classes[k], "probability": float(shares[k])} for k in best],
             "scores": {name: float(s) for name, s in zip(classes, answer.scores, strict=True)},
         },
-        ensure_ascii=False,
+        ensure_ascii=not is_utf8(str(answer.video)),
     )

@@ -10,6 +10,7 @@ import pandas as pd
 
 from stages.reporting.figures.dataset_bars import draw_dataset_bars
 from stages.reporting.results import Figure, Listing
+from stages.reporting.tables import read_table
 from tsn.lists import CONTACT_SHEET, LEAKS, SURVEY, read_splits
 from tsn.splits.leakage import BACKDROP
 
@@ -18,10 +19,10 @@ MOST_ROWS = 20  # of a listing
 
 def facts(lists: Path) -> dict[str, str]:
     """Return what the split stage wrote about the dataset, in words."""
-    survey = pd.read_csv(lists / SURVEY)
-    leaks = pd.read_csv(lists / LEAKS)
+    survey = read_table(lists / SURVEY, "video", "decoder", "defect")
+    leaks = read_table(lists / LEAKS, "kind", "test", "train")
     splits = read_splits(lists)
-    known = survey[survey["defect"].isna()]
+    known = survey[survey["defect"] == ""]
     sizes = Counter(f"{w}x{h}" for w, h in zip(known["width"], known["height"], strict=True))
     rates = Counter(f"{rate:g}" for rate in known["frames_per_second"].round(2))
     is_backdrop = leaks["kind"] == BACKDROP
@@ -53,16 +54,18 @@ def facts(lists: Path) -> dict[str, str]:
 
 def listings(lists: Path, quarantine: Path, modalities: Sequence[str]) -> list[Listing]:
     """Return the videos that were set aside, and those whose headers miscount, if any."""
-    survey = pd.read_csv(lists / SURVEY)
+    survey = read_table(lists / SURVEY, "video", "decoder", "defect")
     return [*_set_aside(survey, quarantine, modalities), *_miscounted(survey, lists)]
 
 
 def _set_aside(
     survey: pd.DataFrame, quarantine: Path, modalities: Sequence[str]
 ) -> Iterator[Listing]:
-    found = survey.loc[survey["defect"].notna(), ["video", "defect"]].assign(by="split")
+    found = survey.loc[survey["defect"] != "", ["video", "defect"]].assign(by="split")
     tables = [found.rename(columns={"defect": "reason"})]
-    tables += [pd.read_csv(quarantine / f"{name}.csv").assign(by=name) for name in modalities]
+    for name in modalities:
+        unusable = read_table(quarantine / f"{name}.csv", "video", "reason")
+        tables.append(unusable.assign(by=name))
     found_by: dict[tuple[str, str], list[str]] = {}
     for row in pd.concat(tables).itertuples():
         found_by.setdefault((str(row.video), str(row.reason)), []).append(str(row.by))
@@ -78,7 +81,7 @@ def _set_aside(
 
 
 def _miscounted(survey: pd.DataFrame, lists: Path) -> Iterator[Listing]:
-    known = survey[survey["defect"].isna()]
+    known = survey[survey["defect"] == ""]
     liars = known[known["counted"] != known["frames"]]
     order = (liars["counted"] - liars["frames"]).abs().sort_values(ascending=False, kind="stable")
     counts = liars.loc[order.index, ["video", "counted", "frames"]].astype(str)
@@ -112,12 +115,12 @@ def pictures(lists: Path, out: Path) -> list[Figure]:
 def draw(lists: Path, path: Path) -> None:
     """Draw the clips per class of the first split, and how long clips are."""
     splits = read_splits(lists)
-    survey = pd.read_csv(lists / SURVEY)
+    survey = read_table(lists / SURVEY, "video", "decoder", "defect")
     train, test = (
         np.bincount([v.label for v in side[min(side)]], minlength=len(splits.classes))
         for side in (splits.train, splits.test)
     )
-    seconds = survey.loc[survey["defect"].isna(), "seconds"].to_numpy()
+    seconds = survey.loc[survey["defect"] == "", "seconds"].to_numpy()
     draw_dataset_bars(splits.classes, train, test, seconds, path)
 
 

@@ -5,6 +5,8 @@ would be recorded as what was used, so the stage itself has to notice.
 """
 
 import contextlib
+import os
+import stat
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
@@ -96,12 +98,20 @@ def _snapshot(options: StageOptions, paths: Iterable[Path]) -> dict[str, object]
         state |= _sections(params.load_recipe(options.recipe), options.sections)
     for path in paths:
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            status = file.stat()
-            if not file.is_dir():
+            status = _status(file)
+            if not stat.S_ISDIR(status.st_mode):
                 state[str(file)] = (status.st_size, status.st_mtime_ns)
     for file in code_files("tsn", "stages"):
         state.setdefault(str(file.relative_to(PROJECT_ROOT)), file_sha256(file))
     return state
+
+
+def _status(path: Path) -> os.stat_result:
+    """Return what a file is; of a link that leads nowhere, what the link is."""
+    try:
+        return path.stat()
+    except OSError:
+        return path.lstat()
 
 
 def _sections(settings: params.Settings, names: Iterable[str]) -> dict[str, object]:

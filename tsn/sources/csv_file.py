@@ -1,18 +1,33 @@
-"""Videos that a CSV file lists, wherever they lie: one's own, labelled in a spreadsheet."""
+"""Videos that a CSV file lists, wherever they lie: one's own, labelled in a spreadsheet.
+
+A line that cannot be meant is refused. One whose file cannot be taken is told, and left out.
+"""
 
 import csv
+import io
+import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path, PurePath
 
 from tsn.files import copy_file, write_csv
-from tsn.sources.folder import SourceError, SourceMissingError, has_control_character
+from tsn.names import name_problem, shown, spellings
+from tsn.sources.folder import (
+    NOT_THERE,
+    SourceError,
+    SourceMissingError,
+    file_problem,
+    first_of,
+    tell_left_out,
+)
 
 REQUIRED = ("path", "label")
 OPTIONAL = ("group", "split")
 SIDES = ("", "train", "test")
 CLIPS = "clips.csv"
+SEPARATORS = ",;\t"  # Excel takes the one of the country
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +52,10 @@ class CsvRow:
     split: str
 
 
+class _ClipError(SourceError):
+    """A line that may be right, but its file cannot be taken."""
+
+
 def fetch_csv(
     config: CsvConfig, videos: Path, lists: Path, _report: object = None
 ) -> Iterator[str]:
@@ -44,31 +63,41 @@ def fetch_csv(
 
     SourceError names the line that cannot be used.
     """
-    for video, file in list_csv(config, lists).items():
+    files, left_out = _list(config, lists)
+    tell_left_out(left_out)
+    for video, file in files.items():
         copy_file(file, videos / video)
         yield video
 
 
 def list_csv(config: CsvConfig, lists: Path) -> dict[str, Path]:
     """Write `clips.csv`, and return the file of each video id."""
-    ids = listed_videos(config)
+    return _list(config, lists)[0]
+
+
+def _list(config: CsvConfig, lists: Path) -> tuple[dict[str, Path], dict[str, str]]:
+    ids, left_out = listed_videos(config)
     write_clips(ids, lists)
-    return {video: Path(config.root) / ids[video].path for video in sorted(ids)}
+    return {video: Path(config.root) / ids[video].path for video in sorted(ids)}, left_out
 
 
-def listed_videos(config: CsvConfig) -> dict[str, CsvRow]:
-    """Return the lines of the file by the ids `<label>/<clip>` of their videos.
+def listed_videos(config: CsvConfig) -> tuple[dict[str, CsvRow], dict[str, str]]:
+    """Return the lines of the file by the ids `<label>/<clip>` of their videos, and why the files
+    of other lines cannot be taken.
 
     A clip keeps its file name; clips of one label that share one are named by their whole path.
     SourceError names the line that cannot be used.
     """
-    rows = read_rows(Path(config.file), Path(config.root))
+    rows, problems = read_rows(Path(config.file), Path(config.root), _ClipError)
     shared = Counter((row.label, row.path.name) for row in rows)
     ids: dict[str, CsvRow] = {}
     files: dict[Path, CsvRow] = {}
     for row in rows:
         whole = "_".join(part for part in row.path.parts if part not in (row.path.anchor, ".."))
         name = row.path.name if shared[row.label, row.path.name] == 1 else whole
+        if problem := name_problem(name):
+            problems[row.number] = f"{shown(name)}: {problem}"
+            continue
         video = f"{row.label}/{name}"
         file = (Path(config.root) / row.path).resolve()
         earlier = ids.get(video) or files.get(file)
@@ -78,7 +107,12 @@ def listed_videos(config: CsvConfig) -> dict[str, CsvRow]:
                 f"line {earlier.number} is; list every clip once"
             )
         ids[video] = files[file] = row
-    return ids
+    left_out = {f"{config.file} line {n}": problems[n] for n in sorted(problems)}
+    if not ids:
+        raise SourceError(f"{config.file}: lists no videos{first_of(left_out)}")
+    if len({bool(row.split) for row in ids.values()}) > 1:
+        raise SourceError(f"{config.file}: some lines have a split and some have none")
+    return ids, left_out
 
 
 def write_clips(ids: Mapping[str, CsvRow], lists: Path) -> None:
@@ -87,61 +121,85 @@ def write_clips(ids: Mapping[str, CsvRow], lists: Path) -> None:
     write_csv(lists / CLIPS, ("video", "group", "split"), lines)
 
 
-def read_rows(path: Path, root: Path) -> list[CsvRow]:
-    """Return the lines of a file of clips; SourceError names the line that cannot be used."""
-    lines = _read_lines(path)
-    if not lines:
-        raise SourceError(f"{path}: lists no videos")
-    rows = [_row(path, root, number, line) for number, line in lines]
-    if len({bool(row.split) for row in rows}) > 1:
-        raise SourceError(f"{path}: some lines have a split and some have none")
-    return rows
+def read_rows(
+    path: Path, root: Path, left_out: type[SourceError] = SourceError, within: Path | None = None
+) -> tuple[list[CsvRow], dict[int, str]]:
+    """Return the lines that can be used, and what is wrong with others, by their number.
 
-
-def sound_rows(path: Path, root: Path) -> tuple[list[CsvRow], dict[int, str]]:
-    """Return the lines that can be used, and what is wrong with the others, by their number."""
+    Only lines with an error of the class `left_out` are left out; those of others are raised. What
+    the file says to lie in its own folder must, links followed, lie within `within`.
+    """
     rows, problems = [], {}
     for number, line in _read_lines(path):
         try:
-            rows.append(_row(path, root, number, line))
-        except SourceError as error:
+            rows.append(_row(root, number, line, within))
+        except left_out as error:
             problems[number] = str(error)
+        except SourceError as error:
+            raise SourceError(f"{path} line {number}: {error}") from error
     return rows, problems
 
 
-def _read_lines(path: Path) -> list[tuple[int, dict[str, str]]]:
-    """Return the numbered lines of a file that has the columns it should."""
+def _read_lines(path: Path) -> list[tuple[int, dict[str, str] | None]]:
+    """Return the numbered lines of a file that has the columns it should, None for one that has
+    more or fewer values. Empty lines and columns, as Excel writes them, do not count."""
     if not path.is_file():
         raise SourceMissingError(f"{path}: no such file; set it in the recipe")
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets write a mark
-            reader = csv.DictReader(file)
-            columns = tuple(reader.fieldnames or ())
-            lines = [(reader.line_num, line) for line in reader]
+        text = path.read_text(encoding="utf-8-sig")  # spreadsheets write a mark
+        first = next((line for line in text.splitlines() if line.strip()), "")
+        separator = max(SEPARATORS, key=first.count)
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+        lines = [(reader.line_num, [value.strip() for value in line]) for line in reader]
     except (UnicodeDecodeError, csv.Error) as error:
         raise SourceError(f"{path}: not CSV in UTF-8 ({error}); export it so") from error
-    if not set(REQUIRED) <= set(columns) <= {*REQUIRED, *OPTIONAL}:
+    (_, header), *rows = [line for line in lines if any(line[1])] or [(1, [])]
+    header = [column.lower() for column in header]
+    columns = tuple(filter(None, header))
+    once = len(set(columns)) == len(columns)
+    if not (once and set(REQUIRED) <= set(columns) <= {*REQUIRED, *OPTIONAL}):
         raise SourceError(
             f"{path}: columns {', '.join(columns) or 'none'}, expected {', '.join(REQUIRED)}, and "
             f"perhaps {', '.join(OPTIONAL)}, separated by commas"
         )
-    return lines
+    return [(number, _by_column(header, row)) for number, row in rows]
 
 
-def _row(path: Path, root: Path, number: int, line: dict[str, str]) -> CsvRow:
-    def error(text: str) -> SourceError:
-        return SourceError(f"{path} line {number}: {text}")
+def _by_column(header: Sequence[str], row: Sequence[str]) -> dict[str, str] | None:
+    """Return the values by the names of their columns; None where there are fewer, or others."""
+    cells = list(zip_longest(header, row, fillvalue=""))
+    is_short = any(header[len(row) :])
+    has_others = any(value for column, value in cells if not column)
+    return None if is_short or has_others else {c: value for c, value in cells if c}
 
-    if None in line or None in line.values():
-        raise error("has more or fewer values than columns")
-    values = {column: (line.get(column) or "").strip() for column in (*REQUIRED, *OPTIONAL)}
-    label = values["label"]
-    if not label or label.startswith(".") or any(c in label for c in "/\\\n"):
-        raise error(f"label {label!r}, expected a name that a folder can have")
-    if not values["path"] or not (root / values["path"]).is_file():
-        raise error(f"no such video: {root / values['path']}")
-    if PurePath(values["path"]).name.startswith(".") or has_control_character(values["path"]):
-        raise error(f"{values['path']!r} is hidden or has a control character; rename it")
+
+def _row(root: Path, number: int, line: dict[str, str] | None, within: Path | None) -> CsvRow:
+    if line is None:
+        raise SourceError("has more or fewer values than columns")
+    values = {**dict.fromkeys(OPTIONAL, ""), **line}
+    path, label = as_on_disk(root, PurePath(values["path"])), values["label"]
+    if not label or label.startswith(".") or any(c in label for c in "/\\") or name_problem(label):
+        raise SourceError(f"label {label!r}, expected a name that a folder can have")
     if values["split"] not in SIDES:
-        raise error(f"split {values['split']!r}, expected train, test or nothing")
-    return CsvRow(number, PurePath(values["path"]), label, values["group"], values["split"])
+        raise SourceError(f"split {values['split']!r}, expected train, test or nothing")
+    if not values["path"]:
+        raise SourceError(f"no such video: {root}/")
+    file = root / path
+    is_inside = Path(os.path.normpath(file.absolute())).is_relative_to(root.absolute())
+    named = next(filter(None, map(name_problem, path.parts)), "")
+    is_hidden = "hidden; rename it" if path.name.startswith(".") else ""
+    problem = is_hidden or named or file_problem(file, within if is_inside else None)
+    if problem:
+        raise _ClipError(
+            f"no such video: {file}" if problem == NOT_THERE else f"{shown(file)}: {problem}"
+        )
+    return CsvRow(number, path, label, values["group"], values["split"])
+
+
+def as_on_disk(root: Path, path: PurePath) -> PurePath:
+    """Return a path below `root` as the disk spells it, if it does in one of the usual forms."""
+    found = PurePath()
+    for part in path.parts:
+        there = (name for name in spellings(part) if os.path.lexists(root / found / name))
+        found /= next(there, part)
+    return found

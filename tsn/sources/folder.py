@@ -1,10 +1,32 @@
-"""Videos in a folder, laid out as `<class>/<clip>`; a video's id is that path."""
+"""Videos in a folder, laid out as `<class>/<clip>`; a video's id is that path.
 
-from collections.abc import Callable, Iterator
+What cannot be taken of a person's folder is told one by one, and the rest is taken.
+"""
+
+import errno
+import logging
+import os
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from tsn.files import copy_file, file_sha256
+from tsn.names import name_problem, shown
+
+logger = logging.getLogger(__name__)
+EMPTY, NOT_THERE = "an empty folder", "no such video file"
+# Errors that are one file's. Others are the disk's.
+_OF_ONE_FILE = {
+    errno.ENOENT: NOT_THERE,
+    errno.ENOTDIR: NOT_THERE,
+    errno.EACCES: "may not be read; change its permissions",
+    errno.EPERM: "may not be read; change its permissions",
+    errno.ELOOP: "a link that leads to itself",
+    errno.ENAMETOOLONG: "its name or path is too long; rename it",
+}
+_SHOWN = 5
 
 CHECKSUM_COLUMNS = ("video", "bytes", "sha256")
 
@@ -41,7 +63,8 @@ def fetch_folder(
 def list_folder(config: FolderConfig, lists: Path) -> dict[str, Path]:
     """Copy the list files, and return the file of each video id."""
     source = Path(config.videos)
-    clips = folder_videos(source)
+    clips, left_out = find_videos(source)
+    tell_left_out(left_out)
     lists.mkdir(parents=True, exist_ok=True)
     if config.lists is not None:
         for path in _list_files(Path(config.lists)):
@@ -49,31 +72,108 @@ def list_folder(config: FolderConfig, lists: Path) -> dict[str, Path]:
     return {video: source / video for video in clips}
 
 
-def folder_videos(folder: Path) -> list[str]:
-    """Return the ids `<class>/<clip>` below a folder, sorted; hidden files do not count.
+def find_videos(folder: Path) -> tuple[list[str], dict[str, str]]:
+    """Return the ids `<class>/<clip>` below a folder, sorted, and why what else it holds is none.
 
-    SourceError when there are none, or a file lies outside a class folder.
+    Hidden files do not count. SourceError when there are no videos.
     """
     if not folder.is_dir():
         raise SourceMissingError(
-            f"{folder}: no such folder; put or link the videos there as <class>/<clip>, "
+            f"{shown(folder)}: no such folder; put or link the videos there as <class>/<clip>, "
             "or set the path in the recipe's source section"
         )
-    files = [path.relative_to(folder) for path in visible_files(folder)]
-    misplaced = [path for path in files if len(path.parts) != 2]
-    if misplaced:
-        raise SourceError(f"{folder / misplaced[0]}: expected <class>/<clip> below {folder}")
-    for path in files:
-        if has_control_character(str(path)):
-            raise SourceError(f"{folder}: {str(path)!r} has a control character; rename it")
-    if not files:
-        raise SourceError(f"{folder}: holds no videos; expected <class>/<clip>")
-    return sorted(path.as_posix() for path in files)
+    found = dict(look_through(folder))
+    left_out = {name: problem for name, problem in found.items() if problem}
+    if len(left_out) == len(found):
+        raise SourceError(
+            f"{shown(folder)}: holds no videos; expected <class>/<clip>{first_of(left_out)}"
+        )
+    return sorted(found.keys() - left_out), left_out
 
 
-def has_control_character(name: str) -> bool:
-    """Return whether a name has a line break or the like, which lists of names cannot hold."""
-    return any(ord(character) < 32 for character in name)
+def folder_videos(folder: Path) -> list[str]:
+    """Return the ids of `find_videos`; SourceError for a folder that holds anything else."""
+    videos, left_out = find_videos(folder)
+    for name, problem in left_out.items():
+        if problem != EMPTY:
+            raise SourceError(f"{shown(folder / name)}: {problem}")
+    return videos
+
+
+def look_through(folder: Path, within: Path | None = None) -> Iterator[tuple[str, str]]:
+    """Yield the path of all that should be `<class>/<clip>` below a folder, sorted, each with why
+    it cannot be a video, "" if it can.
+
+    Links are followed, but not out of `within`. No deeper folder is looked into, so that links
+    cannot lead in circles.
+    """
+    expected = f"expected <class>/<clip> below {shown(folder)}"
+    classes: dict[Path, str] = {}
+    for name in _visible(folder):
+        inner = folder / name
+        if not _is_folder(inner):
+            yield name, name_problem(name) or file_problem(inner, within) or expected
+        elif problem := name_problem(name) or _class_problem(inner, folder, within, classes):
+            yield name, problem
+        else:
+            for clip in _visible(inner):
+                path = inner / clip
+                problem = f"a folder, {expected}" if _is_folder(path) else name_problem(clip)
+                yield f"{name}/{clip}", problem or file_problem(path, within)
+
+
+def _class_problem(path: Path, folder: Path, within: Path | None, classes: dict[Path, str]) -> str:
+    """Return why a folder cannot be that of a class, "" if it can: it is added to `classes`."""
+    meant = path.resolve()
+    if within is not None and not meant.is_relative_to(within.resolve()):
+        return f"a link that leads out of {shown(within)}"
+    if folder.resolve().is_relative_to(meant):
+        return f"a link that leads back to {shown(folder)}"
+    if classes.setdefault(meant, path.name) != path.name:
+        return f"the same folder as {shown(classes[meant])}"
+    try:
+        return "" if _visible(path) else EMPTY
+    except OSError as error:
+        return own_problem(path, error)
+
+
+def file_problem(path: Path, within: Path | None = None) -> str:
+    """Return why a file cannot be read, "" if it can. A link out of `within` is not followed.
+
+    Raises the OSErrors of a disk that fails.
+    """
+    try:
+        mode = path.stat().st_mode
+        if within is not None and not path.resolve().is_relative_to(within.resolve()):
+            return f"a link that leads out of {shown(within)}"
+        if not stat.S_ISREG(mode):
+            return "a folder, expected a file" if stat.S_ISDIR(mode) else "no ordinary file"
+        os.close(os.open(path, os.O_RDONLY))
+    except OSError as error:
+        return own_problem(path, error)
+    return ""
+
+
+def own_problem(path: Path, error: OSError) -> str:
+    """Return what an error says of a file; raise it again where it says something of the disk."""
+    if error.errno not in _OF_ONE_FILE:
+        raise error
+    if error.errno == errno.ENOENT and path.is_symlink():
+        return "a broken link"
+    return _OF_ONE_FILE[error.errno]
+
+
+def tell_left_out(left_out: Mapping[str, str]) -> None:
+    """Log what is not taken of a person's files, a line each."""
+    for name, problem in left_out.items():
+        logger.warning("left out %s: %s", shown(name), problem)
+
+
+def first_of(left_out: Mapping[str, str]) -> str:
+    """Return the end of an error that names the first of what cannot be taken."""
+    lines = [f"{shown(name)}: {problem}" for name, problem in left_out.items()]
+    more = [f"and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
+    return "".join(f"\n  {line}" for line in [*lines[:_SHOWN], *more])
 
 
 def checksum_rows(folder: Path, videos: list[str]) -> Iterator[tuple[str, int, str]]:
@@ -87,16 +187,18 @@ def _list_files(folder: Path) -> list[Path]:
         raise SourceMissingError(
             f"{folder}: no such folder of lists; set it in the recipe's source section"
         )
-    files = (path for path in sorted(folder.iterdir()) if path.is_file())
-    return [path for path in files if not path.name.startswith(".")]
+    found = {name: name_problem(name) or file_problem(folder / name) for name in _visible(folder)}
+    tell_left_out({str(folder / name): problem for name, problem in found.items() if problem})
+    return [folder / name for name, problem in found.items() if not problem]
 
 
-def visible_files(folder: Path) -> Iterator[Path]:
-    """Yield the files below a folder, sorted, but for hidden ones."""
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith("."):
-            continue
-        if path.is_dir():
-            yield from visible_files(path)
-        elif path.is_file():
-            yield path
+def _visible(folder: Path) -> list[str]:
+    """Return the names in a folder, sorted, but for hidden ones."""
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def _is_folder(path: Path) -> bool:
+    """Return whether a path is that of a folder; of one that may not be asked, False."""
+    with suppress(OSError):
+        return path.is_dir()
+    return False

@@ -5,6 +5,7 @@ stored. Archives within an archive are unpacked too: HMDB51 is a RAR of 51 RARs.
 """
 
 import errno
+import logging
 import shutil
 import stat
 import zipfile
@@ -18,7 +19,9 @@ from typing import IO, Any
 import rarfile
 
 from tsn.files import atomic_path
+from tsn.names import name_problem, shown
 
+logger = logging.getLogger(__name__)
 Place = Callable[[PurePosixPath], str | None]
 
 _CHUNK = 1 << 20
@@ -49,9 +52,9 @@ class _Member:
 def unpack(archive: Path, folder: Path, place: Place) -> Iterator[Path]:
     """Unpack an archive below `folder` and yield every file's path there.
 
-    `place` says where a member goes, a path below `folder`, or None to leave it out. A file that is
-    there already, of the member's size and CRC, stays: so a call after a kill goes on. Every file
-    is checked before it gets its name.
+    `place` says where a member goes, a path below `folder`, or None to leave it out. One whose name
+    no file can have here is told and left out. A file that is there already, of the member's size
+    and CRC, stays: so a call after a kill goes on. Every file is checked before it gets its name.
 
     Raises UnpackError, before anything is written, for a member that is a link, is encrypted or
     leads out of the folder, for two members at one place, and for an archive that would unpack to
@@ -67,7 +70,11 @@ def _unpack(
     with _members(archive) as members:
         _refuse_bomb(archive, members)
         placed = _placed(archive, members, place, taken)
-        inner = [member for member in members if member.path.suffix.lower() in _ARCHIVES]
+        inner = [
+            member
+            for member in members
+            if member.path.suffix.lower() in _ARCHIVES and _has_good_name(archive, member)
+        ]
         if inner and depth == _MAX_DEPTH:
             raise UnpackError(archive, f"archives within archives, {_MAX_DEPTH} deep; unpack it")
         missing = {
@@ -102,7 +109,7 @@ def _members(archive: Path) -> Iterator[list[_Member]]:
             raise UnpackError(archive, "neither a zip nor a RAR archive")
     except rarfile.RarCannotExec as error:  # for a comment that is compressed
         raise UnpackError(archive, _no_tool()) from error
-    except (zipfile.BadZipFile, rarfile.Error) as error:
+    except (zipfile.BadZipFile, UnicodeDecodeError, rarfile.Error) as error:
         raise UnpackError(archive, f"damaged archive: {error}") from error
     with opened:
         infos = [info for info in opened.infolist() if not info.is_dir()]
@@ -140,7 +147,7 @@ def _open_in_rar(opened: Any, info: Any) -> IO[bytes]:
 
 def _inside(archive: Path, name: str) -> PurePosixPath:
     path = PurePosixPath(name.replace("\\", "/"))
-    is_bad = path.is_absolute() or ".." in path.parts or any(c in name for c in "\0\n\r")
+    is_bad = path.is_absolute() or ".." in path.parts or "\0" in name
     if not path.parts or is_bad or ":" in path.parts[0]:
         raise UnpackError(archive, f"member {name!r} leads out of the archive's folder")
     return path
@@ -169,12 +176,19 @@ def _placed(
     placed: dict[str, _Member] = {}
     for member in members:
         target = place(member.path)
-        if target is None:
+        if target is None or not _has_good_name(archive, member):
             continue
         if target in taken:
             raise UnpackError(archive, f"{member.path} and {taken[target]} are one {target}")
         placed[target], taken[target] = member, member.path
     return placed
+
+
+def _has_good_name(archive: Path, member: _Member) -> bool:
+    problem = next(filter(None, map(name_problem, member.path.parts)), "")
+    if problem:
+        logger.warning("%s: left out %s: %s", archive, shown(member.path), problem)
+    return not problem
 
 
 def _is_there(path: Path, member: _Member) -> bool:

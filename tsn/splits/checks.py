@@ -1,11 +1,12 @@
 """What the lists of a split are held to: that they name videos, and are whole and apart."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tsn.lists import ListedVideo, SplitError
+from tsn.names import folded, normal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,22 +31,33 @@ class Line:
 
 
 class Spelling:
-    """Finds the file that a list means: UCF101 writes HandstandPushups in two ways."""
+    """Finds the name that a person means: UCF101 writes HandstandPushups in two ways, and a disk
+    may write an é as two characters."""
 
-    def __init__(self, videos: Sequence[str]) -> None:
-        self._videos = frozenset(videos)
-        self._folded: dict[str, list[str]] = defaultdict(list)
-        for video in videos:
-            self._folded[video.casefold()].append(video)
+    def __init__(self, names: Iterable[str]) -> None:
+        forms = (str, normal, folded)
+        self._names: list[tuple[Callable[[str], str], dict[str, list[str]]]] = [
+            (form, defaultdict(list)) for form in forms
+        ]
+        for name in names:
+            for form, found in self._names:
+                found[form(name)].append(name)
 
-    def find(self, line: Line) -> str:
-        """Return the id of the video that a line means; SplitError without one."""
-        if line.video in self._videos:
-            return line.video
-        found = self._folded[line.video.casefold()]
-        if len(found) != 1:
-            raise line.error(f"no such video: {line.video}")
-        return found[0]
+    def find(self, name: str) -> str | None:
+        """Return the one name that is this one, or that differs least; None without one."""
+        for form, found in self._names:
+            if same := found.get(form(name)):
+                return same[0] if len(same) == 1 else None
+        return None
+
+
+def refuse_one_class(classes: Collection[str], source: Path | str) -> None:
+    """Raise SplitError unless there are classes to tell apart."""
+    if len(classes) < 2:
+        raise SplitError(
+            f"{source}: one class ({', '.join(classes)}), and a recogniser tells at least two "
+            "apart: add clips of another, of what is none of that class for example"
+        )
 
 
 def refuse_other_counts(

@@ -14,8 +14,10 @@ from typing import NamedTuple
 
 from tsn.files import read_csv
 from tsn.lists import ListedVideo, SplitError, SplitLists, words
+from tsn.names import same_name
 from tsn.sources.additions import ADDITIONS, Addition, read_additions, train_on
 from tsn.splits.checks import Counts, Line, Spelling, refuse_leaks, refuse_other_counts
+from tsn.splits.deal import deal
 from tsn.splits.leakage import DROP, KEEP
 from tsn.splits.subset import chosen_classes, fewer
 
@@ -72,10 +74,11 @@ class SplitConfig:
 def split_lists(videos: Sequence[str], lists: Path, config: SplitConfig) -> SplitLists:
     """Return the splits of a dataset whose videos are `videos`, checked.
 
-    A list that spells a video in other capitals than the file means that file. SplitError, with
-    file and line, for an unknown class, a listed video that is not there, a video listed twice or
-    in both train and test, a group on both sides, a class without training clips, and for other
-    counts than `config.counts`. What was added to the dataset later is trained on only.
+    A list that spells a video in other capitals than the file, or encodes its letters otherwise,
+    means that file. SplitError, with file and line, for an unknown class, a listed video that is
+    not there, a video listed twice or in both train and test, a group on both sides, a class
+    without training clips, and for other counts than `config.counts`. What was added to the dataset
+    later is trained on only.
     """
     additions = read_additions(lists / ADDITIONS)
     listed = sorted(set(videos) - {row.video for row in additions})
@@ -94,8 +97,8 @@ def _listed_additions(
 ) -> list[ListedVideo]:
     rows = []
     for row in additions:
-        name = row.video.split("/")[0]
-        if name in classes:
+        name = same_name(row.video.split("/")[0], classes)
+        if name is not None:
             group = row.group or find_group(row.video, config.group_pattern)
             rows.append(ListedVideo(row.video, classes.index(name), group or row.video, ()))
         elif config.classes is None:
@@ -147,8 +150,8 @@ def _without_number(line: Line, names: Sequence[str]) -> Line:
     video, _, number = line.video.rpartition(" ")
     if not number.isdigit():
         return line
-    name = video.split("/")[0]
-    if name in names and names.index(name) != int(number) - 1:
+    name = same_name(video.split("/")[0], names)
+    if name is not None and names.index(name) != int(number) - 1:
         raise line.error(
             f"{name} is class {names.index(name) + 1} of classInd.txt, the line says {number}"
         )
@@ -206,7 +209,7 @@ def _csv(videos: Sequence[str], lists: Path, config: SplitConfig) -> _Contents:
 def _leave_groups_out(
     videos: Sequence[str], config: SplitConfig, named: Mapping[str, str]
 ) -> _Contents:
-    """Deal the sorted groups to the splits; a split tests on its own."""
+    """Deal the groups to the splits; a split tests on its own."""
     classes = chosen_classes(_folders(videos), config.classes)
     group_of = {v: _group(v, config, named) for v in videos if v.split("/")[0] in classes}
     groups = sorted(set(group_of.values()))
@@ -215,7 +218,10 @@ def _leave_groups_out(
             f"{config.splits} leave-groups-out splits need as many groups (and two at least); "
             f"group_pattern {config.group_pattern!r} finds {len(groups)}: {', '.join(groups)}"
         )
-    fold = {group: index % max(config.splits, 2) + 1 for index, group in enumerate(groups)}
+    classes_of: dict[str, set[str]] = defaultdict(set)
+    for video, group in group_of.items():
+        classes_of[group].add(video.split("/")[0])
+    fold = deal(classes_of, max(config.splits, 2))
     train: dict[int, list[Line]] = defaultdict(list)
     test: dict[int, list[Line]] = defaultdict(list)
     for split in range(1, config.splits + 1):
@@ -243,19 +249,23 @@ def _checked(
     folders = _folders(videos)
     classes = chosen_classes(contents.classes, config.classes)
     spelled = Spelling(videos)
+    tags = {spelled.find(video) or video: words for video, words in tags.items()} | dict(tags)
 
     def side(lines: Iterable[Line]) -> dict[str, tuple[Line, ListedVideo]]:
         listed: dict[str, tuple[Line, ListedVideo]] = {}
         for line in lines:
-            name = line.video.split("/")[0]
-            if name not in contents.classes:
+            listed_name = line.video.split("/")[0]
+            name = same_name(listed_name, contents.classes)
+            if name is None:
                 raise line.error(
-                    f"unknown class {name!r}, not in {contents.source}; the videos have "
+                    f"unknown class {listed_name!r}, not in {contents.source}; the videos have "
                     f"{', '.join(folders[:5])}{', ...' if len(folders) > 5 else ''}"
                 )
             if name not in classes:
                 continue  # the recipe keeps fewer classes than the list
-            video = spelled.find(line)
+            video = spelled.find(line.video)
+            if video is None:
+                raise line.error(f"no such video: {line.video}")
             if video in listed:
                 first = listed[video][0].number
                 raise line.error(f"{video} is listed twice, first in line {first}")
@@ -307,12 +317,12 @@ def _lines(path: Path) -> list[Line]:
     if not path.is_file():
         raise SplitError(f"{path}: no such list; the recipe's split format expects it")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise SplitError(f"{path}: not UTF-8 ({error}); convert the list") from error
     return [
         Line(path, number, line.strip())
-        for number, line in enumerate(text.splitlines(), 1)
+        for number, line in enumerate(text.split("\n"), 1)
         if line.strip()
     ]
 

@@ -7,15 +7,16 @@ bytes.
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from tsn.files import copy_file, file_sha256
 from tsn.lists import ListedVideo
+from tsn.names import LONGEST, folded, same_name
 from tsn.sources.additions import CLIPS, VIDEOS, Addition, read_additions, write_additions
-from tsn.sources.csv_file import sound_rows
-from tsn.sources.folder import SourceError, has_control_character, visible_files
+from tsn.sources.csv_file import read_rows
+from tsn.sources.folder import EMPTY, SourceError, look_through, own_problem
 from tsn.splits.leakage import find_leaks
 from tsn.splits.survey import Facts
 
@@ -70,21 +71,22 @@ class Ingested:
 def find_clips(inbox: Path) -> tuple[list[NewClip], dict[Path, str]]:
     """Return the clips of an inbox, and the files that cannot be one of a class, with the reason.
 
-    SourceError for an inbox that is not there, and for a CSV file that cannot be read as one.
+    A link that leads out of the inbox is refused: who may put files there need not be who may read
+    this machine's. SourceError for an inbox that is not there, and for a CSV file that cannot be
+    read as one.
     """
     if inbox.suffix.lower() == ".csv":
-        rows, problems = sound_rows(inbox, inbox.parent)
+        rows, problems = read_rows(inbox, inbox.parent, SourceError, within=inbox.parent)
         clips = [NewClip(inbox.parent / row.path, row.label, row.group) for row in rows]
         return clips, {inbox.with_name(f"{inbox.name}:{n}"): text for n, text in problems.items()}
     if not inbox.is_dir():
         raise SourceError(f"{inbox}: no such folder; make it, or set `ingest.inbox` in the recipe")
     clips, misplaced = [], {}
-    for path in visible_files(inbox):
-        parts = path.relative_to(inbox).parts
-        if len(parts) == 2 and not has_control_character(path.name):
-            clips.append(NewClip(path, parts[0], ""))
-        else:
-            misplaced[path] = f"expected <class>/<clip> below {inbox}"
+    for name, problem in look_through(inbox, within=inbox):
+        if not problem:
+            clips.append(NewClip(inbox / name, name.split("/")[0], ""))
+        elif problem != EMPTY:  # a class's folder may wait for clips
+            misplaced[inbox / name] = problem
     return clips, misplaced
 
 
@@ -106,14 +108,16 @@ def ingest(
     the survey; `report` may show the progress of the paths that are gone through. The calling
     script needs the usual `if __name__ == "__main__":`, as workers are spawned.
     """
-    settled = [clip for clip in clips if _is_settled(clip.path)]
+    settled = [
+        replace(clip, label=same_name(clip.label, dataset.classes) or clip.label)
+        for clip in clips
+        if _is_settled(clip.path)
+    ]
     there = read_additions(folder / CLIPS)
     known = {digest: video for video, digest in dataset.digests.items()}
     known |= {row.sha256: row.video for row in (*before, *there)}
-    found: dict[str, list[NewClip]] = {}
-    for clip, path in zip(settled, report([clip.path for clip in settled]), strict=True):
-        found.setdefault(file_sha256(path), []).append(clip)
-    refused = dict(_contradictory(found, known))
+    found, refused = _by_digest(settled, report)
+    refused |= _contradictory(found, known)
     new = {
         digest: same[0]
         for digest, same in found.items()
@@ -121,14 +125,8 @@ def ingest(
     }
     refused |= _refusals(new, dataset, min_frames, look)
     names = {*dataset.digests, *(row.video for row in (*before, *there))}
-    taken = []
-    for digest, clip in new.items():
-        if clip.path not in refused:
-            video = _free_name(clip, digest, names)
-            copy_file(clip.path, folder / VIDEOS / video)
-            if file_sha256(folder / VIDEOS / video) == digest:  # or it has changed meanwhile
-                names.add(video)
-                taken.append(Addition(video, clip.group, digest))
+    good = {digest: clip for digest, clip in new.items() if clip.path not in refused}
+    taken = _take(good, folder / VIDEOS, names)
     if taken:
         write_additions(folder / CLIPS, [*there, *taken])
     return Ingested(
@@ -137,6 +135,32 @@ def ingest(
         known=sum(digest in known for digest in found),
         unsettled=len(clips) - len(settled),
     )
+
+
+def _take(clips: Mapping[str, NewClip], videos: Path, names: set[str]) -> list[Addition]:
+    """Copy clips, by their digests, into a folder under names that are free; these are added."""
+    taken = []
+    for digest, clip in clips.items():
+        video = _free_name(clip, digest, names)
+        copy_file(clip.path, videos / video)
+        if file_sha256(videos / video) == digest:  # or it has changed meanwhile
+            names.add(video)
+            taken.append(Addition(video, clip.group, digest))
+    return taken
+
+
+def _by_digest(
+    clips: Sequence[NewClip], report: Callable[[Sequence[Path]], Iterable[Path]]
+) -> tuple[dict[str, list[NewClip]], dict[Path, str]]:
+    """Return the clips by the SHA-256 of their bytes, and why others cannot be read."""
+    found: dict[str, list[NewClip]] = {}
+    refused: dict[Path, str] = {}
+    for clip, path in zip(clips, report([clip.path for clip in clips]), strict=True):
+        try:
+            found.setdefault(file_sha256(path), []).append(clip)
+        except OSError as error:
+            refused[path] = own_problem(path, error)
+    return found, refused
 
 
 def _contradictory(
@@ -188,16 +212,21 @@ def _is_settled(path: Path) -> bool:
 
 def _free_name(clip: NewClip, digest: str, names: set[str]) -> str:
     video = f"{clip.label}/{clip.path.name}"
-    if video in names:
-        return f"{clip.label}/{clip.path.stem}-{digest[:8]}{clip.path.suffix}"
-    return video
+    if video not in names:
+        return video
+    ending = f"-{digest[:8]}{clip.path.suffix}"
+    room = max(LONGEST - len(ending.encode()), 0)
+    stem = clip.path.stem.encode()[:room].decode(errors="ignore")
+    return f"{clip.label}/{stem}{ending.encode()[:LONGEST].decode(errors='ignore')}"
 
 
 def _of_no_class(clips: Mapping[str, NewClip], dataset: Dataset) -> Iterator[tuple[Path, str]]:
     valid = ", ".join(dataset.classes)
     for clip in clips.values():
         if clip.label not in dataset.classes:
-            yield clip.path, f"unknown class {clip.label!r}; the dataset has {valid}"
+            near = [name for name in dataset.classes if folded(name) == folded(clip.label)]
+            meant = f"; perhaps {near[0]!r} is meant" if near else ""
+            yield clip.path, f"unknown class {clip.label!r}; the dataset has {valid}{meant}"
 
 
 def _defective(

@@ -5,16 +5,18 @@ from collections.abc import Sequence
 from itertools import zip_longest
 
 from tsn.lists import ListedVideo, SplitError
+from tsn.names import same_name
 
 
 def chosen_classes(names: Sequence[str], wanted: tuple[str, ...] | None) -> tuple[str, ...]:
     """Return the classes to keep, in the order of the list; SplitError for one it does not have."""
     if wanted is None:
         return tuple(names)
-    unknown = [name for name in wanted if name not in names]
+    meant = {name: same_name(name, names) for name in wanted}
+    unknown = [name for name in wanted if meant[name] is None]
     if unknown:
         raise SplitError(f"classes names {unknown}, which the lists do not have: {list(names)}")
-    return tuple(name for name in names if name in wanted)
+    return tuple(name for name in names if name in meant.values())
 
 
 def fewer(
