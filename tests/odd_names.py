@@ -42,3 +42,7 @@ def clips_tested(split: int) -> list[str]:
         for label, name in enumerate(CLASSES)
         for clip in CLIPS[(label + split + 1) % 2 :: 2]
     ]
+
+
+# Classes that a reader of tables or of YAML could take for something else.
+MISREAD = ("None", "NA", "nan", "null", "007", "7", "true", "1e5", "~")

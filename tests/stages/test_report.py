@@ -5,17 +5,19 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from odd_names import MISREAD
 from toy_cells import BASELINE_SCORES, FLOW, LISTED, RGB
 
 from stages import fuse, report
 from stages.report import run_key
-from stages.reporting.results import Row
-from tsn.files import write_csv
-from tsn.lists import SplitLists, write_splits
+from stages.reporting.results import Row, measure
+from tsn.files import read_csv, write_csv
+from tsn.lists import ListedVideo, SplitLists, write_splits
 from tsn.scoring.scores import VideoScores, save_scores
 from tsn.splits.leakage import Findings, write_leaks
 from tsn.splits.survey import Facts, write_facts
@@ -243,3 +245,29 @@ def test_the_baseline_has_a_row_apart_or_a_reason(
     assert f"d split 1: not run: baseline ({why})" in capsys.readouterr().out
     assert list(json.loads(Path("metrics/mean.json").read_text())) == ["rgb"]
     assert f"Not run: baseline ({why})." in Path("report/table.txt").read_text()
+
+
+def test_classes_keep_their_names_whatever_they_look_like(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = len(MISREAD)
+    cell = replace(
+        RGB,
+        classes=MISREAD,
+        videos=tuple(f"{name}/1" for name in MISREAD),
+        labels=np.arange(count),
+        snippets=np.zeros((count, 1, count), np.float32),
+        scores=np.eye(count, dtype=np.float32),
+    )
+    listed = [ListedVideo(video, label, "1", ()) for label, video in enumerate(cell.videos)]
+    metrics = measure({"rgb": cell.scores}, cell, listed)
+    for split in (1, 2):
+        fuse.write_plots({"rgb": cell.scores}, {"rgb": cell}, metrics, "rgb", tmp_path / str(split))
+    drawn: list[object] = []
+    monkeypatch.setattr(report, "draw_per_class_bars", lambda *given: drawn.extend(given))
+    found = SimpleNamespace(splits=(1, 2), modalities=["rgb"], headline="rgb")
+    report.draw_classes(tmp_path, found, tmp_path / "bars.png")
+    rows, classes, _ = drawn
+    assert classes == list(MISREAD) and list(rows["rgb"]) == [1.0] * count
+    table = read_csv(tmp_path / "1/confusion.csv", ("predicted",))  # by csv, as DVC reads it
+    assert [row["predicted"] for row in table] == list(MISREAD)

@@ -11,7 +11,9 @@ import pytest
 from videos import vivid_frames, write_video
 from workspace import ROOT, edit
 
+from stages import split as stage
 from stages.split import describe_backdrops, describe_counts, describe_unreadable
+from tsn.lists import ListedVideo, SplitError, SplitLists
 from tsn.sources.folder import checksum_rows, folder_videos
 from tsn.splits.leakage import BACKDROP, Leak
 from tsn.splits.survey import Facts
@@ -116,3 +118,38 @@ def test_lying_headers_and_defects_are_told_the_worst_first_and_a_few_of_them() 
     told = describe_unreadable(bad)
     assert told[0] == "cannot be read: a/00: no video"
     assert told[10:] == ["and 2 more, in survey.csv"]
+
+
+def test_one_class_alone_is_refused_with_what_to_do(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workspace)
+    shutil.rmtree("videos/b")
+    edit(Path("recipes/weizmann.yaml"), "split.group_pattern", r"^(p\d)_")
+    options = stage.Options(
+        dataset="weizmann",
+        videos=Path("videos"),
+        lists=Path("lists"),
+        checksums=Path("videos.csv"),
+        out=Path("splits"),
+    )
+    with pytest.raises(SplitError, match=r"weizmann: one class \(a\), .* add clips of another"):
+        stage.main(options)
+    assert not Path("splits").exists()
+
+
+def test_classes_and_groups_that_look_alike_are_told() -> None:
+    rows = tuple(
+        ListedVideo(f"{name}/{clip}", label, group, ())
+        for label, name in enumerate(("Walk", "walk"))
+        for clip, group in (("Ann_1.avi", "Ann"), ("ann_2.avi", "ann"), ("x.AVI", "x.AVI"))
+    )
+    lists = SplitLists(
+        classes=("Walk", "walk"),
+        train={1: rows},
+        test={1: (ListedVideo("a/x.avi", 0, "x.avi", ()),)},
+    )
+    assert [line.split(" differ")[0] for line in stage.alike(lists)] == [
+        "classes 'Walk' and 'walk'",
+        "groups 'Ann' and 'ann'",
+    ]

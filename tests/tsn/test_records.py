@@ -67,7 +67,7 @@ def test_mapping_becomes_its_dataclass() -> None:
         ({"count": None}, r"one\.count: expected a whole number, got None"),
         ({"limit": "x"}, r"one\.limit: expected a whole number, got 'x'"),
         ({"mirror": 1}, r"one\.mirror: expected true or false, got 1"),
-        ({"name": 1}, r"one\.name: expected text, got 1"),
+        ({"name": 1}, r"one\.name: expected text, got 1: put it in quotes"),
         ({"solver": {"rate": True, "steps": []}}, r"one\.solver\.rate: expected a number, got Tr"),
         ({"solver": {"rate": 1, "steps": 10}}, r"one\.solver\.steps: expected a list, got 10"),
         ({"solver": {"rate": 1, "steps": [1, "x"]}}, r"solver\.steps\[1\]: expected a whole num"),

@@ -1,6 +1,7 @@
 """A recipe for one's own videos: what it finds, writes and refuses."""
 
 import csv
+import os
 from pathlib import Path
 
 import pytest
@@ -171,3 +172,33 @@ def test_a_broken_params_file_leaves_no_recipe(project: Path) -> None:
     with pytest.raises(ValueError, match=r"params.yaml: datasets: missing"):
         new.main(new.Options(name="mine", videos=write_clips(project / "clips", PEOPLE)))
     assert not Path("recipes/mine.yaml").exists()
+
+
+def test_what_cannot_be_taken_and_what_looks_alike_is_told(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ("None", "NA", "007", "7", "Run", "run")
+    turns = [f"{names[n % 6]}/IMG_{n:02}.avi" for n in range(18)]
+    clips = write_clips(project / "clips", turns)
+    (clips / "run/broken.avi").symlink_to("nowhere")
+    (clips / "run/up").symlink_to("..")
+    (clips / "empty").mkdir()
+    Path(os.fsdecode(os.fsencode(clips / "run") + b"/caf\xe9.avi")).write_bytes(b"abc")
+    new.main(new.Options(name="mine", videos=clips))
+    out = capsys.readouterr().out
+    assert "18 clips of 6 classes" in out and "splits             3" in out
+    assert "nearly equal       classes 'Run' and 'run' differ only by case" in out
+    assert [line[21:] for line in out.splitlines() if line.startswith("  will be")] == [
+        "empty: an empty folder",
+        "run/broken.avi: a broken link",
+        r"run/caf\xe9.avi: its name is not UTF-8; rename it",
+        f"run/up: a folder, expected <class>/<clip> below {clips}",
+    ]
+    assert params.load_recipe("mine").values["accept"]["max_quarantined"] == 0
+
+
+def test_a_folder_that_no_recipe_can_name_is_refused(project: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(project) + b"/caf\xe9"))
+    path.mkdir()
+    with pytest.raises(ValueError, match=r"caf\\xe9: not UTF-8, as a recipe is"):
+        new.main(new.Options(name="mine", videos=path))

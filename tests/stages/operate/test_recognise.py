@@ -1,6 +1,7 @@
 """The recognise program: its answers, the names of models, and videos it cannot read."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 from mlflow_models import make_versions, new_run
 from recognisers import CLASSES, write_recogniser
+from unreadable import make_unreadable
 from videos import write_wandering
 
 from stages.operate import recognise
@@ -76,3 +78,28 @@ def test_an_alias_that_nothing_has_is_refused(mlflow_folder: Path) -> None:
     make_versions(1)
     with pytest.raises(registry.NotRegisteredError, match="toy has no version under the alias ch"):
         recognise.find_version("models:/toy@champion")
+
+
+def test_odd_files_are_told_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    write_recogniser(tmp_path / "toy", weights={"rgb": 1.0})
+    good = write_wandering(tmp_path / "good.avi", 3)
+    locked, folder, broken = (tmp_path / name for name in ("locked.avi", "clips", "broken.avi"))
+    locked.write_bytes(b"abc")
+    make_unreadable(locked, monkeypatch)
+    folder.mkdir()
+    broken.symlink_to("nowhere")
+    bytes_name = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.avi"))
+    bytes_name.write_bytes(good.read_bytes())
+    for json_ in (False, True):
+        videos = (locked, folder, broken, bytes_name, good)
+        options = recognise.Options(videos=videos, model=str(tmp_path / "toy"), json=json_)
+        with pytest.raises(ValueError, match=r". of 5 videos could not be recognised"):
+            recognise.main(options)
+        out, err = (text.decode() for text in capfdbinary.readouterr())
+        assert "locked.avi: may not be read; change its permissions\n" in err
+        assert "clips: a folder, expected a file\n" in err
+        assert "broken.avi: a broken link\n" in err
+        assert r"caf\xe9.avi" in err + out or r"caf\udce9.avi" in out
+        assert "good.avi" in out

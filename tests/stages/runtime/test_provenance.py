@@ -195,3 +195,12 @@ def test_code_files_are_the_projects_own_modules(monkeypatch: pytest.MonkeyPatch
     assert Path(provenance.__file__) not in found  # it carries results and shapes none
     assert found == sorted(found)
     assert all("stages" in path.parts for path in found)
+
+
+def test_links_that_lead_nowhere_are_files_like_others(project: Path) -> None:
+    (project / "stream/broken").symlink_to("nowhere")
+    (project / "stream/circle").symlink_to("circle")
+    with unchanged(options(project)):
+        pass
+    with pytest.raises(ValueError, match=r"changed .*stream/broken"), unchanged(options(project)):
+        (project / "stream/broken").unlink()

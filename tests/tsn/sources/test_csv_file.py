@@ -1,8 +1,10 @@
 """Videos that a CSV file lists: names, groups, and every line that cannot be used."""
 
+import unicodedata
 from pathlib import Path
 
 import pytest
+from unreadable import make_unreadable
 
 from tsn.sources.csv_file import CsvConfig, fetch_csv
 from tsn.sources.folder import SourceError, folder_videos
@@ -48,13 +50,13 @@ def test_a_name_that_only_one_clip_has_stays(tmp_path: Path) -> None:
     ("text", "reason"),
     [
         ("", "columns none, expected path, label"),
-        ("path;label\na;b\n", "columns path;label, expected .* separated by commas"),
+        ("path|label\na|b\n", "columns path.label, expected .* separated by commas"),
+        ("path,label,label\na,b,c\n", "columns path, label, label, expected"),
+        (f"path,label,\n{CLIPS[0]},wave,why?\n", "line 2: has more or fewer values"),
+        (f"path,label\n{CLIPS[0]},{'x' * 252}\n", "line 2: label 'x*', expected a name"),
         ("path,label,colour\na,b,c\n", "columns path, label, colour"),
         ("path,label\n", "lists no videos"),
-        (
-            "path,label\nphone/IMG_1.MOV,wave\nnowhere.mp4,wave\n",
-            "line 3: no such video: .*nowhere",
-        ),
+        ("path,label\nnowhere.mp4,wave\n", "lists no videos\n.*line 2: no such video: .*nowhere"),
         ("path,label\n,wave\n", "line 2: no such video"),
         ("path,label\nphone/IMG_1.MOV,\n", "line 2: label ''"),
         ("path,label\nphone/IMG_1.MOV,../x\n", "line 2: label '../x'"),
@@ -82,3 +84,47 @@ def test_a_missing_or_foreign_file_is_named(tmp_path: Path) -> None:
         next(fetch_csv(CsvConfig(file="none.csv", root=""), tmp_path, tmp_path))
     with pytest.raises(SourceError, match="not CSV in UTF-8"):
         fetch(tmp_path, "path,label\nphone/IMG_1.MOV,Übung\n", "latin-1")
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_file_as_excel_writes_it(tmp_path: Path, separator: str) -> None:
+    lines = (",,,", "Path,Label,,", ",,,", f"{CLIPS[0]},wave,,", ",,,", f"{CLIPS[1]},hop,,", ",,,")
+    text = "".join(f"{line}\r\n" for line in lines).replace(",", separator)
+    assert fetch(tmp_path, text, "utf-8-sig") == ["hop/IMG_1.MOV", "wave/IMG_1.MOV"]
+
+
+def test_a_file_that_cannot_be_taken_costs_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("locked.mp4", ".hidden.mp4"):
+        (folder / name).write_bytes(b"abc")
+    make_unreadable(folder / "locked.mp4", monkeypatch)
+    (folder / "broken.mp4").symlink_to("nowhere")
+    deep = Path("d" * 130, "e" * 130)
+    for part in (deep / "IMG.MOV", Path("IMG.MOV")):  # named by their whole paths
+        (folder / part).parent.mkdir(parents=True, exist_ok=True)
+        (folder / part).write_bytes(str(part).encode())
+    paths = ("locked.mp4", ".hidden.mp4", "broken.mp4", "x" * 300, "phone", deep / "IMG.MOV")
+    lines = "".join(f"{path},wave\n" for path in (*paths, "IMG.MOV", CLIPS[0]))
+    assert fetch(tmp_path, f"path,label\n{lines}") == ["wave/IMG.MOV", "wave/IMG_1.MOV"]
+    told = [record.getMessage() for record in caplog.records]
+    reasons = (
+        "locked.mp4: may not be read; change its permissions",
+        ".hidden.mp4: hidden; rename it",
+        "broken.mp4: a broken link",
+        "x: its name has 300 bytes, at most 251 can be; rename it",
+        "phone: a folder, expected a file",
+        "IMG.MOV: its name has 269 bytes",
+    )
+    for number, (line, reason) in enumerate(zip(told, reasons, strict=True), 2):
+        assert f"own.csv line {number}: " in line and reason in line
+
+
+def test_a_path_in_another_encoding_of_its_letters_is_found(tmp_path: Path) -> None:
+    apart = unicodedata.normalize("NFD", "Türen/é.mp4")
+    (tmp_path / "in" / apart).parent.mkdir(parents=True)
+    (tmp_path / "in" / apart).write_bytes(b"abc")
+    listed = unicodedata.normalize("NFC", apart)
+    assert fetch(tmp_path, f"path,label\n{listed},a\n") == [f"a/{Path(apart).name}"]

@@ -1,8 +1,11 @@
 """Videos from a folder: what is taken, what is refused, what is written beside it."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
+from unreadable import make_unreadable
 
 from tsn.files import copy_file
 from tsn.sources.folder import (
@@ -10,6 +13,7 @@ from tsn.sources.folder import (
     SourceError,
     checksum_rows,
     fetch_folder,
+    find_videos,
     folder_videos,
 )
 
@@ -76,12 +80,93 @@ def test_links_are_followed(tmp_path: Path, linked: str) -> None:
     assert folder_videos(folder) == ["A/a.mp4"]
 
 
-@pytest.mark.parametrize("name", ["loose.mp4", "A/deeper/a.mp4"])
-def test_misplaced_file_is_refused(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "told"), [("loose.mp4", "loose.mp4: "), ("A/deeper/a.mp4", "A/deeper: a folder, ")]
+)
+def test_misplaced_file_is_told(tmp_path: Path, name: str, told: str) -> None:
     put(tmp_path / "A/a.mp4")
     put(tmp_path / name)
-    with pytest.raises(SourceError, match=f"{name}: expected <class>/<clip> below"):
+    with pytest.raises(SourceError, match=f"{told}expected <class>/<clip> below"):
         folder_videos(tmp_path)
+    assert find_videos(tmp_path)[0] == ["A/a.mp4"]
+    assert fetch(tmp_path, ".", lists=None) == ["A/a.mp4"]
+
+
+def test_what_cannot_be_taken_is_told_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    longest, bytes_name = "é" * 123 + "a.mp4", os.fsencode(tmp_path / "in/A") + b"/caf\xe9.mp4"
+    for name in ("B/b.mp4", f"A/{longest}", f"A/{longest}a", "A/locked.mp4", "A/a\nb.mp4", "D/d"):
+        put(tmp_path / "in" / name)
+    Path(os.fsdecode(bytes_name)).write_bytes(b"abc")
+    (tmp_path / "in/empty").mkdir()
+    os.mkfifo(tmp_path / "in/A/pipe")
+    make_unreadable(tmp_path / "in/A/locked.mp4", monkeypatch)
+    make_unreadable(tmp_path / "in/D", monkeypatch)
+    for name, target in {
+        "A/broken.mp4": "nowhere",
+        "A/circle.mp4": "circle.mp4",
+        "A/up": "..",
+        "all": ".",
+        "alias": "B",
+        "c1": "c2",
+        "c2": "c1",
+        "top": "..",
+    }.items():
+        (tmp_path / "in" / name).symlink_to(target)
+    assert fetch(tmp_path, "in", lists=None) == [f"A/{longest}", "B/b.mp4"]
+    folder = tmp_path / "in"
+    back, circle = f"a link that leads back to {folder}", "a link that leads to itself"
+    locked = "may not be read; change its permissions"
+    expected = {
+        r"A/a\nb.mp4": "its name has a control character; rename it",
+        "A/broken.mp4": "a broken link",
+        r"A/caf\xe9.mp4": "its name is not UTF-8; rename it",
+        "A/circle.mp4": circle,
+        "A/locked.mp4": locked,
+        "A/pipe": "no ordinary file",
+        "A/up": f"a folder, expected <class>/<clip> below {folder}",
+        f"A/{longest}a": "its name has 252 bytes, at most 251 can be; rename it",
+        "D": locked,
+        "alias": "the same folder as B",
+        "all": back,
+        "c1": circle,
+        "c2": circle,
+        "empty": "an empty folder",
+        "top": back,
+    }
+    told = [record.getMessage() for record in caplog.records]
+    assert sorted(told) == [f"left out {name}: {text}" for name, text in sorted(expected.items())]
+
+
+def test_two_folders_that_lead_to_each_other_are_gone_through_once(tmp_path: Path) -> None:
+    for name in "ab":
+        put(tmp_path / name / "1.mp4")
+        for loop in range(20):
+            (tmp_path / name / f"loop{loop}").symlink_to("..")
+    videos, left_out = find_videos(tmp_path)
+    assert videos == ["a/1.mp4", "b/1.mp4"] and len(left_out) == 40
+
+
+def test_a_disk_that_fails_is_no_fault_of_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path / "A/a.mp4")
+
+    def fail(*_: object) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="Input/output error"):
+        patched.setattr(os, "open", fail)
+        find_videos(tmp_path)
+
+
+def test_a_folder_of_nothing_but_oddities_names_them(tmp_path: Path) -> None:
+    for number in range(7):
+        put(tmp_path / f"{number}.mp4")
+    reason = r"holds no videos; expected <class>/<clip>\n  0.mp4: expected(.*\n)+  and 2 more$"
+    with pytest.raises(SourceError, match=reason):
+        find_videos(tmp_path)
 
 
 def test_missing_and_empty_folders_are_refused(tmp_path: Path) -> None:

@@ -199,3 +199,12 @@ def test_two_inner_archives_do_not_overwrite_each_other(tmp_path: Path) -> None:
 def test_a_member_without_a_name_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnpackError, match="leads out"):
         unpacked(tmp_path, rar5([Member(".", b"x")]))
+
+
+def test_a_member_whose_name_no_file_can_have_is_left_out(
+    tmp_path: Path, make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    members = [Member(name, b"x") for name in (f"c/{'x' * 252}", "c/a\nb", f"{'y' * 252}/1")]
+    assert unpacked(tmp_path, make([Member("c/good", b"good"), *members])) == {"c/good": b"good"}
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == 3 and r"left out c/a\nb: its name has a control character" in told[1]

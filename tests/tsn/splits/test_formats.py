@@ -1,5 +1,6 @@
 """Lists in the formats they are published in, and every reason to refuse one."""
 
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -359,3 +360,62 @@ def test_ones_own_split_is_taken(tmp_path: Path) -> None:
     clips_csv(tmp_path, other_class)
     with pytest.raises(SplitError, match=r"group . is in train too"):
         split_lists(videos, tmp_path, split_config("csv"))
+
+
+def apart(text: str) -> str:
+    """Return a text with its letters and accents apart, as Apple's disks have names."""
+    return unicodedata.normalize("NFD", text)
+
+
+def test_lists_and_disks_that_encode_letters_otherwise_meet(tmp_path: Path) -> None:
+    names = ("YoYo", "Übung")
+    videos = [f"{name}/é_g0{group}_c.avi" for name in names for group in (1, 2)]
+    lines = [f"{apart(video)} {1 + (n > 1)}\n" for n, video in enumerate(videos)]
+    write_lists(
+        tmp_path,
+        {
+            "classInd.txt": f"\ufeff1 YoYo\n2 {names[1]}\n",
+            "trainlist01.txt": lines[1] + lines[3],
+            "testlist01.txt": lines[0] + lines[2],
+            "tags.csv": f"\ufeffvideo,tags\n{apart(videos[2])},pan\n",
+        },
+    )
+    chosen = split_config(
+        "ucf101", group_pattern=UCF101_GROUPS, classes=(apart(names[1]), names[0])
+    )
+    lists = split_lists(videos, tmp_path, chosen)
+    assert lists.classes == names
+    assert [(row.video, row.tags) for row in lists.test[1]] == [
+        (videos[0], ()),
+        (videos[2], ("pan",)),
+    ]
+    of_apple = split_lists([apart(video) for video in videos], tmp_path, chosen)
+    assert of_apple.videos == sorted(map(apart, videos))
+
+
+def test_hmdb51_lists_of_another_disk_meet_theirs(tmp_path: Path) -> None:
+    write_lists(
+        tmp_path, {f"{apart(n)}_test_split1.txt": "é1.avi 1\né2.avi 2\n" for n in ("ü", "ö")}
+    )
+    videos = [apart(f"{name}/é{clip}.avi") for name in "öü" for clip in (1, 2)]
+    lists = split_lists([*map(str, videos)], tmp_path, split_config("hmdb51"))
+    assert lists.videos == sorted(videos)
+
+
+def test_classes_that_differ_a_little_stay_apart(tmp_path: Path) -> None:
+    names = ("Walk", "walk", "walk ", "ü", apart("ü"), "None", "7", "007")
+    videos = [f"{name}/{clip}.avi" for name in names for clip in (1, 2)]
+    lists = split_lists(videos, tmp_path, split_config("folder", splits=2))
+    assert lists.classes == tuple(sorted(names))
+    assert {lists.classes[row.label] for row in lists.test[1]} == set(names)
+    write_splits(lists, tmp_path)
+    assert read_names(tmp_path / "classes.txt") == lists.classes
+
+
+def test_clips_whose_classes_take_turns_are_dealt(tmp_path: Path) -> None:
+    videos = [f"{('walk', 'run', 'jump')[n % 3]}/IMG_{n:02}.avi" for n in range(9)]
+    lists = split_lists(videos, tmp_path, split_config("folder", splits=3))
+    assert sorted(row.video for side in lists.test.values() for row in side) == sorted(videos)
+    assert all(len({row.label for row in side}) == 3 for side in lists.test.values())
+    with pytest.raises(SplitError, match=r"of 4 groups.*jump with 3 \(IMG_02.avi, IMG_05.avi, IM"):
+        split_lists(videos, tmp_path, split_config("folder", splits=4))

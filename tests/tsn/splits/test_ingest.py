@@ -1,13 +1,18 @@
 """Intake of real clips: who is taken in, who is refused and why, and that nothing is lost."""
 
+import os
+import unicodedata
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
+from unreadable import make_unreadable
 from videos import digests, vivid_frames, write_video
 
 from tsn.files import file_sha256
 from tsn.lists import ListedVideo
+from tsn.names import LONGEST
 from tsn.sources.additions import Addition, read_additions
 from tsn.sources.folder import SourceError
 from tsn.splits import ingest as module
@@ -186,3 +191,107 @@ def test_files_outside_a_class_folder_and_a_missing_inbox_are_told(tmp_path: Pat
     clips, misplaced = find_clips(tmp_path / "inbox")
     assert clips == []
     assert list(misplaced) == [tmp_path / "inbox/1.avi"]
+
+
+def test_what_is_odd_is_refused_by_name_and_the_rest_taken_in(
+    tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox, outside = tmp_path / "inbox", tmp_path / "outside"
+    good = write(inbox / "a/good.avi", 24)
+    write(outside / "secret.avi", 40)
+    for path in (outside / "c/1.avi", inbox / "a/locked.avi"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(good.read_bytes())
+    make_unreadable(inbox / "a/locked.avi", monkeypatch)
+    (inbox / "b").mkdir()
+    for name, target in {
+        "a/broken.avi": "nowhere",
+        "a/circle.avi": "circle.avi",
+        "a/hop.avi": "../../hop",
+        "a/secret.avi": outside / "secret.avi",
+        "a/up": "..",
+        "a/within.avi": "good.avi",
+        "c": outside / "c",
+        "up": "..",
+    }.items():
+        (inbox / name).symlink_to(target)
+    (tmp_path / "hop").symlink_to("outside/secret.avi")
+    for raw in (b"a/caf\xe9.avi", b"a/" + b"x" * 252):
+        Path(os.fsdecode(os.fsencode(inbox) + b"/" + raw)).write_bytes(b"abc")
+    clips, refused = find_clips(inbox)
+    assert [clip.path.name for clip in clips] == ["good.avi", "within.avi"]
+    out = f"a link that leads out of {inbox}"
+    assert {str(path.relative_to(inbox))[:20]: text for path, text in refused.items()} == {
+        "a/broken.avi": "a broken link",
+        "a/caf\udce9.avi": "its name is not UTF-8; rename it",
+        "a/circle.avi": "a link that leads to itself",
+        "a/hop.avi": out,
+        "a/locked.avi": "may not be read; change its permissions",
+        "a/secret.avi": out,
+        "a/up": f"a folder, expected <class>/<clip> below {inbox}",
+        f"a/{'x' * 18}": "its name has 252 bytes, at most 251 can be; rename it",
+        "c": out,
+        "up": out,
+    }
+    folder, cache = tmp_path / "new", tmp_path / "cache"
+    found = ingest(clips, dataset, (), folder, 6, partial(survey, cache_dir=cache, workers=1), iter)
+    assert [row.video for row in found.taken] == ["a/good.avi"] and found.refused == {}
+
+
+def test_an_inbox_that_is_a_link_holds_what_lies_there(tmp_path: Path) -> None:
+    write(tmp_path / "disk/a/1.avi", 24)
+    (tmp_path / "inbox").symlink_to("disk")
+    clips, refused = find_clips(tmp_path / "inbox")
+    assert [clip.label for clip in clips] == ["a"] and refused == {}
+
+
+def test_a_spreadsheet_in_an_inbox_leads_out_by_its_own_word_only(tmp_path: Path) -> None:
+    write(tmp_path / "phone/1.avi", 24)
+    (tmp_path / "inbox").mkdir()
+    (tmp_path / "inbox/link.avi").symlink_to("../phone/1.avi")
+    table = tmp_path / "inbox/new.csv"
+    table.write_text("path;label;group\n;;\nlink.avi;a;\n../phone/1.avi;b;\n")
+    clips, refused = find_clips(table)
+    assert [clip.label for clip in clips] == ["b"]
+    assert list(refused) == [tmp_path / "inbox/new.csv:3"]
+    assert refused[tmp_path / "inbox/new.csv:3"].endswith(f"leads out of {tmp_path / 'inbox'}")
+
+
+def test_a_file_that_cannot_be_read_any_more_is_refused_alone(
+    tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = write(tmp_path / "inbox/a/1.avi", 24)
+    write(tmp_path / "inbox/a/2.avi", 32)
+
+    def lose(paths: list[Path]) -> list[Path]:
+        lost.unlink()
+        return paths
+
+    clips, _ = find_clips(tmp_path / "inbox")
+    folder, cache = tmp_path / "new", tmp_path / "cache"
+    found = ingest(clips, dataset, (), folder, 6, partial(survey, cache_dir=cache, workers=1), lose)
+    assert [row.video for row in found.taken] == ["a/2.avi"]
+    assert found.refused == {lost: "no such video file"}
+
+
+def test_a_class_in_other_letters_is_that_class_or_told(tmp_path: Path, dataset: Dataset) -> None:
+    dataset = replace(dataset, classes=("ä", "b"))
+    write(tmp_path / "inbox" / unicodedata.normalize("NFD", "ä") / "1.avi", 24)
+    other = write(tmp_path / "inbox/B/2.avi", 32)
+    found = run(tmp_path, dataset)
+    assert [row.video for row in found.taken] == ["ä/1.avi"]
+    assert found.refused == {other: "unknown class 'B'; the dataset has ä, b; perhaps 'b' is meant"}
+
+
+@pytest.mark.parametrize("name", ["é" * 123 + "a.avi", "x." + "y" * 249])
+def test_a_name_of_its_own_is_no_longer_than_a_name_can_be(
+    tmp_path: Path, dataset: Dataset, name: str
+) -> None:
+    clip = write(tmp_path / "1.avi", 24)
+    (tmp_path / "inbox/a").mkdir(parents=True)
+    clip.rename(tmp_path / "inbox/a" / name)
+    dataset = replace(dataset, digests={**dataset.digests, f"a/{name}": "0" * 64})
+    (row,) = run(tmp_path, dataset).taken
+    assert row.video != f"a/{name}" and len(Path(row.video).name.encode()) <= LONGEST
+    assert f"-{row.sha256[:8]}" in row.video
+    assert (tmp_path / "new/videos" / row.video).is_file()
