@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 
 LONGEST = 255 - len(".zip")  # bytes: what is extracted of a video is a file of its name and these
+NOT_UTF8 = "its name is not UTF-8; rename it"
 # Spaces, and characters without a width that Unicode has in normalised names, too.
 _NOT_SEEN = re.compile(
     "[\\s\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
@@ -17,7 +18,7 @@ _NOT_SEEN = re.compile(
 def name_problem(name: str) -> str:
     """Return why a file or folder of that name cannot be taken, "" if it can."""
     if not is_utf8(name):
-        return "its name is not UTF-8; rename it"
+        return NOT_UTF8
     if any(unicodedata.category(character) in ("Cc", "Zl", "Zp") for character in name):
         return "its name has a control character; rename it"
     if (size := len(name.encode())) > LONGEST:

@@ -15,7 +15,7 @@ import numpy as np
 from stages.runtime.machine import choose_device, read_machine
 from stages.tracking import registry
 from tsn.metrics import Scores
-from tsn.names import is_utf8, shown
+from tsn.names import shown
 from tsn.recogniser.recogniser import Recogniser, load_recogniser, softmax
 from tsn.sources.folder import file_problem
 from tsn.streams.contents import VideoError
@@ -124,5 +124,5 @@ def json_line(answer: Answer, classes: Sequence[str], top: int) -> str:
             "top": [{"class": classes[k], "probability": float(shares[k])} for k in best],
             "scores": {name: float(s) for name, s in zip(classes, answer.scores, strict=True)},
         },
-        ensure_ascii=not is_utf8(str(answer.video)),
+        ensure_ascii=False,
     )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tsn.files import copy_file, file_sha256
-from tsn.names import name_problem, shown
+from tsn.names import NOT_UTF8, is_utf8, name_problem, shown
 
 logger = logging.getLogger(__name__)
 EMPTY, NOT_THERE = "an empty folder", "no such video file"
@@ -92,7 +92,7 @@ def find_videos(folder: Path) -> tuple[list[str], dict[str, str]]:
 
 
 def folder_videos(folder: Path) -> list[str]:
-    """Return the ids of `find_videos`; SourceError for a folder that holds anything else."""
+    """Return the ids of `find_videos`; SourceError for a folder that has other files."""
     videos, left_out = find_videos(folder)
     for name, problem in left_out.items():
         if problem != EMPTY:
@@ -142,6 +142,8 @@ def file_problem(path: Path, within: Path | None = None) -> str:
 
     Raises the OSErrors of a disk that fails.
     """
+    if not is_utf8(str(path)):
+        return NOT_UTF8
     try:
         mode = path.stat().st_mode
         if within is not None and not path.resolve().is_relative_to(within.resolve()):
