@@ -148,7 +148,7 @@ def look_in_folder(videos: Path) -> Found:
         try:
             split = first_split("folder", guess.pattern, range(SPLITS, 0, -1), files, Path())
         except SplitError as error:
-            refusal = refusal or error
+            refusal = error  # the last asks for least
             continue
         source = {"folder": {"videos": str(videos), "lists": None}}
         return Found(
@@ -209,7 +209,7 @@ def first_split(
         try:
             split_lists(sorted(files), lists, config)
         except SplitError as error:
-            refusal = refusal or error
+            refusal = error  # the last asks for least
         else:
             return config
     raise refusal or SplitError("no number of splits to try")

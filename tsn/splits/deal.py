@@ -32,8 +32,8 @@ def deal(classes_of: Mapping[str, Set[str]], folds: int) -> _Folds:
         name = min(groups_of, key=lambda name: (len(groups_of[name]), name))
         raise SplitError(
             f"no way was found to deal {len(groups)} groups to {folds} folds so that each has "
-            f"every class; the fewest groups has {_described(name, groups_of)}: change the "
-            "groups, set fewer `splits`, or leave classes out (`classes`)"
+            f"every class; the fewest: {_described(name, groups_of)}. Change the groups, "
+            " set fewer `splits`, or leave classes out (`classes`)"
         )
     return _with_the_rest(found, classes_of, folds)
 
@@ -48,8 +48,8 @@ def _refuse_few_groups(groups_of: Mapping[str, Sequence[str]], folds: int) -> No
     if few:
         more = f"; and {len(few) - _SHOWN} more classes" if len(few) > _SHOWN else ""
         raise SplitError(
-            f"every class needs clips of {folds} groups, to be trained and tested in every split; "
-            f"{'; '.join(_described(name, groups_of) for name in few[:_SHOWN])}{more}. Add clips "
+            f"every class needs clips of {folds} groups, to be trained and tested in every split, "
+            f"but {'; '.join(_described(name, groups_of) for name in few[:_SHOWN])}{more}. Add clips "
             "of others, change the groups, set fewer `splits`, or leave the class out (`classes`)"
         )
 
@@ -57,7 +57,7 @@ def _refuse_few_groups(groups_of: Mapping[str, Sequence[str]], folds: int) -> No
 def _described(name: str, groups_of: Mapping[str, Sequence[str]]) -> str:
     groups = groups_of[name]
     more = ", ..." if len(groups) > _SHOWN else ""
-    return f"{name} with {len(groups)} ({', '.join(groups[:_SHOWN])}{more})"
+    return f"{name} has {len(groups)} ({', '.join(groups[:_SHOWN])}{more})"
 
 
 def _search(

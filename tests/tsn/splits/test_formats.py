@@ -417,5 +417,5 @@ def test_clips_whose_classes_take_turns_are_dealt(tmp_path: Path) -> None:
     lists = split_lists(videos, tmp_path, split_config("folder", splits=3))
     assert sorted(row.video for side in lists.test.values() for row in side) == sorted(videos)
     assert all(len({row.label for row in side}) == 3 for side in lists.test.values())
-    with pytest.raises(SplitError, match=r"of 4 groups.*jump with 3 \(IMG_02.avi, IMG_05.avi, IM"):
+    with pytest.raises(SplitError, match=r"of 4 groups.*jump has 3 \(IMG_02.avi, IMG_05.avi, IM"):
         split_lists(videos, tmp_path, split_config("folder", splits=4))
