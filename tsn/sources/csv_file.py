@@ -76,6 +76,7 @@ def list_csv(config: CsvConfig, lists: Path) -> dict[str, Path]:
 
 
 def _list(config: CsvConfig, lists: Path) -> tuple[dict[str, Path], dict[str, str]]:
+    """Return what `list_csv` does, and why the files of other lines cannot be taken."""
     ids, left_out = listed_videos(config)
     write_clips(ids, lists)
     return {video: Path(config.root) / ids[video].path for video in sorted(ids)}, left_out

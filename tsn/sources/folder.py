@@ -55,21 +55,30 @@ def fetch_folder(
     put: Callable[[Path, Path], None] = copy_file,
 ) -> Iterator[str]:
     """Copy the clips (and list files), or link them, and yield each video id."""
-    for video, file in list_folder(config, lists).items():
+    files, left_out = _list(config, lists)
+    tell_left_out(left_out)
+    for video, file in files.items():
         put(file, videos / video)
         yield video
 
 
 def list_folder(config: FolderConfig, lists: Path) -> dict[str, Path]:
     """Copy the list files, and return the file of each video id."""
+    return _list(config, lists)[0]
+
+
+def _list(config: FolderConfig, lists: Path) -> tuple[dict[str, Path], dict[str, str]]:
+    """Return what `list_folder` does, and why what else there is cannot be taken."""
     source = Path(config.videos)
     clips, left_out = find_videos(source)
-    tell_left_out(left_out)
     lists.mkdir(parents=True, exist_ok=True)
     if config.lists is not None:
-        for path in _list_files(Path(config.lists)):
-            copy_file(path, lists / path.name)
-    return {video: source / video for video in clips}
+        for name, problem in _list_files(Path(config.lists)).items():
+            if problem:
+                left_out[f"{config.lists}/{name}"] = problem
+            else:
+                copy_file(Path(config.lists) / name, lists / name)
+    return {video: source / video for video in clips}, left_out
 
 
 def find_videos(folder: Path) -> tuple[list[str], dict[str, str]]:
@@ -184,14 +193,13 @@ def checksum_rows(folder: Path, videos: list[str]) -> Iterator[tuple[str, int, s
         yield video, (folder / video).stat().st_size, file_sha256(folder / video)
 
 
-def _list_files(folder: Path) -> list[Path]:
+def _list_files(folder: Path) -> dict[str, str]:
+    """Return the names in a folder of lists, and why they cannot be taken, "" if they can."""
     if not folder.is_dir():
         raise SourceMissingError(
             f"{folder}: no such folder of lists; set it in the recipe's source section"
         )
-    found = {name: name_problem(name) or file_problem(folder / name) for name in _visible(folder)}
-    tell_left_out({str(folder / name): problem for name, problem in found.items() if problem})
-    return [folder / name for name, problem in found.items() if not problem]
+    return {name: name_problem(name) or file_problem(folder / name) for name in _visible(folder)}
 
 
 def _visible(folder: Path) -> list[str]:

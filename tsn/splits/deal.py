@@ -33,7 +33,7 @@ def deal(classes_of: Mapping[str, Set[str]], folds: int) -> _Folds:
         raise SplitError(
             f"no way was found to deal {len(groups)} groups to {folds} folds so that each has "
             f"every class; the fewest: {_described(name, groups_of)}. Change the groups, "
-            " set fewer `splits`, or leave classes out (`classes`)"
+            "set fewer `splits`, or leave classes out (`classes`)"
         )
     return _with_the_rest(found, classes_of, folds)
 
@@ -49,8 +49,8 @@ def _refuse_few_groups(groups_of: Mapping[str, Sequence[str]], folds: int) -> No
         more = f"; and {len(few) - _SHOWN} more classes" if len(few) > _SHOWN else ""
         raise SplitError(
             f"every class needs clips of {folds} groups, to be trained and tested in every split, "
-            f"but {'; '.join(_described(name, groups_of) for name in few[:_SHOWN])}{more}. Add clips "
-            "of others, change the groups, set fewer `splits`, or leave the class out (`classes`)"
+            f"but {'; '.join(_described(name, groups_of) for name in few[:_SHOWN])}{more}. Add "
+            "clips of others, change the groups, set fewer `splits`, or leave it out (`classes`)"
         )
 
 
