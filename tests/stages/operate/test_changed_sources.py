@@ -107,6 +107,7 @@ def test_a_source_that_is_no_longer_there_is_no_change(inbox: Path) -> None:
 
 
 def test_a_source_that_cannot_be_taken_is_told_with_the_way_out(inbox: Path, kind: str) -> None:
+    shutil.rmtree(inbox / "videos")
     put(inbox / "videos/nowhere.avi", "in no class")
     put(inbox / "mine.csv", "path,label\nvideos/none.avi,run\n")
     missing = "no such video" if kind == "csv" else "expected <class>/<clip>"
