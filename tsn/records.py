@@ -4,7 +4,9 @@ A name that is missing, unknown or mistyped is refused, with its dotted name and
 Only a field with a default may be left out.
 """
 
+import contextlib
 import dataclasses
+import math
 import types
 import typing
 from typing import Any, TypeVar
@@ -61,11 +63,18 @@ def _convert(value: Any, expected: Any, where: str) -> Any:
         return {str(k): _convert(v, item, f"{where}.{k}") for k, v in value.items()}
     if origin in (types.UnionType, typing.Union):
         return None if value is None else _convert(value, typing.get_args(expected)[0], where)
-    if expected is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+    if expected is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return _finite(value, where)
     if type(value) is not expected:
         raise _mistyped(where, TYPE_NAMES[expected], value)
     return value
+
+
+def _finite(value: float, where: str) -> float:
+    with contextlib.suppress(OverflowError):  # of a whole number that no float can be
+        if math.isfinite(number := float(value)):
+            return number
+    raise _mistyped(where, "a finite number", value)
 
 
 def _convert_dataclass(value: Any, cls: type, where: str) -> Any:

@@ -20,6 +20,7 @@ Homography = npt.NDArray[np.float64]
 Features = tuple[Points, npt.NDArray[np.float32]]
 
 _MATCH_RATIO = 0.75  # Lowe's: the best match against the second best
+_MAX_CORNERS = 1_000_000
 _CORNER_QUALITY = 0.001
 _CORNER_DISTANCE = 5.0
 # A third of the time that OpenCV's defaults take.
@@ -42,8 +43,8 @@ class HomographyConfig:
     min_inliers: int
 
     def __post_init__(self) -> None:
-        if self.max_corners < 1:
-            raise ValueError(f"max_corners is {self.max_corners}, expected at least 1")
+        if not 1 <= self.max_corners <= _MAX_CORNERS:
+            raise ValueError(f"max_corners is {self.max_corners}, expected 1 to {_MAX_CORNERS}")
         if self.reprojection_threshold <= 0:
             raise ValueError(
                 f"reprojection_threshold is {self.reprojection_threshold}, expected above 0 pixels"

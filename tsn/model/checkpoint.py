@@ -72,6 +72,10 @@ def load_model(folder: Path) -> tuple[TemporalSegmentNetwork, ModelCard]:
         generator=torch.Generator(),
     )
     tensors, _ = load_tensors(folder / WEIGHTS)
+    if spoilt := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
+        raise CheckpointError(
+            f"{folder / WEIGHTS}: {spoilt[0]} has values that are no finite numbers; train it again"
+        )
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:

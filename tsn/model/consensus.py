@@ -8,14 +8,16 @@ Letters: B videos, K segments, C classes.
 import torch
 from torch import Tensor, nn
 
+MAX_SEGMENTS = 1000
+
 
 class Consensus(nn.Module):
     """What combines the snippet scores of a video in training, class by class."""
 
     def __init__(self, num_segments: int) -> None:
         super().__init__()
-        if num_segments < 1:
-            raise ValueError(f"num_segments must be at least 1, got {num_segments}")
+        if not 1 <= num_segments <= MAX_SEGMENTS:
+            raise ValueError(f"num_segments must be 1 to {MAX_SEGMENTS}, got {num_segments}")
         self.num_segments = num_segments
 
     def forward(self, scores: Tensor) -> Tensor:

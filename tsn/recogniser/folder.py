@@ -11,6 +11,7 @@ Nothing of it is a pickle, and reading it needs no params.yaml. Letters: V video
 import csv
 import json
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
@@ -24,16 +25,18 @@ from tsn.files import file_sha256, json_sha256, link_file, write_csv, write_json
 from tsn.lists import read_names, write_names
 from tsn.metrics import Labels, Scores
 from tsn.modality import MODALITIES, modality
-from tsn.model.checkpoint import SIDECAR, WEIGHTS, ModelCard, load_card
+from tsn.model.checkpoint import SIDECAR, WEIGHTS, ModelCard, load_card, refuse_other_cell
 from tsn.records import RecordError, record, require_keys
 from tsn.scoring.fusion import describe_row
 from tsn.scoring.score import ScoringConfig
+from tsn.snippets.crops import testing_crops
 from tsn.streams.extraction import library_versions
 from tsn.streams.table import STREAMS, FramesConfig, Stream
 
 CARD, TEST_SCORES, TRAINED_ON = "recogniser.json", "test_scores.csv", "trained_on.txt"
 FORMAT = 3  # raise it when a folder of before can no longer be read as it was meant
 SCORE_COLUMNS = ("video", "sha256", "label")
+MAX_INPUT_BYTES = 8_000_000_000  # of what the networks are shown of a video: the paper's is 0.1 GB
 
 
 class RecogniserError(ValueError):
@@ -82,6 +85,14 @@ class RecogniserCard:
     test_scores_sha256: str
     trained_on_sha256: str
     fingerprint: str
+
+    def __post_init__(self) -> None:
+        names = [member.modality for member in self.members]
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"members: expected networks of different modalities, got {names}")
+        if not self.classes or len(set(self.classes)) < len(self.classes):
+            twice = [name for name, count in Counter(self.classes).items() if count > 1]
+            raise ValueError(f"classes: expected different names, got {twice or 'none'} repeatedly")
 
     @property
     def weights(self) -> dict[str, float]:
@@ -177,7 +188,7 @@ def load_recogniser_card(folder: Path) -> RecogniserCard:
         raise FileNotFoundError(f"{path}: no recogniser there; run the package stage of a dataset")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RecogniserError(f"{path}: not JSON ({error})") from error
     card = _parse_card(content, path)
     for file, digest in _named_files(card).items():
@@ -193,6 +204,8 @@ def load_recogniser_card(folder: Path) -> RecogniserCard:
             f"{path}: changed since it was written, or a network's {SIDECAR} was: the fingerprint "
             "is that of other contents; package it again"
         )
+    for member in card.members:
+        _refuse_misfit(card, member, networks[member.modality], path.parent / member.modality)
     return card
 
 
@@ -200,11 +213,16 @@ def read_test_scores(folder: Path) -> ReferenceScores:
     """Return the fused scores of a recogniser on its split's test list, to the bit."""
     path = Path(folder) / TEST_SCORES
     with path.open(newline="", encoding="utf-8") as file:
-        header, *rows = csv.reader(file)
+        header, *rows = list(csv.reader(file)) or [[]]
     known = len(SCORE_COLUMNS)
     if tuple(header[:known]) != SCORE_COLUMNS:
         raise RecogniserError(f"{path}: expected the columns {', '.join(SCORE_COLUMNS)} first")
     classes = tuple(header[known:])
+    for number, row in enumerate(rows, 2):
+        if not _is_scored(row, len(classes)):
+            raise RecogniserError(
+                f"{path}: row {number}: expected the label of a class, and a finite score for each"
+            )
     return ReferenceScores(
         classes=classes,
         videos=tuple(row[0] for row in rows),
@@ -212,6 +230,15 @@ def read_test_scores(folder: Path) -> ReferenceScores:
         labels=np.array([int(row[2]) for row in rows], dtype=np.int64),
         scores=np.array([row[known:] for row in rows], np.float32).reshape(-1, len(classes)),
     )
+
+
+def _is_scored(row: list[str], classes: int) -> bool:
+    """Return whether a row of test scores has a label and a finite score for each class."""
+    try:
+        label, scores = int(row[2]), np.array(row[len(SCORE_COLUMNS) :], np.float32)
+    except (ValueError, IndexError):
+        return False
+    return 0 <= label < classes and len(scores) == classes and bool(np.isfinite(scores).all())
 
 
 def read_trained_on(folder: Path) -> frozenset[str]:
@@ -253,6 +280,24 @@ def _common_card(networks: Mapping[str, ModelCard], tests: ReferenceScores) -> M
     return first
 
 
+def _refuse_misfit(card: RecogniserCard, member: Member, network: ModelCard, folder: Path) -> None:
+    """Raise an error for a network of another cell, or one that no machine could show a video."""
+    refuse_other_cell(network, card.dataset, card.split, member.modality, card.classes, folder)
+    row, size, stream = modality(member.modality), network.input_size, member.stream
+    where = f"{folder / SIDECAR}: input_size is {size}"
+    if not 1 <= size <= min(stream.width, stream.height):
+        raise RecogniserError(
+            f"{where}, expected 1 to the frames' {min(stream.width, stream.height)} pixels"
+        )
+    crops = len(testing_crops(card.testing.crops, size, size, size))
+    needed = card.testing.snippets * crops * row.channels * size**2
+    if needed > MAX_INPUT_BYTES:
+        raise RecogniserError(
+            f"{where} and testing.snippets {card.testing.snippets}: a video would take "
+            f"{needed / 1e9:.0f} GB, expected at most {MAX_INPUT_BYTES / 1e9:.0f}"
+        )
+
+
 def _named_files(card: RecogniserCard) -> dict[str, str]:
     """Return the SHA-256 of every file that a card names, by its path in the folder."""
     return {
@@ -292,7 +337,7 @@ def _parse_card(content: Any, path: Path) -> RecogniserCard:
             raise RecordError(f"members: expected a list, got {rows!r}")
         members = tuple(_parse_member(row, f"members[{n}]") for n, row in enumerate(rows))
         return RecogniserCard(**known, members=members)
-    except RecordError as error:
+    except ValueError as error:
         raise RecogniserError(f"{path}: {error}") from error
 
 

@@ -23,6 +23,8 @@ from tsn.snippets.crops import TESTING_CROPS
 from tsn.snippets.dataset import Clip, ScoringSnippets, listed_clips
 from tsn.snippets.normalise import normalise
 
+MAX_SNIPPETS, MAX_BATCH = 10_000, 1_000_000
+
 
 @dataclass(frozen=True, kw_only=True)
 class ScoringConfig:
@@ -33,10 +35,9 @@ class ScoringConfig:
     batch: int
 
     def __post_init__(self) -> None:
-        if self.snippets < 1 or self.batch < 1:
-            raise ValueError(
-                f"snippets and batch are at least 1, got {self.snippets}, {self.batch}"
-            )
+        for name, most in (("snippets", MAX_SNIPPETS), ("batch", MAX_BATCH)):
+            if not 1 <= getattr(self, name) <= most:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected 1 to {most}")
         if self.crops not in TESTING_CROPS:
             raise ValueError(f"unknown crops {self.crops!r}; one of: {', '.join(TESTING_CROPS)}")
 

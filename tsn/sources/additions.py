@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tsn.files import link_file, read_csv, write_csv
 from tsn.lists import ListedVideo, SplitError, SplitLists
+from tsn.sources.folder import has_control_character
 
 CLIPS, VIDEOS = "clips.csv", "videos"
 ADDITIONS = "additions.csv"  # what `clips.csv` is called among a dataset's lists
@@ -28,8 +29,22 @@ COLUMNS = tuple(field.name for field in fields(Addition))
 
 
 def read_additions(path: Path) -> list[Addition]:
-    """Return the additions that `write_additions` wrote; an empty list if there is no such file."""
-    return [Addition(**row) for row in read_csv(path, COLUMNS)] if path.is_file() else []
+    """Return the additions that `write_additions` wrote; an empty list if there is no such file.
+
+    They come with a commit, perhaps another's: SplitError for a video that is no `<class>/<clip>`.
+    """
+    if not path.is_file():
+        return []
+    additions = [Addition(**row) for row in read_csv(path, COLUMNS)]
+    for number, row in enumerate(additions, 2):
+        parts = row.video.split("/")
+        if len(parts) != 2 or has_control_character(row.video) or not all(map(_is_name, parts)):
+            raise SplitError(f"{path} row {number}: {row.video!r}, expected <class>/<clip>")
+    return additions
+
+
+def _is_name(part: str) -> bool:
+    return bool(part) and not part.startswith(".") and "\\" not in part
 
 
 def write_additions(path: Path, additions: Iterable[Addition]) -> None:

@@ -58,17 +58,41 @@ def unpack(archive: Path, folder: Path, place: Place) -> Iterator[Path]:
 
     Raises UnpackError, before anything is written, for a member that is a link, is encrypted or
     leads out of the folder, for two members at one place, and for an archive that would unpack to
-    more than fits on the disk or than an honest one does; later, for a damaged member and when no
-    program decompresses it.
+    more than fits on the disk or than an honest one does; later, for a damaged member, when no
+    program decompresses it, and when the archives within it add up to more than that.
     """
-    yield from _unpack(Path(archive), Path(folder), place, {}, depth=0)
+    budget = _Budget(archive)
+    yield from _unpack(Path(archive), Path(folder), place, {}, budget, depth=0)
+
+
+class _Budget:
+    """What an archive may unpack to, with all archives within it, and in how many members."""
+
+    def __init__(self, archive: Path) -> None:
+        self._archive, self._own = archive, archive.stat().st_size
+        self._bytes = self._members = 0
+
+    def spend(self, members: list[_Member]) -> None:
+        """Count members; UnpackError when there are more than an honest archive has."""
+        self._bytes += sum(member.size for member in members)
+        self._members += len(members)
+        if self._members > _MAX_MEMBERS:
+            raise UnpackError(self._archive, f"{self._members} members, at most {_MAX_MEMBERS}")
+        if self._bytes > max(_MAX_RATIO * self._own, _ALWAYS_ALLOWED):
+            told = f"{self._own} bytes that would unpack to {self._bytes}"
+            raise UnpackError(self._archive, f"{told}: no honest archive of videos")
 
 
 def _unpack(
-    archive: Path, folder: Path, place: Place, taken: dict[str, PurePosixPath], depth: int
+    archive: Path,
+    folder: Path,
+    place: Place,
+    taken: dict[str, PurePosixPath],
+    budget: _Budget,
+    depth: int,
 ) -> Iterator[Path]:
     with _members(archive) as members:
-        _refuse_bomb(archive, members)
+        budget.spend(members)
         placed = _placed(archive, members, place, taken)
         inner = [
             member
@@ -91,7 +115,7 @@ def _unpack(
             copy = folder / f".{depth}.{member.path.name}"
             try:
                 _write(archive, member, copy)
-                yield from _unpack(copy, folder, place, taken, depth + 1)
+                yield from _unpack(copy, folder, place, taken, budget, depth + 1)
             finally:
                 copy.unlink(missing_ok=True)
 
@@ -113,8 +137,6 @@ def _members(archive: Path) -> Iterator[list[_Member]]:
         raise UnpackError(archive, f"damaged archive: {error}") from error
     with opened:
         infos = [info for info in opened.infolist() if not info.is_dir()]
-        if len(infos) > _MAX_MEMBERS:
-            raise UnpackError(archive, f"{len(infos)} members")
         yield [member(archive, opened, info) for info in infos]
 
 
@@ -151,14 +173,6 @@ def _inside(archive: Path, name: str) -> PurePosixPath:
     if not path.parts or is_bad or ":" in path.parts[0]:
         raise UnpackError(archive, f"member {name!r} leads out of the archive's folder")
     return path
-
-
-def _refuse_bomb(archive: Path, members: list[_Member]) -> None:
-    total, own = sum(member.size for member in members), archive.stat().st_size
-    if total > max(_MAX_RATIO * own, _ALWAYS_ALLOWED):
-        raise UnpackError(
-            archive, f"{own} bytes that would unpack to {total}: no honest archive of videos"
-        )
 
 
 def _refuse_full_disk(archive: Path, folder: Path, members: list[_Member]) -> None:

@@ -23,7 +23,10 @@ from tsn.flow.engines import (
     flow_to_uint8,
     to_gray,
 )
+from tsn.streams.limits import DEFAULT_LIMITS
 from tsn.workers.prefetch import map_ahead, prefetch
+
+MAX_PIXELS = DEFAULT_LIMITS.pixels  # of a frame that is kept, as of one that is read
 
 T = TypeVar("T")
 
@@ -40,6 +43,11 @@ class FramesConfig:
         for name in ("width", "height"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
+        if self.width * self.height > MAX_PIXELS:
+            raise ValueError(
+                f"width x height is {self.width} x {self.height}, expected at most {MAX_PIXELS} "
+                "pixels"
+            )
         if not 1 <= self.jpeg_quality <= 100:
             raise ValueError(f"jpeg_quality is {self.jpeg_quality}, expected 1 to 100")
 

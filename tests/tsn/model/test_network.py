@@ -183,7 +183,7 @@ def test_library_initialisation_depends_on_the_generator_alone() -> None:
     [
         ({"backbone": "resnet"}, "'resnet'; valid are: bn_inception, bn_inception_half"),
         ({"consensus": "mean"}, "'mean'; valid are: average, max, weighted_average"),
-        ({"num_segments": 0}, "num_segments must be at least 1, got 0"),
+        ({"num_segments": 0}, "num_segments must be 1 to 1000, got 0"),
         ({"dropout": 1.0}, r"dropout must be in \[0, 1\), got 1.0"),
     ],
 )

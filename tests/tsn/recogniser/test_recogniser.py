@@ -25,7 +25,8 @@ from tsn.files import file_sha256
 from tsn.lists import ListedVideo
 from tsn.metrics import Scores
 from tsn.modality import modality
-from tsn.model.checkpoint import load_model
+from tsn.model.checkpoint import load_card, load_model
+from tsn.model.tensors import CheckpointError, load_tensors, save_tensors
 from tsn.recogniser import folder as recogniser_folder
 from tsn.recogniser import recogniser, sparse_read
 from tsn.recogniser.folder import CARD, RecogniserError, read_test_scores
@@ -298,6 +299,31 @@ def set_weight(content: dict[str, Any]) -> None:
         (lambda c: c["members"][0].update(modality="depth"), "unknown modality 'depth'"),
         (lambda c: c["members"][2].update(stream_version=0), "flow was trained on version 0 of"),
         (set_weight, f"{CARD}: changed since it was written"),
+        (lambda c: c.update(members=[]), r"members: expected networks .* got \[\]"),
+        (lambda c: c["members"].append(c["members"][0]), r"members: .* 'warped_flow', 'rgb'\]"),
+        (lambda c: c["classes"].append("run"), r"classes: .* got \['run'\] repeatedly"),
+        (lambda c: c.update(classes=[]), "classes: expected different names, got none"),
+        (lambda c: c["testing"].update(snippets=10**12), "testing: snippets is 10{12}, expected"),
+        (lambda c: c["testing"].update(batch=10**20), "testing: batch is 10{20}, expected"),
+        (
+            lambda c: c["members"][0]["stream"].update(width=10**9),
+            r"members.0..stream: width x height is 10{9} x \d+, expected at most",
+        ),
+        (
+            lambda c: c["members"][0].update(weight=float("nan")),
+            r"members.0..weight: expected a finite number, got nan",
+        ),
+        (lambda c: c["members"][0].update(weight=10**400), r"members.0..weight: .* finite number"),
+        (
+            lambda c: c["members"][2]["stream"].update(bound=float("inf")),
+            r"members.2..stream.bound: expected a finite number, got inf",
+        ),
+        (
+            lambda c: c["members"][3]["stream"]["homography"].update(
+                reprojection_threshold=float("-inf")
+            ),
+            r"homography.reprojection_threshold: expected a finite number, got -inf",
+        ),
         (lambda c: c["classes"].reverse(), f"{CARD}: changed since it was written"),
     ],
 )
@@ -306,6 +332,90 @@ def test_a_changed_card_is_refused(
 ) -> None:
     edit(copied / CARD, change)
     with pytest.raises(RecogniserError, match=message):
+        load_recogniser(copied, CPU)
+
+
+def forged(folder: Path, change: Callable[[dict[str, Any]], None], file: str = CARD) -> None:
+    """Change a file of a recogniser as one who knows how it is sealed."""
+    edit(folder / file, change)
+    content = json.loads((folder / CARD).read_text())
+    names = [member["modality"] for member in content["members"]]
+    networks = {name: load_card(folder / name) for name in names}
+    seal = recogniser_folder._fingerprint(content, networks)
+    edit(folder / CARD, lambda card: card.update(fingerprint=seal))
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "message"),
+    [
+        (
+            "flow/weights.json",
+            {"input_size": 10**6},
+            r"flow/weights.json: input_size is 10{6}, exp",
+        ),
+        ("flow/weights.json", {"input_size": 0}, "input_size is 0, expected 1 to the frames'"),
+        ("rgb/weights.json", {"classes": ["walk"]}, "rgb/weights.json: trained for classes"),
+        ("rgb/weights.json", {"modality": "flow"}, "rgb/weights.json: trained for modality 'flow'"),
+    ],
+)
+def test_a_network_that_does_not_fit_its_recogniser_is_refused(
+    copied: Path, file: str, change: dict[str, Any], message: str
+) -> None:
+    forged(copied, lambda content: content.update(change), file)
+    with pytest.raises(ValueError, match=message):
+        load_recogniser(copied, CPU)
+
+
+def test_a_network_of_absurd_shape_is_refused_before_it_is_built(copied: Path) -> None:
+    network = json.loads((copied / "rgb/weights.json").read_text())["network"]
+    network |= {"consensus": "weighted_average", "num_segments": 10**13}
+    edit(copied / "rgb/weights.json", lambda content: content.update(network=network))
+    with pytest.raises(
+        CheckpointError, match=r"network: num_segments must be 1 to 1000, got 10{13}"
+    ):
+        load_recogniser(copied, CPU)
+
+
+def test_more_than_a_machine_could_show_a_network_is_refused(copied: Path) -> None:
+    def enlarge(content: dict[str, Any]) -> None:
+        content["testing"]["snippets"] = 10_000
+        for member in content["members"]:
+            member["stream"] |= {"width": 5000, "height": 5000}
+
+    forged(copied, enlarge)
+    forged(copied, lambda content: content.update(input_size=4096), "flow/weights.json")
+    with pytest.raises(RecogniserError, match=r"snippets 10000: a video would take 16777 GB"):
+        load_recogniser(copied, CPU)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_finite_numbers_are_refused(copied: Path, value: float) -> None:
+    path = copied / "flow/weights.safetensors"
+    tensors, _ = load_tensors(path)
+    tensors["fc.bias"][1] = value
+    path.unlink()
+    save_tensors(tensors, path, {})
+    forged(copied, lambda c: c["members"][2].update(weights_sha256=file_sha256(path)))
+    with pytest.raises(CheckpointError, match=r"flow/weights.safetensors: fc.bias has values"):
+        load_recogniser(copied, CPU)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [(",0,", ",3,"), (",0,", ",0,nan,"), (",0,", ",0,1e999,"), (",0,", ",none,")]
+)
+def test_test_scores_that_are_none_are_refused(copied: Path, old: str, new: str) -> None:
+    path = copied / "test_scores.csv"
+    text = path.read_text().replace(old, new, 1)
+    path.unlink()
+    path.write_text(text)
+    with pytest.raises(RecogniserError, match=r"test_scores.csv: row 2: expected the label"):
+        read_test_scores(copied)
+
+
+def test_a_card_of_endless_brackets_is_refused(copied: Path) -> None:
+    (copied / CARD).unlink()
+    (copied / CARD).write_text("[" * 100_000)
+    with pytest.raises(RecogniserError, match=f"{CARD}: not JSON"):
         load_recogniser(copied, CPU)
 
 

@@ -111,8 +111,8 @@ def test_video_score_is_the_mean_over_snippets() -> None:
 @pytest.mark.parametrize(
     ("snippets", "crops", "batch", "message"),
     [
-        (0, "ten_crop", 1, "at least 1, got 0, 1"),
-        (25, "ten_crop", 0, "at least 1, got 25, 0"),
+        (0, "ten_crop", 1, "snippets is 0, expected 1 to"),
+        (25, "ten_crop", 0, "batch is 0, expected 1 to"),
         (25, "five_crop", 1, "unknown crops 'five_crop'; one of: ten_crop, centre"),
     ],
 )

@@ -100,3 +100,16 @@ def test_a_name_that_is_taken_and_a_file_that_is_missing_are_told(tmp_path: Path
     (tmp_path / "new/videos/a/1.mp4").unlink()
     with pytest.raises(FileNotFoundError, match="dvc pull"):
         fetch(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "video",
+    ["../evil.mp4", "a/../../evil.mp4", "/etc/evil.mp4", "a/b/c.mp4", "evil.mp4", "a/.evil", "./x"],
+)
+def test_a_list_of_additions_that_leads_out_of_its_folder_is_refused(
+    tmp_path: Path, video: str
+) -> None:
+    write_additions(tmp_path / "in/clips.csv", [addition("YoYo/1.mp4"), addition(video)])
+    with pytest.raises(SplitError, match=r"clips\.csv row \d: '.*', expected <class>/<clip>"):
+        list(fetch_additions(tmp_path / "in", tmp_path / "videos", tmp_path / "lists", set()))
+    assert not (tmp_path / "videos").exists()

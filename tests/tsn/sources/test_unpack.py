@@ -110,6 +110,28 @@ def test_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         unpacked(tmp_path, rar5([Member("liar", b"x", size=10**12)]))
 
 
+def test_archives_within_one_share_what_it_may_unpack_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each alone is allowed."""
+    monkeypatch.setattr(tsn.sources.unpack, "_ALWAYS_ALLOWED", 10**6)
+    inner = [Member(f"{n}.zip", zipped([Member(f"{n}.avi", bytes(400_000))])) for n in range(9)]
+    with pytest.raises(UnpackError, match=r"archive: \d+ bytes that would unpack to 12\d{5}: no"):
+        unpacked(tmp_path, zipped([Member("all.zip", zipped(inner))]))
+    assert sum(path.stat().st_size for path in (tmp_path / "out").rglob("*.*")) < 10**6
+
+
+def test_archives_within_one_share_its_number_of_members(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tsn.sources.unpack, "_MAX_MEMBERS", 10)
+    inner = [
+        Member(f"{n}.zip", zipped([Member(f"{n}{k}.avi", b"x") for k in "abc"])) for n in range(3)
+    ]
+    with pytest.raises(UnpackError, match="12 members, at most 10"):
+        unpacked(tmp_path, zipped(inner))
+
+
 def test_matryoshkas_are_refused(tmp_path: Path) -> None:
     content = zipped([Member("x.avi", b"x")])
     for depth in range(4):
