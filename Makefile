@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(CURDIR)/$(VENV)/bin
 READY  := $(VENV)/.ready
+PIP    := python -m pip install --quiet --disable-pip-version-check
 export PATH := $(BIN):$(PATH)
 export DVC_NO_ANALYTICS := true
 export DO_NOT_TRACK := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro grid test check lint fast-test format ui server serve clean
+.PHONY: help setup lock repro grid test check lint fast-test format ui server serve clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -16,13 +17,19 @@ help: ## this list
 setup: $(READY) .dvc/config.local ## the environment: .venv with the pinned versions
 
 $(READY): requirements.lock pyproject.toml
+	@# Whatever is downloaded has to have a hash of the lock: what builds a package, too.
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
-	python -m pip install --quiet --disable-pip-version-check \
-	  --constraint requirements.lock --group dev --editable .
+	sed -n '/^setuptools==/,/[^\\]$$/p' requirements.lock > $(VENV)/setuptools.lock
+	$(PIP) --require-hashes --requirement $(VENV)/setuptools.lock
+	$(PIP) --require-hashes --no-build-isolation --requirement requirements.lock
+	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
+
+lock: ## requirements.lock anew, with the newest versions and the hashes of all platforms; needs uv
+	uv pip compile pyproject.toml --group dev --universal --generate-hashes --upgrade \
+	  --no-header --no-annotate --output-file requirements.lock
 
 # From a zip download there is no .git, and DVC has to be told so once. A folder of a repository has it above.
 .dvc/config.local: | $(READY)

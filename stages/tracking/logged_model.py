@@ -105,8 +105,8 @@ def _signature() -> Any:
 
 def pinned_requirements(lock: Path = PINNED) -> list[str]:
     """Return the pins that a served recogniser needs; raise OSError where one is missing."""
-    lines = lock.read_text(encoding="utf-8").split()
-    pins = {line.partition("==")[0].lower(): line for line in lines}
+    words = lock.read_text(encoding="utf-8").split()  # pins, with their markers and hashes
+    pins = {word.partition("==")[0].lower(): word for word in words if "==" in word}
     missing = [name for name in SERVED_WITH if name not in pins]
     if missing:
         raise OSError(f"{lock}: pins no {', '.join(missing)}, which a recogniser needs")
