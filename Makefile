@@ -7,14 +7,15 @@ PIP    := python -m pip install --quiet --disable-pip-version-check
 export PATH := $(BIN):$(PATH)
 export DVC_NO_ANALYTICS := true
 export DO_NOT_TRACK := true
+export DVC_SITE_CACHE_DIR ?= $(CURDIR)/.tsn/dvc
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock repro grid test check lint fast-test format ui server serve clean
+.PHONY: help setup dvc-config lock repro grid test check lint fast-test format ui server serve clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-setup: $(READY) .dvc/config.local ## the environment: .venv with the pinned versions
+setup: $(READY) dvc-config ## the environment: .venv with the pinned versions
 
 $(READY): requirements.lock pyproject.toml
 	@# Whatever is downloaded has to have a hash of the lock: what builds a package, too.
@@ -31,9 +32,15 @@ lock: ## requirements.lock anew, with the newest versions and the hashes of all 
 	uv pip compile pyproject.toml --group dev --universal --generate-hashes --upgrade \
 	  --no-header --no-annotate --output-file requirements.lock
 
-# From a zip download there is no .git, and DVC has to be told so once. A folder of a repository has it above.
-.dvc/config.local: | $(READY)
-	@test -e .git || git ls-files --error-unmatch dvc.yaml > /dev/null 2>&1 || dvc config --local core.no_scm true
+# What only this machine's DVC is told: that there is no .git, as in a zip download (a folder of a
+# repository has it above); and where its pickles are, for it would take a folder that all users may
+# write to (CVE-2025-69872). In .dvc/config a path would be relative to wherever dvc is called.
+dvc-config: $(READY)
+	@test -e .git || git ls-files --error-unmatch dvc.yaml > /dev/null 2>&1 || \
+	  grep -qs no_scm .dvc/config.local || dvc config --local core.no_scm true
+	@mkdir -p -m 700 .tsn
+	@grep -qsF 'site_cache_dir = $(CURDIR)/.tsn/dvc' .dvc/config.local || \
+	  dvc config --local core.site_cache_dir '$(CURDIR)/.tsn/dvc'
 
 repro: setup ## the whole chain, then the fused three-split table
 	tsn repro

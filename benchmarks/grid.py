@@ -101,7 +101,7 @@ def make_workspace(folder: Path, cells: int, seconds: float) -> Path:
 
 def run(workspace: Path, command: list[str]) -> None:
     """Runs a command that has to succeed, with this checkout's modules."""
-    environment = {**program_environment(), "PYTHONPATH": str(ROOT), "TSN_TRACKING": "off"}
+    environment = {**program_environment(workspace), "PYTHONPATH": str(ROOT), "TSN_TRACKING": "off"}
     done = subprocess.run(command, cwd=workspace, env=environment, capture_output=True, text=True)
     if done.returncode != 0:
         sys.exit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")

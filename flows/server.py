@@ -14,6 +14,7 @@ from pathlib import Path
 
 from flows.processes.programs import BINARIES, ProgramError, run_logged
 from flows.processes.services import HOST, Services, require_free
+from flows.processes.start import make_prefect_private
 from stages.runtime.places import LOGS, mlflow_database
 from stages.tracking import registry, store
 
@@ -44,6 +45,7 @@ def serve_ui(port: int, *, before: Callable[[], None]) -> None:
 
 def mlflow_server(uri: str, port: int, artifacts: str | None = None) -> list[str]:
     """Return the command of an MLflow server over a store; with `artifacts` it takes files."""
+    store.make_database_private(uri)
     command = ["mlflow", "server", "--host", HOST, "--port", f"{port}", "--workers", "1"]
     command += ["--backend-store-uri", uri]
     return command if artifacts is None else [*command, "--artifacts-destination", artifacts]
@@ -92,6 +94,7 @@ def _serve_all(services: Services, root: Path, prefect_port: int, mlflow_port: i
     os.environ["PREFECT_API_URL"] = f"{prefect}/api"
     os.environ["MLFLOW_TRACKING_URI"] = mlflow
     os.environ["TSN_WORKSPACE"] = str(root)
+    make_prefect_private()
     services.start(
         "prefect-server",
         ["prefect", "server", "start", "--host", HOST, "--port", f"{prefect_port}"],

@@ -88,6 +88,7 @@ def share_folder() -> Callable[[], None]:
     """Makes the folder of a test run, whose first process this is; returns what ends all there."""
     folder = Path(tempfile.mkdtemp(prefix="tsn-tests-"))
     os.environ[SHARED] = str(folder)
+    os.environ["DVC_SITE_CACHE_DIR"] = str(folder / "dvc")
     os.mkfifo(folder / HELD)
     warm_binaries(folder)
     return partial(_end_sharing, folder, os.open(folder / HELD, os.O_RDWR))

@@ -115,6 +115,7 @@ def work(name: str, main: Callable[[], None]) -> None:
     """
     from flows.processes.programs import ProgramError
     from stages.runtime import command
+    from stages.runtime.places import make_private
 
     root = find_root(Path.cwd())
     if root is None:
@@ -123,6 +124,7 @@ def work(name: str, main: Callable[[], None]) -> None:
             f"{' and '.join(MARKS)}"
         )
     os.chdir(root)
+    make_private(root)
 
     def told() -> None:
         try:

@@ -14,7 +14,7 @@ from typing import IO
 
 from flows.processes import leash
 from stages.runtime.command import LATER, SYNC
-from stages.runtime.places import LOGS
+from stages.runtime.places import LOGS, dvc_site, make_private
 
 BINARIES = Path(sys.executable).parent
 DVC = (str(BINARIES / "dvc"), "--wait-for-lock")
@@ -54,7 +54,7 @@ def dvc_output(arguments: Sequence[str], workspace: Path) -> str:
     done = subprocess.run(
         [*DVC, *arguments],
         cwd=workspace,
-        env={**program_environment(), "PYTHONIOENCODING": "utf-8"},
+        env={**program_environment(workspace), "PYTHONIOENCODING": "utf-8"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         encoding="utf-8",
@@ -130,7 +130,7 @@ def run_program(
         # Isolated and without site-packages: a fifth of the start of a usual Python.
         [sys.executable, "-I", "-S", leash.__file__, ask_first, *command],
         cwd=workspace,
-        env=program_environment(),
+        env=program_environment(workspace),
         stdin=subprocess.PIPE,
         stdout=output,
         stderr=None if output is None else subprocess.STDOUT,
@@ -146,14 +146,17 @@ def run_program(
     return code if code >= 0 else 128 - code
 
 
-def program_environment() -> dict[str, str]:
+def program_environment(workspace: Path) -> dict[str, str]:
     """Return this process's environment, in which a stage's `python` is found here.
 
-    And without DVC's analytics, whose process would outlive the cell. What is finished is logged to
-    MLflow by whoever starts the programs, not by each.
+    With a place for DVC's pickles that nobody else may write to, which is made; without DVC's
+    analytics, whose process would outlive the cell. What is finished is logged to MLflow by whoever
+    starts the programs, not by each.
     """
+    make_private(workspace)
     return {
         **os.environ,
+        "DVC_SITE_CACHE_DIR": dvc_site(workspace),
         "PATH": f"{BINARIES}{os.pathsep}{os.environ['PATH']}",
         "PYTHONUNBUFFERED": "1",
         "DVC_NO_ANALYTICS": "true",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from flows.processes.programs import run_program
+from stages.runtime.places import make_private_file
 
 if TYPE_CHECKING:
     from prefect import Flow, State
@@ -26,6 +27,7 @@ def start(name: str, flow: "Flow[..., Any]", values: Mapping[str, Any]) -> None:
     """
     from prefect.settings import PREFECT_API_URL  # which a profile may have, too
 
+    make_prefect_private()
     if (url := PREFECT_API_URL.value()) is not None:
         require_answer(url)
     elif values.get("pool"):
@@ -65,6 +67,13 @@ def require_answer(url: str) -> None:
         f"no Prefect server answers at {url} ({error}): start it (`tsn server`), or {how}, to run "
         "on a temporary one"
     )
+
+
+def make_prefect_private() -> None:
+    """Make Prefect's database on this machine for its owner's eyes."""
+    home = Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser()
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private_file(home / "prefect.db")
 
 
 def on_a_leash() -> bool:

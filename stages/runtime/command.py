@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from stages.runtime import environment
 from stages.runtime.options import Options, parse_or_exit
+from stages.runtime.places import make_private
 from tsn.workers.parent import end_with_parent
 
 T = TypeVar("T")
@@ -36,6 +37,7 @@ def run(doc: str | None, cls: type[Options], main: Callable[[Options], None]) ->
     prog = sys.argv[0] if spec is None else f"python -m {spec.name}"
     options = parse_or_exit(cls, sys.argv[1:], prog, doc or "")
     end_with_parent()
+    make_private(Path())
     guarded(Path(sys.argv[0]).stem, lambda: main(options))
 
 

@@ -1,13 +1,18 @@
-"""Where things lie in a workspace that no stage is told by dvc.yaml.
+"""Where things lie in a workspace that no stage is told by dvc.yaml, and who may look there.
 
 What is below `.tsn/` neither git nor DVC looks into.
 """
 
+import os
+import stat
+from contextlib import suppress
 from pathlib import Path
 
 DVC_LOCK = Path("dvc.lock")
 RECOGNISERS = Path("recognisers")  # a folder for each dataset
 ADDITIONS = Path("additions")  # the clips that each dataset ingested; git knows them by a pointer
+
+DATABASE = Path("mlflow.db")
 
 TSN = Path(".tsn")
 STORE = TSN / "store"  # a video's stream, computed once, whatever DVC deletes
@@ -22,9 +27,49 @@ LOGS = TSN / "logs"  # what cells, programs and servers print
 TREES = TSN / "trees"  # worktrees that are pinned to a commit
 LOCKS = TSN / "locks"  # one for each worktree of a cell
 COMPARE = TSN / "compare"  # the last look at each challenger
+DVC_SITE = TSN / "dvc"  # what DVC keeps as pickles: whoever may write there runs code as this user
 RETRAIN = TSN / "retrain"  # what the last retraining of each dataset took in and found
 
 
 def mlflow_database(root: Path) -> str:
     """Return the address of a checkout's own MLflow store."""
-    return f"sqlite:///{root.resolve() / 'mlflow.db'}"
+    return f"sqlite:///{root.resolve() / DATABASE}"
+
+
+def dvc_site(workspace: Path) -> str:
+    """Return where DVC is to keep a workspace's pickles: DVC_SITE_CACHE_DIR, or below `.tsn/`.
+
+    DVC's own choice is a folder that all users of the machine may write to.
+    """
+    chosen = os.environ.get("DVC_SITE_CACHE_DIR")
+    if chosen is None or Path(chosen).parts[-2:] == DVC_SITE.parts:  # that of another workspace
+        return str(workspace.resolve() / DVC_SITE)
+    return chosen
+
+
+def make_private(workspace: Path) -> int:
+    """Make `.tsn/` for its owner's eyes only; return the umask for what is as private.
+
+    Where it has the set-group-ID bit, the group shares the checkout and is let in, too. In a folder
+    that is no project, nothing is made.
+    """
+    folder = workspace / TSN
+    if (workspace / "dvc.yaml").is_file():
+        folder.mkdir(exist_ok=True)
+    with suppress(FileNotFoundError):
+        found = folder.stat()
+        umask = 0o007 if found.st_mode & stat.S_ISGID else 0o077
+        if found.st_mode & umask and found.st_uid == os.getuid():
+            folder.chmod(stat.S_IMODE(found.st_mode) & ~umask)
+        return umask
+    return 0o077
+
+
+def make_private_file(path: Path, umask: int = 0o077) -> None:
+    """Make a file, if there is none, that others than its owner (or group) may not open."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o666 & ~umask))
+    found = path.stat()
+    if found.st_mode & umask and found.st_uid == os.getuid():
+        path.chmod(stat.S_IMODE(found.st_mode) & ~umask)

@@ -13,7 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from stages.runtime.places import LOCKS, TREES, mlflow_database
+from stages.runtime.places import (
+    DATABASE,
+    LOCKS,
+    TREES,
+    make_private,
+    make_private_file,
+    mlflow_database,
+)
 from tsn.locks import try_lock
 
 if TYPE_CHECKING:
@@ -103,9 +110,17 @@ def connect() -> "MlflowClient":
     set_environment()
     from mlflow import MlflowClient
 
+    make_database_private(tracking_uri())
     for chatty in ("alembic", "mlflow.store.db.utils", "urllib3.connectionpool"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
     return MlflowClient(tracking_uri=tracking_uri())
+
+
+def make_database_private(uri: str) -> None:
+    """Make the checkout's own database for its owner's eyes; another one is as its owner has it."""
+    checkout = checkout_of(PROJECT_ROOT)
+    if uri == mlflow_database(checkout):
+        make_private_file(checkout / DATABASE, make_private(checkout))
 
 
 def connect_existing() -> "MlflowClient | None":
