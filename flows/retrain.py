@@ -31,10 +31,9 @@ from flows.processes.locks import wait_for_lock
 from flows.processes.programs import ProgramError, run_dvc, run_stage
 from flows.reproduce import EXPECTED, CancelledError, key_of, run_in_task, show_grid
 from stages.runtime import params
-from stages.runtime.places import RETRAIN
+from stages.runtime.places import RETRAIN, RETRAIN_LOCK
 from stages.tracking import runs, store
 
-RETRAIN_LOCK = RETRAIN / "lock"
 logger = logging.getLogger(__name__)
 
 

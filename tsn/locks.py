@@ -20,9 +20,12 @@ def try_lock(file: IO[Any], *, shared: bool = False) -> bool:
 
 
 @contextmanager
-def hold_lock(path: Path) -> Iterator[None]:
-    """Hold a lock file, made if there is none, after a wait as long as another process does."""
+def hold_lock(path: Path, *, shared: bool = False) -> Iterator[None]:
+    """Hold a lock file, made if there is none, after a wait as long as another process does.
+
+    shared: others may share it, and none may hold it alone.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         yield

@@ -10,12 +10,13 @@ import typer
 from typer.core import TyperGroup
 
 MARKS = ("dvc.yaml", "params.yaml")  # of a project's folder
-RUN, DATA, USE, MLFLOW, ALONE = (
+RUN, DATA, USE, MLFLOW, ALONE, UPKEEP = GROUPS = (
     "Run the pipeline",
     "Your own videos",
     "Use a recogniser",
     "Compare and promote",
     "Retrain on a schedule",
+    "Clean up",
 )
 
 
@@ -24,9 +25,9 @@ class Groups(TyperGroup):
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
         """Write a section for each group."""
-        groups: dict[str, list[tuple[str, str]]] = {}
+        groups: dict[str, list[tuple[str, str]]] = {title: [] for title in GROUPS}
         for name, shown in self.commands.items():
-            rows = groups.setdefault(str(vars(shown)["rich_help_panel"]), [])
+            rows = groups[str(vars(shown)["rich_help_panel"])]
             first = (shown.epilog or "").splitlines()[2].strip()
             rows += [(name, (shown.help or "").partition("\n\n")[0]), ("", f"$ {first}")]
         for title, rows in groups.items():

@@ -29,6 +29,7 @@ LOCKS = TSN / "locks"  # one for each worktree of a cell
 COMPARE = TSN / "compare"  # the last look at each challenger
 DVC_SITE = TSN / "dvc"  # what DVC keeps as pickles: whoever may write there runs code as this user
 RETRAIN = TSN / "retrain"  # what the last retraining of each dataset took in and found
+RETRAIN_LOCK = RETRAIN / "lock"  # held by a retraining
 
 
 def mlflow_database(root: Path) -> str:

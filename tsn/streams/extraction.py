@@ -32,6 +32,7 @@ from tsn.streams.limits import DEFAULT_LIMITS, Limits
 from tsn.streams.store import (
     StoredResult,
     find_result,
+    hold_store,
     link_archive,
     put_result,
     result_key,
@@ -117,6 +118,11 @@ def fill_store(job: ExtractionJob) -> Iterator[Extracted]:
     Stored results come first, the rest is computed by one process per device. The calling script
     needs the usual `if __name__ == "__main__":`, as workers are spawned.
     """
+    with hold_store(job.store_dir):
+        yield from _fill_store(job)
+
+
+def _fill_store(job: ExtractionJob) -> Iterator[Extracted]:
     sweep_store(job.store_dir)
     missing: dict[str, list[str]] = {}
 
@@ -147,13 +153,14 @@ def extract_stream(job: ExtractionJob, out_dir: Path) -> Iterator[Extracted]:
     """
     _clear_output(out_dir)
     rows = []
-    for record in fill_store(job):
-        rows.append(record.row)
-        yield record
-    _refuse_too_many(job, [row for row in rows if row.status == QUARANTINED])
-    for row in rows:
-        if row.status == OK:
-            link_archive(job.store_dir, row.key, archive_path(out_dir, row.video))
+    with hold_store(job.store_dir):
+        for record in _fill_store(job):
+            rows.append(record.row)
+            yield record
+        _refuse_too_many(job, [row for row in rows if row.status == QUARANTINED])
+        for row in rows:
+            if row.status == OK:
+                link_archive(job.store_dir, row.key, archive_path(out_dir, row.video))
 
 
 def shard_of(videos: Sequence[str], index: int, count: int) -> list[str]:

@@ -7,23 +7,30 @@ or, for a video that cannot be used, a record alone: a bad video is not tried tw
 
     <root>/ab/ab12...ef.zip     the archive, read-only
     <root>/ab/ab12...ef.json    the record, written last: without it there is no result
+    <root>/lock                 shared by those who write, held alone by who removes
+
+A record's time is when the result was last asked for.
 """
 
 import hashlib
 import json
 import logging
+import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from tsn.files import TEMPORARY_SUFFIX, atomic_path, link_file
+from tsn.locks import hold_lock
 from tsn.streams.archives import ArchiveError, count_entries
 
 logger = logging.getLogger(__name__)
 
 _READ_ONLY = 0o444
 _STALE_SECONDS = 24 * 3600
+LOCK = "lock"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +84,8 @@ def find_result(root: Path, key: str) -> StoredResult | None:
     if damage:
         logger.warning("%s; computing it again", damage)
         return None
+    with suppress(OSError):  # in a store that another made
+        os.utime(record_path)
     return result
 
 
@@ -99,6 +108,43 @@ def put_result(root: Path, key: str, result: StoredResult) -> None:
 def link_archive(root: Path, key: str, destination: Path) -> None:
     """Put the archive of a key at `destination`: a hard link, or a copy where none is possible."""
     link_file(stored_archive_path(root, key), destination)
+
+
+@contextmanager
+def hold_store(root: Path) -> Iterator[None]:
+    """Keep `remove_entry` away while results are written that no manifest names yet."""
+    with ExitStack() as stack:
+        # Where there are no locks, or the file is another's, only time keeps it away.
+        with suppress(OSError):
+            stack.enter_context(hold_lock(Path(root) / LOCK, shared=True))
+        yield
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreEntry:
+    """What lies in a store under one key: archive, record or both; `used` is when it last was."""
+
+    key: str
+    files: tuple[Path, ...]
+    used: float
+
+
+def stored_entries(root: Path) -> Iterator[StoreEntry]:
+    """Yield all that a store holds, whole or not."""
+    files: dict[str, list[Path]] = {}
+    for path in sorted(Path(root).glob("??/*")):
+        if path.suffix in (".json", ".zip") and not path.name.startswith("."):
+            files.setdefault(path.stem, []).append(path)
+    for key, found in files.items():
+        with suppress(FileNotFoundError):
+            used = max(path.stat().st_mtime for path in found)
+            yield StoreEntry(key=key, files=tuple(found), used=used)
+
+
+def remove_entry(entry: StoreEntry) -> None:
+    """Remove a result, the record first: without it there is none. Hold the store's lock alone."""
+    for path in entry.files:  # .json before .zip
+        path.unlink(missing_ok=True)
 
 
 def sweep_store(root: Path) -> None:

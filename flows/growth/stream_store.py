@@ -1,0 +1,89 @@
+"""Entries of the stream store that no manifest names: those of settings and videos of before.
+
+What an extraction has finished is named when all of it is done. So nothing is removed while one
+runs, and nothing young while a manifest is missing, or in a store that others may use.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from flows.growth.findings import Finding, all_bytes, size
+from stages.runtime import params
+from stages.runtime.places import STORE
+from tsn.files import read_csv
+from tsn.locks import try_lock
+from tsn.streams.archives import MANIFEST
+from tsn.streams.store import LOCK, StoreEntry, remove_entry, stored_entries
+
+DAYS_BEFORE_OTHERS = 1.0  # at least, of a store that others may be using now
+
+
+def store_finding(
+    root: Path, others: Sequence[Path], leaving: Sequence[Path], days: float
+) -> Finding:
+    """Return the finding of the store of a checkout.
+
+    others: workspaces whose manifests count, too. leaving: files that go with this call: an entry
+    that any other name keeps on the disk would free nothing, and may be in use. Raises ValueError
+    for a manifest that is damaged.
+    """
+    store = (root / STORE).resolve()
+    named = {key for folder in (root, *others) for key in named_keys(folder)}
+    unnamed = [entry for entry in stored_entries(store) if entry.key not in named]
+    if not store.is_relative_to(root.resolve()):
+        days, why = max(days, DAYS_BEFORE_OTHERS), f"{store} is not of this checkout alone"
+    elif missing := unfinished(root):
+        why = f"{missing[0]} is not there: an extraction may want them"
+    else:
+        days, why = 0.0, ""
+    before = time.time() - days * 86400
+    old = [entry for entry in unnamed if entry.used <= before]
+    gone = {path.lstat().st_ino for path in leaving if path.exists()}
+    free = [entry for entry in old if _is_last(entry, gone)]
+    kept = []
+    if young := [entry for entry in unnamed if entry not in old]:
+        kept.append(f"{_told(young)} used within {days:g} days: {why}")
+    if linked := [entry for entry in old if entry not in free]:
+        kept.append(f"{_told(linked)} that DVC's cache or an output holds, too: nothing is freed")
+    return Finding(
+        what="stream store",
+        text=f"{len(free)} entries that no manifest names",
+        paths=tuple(path for entry in free for path in entry.files),
+        free=partial(_remove, store, free) if free else None,
+        kept="; ".join(kept),
+    )
+
+
+def named_keys(folder: Path) -> Iterator[str]:
+    """Yield the keys that the manifests of a workspace name."""
+    for manifest in (folder / "data").glob(f"*/*/{MANIFEST}"):
+        yield from (row["key"] for row in read_csv(manifest, ("key",)))
+
+
+def unfinished(root: Path) -> list[Path]:
+    """Return the manifests that the workspace's datasets are to have, and have not."""
+    settings = params.load(root / params.PARAMS)
+    datasets = params.section(settings, "datasets", tuple[str, ...])
+    modalities = params.section(settings, "modalities", tuple[str, ...])
+    paths = (Path("data") / name / row / MANIFEST for name in datasets for row in modalities)
+    return [path for path in paths if not (root / path).is_file()]
+
+
+def _is_last(entry: StoreEntry, gone: set[int]) -> bool:
+    """Return whether the files of an entry have no other name that stays."""
+    found = (path.lstat() for path in entry.files)
+    return all(file.st_nlink == 1 or file.st_ino in gone for file in found)
+
+
+def _told(entries: Sequence[StoreEntry]) -> str:
+    return f"{len(entries)} ({size(all_bytes(p for entry in entries for p in entry.files))})"
+
+
+def _remove(store: Path, entries: Sequence[StoreEntry]) -> None:
+    with (store / LOCK).open("a") as lock:
+        if not try_lock(lock):
+            raise OSError(f"{store}: an extraction writes there; wait for its end")
+        for entry in entries:
+            remove_entry(entry)
