@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -34,6 +35,7 @@ def cache_finding(root: Path, others: Sequence[Path]) -> Finding:
     command = ["gc", "--workspace", *(HISTORY if _has_history(root) else ())]
     if projects := [str(path) for path in others if (path / ".dvc").is_dir()]:
         command += ["--projects", *projects]
+    print("dvc gc reads every commit: that takes a while", file=sys.stderr, flush=True)
     told = dvc_output([*command, "--dry"], root)
     paths = [Path(found["path"]) for found in REMOVED.finditer(told)]
     return Finding(
