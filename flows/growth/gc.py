@@ -24,7 +24,7 @@ def collect(root: Path, days: float, *, yes: bool) -> None:
     days: how long unused, before a worktree or what others may need goes.
     """
     findings = list(find(root, days))
-    print(told(findings))
+    print(told(findings), flush=True)
     if not any(finding.free for finding in findings):
         return
     if not (yes or (sys.stdin.isatty() and input("remove it? [y/N] ").strip().lower() == "y")):
