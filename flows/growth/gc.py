@@ -9,12 +9,11 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from flows.grid.queue import GRID_LOCK
+from flows.grid.active import only_run
 from flows.growth.findings import Finding, all_bytes, freed_bytes, size
 from flows.growth.leftovers import cache_finding, mlflow_finding, progress_finding
 from flows.growth.stream_store import store_finding
 from flows.growth.worktrees import old_worktrees, other_workspaces, worktrees_finding
-from flows.processes.locks import lock_or_refuse
 from flows.processes.programs import ProgramError
 
 
@@ -30,14 +29,15 @@ def collect(root: Path, days: float, *, yes: bool) -> None:
     if not (yes or (sys.stdin.isatty() and input("remove it? [y/N] ").strip().lower() == "y")):
         print("nothing is removed; `tsn gc --yes` does it")
         return
-    with lock_or_refuse(root / GRID_LOCK, f"a grid runs in {root}"):
+    with only_run(root):
         reclaim(findings)
 
 
 def find(root: Path, days: float) -> Iterator[Finding]:
     """Yield a finding of every kind, in the order in which they are to be freed."""
     leaving = old_worktrees(root, days)
-    staying = sorted({*other_workspaces(root)} - {tree.resolve() for tree in leaving})
+    gone = [tree.resolve() for tree in leaving]
+    staying = [p for p in other_workspaces(root) if not any(map(p.is_relative_to, gone))]
     yield worktrees_finding(root, leaving)
     yield _asked("training progress", partial(progress_finding, root))
     yield _asked("MLflow", mlflow_finding)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from flows.git.worktree import git
+from flows.git.command import git
 from flows.grid.plan import changed_cells, plan_of, read_graph
 from flows.growth.findings import Finding, files_below
 from flows.processes.programs import BINARIES, ProgramError, dvc_output, program_environment
@@ -49,7 +49,7 @@ def cache_finding(root: Path, others: Sequence[Path]) -> Finding:
 def _has_history(root: Path) -> bool:
     try:
         git(root, "rev-parse", "--verify", "--quiet", "HEAD")
-    except (ProgramError, OSError):
+    except ProgramError:
         return False
     try:
         return dvc_output(["config", "core.no_scm"], root).strip().lower() != "true"

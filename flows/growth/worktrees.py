@@ -1,6 +1,5 @@
 """Worktrees of retrainings and of cells of other machines, and what all worktrees still need."""
 
-import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -8,7 +7,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-from flows.git import worktree
+from flows.git.command import git
 from flows.growth.findings import Finding, files_below
 from flows.processes.programs import ProgramError
 from stages.runtime.places import LOCKS, RETRAIN_LOCK, TREES
@@ -18,13 +17,15 @@ from tsn.locks import try_lock
 def other_workspaces(root: Path) -> list[Path]:
     """Return the other worktrees of the checkout's repository, wherever they lie, that are there.
 
-    Some of them may be left half made: they may need what they name all the same.
+    Some of them may be left half made: they may need what they name all the same. Where the project
+    is a folder of a repository, it is that folder of each.
     """
-    found = {path for path in (root / TREES).glob("*") if path.is_dir()}
-    with suppress(OSError, ProgramError):
-        for line in worktree.git(root, "worktree", "list", "--porcelain").splitlines():
+    found = set((root / TREES).glob("*"))
+    with suppress(ProgramError):
+        for line in git(root, "worktree", "list", "--porcelain").splitlines():
             if line.startswith("worktree "):
                 found.add(Path(line.removeprefix("worktree ")))
+        found = {path / git(root, "rev-parse", "--show-prefix") for path in found}
     here = root.resolve()
     return sorted(p for p in {path.resolve() for path in found} if p.is_dir() and p != here)
 
@@ -73,11 +74,9 @@ def _is_worked_in(tree: Path) -> bool:
 
 def _last_use(tree: Path) -> float:
     """Return when something was written that every use of a worktree writes."""
-    times = [tree.stat().st_mtime]
-    for name in (".dvc/tmp/rwlock", ".dvc/tmp/lock", ".dvc/config.local", "dvc.lock"):
-        with suppress(FileNotFoundError):
-            times.append((tree / name).stat().st_mtime)
-    return max(times)
+    names = (".dvc/config.local", ".dvc/tmp/rwlock", "dvc.lock")
+    paths = [tree, *(path for name in names for path in tree.glob(f"**/{name}"))]
+    return max(path.stat().st_mtime for path in paths)
 
 
 def _remove(root: Path, trees: Sequence[Path]) -> None:
@@ -86,8 +85,8 @@ def _remove(root: Path, trees: Sequence[Path]) -> None:
             if not free or _is_worked_in(tree):
                 continue  # since it was found
             with suppress(ProgramError):
-                worktree.remove(root, tree)
+                git(root, "worktree", "remove", "--force", str(tree))
             if tree.exists():  # left half made, or not git's any more
                 shutil.rmtree(tree)
-    if os.path.lexists(root / ".git"):
-        worktree.git(root, "worktree", "prune")
+    with suppress(ProgramError):
+        git(root, "worktree", "prune")

@@ -256,7 +256,7 @@ def test_it_shows_first_and_removes_only_with_consent(
     assert shown.endswith("nothing is removed; `tsn gc --yes` does it\n") and archive.exists()
     with (
         hold_lock(project / ".dvc/tmp/grid.lock"),
-        pytest.raises(ProgramError, match="a grid runs"),
+        pytest.raises(ProgramError, match="another run is active"),
     ):
         gc.collect(project, 30.0, yes=True)
     gc.collect(project, 30.0, yes=True)
