@@ -127,8 +127,8 @@ def read_rows(
 ) -> tuple[list[CsvRow], dict[int, str]]:
     """Return the lines that can be used, and what is wrong with others, by their number.
 
-    Only lines with an error of the class `left_out` are left out; those of others are raised.
-    within: the folder that no line and no link may lead out of, where others hand the file in.
+    Only lines with an error of the class `left_out` are left out; those of others are raised. What
+    the file says to lie in its own folder must, links followed, lie within `within`.
     """
     rows, problems = [], {}
     for number, line in _read_lines(path):
@@ -186,13 +186,10 @@ def _row(root: Path, number: int, line: dict[str, str] | None, within: Path | No
     if not values["path"]:
         raise SourceError(f"no such video: {root}/")
     file = root / path
-    if within is not None and (
-        ".." in path.parts or not file.absolute().is_relative_to(within.absolute())
-    ):
-        raise SourceError(f"{shown(file)}: leads out of {shown(within)}; put the clip there")
+    is_inside = Path(os.path.normpath(file.absolute())).is_relative_to(root.absolute())
     named = next(filter(None, map(name_problem, path.parts)), "")
     is_hidden = "hidden; rename it" if path.name.startswith(".") else ""
-    problem = is_hidden or named or file_problem(file, within)
+    problem = is_hidden or named or file_problem(file, within if is_inside else None)
     if problem:
         raise _ClipError(
             f"no such video: {file}" if problem == NOT_THERE else f"{shown(file)}: {problem}"

@@ -153,20 +153,6 @@ def test_a_spreadsheets_bad_lines_are_refused_alone(tmp_path: Path) -> None:
     assert find_clips(table) == ([], {})
 
 
-def test_a_spreadsheet_in_the_inbox_names_clips_beside_it_only(tmp_path: Path) -> None:
-    """A person's own, for `tsn new`, names clips anywhere: `test_csv_file.py`."""
-    inbox = tmp_path / "inbox"
-    write(tmp_path / "outside.avi", 24)
-    write(inbox / "a/in.avi", 24)
-    lines = ("../outside.avi", tmp_path / "outside.avi", "a/../../outside.avi", "/etc/none.avi")
-    rows = [*lines, "a/in.avi", inbox / "a/in.avi"]
-    (inbox / "new.csv").write_text("path,label\n" + "".join(f"{row},a\n" for row in rows))
-    clips, problems = find_clips(inbox / "new.csv")
-    assert [clip.path.name for clip in clips] == ["in.avi", "in.avi"]
-    assert len(problems) == len(lines)
-    assert all(f": leads out of {inbox}; put" in text for text in problems.values())
-
-
 def test_bytes_of_two_classes_are_of_none(tmp_path: Path, dataset: Dataset) -> None:
     inbox = tmp_path / "inbox"
     first = write(inbox / "a/1.avi", 24)
