@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tsn.files import link_file, read_csv, write_csv
 from tsn.lists import ListedVideo, SplitError, SplitLists
-from tsn.sources.folder import has_control_character
+from tsn.names import name_problem
 
 CLIPS, VIDEOS = "clips.csv", "videos"
 ADDITIONS = "additions.csv"  # what `clips.csv` is called among a dataset's lists
@@ -38,13 +38,13 @@ def read_additions(path: Path) -> list[Addition]:
     additions = [Addition(**row) for row in read_csv(path, COLUMNS)]
     for number, row in enumerate(additions, 2):
         parts = row.video.split("/")
-        if len(parts) != 2 or has_control_character(row.video) or not all(map(_is_name, parts)):
+        if len(parts) != 2 or not all(map(_is_name, parts)):
             raise SplitError(f"{path} row {number}: {row.video!r}, expected <class>/<clip>")
     return additions
 
 
 def _is_name(part: str) -> bool:
-    return bool(part) and not part.startswith(".") and "\\" not in part
+    return bool(part) and not part.startswith(".") and not name_problem(part)
 
 
 def write_additions(path: Path, additions: Iterable[Addition]) -> None:
