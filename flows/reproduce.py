@@ -38,6 +38,7 @@ from flows.grid.display import TerminalProgress, read_progress
 from flows.grid.plan import Cell, read_graph
 from flows.grid.queue import GridState, Jobs, RunCell, require_good, run_grid
 from flows.grid.remote import Head, committed
+from flows.processes.access import take_secret
 from flows.processes.programs import ProgramError
 from stages.runtime import machine, params
 from stages.tracking.status import read_status
@@ -47,6 +48,7 @@ CLOSING_SECONDS = 20.0
 EXPECTED = (ProgramError, ValueError, OSError)  # their words say all, without a traceback
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
+take_secret()  # before a client of Prefect is made, however a flow is started
 
 
 class CancelledError(ProgramError):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from flows.processes.access import open_server
 from flows.processes.programs import BINARIES, ProgramError, run_logged
 from flows.processes.services import HOST, Services, require_free
 from flows.processes.start import make_prefect_private
@@ -32,37 +33,55 @@ def serve_ui(port: int, *, before: Callable[[], None]) -> None:
     uri = store.tracking_uri().rstrip("/")
     if uri.startswith("http"):
         before()
-        print(f"this project logs to a server: {uri}/{RUNS_PAGE}")
+        print(f"this project logs to a server: {store.without_credentials(uri)}/{RUNS_PAGE}")
         return
     require_free(port, "--port")
     before()
     with until_stopped(Path.cwd()) as services:
-        services.start(f"mlflow-ui-{port}", mlflow_server(uri, port))
+        start_mlflow(services, f"mlflow-ui-{port}", uri, port)
         services.wait_for(f"http://{HOST}:{port}/health")
         print(f"http://{HOST}:{port}/{RUNS_PAGE}\nCtrl-C stops it", flush=True)
         services.keep()
 
 
-def mlflow_server(uri: str, port: int, artifacts: str | None = None) -> list[str]:
-    """Return the command of an MLflow server over a store; with `artifacts` it takes files."""
+def start_mlflow(
+    services: Services, name: str, uri: str, port: int, artifacts: str | None = None
+) -> None:
+    """Start an MLflow server over a store; with `artifacts` it takes files.
+
+    The store's address may hold a password, so it is not in the command, which all users can read.
+    """
     store.make_database_private(uri)
+    os.environ["MLFLOW_BACKEND_STORE_URI"] = uri
+    own = [f"{HOST}:{port}", f"localhost:{port}"]
     command = ["mlflow", "server", "--host", HOST, "--port", f"{port}", "--workers", "1"]
-    command += ["--backend-store-uri", uri]
-    return command if artifacts is None else [*command, "--artifacts-destination", artifacts]
+    command += ["--allowed-hosts", ",".join(own)]
+    command += ["--cors-allowed-origins", ",".join(f"http://{host}" for host in own)]
+    more = [] if artifacts is None else ["--artifacts-destination", artifacts]
+    services.start(name, [*command, *more])
+
+
+def prefect_server(port: int) -> list[str]:
+    """Return the command of a Prefect server: that of `prefect server start`, for its own pages."""
+    command = ["uvicorn", "--factory", "flows.processes.prefect_app:create_app"]
+    return [*command, "--log-level", "warning", "--host", HOST, "--port", f"{port}"]
 
 
 def serve_champion(dataset: str, port: int) -> None:
     """Serve the champion of a dataset as a web service."""
-    if registry.find(dataset, registry.CHAMPION) is None:
+    champion = registry.find(dataset, registry.CHAMPION)
+    if champion is None:
         raise registry.NotRegisteredError(
             f"{dataset} has no champion yet: `tsn promote {dataset}` makes the challenger one"
         )
     require_free(port, "--port")
     os.environ["MLFLOW_TRACKING_URI"] = store.tracking_uri()
     model = f"models:/{dataset}@{registry.CHAMPION}"
-    command = ["mlflow", "models", "serve", "--env-manager", "local", "--host", HOST]
+    if made := registry.made_by(champion):
+        print(f"{champion} was made by {made}: the code that was registered with it serves it")
+    command = ["python", "-m", "stages.tracking.model_server", "--host", HOST, "--port", f"{port}"]
     with until_stopped(Path.cwd()) as services:
-        services.start(f"recogniser-{port}", [*command, "--port", f"{port}", "--model-uri", model])
+        services.start(f"recogniser-{port}", [*command, "--model", model])
         print(f"starting {model} ...", flush=True)
         services.wait_for(f"http://{HOST}:{port}/ping")
         print(f"http://{HOST}:{port}/invocations answers. Ask it:\n{curl(port)}\nCtrl-C stops it")
@@ -91,23 +110,22 @@ def _serve_all(services: Services, root: Path, prefect_port: int, mlflow_port: i
     require_free(mlflow_port, "--mlflow-port")
     prefect, mlflow = f"http://{HOST}:{prefect_port}", f"http://{HOST}:{mlflow_port}"
     database, artifacts = mlflow_database(root), str(root / "mlartifacts")
-    os.environ["PREFECT_API_URL"] = f"{prefect}/api"
+    secret = open_server(root, prefect_port)
     os.environ["MLFLOW_TRACKING_URI"] = mlflow
     os.environ["TSN_WORKSPACE"] = str(root)
     make_prefect_private()
-    services.start(
-        "prefect-server",
-        ["prefect", "server", "start", "--host", HOST, "--port", f"{prefect_port}"],
-    )
-    services.start("mlflow-server", mlflow_server(database, mlflow_port, artifacts))
+    services.start("prefect-server", prefect_server(prefect_port))
+    start_mlflow(services, "mlflow-server", database, mlflow_port, artifacts)
     print("starting the servers ...", flush=True)
     services.wait_for(f"{prefect}/api/health")
     services.wait_for(f"{mlflow}/health")
     deploy(root)
     services.start("prefect-worker", ["prefect", "worker", "start", "--pool", POOL])
     print(f"flows, runs, schedules   {prefect}/deployments")
+    print(f"to log in there          paste what this prints: cat {secret.relative_to(root)}")
     print(f"training and results     {mlflow}/{RUNS_PAGE}")
-    print(f"for other programs       export PREFECT_API_URL={prefect}/api")
+    print(f"for tsn grid, tsn retrain  export PREFECT_API_URL={prefect}/api")
+    print(f"for other programs       export PREFECT_API_AUTH_STRING=$(cat {secret})")
     print(f"what they say            {LOGS}/*.log\nCtrl-C stops all of it", flush=True)
     services.keep()
 

@@ -11,7 +11,8 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache, partial
 from pathlib import Path
@@ -19,10 +20,12 @@ from typing import Any
 
 from toy_grid import cleaned, require_nobody
 from warm_python import warm_binaries
-from workspace import SHARED
+from workspace import ROOT, SHARED
 
+from flows import server as own_server
 from flows.processes import leash
 
+SECRET = "tsn:secret"  # of the servers here
 PREFECT = Path(sys.executable).parent / "prefect"
 START_SECONDS = 240
 HELD = "held"  # a pipe in that folder, which the run's first process holds open
@@ -37,7 +40,7 @@ def prefect_server(home: Path, port: int | None = None) -> Iterator[dict[str, st
     port = port or free_port()
     prepare_home(home)
     environment = server_environment(home, port)
-    with background(home, environment, "server", "start", "--port", str(port)):
+    with background(home, server_path(environment), "server", *server_command(port)):
         wait_for_server(home, environment)
         yield environment
 
@@ -57,7 +60,7 @@ def shared_server() -> dict[str, str]:
             prepare_home(home)
             port = free_port()
             environment = server_environment(home, port)
-            start_on_a_leash(home, environment, "server", "start", "--port", str(port))
+            start_on_a_leash(home, server_path(environment), server_command(port))
             wait_for_server(home, environment)
             told.write_text(json.dumps(environment))
     return dict(json.loads(told.read_text()))
@@ -66,13 +69,13 @@ def shared_server() -> dict[str, str]:
 _left_running: list["subprocess.Popen[bytes]"] = []  # Python warns of one that is forgotten
 
 
-def start_on_a_leash(folder: Path, environment: dict[str, str], *arguments: str) -> None:
-    """Starts a prefect command that ends with the test run; its output is in <command>.log."""
+def start_on_a_leash(folder: Path, environment: dict[str, str], command: Sequence[str]) -> None:
+    """Starts a server that ends with the test run; its output is in server.log."""
     pipe = os.open(Path(os.environ[SHARED]) / HELD, os.O_RDONLY | os.O_NONBLOCK)
     os.set_blocking(pipe, True)
-    with (folder / f"{arguments[0]}.log").open("w") as log:
+    with (folder / "server.log").open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-I", "-S", leash.__file__, "group", PREFECT, *arguments],
+            [sys.executable, "-I", "-S", leash.__file__, "group", *command],
             cwd=folder,
             env=os.environ | environment,
             stdin=pipe,
@@ -109,8 +112,22 @@ def locked(name: str) -> Iterator[None]:
         yield
 
 
+def server_command(port: int) -> list[str]:
+    """The command of the server that `tsn server` starts."""
+    program, *arguments = own_server.prefect_server(port)
+    return [str(PREFECT.with_name(program)), *arguments]
+
+
+def server_path(environment: dict[str, str]) -> dict[str, str]:
+    """The environment, in which the server finds the project's modules."""
+    return {**environment, "PYTHONPATH": str(ROOT)}
+
+
 def server_environment(home: Path, port: int) -> dict[str, str]:
     return {
+        "PREFECT_SERVER_API_AUTH_STRING": SECRET,
+        "PREFECT_API_AUTH_STRING": SECRET,
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://127.0.0.1:{port}",
         "PREFECT_HOME": str(home),
         "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
         "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",  # seconds, for what nobody here uses
@@ -161,11 +178,13 @@ def answers(url: str) -> bool:
 
 
 @contextmanager
-def background(folder: Path, environment: dict[str, str], *arguments: str) -> Iterator[None]:
-    """A prefect command that runs until the block ends; its output is in <command>.log."""
-    with (folder / f"{arguments[0]}.log").open("w") as log:
+def background(
+    folder: Path, environment: dict[str, str], name: str, *command: str
+) -> Iterator[None]:
+    """A command that runs until the block ends; its output is in <name>.log."""
+    with (folder / f"{name}.log").open("w") as log:
         process = subprocess.Popen(
-            [PREFECT, *arguments],
+            command,
             cwd=folder,
             env=os.environ | environment,
             stdout=log,
@@ -182,10 +201,15 @@ def background(folder: Path, environment: dict[str, str], *arguments: str) -> It
                 process.wait()
 
 
-def states(api: str) -> list[str]:
+def states(server: dict[str, str]) -> list[str]:
     """The states of all flow runs, oldest first."""
-    runs = ask({"PREFECT_API_URL": api}, "flow_runs/filter", sort="EXPECTED_START_TIME_ASC")
+    runs = ask(server, "flow_runs/filter", sort="EXPECTED_START_TIME_ASC")
     return [run["state_type"] for run in runs]
+
+
+def login(secret: str) -> dict[str, str]:
+    """The header that brings the secret of a Prefect server."""
+    return {"Authorization": f"Basic {b64encode(secret.encode()).decode()}"}
 
 
 def ask(server: dict[str, str], path: str, **body: object) -> Any:
@@ -193,7 +217,7 @@ def ask(server: dict[str, str], path: str, **body: object) -> Any:
     request = urllib.request.Request(
         f"{server['PREFECT_API_URL']}/{path}",
         json.dumps(body).encode(),
-        {"Content-Type": "application/json"},
+        {"Content-Type": "application/json", **login(server["PREFECT_API_AUTH_STRING"])},
     )
     deadline = time.monotonic() + START_SECONDS
     while True:

@@ -33,7 +33,7 @@ from stages.tracking import runs
 KILLS_OF_A_KIND = 1
 SECONDS = 900.0
 PREFECT, WORKER, MLFLOW, FLOW_RUN = (
-    *("prefect server start", "prefect worker start", "mlflow server", "-m prefect.engine"),
+    *("prefect_app:create_app", "prefect worker start", "mlflow server", "-m prefect.engine"),
 )
 VICTIMS = (PREFECT, WORKER, MLFLOW, FLOW_RUN, DVC, STAGE)
 GRID = "from flows.reproduce import reproduce\n"
@@ -59,8 +59,8 @@ TRACKED = """
 
 
 @contextmanager
-def served(workspace: Path, home: Path) -> Iterator[tuple[str, str]]:
-    """`make server` in the workspace, once it has deployed; yields where its servers answer.
+def served(workspace: Path, home: Path) -> Iterator[tuple[dict[str, str], str]]:
+    """`make server` in the workspace, once it has deployed; yields what leads to its servers.
 
     Ctrl-C ends it, with all that it started.
     """
@@ -83,7 +83,10 @@ def served(workspace: Path, home: Path) -> Iterator[tuple[str, str]]:
                 lambda: server.poll() is not None or running(workspace, WORKER), "a worker", 240
             )
             assert server.poll() is None
-            yield f"http://127.0.0.1:{ports[0]}/api", f"http://127.0.0.1:{ports[1]}"
+            secret = (workspace / f".tsn/prefect/{ports[0]}").read_text().strip()
+            api = f"http://127.0.0.1:{ports[0]}/api"
+            where = {"PREFECT_API_URL": api, "PREFECT_API_AUTH_STRING": secret}
+            yield where, f"http://127.0.0.1:{ports[1]}"
             assert server.poll() is None
         except BaseException:
             log.seek(0)
@@ -125,7 +128,7 @@ def test_a_schedule_recovers_from_kills_of_everything(
             forget_results(workspace)
             wait_until(lambda: answers(f"{mlflow}/health"), "MLflow's server")
             logged = bool(runs.find_runs("toy", {"toy": "yes"}))
-        wait_until(lambda: answers(f"{prefect}/health"), "Prefect's server")
+        wait_until(lambda: answers(f"{prefect['PREFECT_API_URL']}/health"), "Prefect's server")
         wait_until(lambda: "CRASHED" in states(prefect), "a crashed run", SECONDS, pause=1.0)
 
 

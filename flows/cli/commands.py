@@ -203,19 +203,7 @@ def recognise(
     work("recognise", main)
 
 
-@command(USE, "tsn serve mine")
-def serve(
-    dataset: Dataset = None,
-    port: Port = 5001,
-) -> None:
-    """Serve the champion as a web service, until Ctrl-C."""
-
-    def main() -> None:
-        from flows.server import serve_champion
-
-        serve_champion(chosen(dataset), port)
-
-    work("serve", main)
+from flows.cli import serve as _serve  # noqa: E402, F401, I001  in its place of the help
 
 
 # -- compare and promote ----------------------------------------------------------------------

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from flows.processes.programs import run_program
 from stages.runtime.places import make_private_file
+from stages.tracking.store import without_credentials
 
 if TYPE_CHECKING:
     from prefect import Flow, State
@@ -63,9 +64,10 @@ def require_answer(url: str) -> None:
         how = "unset PREFECT_API_URL"
     else:
         how = "`prefect config unset PREFECT_API_URL`, as the profile has it"
+    told = without_credentials(f"{url} ({error})")
     raise ValueError(
-        f"no Prefect server answers at {url} ({error}): start it (`tsn server`), or {how}, to run "
-        "on a temporary one"
+        f"no Prefect server answers at {told}: start it (`tsn server`), or {how}, to run on a "
+        "temporary one"
     )
 
 

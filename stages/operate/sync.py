@@ -70,7 +70,7 @@ def log(finished: logged.Entries) -> None:
             if sync_stage(name, stage, words[3:]) and "outs" in entry:
                 done[name] = entry
         except Exception as error:  # MLflow that is away, or files of another version
-            logger.warning("%s: not logged to MLflow: %s", name, error)
+            logger.warning("%s: not logged to MLflow: %s", name, store.without_credentials(error))
             if not runs.is_reachable():
                 break
     logged.remember(done)

@@ -24,6 +24,7 @@ LOGGED = TSN / "logged.json"  # which results were logged to MLflow
 STATUS = TSN / "status"  # how far each running cell is
 HOME = TSN / "home"  # what libraries keep, where the user's home cannot be written to
 LOGS = TSN / "logs"  # what cells, programs and servers print
+PREFECT = TSN / "prefect"  # the secret of the server on each port
 TREES = TSN / "trees"  # worktrees that are pinned to a commit
 LOCKS = TSN / "locks"  # one for each worktree of a cell
 COMPARE = TSN / "compare"  # the last look at each challenger

@@ -50,7 +50,7 @@ def _store() -> str | None:
 
     None for a file that cannot say that.
     """
-    uri = store.tracking_uri()
+    uri = store.shown_uri()
     database = store.sqlite_file(uri)
     if database is None:
         return uri

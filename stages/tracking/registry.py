@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING
 from stages.tracking import store
 from stages.tracking.logged_model import FINGERPRINT, logged_model
 from tsn.metrics import accuracy
-from tsn.recogniser.folder import CARD, RecogniserCard, load_recogniser_card, read_test_scores
+from tsn.recogniser.folder import (
+    CARD,
+    FORMAT,
+    PROJECT,
+    VERSION,
+    RecogniserCard,
+    load_recogniser_card,
+    read_test_scores,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -24,6 +32,7 @@ if TYPE_CHECKING:
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 
+PROJECT_VERSION, FORMAT_TAG = "tsn.version", "tsn.format"  # tags of versions
 NEW = "new"  # a tag of a version, until it has been the challenger
 ROLLED_BACK_FROM = "rolled_back_from"  # a tag of the registered model, while two aliases swap
 
@@ -178,12 +187,24 @@ def _create_version(
     )
 
 
+def made_by(version: Version) -> str:
+    """Return by which version of the project a recogniser was made, if not by this one as it is."""
+    made, format_ = version.tags.get(PROJECT_VERSION), version.tags.get(FORMAT_TAG)
+    if (made, format_) == (VERSION, str(FORMAT)):
+        return ""
+    if made is None:
+        return f"an older version of this project (the commit is in MLflow's run {version.run_id})"
+    return f"version {made} (its format is {format_}; version {VERSION} has {FORMAT})"
+
+
 def _tags(bundle: Path, card: RecogniserCard) -> dict[str, str]:
     tests = read_test_scores(bundle)
     result = accuracy(tests.scores, tests.labels)
     return {
         FINGERPRINT: card.fingerprint,
         NEW: "true",
+        **({PROJECT_VERSION: made} if (made := card.libraries.get(PROJECT)) else {}),
+        FORMAT_TAG: str(card.format),
         "split": str(card.split),
         "combination": card.description,
         "test.mean_class_accuracy": f"{result.mean_class_accuracy:.4f}",
@@ -298,5 +319,5 @@ def mlflow_errors() -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise RegistryError(f"MLflow ({store.tracking_uri()}): {lines[0][:300]}") from error
+        lines = store.without_credentials(error).strip().splitlines() or [type(error).__name__]
+        raise RegistryError(f"MLflow ({store.shown_uri()}): {lines[0][:300]}") from error

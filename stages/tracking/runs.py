@@ -116,7 +116,7 @@ class Run:
         """Return the run's page on the tracking server; None for a store that is a local file."""
         if self.client is None or not self.client.tracking_uri.startswith("http"):
             return None
-        server = self.client.tracking_uri.rstrip("/")
+        server = store.without_credentials(self.client.tracking_uri).rstrip("/")
         page = f"{server}/#/experiments/{self.experiment_id}/runs/{self.run_id}"
         return f"{page}?{LINK_QUERY}"
 
@@ -262,7 +262,7 @@ def is_logged(dataset: str, key: Mapping[str, str], part: str) -> bool:
 def require_logged(dataset: str, key: Mapping[str, str], part: str) -> RunRecord:
     """Return the newest run with that key; raise OSError unless it holds all of `part`."""
     if (found := _find_logged(dataset, key, part)) is None:
-        raise OSError(f"{store.tracking_uri()} did not take it")
+        raise OSError(f"{store.shown_uri()} did not take it")
     return found
 
 
@@ -316,10 +316,10 @@ def is_reachable() -> bool:
 
 
 def _warn(error: Exception, results: str) -> None:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
+    lines = store.without_credentials(error).strip().splitlines() or [type(error).__name__]
     logger.warning(
         "MLflow is not reachable (%s: %s): the stage goes on without it; the results are in %s",
-        store.tracking_uri(),
+        store.shown_uri(),
         lines[0][:200],
         results,
     )

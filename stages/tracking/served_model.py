@@ -3,15 +3,23 @@
 A row of the input names a video file on the server's machine in `video`, or brings the file's bytes
 in `content` (base64 in JSON); the other column is left out or empty. A row of the answer has the
 best class in `label`, its softmax in `probability`, and in `scores` the fused score before softmax
-of every class by its name, in the order of `classes` in recogniser.json. MLflow runs this file by
+of every class by its name, in the order of `classes` in recogniser.json. A row that cannot be
+answered has the reason in `error` instead, and costs the others nothing. MLflow runs this file by
 itself, beside a copy of `tsn`.
+
+Limits are read from the environment: see TSN_SERVE_* in docs/own-videos.md.
 """
 
+import base64
+import logging
 import os
+import re
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import mlflow
 import pandas as pd
@@ -22,14 +30,24 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
 from tsn.metrics import Scores
 from tsn.recogniser.recogniser import load_recogniser, softmax
+from tsn.recogniser.video_readers import ReadError
 from tsn.streams.contents import VideoError
+from tsn.streams.limits import DEFAULT_LIMITS, Limits
+from tsn.workers.pool import Stop, StoppedError, never
 
 BUNDLE = "recogniser"  # the artifact's name
 EXPECTED = "a file's path in `video`, or its bytes in `content`"
+PIXELS, FRAMES, SECONDS = "TSN_SERVE_PIXELS", "TSN_SERVE_FRAMES", "TSN_SERVE_SECONDS"
+DEFAULT_SECONDS = 300.0  # for all rows of a request
+PATH = re.compile(r"(?<![\w/])(?:/[^\s/'\":,]+){2,}")
+logger = logging.getLogger(__name__)
 
 
 class ServedRecogniser(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
-    """A recogniser as MLflow calls it; a row that cannot be answered is an error of the request."""
+    """A recogniser as MLflow calls it."""
+
+    # A server that runs this file sets it for a request whose answer may no longer be wanted.
+    stop: ClassVar[ContextVar[Stop]] = ContextVar("stop", default=never)
 
     def load_context(self, context: Any) -> None:
         """Load the networks, once: on a GPU if there is one."""
@@ -37,7 +55,12 @@ class ServedRecogniser(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(caches) / "tsn-numba"))
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.recogniser = load_recogniser(Path(context.artifacts[BUNDLE]), device)
+        limits = Limits(
+            pixels=int(_limit(PIXELS, DEFAULT_LIMITS.pixels)),
+            frames=int(_limit(FRAMES, DEFAULT_LIMITS.frames)),
+        )
+        self.seconds = _limit(SECONDS, DEFAULT_SECONDS)
+        self.recogniser = load_recogniser(Path(context.artifacts[BUNDLE]), device, limits)
 
     def predict(
         self,
@@ -45,24 +68,59 @@ class ServedRecogniser(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         model_input: pd.DataFrame,
         params: Mapping[str, Any] | None = None,  # noqa: ARG002
     ) -> pd.DataFrame:
-        """Return a row with `label`, `probability` and `scores` for every row of the input."""
+        """Return a row with `label`, `probability` and `scores` for every row of the input.
+
+        Where rows cannot be answered, there is a column `error`, and what a row lacks is None.
+        """
         rows = model_input.to_dict(orient="records")
         if not rows:  # as after MLflow has dropped the columns that it does not know
             raise MlflowException(
                 f"expected rows with {EXPECTED}; none came", INVALID_PARAMETER_VALUE
             )
-        return pd.DataFrame([self.answer(number, row) for number, row in enumerate(rows)])
+        answers = pd.DataFrame(self._answer_all(rows))
+        if "error" in answers:
+            return answers.astype(object).where(answers.notna(), None)
+        return answers
 
-    def answer(self, number: int, row: Mapping[Any, Any]) -> dict[str, Any]:
-        """Return the answer to a row; raise MlflowException (400) naming it if there is none."""
+    def _answer_all(self, rows: Sequence[Mapping[Any, Any]]) -> list[dict[str, Any]]:
+        """Return the answers to the rows of a request, each within its share of what time is left.
+
+        Rows that take more are tried once more in the end, with what the others have left.
+        """
+        wanted, end = self.stop.get(), time.monotonic() + self.seconds
+
+        def until(deadline: float) -> Stop:
+            late = f"not within the {self.seconds:g} s of a request"
+            return lambda: wanted() or late * (time.monotonic() > deadline)
+
+        answers: dict[int, dict[str, Any]] = {}
+        waiting = list(range(len(rows)))
+        for _ in range(2):
+            late = []
+            for index, number in enumerate(waiting):
+                now = time.monotonic()
+                share = (end - now) / (len(waiting) - index)
+                try:
+                    answers[number] = self._answer(rows[number], until(now + share))
+                except StoppedError as error:
+                    answers[number] = {"error": str(error)}
+                    late.append(number)
+            waiting = late
+        return [answers[number] for number in range(len(rows))]
+
+    def _answer(self, row: Mapping[Any, Any], stop: Stop) -> dict[str, Any]:
+        """Return the answer to a row, or `error`; raise OSError where the server is at fault."""
         video, content = (_given(row, column) for column in ("video", "content"))
         try:
             if (video is None) == (content is None):
                 both = "both" if video is not None else "neither"
                 raise ValueError(f"expected {EXPECTED}; {both} came")
-            scores = self._score(Path(video)) if content is None else self._score_bytes(content)
+            if content is None:
+                scores = self._score(Path(str(video)), stop)
+            else:
+                scores = self._score_bytes(_bytes(content), stop)
         except ValueError as error:
-            raise MlflowException(f"row {number}: {error}", INVALID_PARAMETER_VALUE) from error
+            return {"error": PATH.sub("a file", str(error))}
         best, classes = int(scores.argmax()), self.recogniser.classes
         return {
             "label": classes[best],
@@ -70,28 +128,54 @@ class ServedRecogniser(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
             "scores": {name: float(score) for name, score in zip(classes, scores, strict=True)},
         }
 
-    def _score(self, video: Path, name: str = "") -> Scores:
-        """Return the scores of a file, which an error calls by that name or its path."""
+    def _score(self, video: Path, stop: Stop) -> Scores:
+        """Return the scores of a file; raise ValueError with the reason if it has none."""
+        if why := stop():
+            raise StoppedError(why)
         # Unlike that of a Path, it has no error for a text that can be no path.
         if not os.path.isfile(video):  # noqa: PTH113
-            raise ValueError(f"{name or video}: no such video file")
+            raise ValueError("no such video file")
         try:
-            return self.recogniser.score(video)
+            return self.recogniser.score(video, stop)
         except VideoError as error:
-            raise ValueError(f"{name or video}: {error.reason}") from error
+            raise ValueError(error.reason) from error
+        except ReadError as error:
+            logger.error("a video cannot be read: %s", error)
+            raise ValueError("the server cannot read this file; its log says why") from error
 
-    def _score_bytes(self, content: bytes) -> Scores:
+    def _score_bytes(self, content: bytes, stop: Stop) -> Scores:
         """Return the scores of a file, in a folder of its own: there is none beside it to name."""
         with tempfile.TemporaryDirectory(prefix="tsn-") as folder:
             video = Path(folder) / "content"
             video.write_bytes(content)
-            return self._score(video, "content")
+            return self._score(video, stop)
 
 
-def _given(row: Mapping[Any, Any], column: str) -> Any:
+def _limit(name: str, default: float) -> float:
+    text = os.environ.get(name, "")
+    try:
+        value = float(text or default)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise ValueError(f"{name} is a number above 0, not {text!r}")
+    return value
+
+
+def _given(row: Mapping[Any, Any], column: str) -> str | bytes | None:
     """Return the value, or None where the column is missing or empty."""
     value = row.get(column)
     return value if isinstance(value, str | bytes) and value else None
+
+
+def _bytes(content: str | bytes) -> bytes:
+    """Return bytes, which a text holds as base64. Raises ValueError for another text."""
+    if isinstance(content, bytes):
+        return content
+    try:
+        return base64.b64decode("".join(content.split()), validate=True)
+    except ValueError as error:
+        raise ValueError(f"`content` is not base64 ({error})") from error
 
 
 set_model(ServedRecogniser())

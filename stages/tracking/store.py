@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
+from urllib.parse import unquote, urlsplit
 
 from stages.runtime.places import (
     DATABASE,
@@ -41,6 +42,12 @@ TRANSFER_SECONDS = "300"  # that a server may be silent about a file of some hun
 # The UI otherwise takes the experiment for one of language models and hides its runs.
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 
+# What stands before the host, also if a password holds a slash that should be written as %2F; and a
+# password among a database's options.
+CREDENTIALS = re.compile(
+    r"(?<=://)(?:[^/\s]*|[^/\s:]*:(?!\d+[/?#])\S*)@|(?<=[?&])password=[^&\s]*", re.IGNORECASE
+)
+
 # A server that is down must cost seconds: MLflow's own defaults wait four minutes per call.
 ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
@@ -64,14 +71,31 @@ def tracking_is_on() -> bool:
 def tracking_uri(root: Path | None = None) -> str:
     """Return the address of the store of a checkout, by default of this one.
 
-    A path in it that is relative begins there, not where a copy of the project runs.
+    A path in it that is relative begins there, not where a copy of the project runs. A server's
+    user and password go from `MLFLOW_TRACKING_URI` to the variables that MLflow has for them, so
+    that no link or message of MLflow holds them. A database's address keeps them: see `shown_uri`.
     """
     root = checkout_of(PROJECT_ROOT) if root is None else root
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     if not uri:
         return mlflow_database(root)
+    parts = urlsplit(uri) if uri.startswith("http") else None
+    if parts and parts.username and parts.password:
+        uri = os.environ["MLFLOW_TRACKING_URI"] = without_credentials(uri)
+        os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username)
+        os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password)
     found = WITH_PATH.fullmatch(uri)
     return f"{found[1] or ''}{root.resolve() / found[2]}" if found else uri
+
+
+def without_credentials(text: object) -> str:
+    """Return the text, in which no address has a user's name and password."""
+    return CREDENTIALS.sub("", str(text))
+
+
+def shown_uri() -> str:
+    """Return the address of the store as it may be shown and stored."""
+    return without_credentials(tracking_uri())
 
 
 def checkout_of(root: Path) -> Path:

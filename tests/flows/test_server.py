@@ -6,13 +6,18 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
-from prefect_server import prefect_server, states
+from prefect_server import login, prefect_server, shared_server, states
 from toy_grid import cleaned, environment, wait_until
 from typer.testing import CliRunner
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+from websockets.typing import Origin
 from workspace import ROOT, copy_project
 
 from flows.cli.__main__ import app
@@ -54,9 +59,45 @@ def test_a_run_that_dies_with_its_worker_is_marked_as_crashed(tmp_path: Path) ->
         worker.kill()
         os.kill(int(pid.read_text()), signal.SIGKILL)
         worker.wait()
-        wait_until(
-            lambda: "CRASHED" in states(where["PREFECT_API_URL"]), "a run that is marked as crashed"
-        )
+        wait_until(lambda: "CRASHED" in states(where), "a run that is marked as crashed")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("more", "code"),
+    [
+        ({}, 200),
+        ({"Origin": "{own}"}, 200),  # its UI
+        ({"Authorization": ""}, 401),
+        (login("tsn:guessed"), 401),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),  # a page from a file, or in a frame
+        ({"Origin": "http://127.0.0.1:1"}, 403),  # another server of this machine
+        ({"Host": "evil.example"}, 403),  # which its owner lets lead here
+        ({"Host": "127.0.0.1.evil.example:80"}, 403),
+    ],
+)
+def test_prefect_answers_its_own_pages_and_who_has_the_secret(
+    more: dict[str, str], code: int
+) -> None:
+    server = shared_server()
+    own = server["PREFECT_API_URL"].removesuffix("/api")
+    headers = {**login(server["PREFECT_API_AUTH_STRING"]), "Content-Type": "application/json"}
+    headers |= {name: value.format(own=own) for name, value in more.items()}
+    request = urllib.request.Request(f"{own}/api/flows/filter", b"{}", headers)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            assert answer.status == code
+    except urllib.error.HTTPError as error:
+        with error:
+            assert error.code == code
+
+
+@pytest.mark.slow
+def test_a_websocket_of_another_page_is_refused() -> None:
+    api = shared_server()["PREFECT_API_URL"].replace("http:", "ws:")
+    with pytest.raises(InvalidStatus, match="403"):
+        connect(f"{api}/events/out", origin=Origin("http://evil.example"))
 
 
 def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:

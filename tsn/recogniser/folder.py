@@ -35,6 +35,8 @@ from tsn.streams.table import STREAMS, FramesConfig, Stream
 
 CARD, TEST_SCORES, TRAINED_ON = "recogniser.json", "test_scores.csv", "trained_on.txt"
 FORMAT = 3  # raise it when a folder of before can no longer be read as it was meant
+VERSION = "0.1.0"  # of the project, by which a recogniser is made: that of pyproject.toml
+PROJECT = "tsn"  # among the libraries that made a recogniser
 SCORE_COLUMNS = ("video", "sha256", "label")
 MAX_INPUT_BYTES = 8_000_000_000  # of what the networks are shown of a video: the paper's is 0.1 GB
 
@@ -249,7 +251,8 @@ def read_trained_on(folder: Path) -> frozenset[str]:
 def current_libraries() -> dict[str, str]:
     """Return the versions that decide, beside the card, what a recogniser answers."""
     networks = {name: version(name) for name in ("torchvision", "timm")}
-    return {**library_versions(), "torch": torch.__version__, **networks}
+    versions = {**library_versions(), "torch": torch.__version__, **networks}
+    return {**versions, PROJECT: VERSION}
 
 
 def _write_test_scores(tests: ReferenceScores, path: Path) -> None:
@@ -319,14 +322,19 @@ def _fingerprint(content: Mapping[str, Any], networks: Mapping[str, ModelCard]) 
     }
     decisive = {**content, "networks": shapes}
     decisive.pop("fingerprint", None)
+    # The project's version alone changes no answer.
+    decisive["libraries"] = {k: v for k, v in content["libraries"].items() if k != PROJECT}
     return json_sha256(decisive)
 
 
 def _parse_card(content: Any, path: Path) -> RecogniserCard:
     if isinstance(content, dict) and content.get("format", FORMAT) != FORMAT:
+        libraries = content.get("libraries")
+        version = libraries.get(PROJECT) if isinstance(libraries, dict) else None
         raise RecogniserError(
-            f"{path}: of format {content['format']!r}, this code reads {FORMAT}; use the version "
-            "of the code that wrote it, or package it again"
+            f"{path}: of format {content['format']!r}, made by "
+            f"{f'version {version}' if version else 'an older version'} of this project; version "
+            f"{VERSION} reads format {FORMAT}; use the one that made it, or package it again"
         )
     try:
         hints = _fields(content, RecogniserCard, "")

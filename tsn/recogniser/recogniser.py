@@ -24,6 +24,7 @@ from tsn.scoring.score import score_snippets, video_scores
 from tsn.snippets.dataset import cut_scoring_snippets
 from tsn.streams.limits import DEFAULT_LIMITS, Limits
 from tsn.streams.table import STREAMS
+from tsn.workers.pool import Stop, never
 
 logger = logging.getLogger(__name__)
 
@@ -54,18 +55,19 @@ class Recogniser:
         """Return the class names in the order of the scores."""
         return self.card.classes
 
-    def score(self, video: Path) -> Scores:
+    def score(self, video: Path, stop: Stop = never) -> Scores:
         """Return the fused scores (C,) of a video file before softmax: those of the pipeline.
 
         It is read in a process of its own. Raises FileNotFoundError without the file, VideoError
-        for one that cannot be read, is beyond the limits or is shorter than a snippet.
+        for one that cannot be read, is beyond the limits or is shorter than a snippet, and
+        StoppedError once `stop` gives a reason, within moments while the video is read.
         """
         if not Path(video).is_file():
             raise FileNotFoundError(f"{video}: no such video file")
         scores: dict[str, Scores] = {}
         for members in _by_frame_size(self.card.members):
             needs = {member.modality: self._need(member) for member in members}
-            sparse = self._readers.read(video, list(needs.values()))
+            sparse = self._readers.read(video, list(needs.values()), stop)
             scores |= {name: self._score(sparse, need) for name, need in needs.items()}
         return weighted_sum(scores, self.card.weights)
 

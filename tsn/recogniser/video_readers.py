@@ -4,6 +4,7 @@ Whoever recognises videos of strangers reads them here: a served model, `tsn rec
 """
 
 import os
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +14,7 @@ from tsn.recogniser.sparse_read import Need, SparseRead, read_sparsely
 from tsn.streams.contents import VideoError
 from tsn.streams.limits import DEFAULT_LIMITS, Limits
 from tsn.streams.video import initialise_worker, unexpected
-from tsn.workers.pool import Died, Helpers, WorkerError
+from tsn.workers.pool import Died, Helpers, Stop, WorkerError, never
 
 
 @dataclass(frozen=True)
@@ -25,29 +26,39 @@ class _Task:
         return str(self.path)
 
 
+class ReadError(OSError):
+    """A video that the disk does not give: nothing is known of the video itself."""
+
+
 class VideoReaders:
     """A process a core that reads, one video at a time, within limits. May be asked by threads."""
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
-        begin = partial(initialise_worker, limits.gigabytes)
+        begin = partial(_begin, limits.gigabytes)
         self._helpers: Helpers[_Task, SparseRead | str] = Helpers(
             partial(_read, limits=limits), begin, most=os.cpu_count() or 1
         )
 
-    def read(self, path: Path, needs: Sequence[Need]) -> SparseRead:
+    def read(self, path: Path, needs: Sequence[Need], stop: Stop = never) -> SparseRead:
         """Return the frames that are needed, all of one size. Raises VideoError as
-        `read_sparsely` does, and for a video at which the process dies or takes too long; OSError
-        for one that the disk does not give.
+        `read_sparsely` does, and for a video at which the process dies or takes too long; ReadError
+        for one that the disk does not give; StoppedError once `stop` gives a reason.
         """
         try:
-            answer = self._helpers.ask(_Task(Path(path).absolute(), tuple(needs)))
+            answer = self._helpers.ask(_Task(Path(path).absolute(), tuple(needs)), stop)
         except WorkerError as error:
-            raise OSError(str(error)) from error
+            raise ReadError(str(error)) from error
         if isinstance(answer, Died):
             raise VideoError(path, f"the process that read it {answer}")
         if isinstance(answer, str):
             raise VideoError(path, answer)
         return answer
+
+
+def _begin(gigabytes: float) -> None:
+    initialise_worker(gigabytes)
+    # It has nothing to tidy up, and a decoder at work would not hear of Python's own handler.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _read(task: _Task, _: None, limits: Limits) -> SparseRead | str:

@@ -28,12 +28,25 @@ Answer = TypeVar("Answer")
 Device = TypeVar("Device")
 
 _SECONDS_TO_STOP = 5.0
+_SECONDS_BETWEEN_LOOKS = 0.2
 
 
 class WorkerError(RuntimeError):
     """A function that raised in a worker, or a worker that cannot start.
 
     It tells the traceback, too, unless the function raised an OSError."""
+
+
+class StoppedError(RuntimeError):
+    """A task whose answer is no longer wanted, with the reason."""
+
+
+Stop = Callable[[], str]  # what says why to stop; nothing as long as there is no reason
+
+
+def never() -> str:
+    """Return no reason to stop."""
+    return ""
 
 
 @dataclass(frozen=True)
@@ -125,29 +138,32 @@ class Helpers(Generic[Task, Answer]):
         self._idle: LifoQueue[tuple[Connection, BaseProcess]] = LifoQueue()
         weakref.finalize(self, _stop_all, self._idle)
 
-    def ask(self, task: Task) -> Answer | Died:
-        """Return the answer, or how the process died of the task. Raises as `run_tasks` does."""
-        with self._free:
-            return self._ask(task)
+    def ask(self, task: Task, stop: Stop = never) -> Answer | Died:
+        """Return the answer, or how the process died of the task. Raises as `run_tasks` does.
 
-    def _ask(self, task: Task) -> Answer | Died:
-        connection, process = self._take()
-        message: Answer | Died
+        Raises StoppedError within moments once `stop()` gives a reason: the process is killed.
+        """
+        while not self._free.acquire(timeout=_SECONDS_BETWEEN_LOOKS):
+            _raise_if_stopped(stop)
         try:
-            with suppress(OSError):  # it died meanwhile: its pipe says so next
-                connection.send(task)
-            message = _receive(connection, process)
+            return self._ask(task, stop)
+        finally:
+            self._free.release()
+
+    def _ask(self, task: Task, stop: Stop) -> Answer | Died:
+        connection, process = self._take(stop)
+        with suppress(OSError):  # it died meanwhile: its pipe says so next
+            connection.send(task)
+        try:
+            message: Answer | Died = _await(connection, process, stop)
         except WorkerError:
             self._idle.put((connection, process))
-            raise
-        except BaseException:
-            process.kill()
             raise
         if not isinstance(message, Died):
             self._idle.put((connection, process))
         return message
 
-    def _take(self) -> tuple[Connection, BaseProcess]:
+    def _take(self, stop: Stop) -> tuple[Connection, BaseProcess]:
         """Return an idle process that is still there, or a new one."""
         with suppress(Empty):
             while True:
@@ -156,10 +172,29 @@ class Helpers(Generic[Task, Answer]):
                     return connection, process
                 _stop(connection, process)
         connection, process = _start(self._function, self._initialise, None)
-        ready = _receive(connection, process)
+        ready = _await(connection, process, stop)
         if isinstance(ready, Died):
             raise WorkerError(f"a worker {ready} before its first task: see above")
         return connection, process
+
+
+def _await(connection: Connection, process: BaseProcess, stop: Stop) -> Any:
+    """Return a worker's message, as `_receive` does; kill it if it is left without one."""
+    try:
+        while not connection.poll(_SECONDS_BETWEEN_LOOKS):
+            _raise_if_stopped(stop)
+        return _receive(connection, process)
+    except WorkerError:
+        raise
+    except BaseException:
+        process.kill()
+        _stop(connection, process)
+        raise
+
+
+def _raise_if_stopped(stop: Stop) -> None:
+    if why := stop():
+        raise StoppedError(why)
 
 
 def _stop_all(idle: "LifoQueue[tuple[Connection, BaseProcess]]") -> None:

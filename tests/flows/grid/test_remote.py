@@ -107,8 +107,8 @@ def test_workers_run_the_trainings_and_the_head_takes_the_results(tmp_path: Path
                 PYTHONPATH=str(worker),
                 PREFECT_WORKER_QUERY_SECONDS="2",
             )
-            options = ["worker", "start", "--pool", "far", "--limit", "1"]
-            stack.enter_context(background(worker.parent, more, *options))
+            command = [str(PREFECT), "worker", "start", "--pool", "far", "--limit", "1"]
+            stack.enter_context(background(worker.parent, more, "worker", *command))
         done = subprocess.run(
             [sys.executable, "-m", "flows.cli", "grid", "--pool", "far", "--jobs", "2"],
             cwd=head,

@@ -4,6 +4,7 @@ import shutil
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from stages.tracking.registry import (
     NotRegisteredError,
     RegistryError,
 )
+from tsn.recogniser import folder
 from tsn.recogniser.folder import CARD, RecogniserError, load_recogniser_card
 
 
@@ -114,6 +116,19 @@ def test_a_tampered_bundle_is_not_registered(
     with pytest.raises(RecogniserError, match="changed since it was written"):
         registry.register("toy", tmp_path / "toy", new_run())
     assert registry.find("toy", CHALLENGER) is None
+
+
+def test_who_made_a_recogniser_is_said_of_another_version(
+    mlflow_folder: Path, bundles: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = registry.register("toy", bundles[0], new_run())
+    assert registry.made_by(version) == ""
+    monkeypatch.setattr(registry, "VERSION", "9.9")
+    monkeypatch.setattr(registry, "FORMAT", 12)
+    said = registry.made_by(version)
+    assert said == f"version {folder.VERSION} (its format is 3; version 9.9 has 12)"
+    said = registry.made_by(replace(version, tags={}))
+    assert said.startswith("an older version of this project") and version.run_id in said
 
 
 def test_promotion_and_roll_back(mlflow_folder: Path) -> None:

@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,9 +22,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from encoded import encode
 from mlflow_models import PICKLES, new_run
 from recognisers import CLASSES, WEIGHTS, write_recogniser
-from videos import write_wandering
+from toy_grid import wait_until
+from videos import vivid_frames, write_wandering
+from workspace import ROOT
 
 from stages.tracking import registry, store
 from tsn.metrics import Scores
@@ -55,7 +60,6 @@ def test_a_path_and_bytes_give_the_recognisers_scores(
     mlflow_folder: Path, registered: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import mlflow
-    from mlflow.exceptions import MlflowException
 
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(mlflow_folder / "compiled"))
     mlflow.set_tracking_uri(store.tracking_uri())
@@ -73,17 +77,29 @@ def test_a_path_and_bytes_give_the_recognisers_scores(
             np.testing.assert_allclose([*answer["scores"].values()], scores, atol=1e-4)
             assert answer["label"] == CLASSES[scores.argmax()]
             assert answer["probability"] == pytest.approx(softmax(scores).max(), abs=1e-4)
-    for rows, message in (
-        ({"video": [str(video), "/none.avi"]}, "row 1: /none.avi: no such video file"),
-        ({"content": [b"no video"]}, "row 0: content: not a video file: it holds text"),
-        ({"video": [str(video)], "content": [b"x"]}, "row 0: expected .*; both came"),
-        ({"video": ["x" * 5000]}, "row 0: x*: no such video file"),
-        ({"content": [b"ffconcat version 1.0\nfile clip.avi\n"]}, "content: a list of other"),
-        ({"video": [None]}, "row 0: expected a file's path in `video`, .*; neither came"),
+    good = by_path.to_dict("records")[0]
+    for bad, reason in (
+        ({"video": "/none.avi"}, "no such video file"),
+        ({"video": "x" * 5000}, "no such video file"),
+        ({"video": "a\0b"}, "no such video file"),
+        ({"content": b"no video"}, "not a video file: it holds text"),
+        ({"content": b"ffconcat version 1.0\nfile clip.avi\n"}, "a list of other files"),
+        (
+            {"video": str(video), "content": b"x"},
+            "expected a file's path in `video`, or its bytes in `content`; both came",
+        ),
+        (
+            {"video": None},
+            "expected a file's path in `video`, or its bytes in `content`; neither came",
+        ),
     ):
-        with pytest.raises(MlflowException, match=message) as raised:
-            model.predict(pd.DataFrame(rows))
-        assert raised.value.get_http_status_code() == 400
+        table = pd.DataFrame([{"video": str(video)}, bad, {"content": video.read_bytes()}])
+        first, second, third = model.predict(table).to_dict("records")
+        assert second.pop("error").startswith(reason)
+        assert {*second.values()} == {None}
+        for row in (first, third):
+            assert row.pop("error") is None
+            assert row["scores"] == pytest.approx(good["scores"], abs=1e-4)
 
 
 def test_an_error_that_is_not_of_the_request_is_not_told_as_one(
@@ -103,36 +119,73 @@ def test_an_error_that_is_not_of_the_request_is_not_told_as_one(
         served.predict(None, rows)
 
 
+def slow_video(folder: Path) -> Path:
+    """A video of minutes, which is a short one many times."""
+    once = encode(folder / "once.m4v", vivid_frames(12, 1920, 1080), "m4v", "mpeg4").read_bytes()
+    (folder / "long.m4v").write_bytes(once * 300)
+    return folder / "long.m4v"
+
+
+def one_core() -> None:
+    os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*Any type hint")  # of MLflow's class
+def test_a_slow_row_costs_the_others_nothing(tmp_path: Path) -> None:
+    from stages.tracking import served_model
+
+    clip, slow = write_wandering(tmp_path / "clip.avi", 12), slow_video(tmp_path)
+    write_recogniser(tmp_path / "bundle/toy", [clip], weights={"rgb": 1.0})
+    served = served_model.ServedRecogniser()
+    served.load_context(SimpleNamespace(artifacts={served_model.BUNDLE: tmp_path / "bundle/toy"}))
+    served.predict(None, pd.DataFrame({"video": [str(clip)]}))
+    served.seconds = 10.0
+    began = time.monotonic()
+    answers = served.predict(None, pd.DataFrame({"video": [str(slow), str(clip)]}))
+    assert time.monotonic() - began < 20
+    first, second = answers.to_dict("records")
+    assert first["error"] == "not within the 10 s of a request"
+    assert second["label"] in CLASSES and second["error"] is None
+
+
 @pytest.fixture
-def server(mlflow_folder: Path, registered: Path) -> Iterator[str]:
-    """The address of `mlflow models serve` with the challenger."""
+def server(
+    mlflow_folder: Path, registered: Path
+) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    """The challenger as `tsn serve` serves it, one request at once, and none that waits."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    binaries = Path(sys.executable).parent
-    process = subprocess.Popen(
-        [
-            *(binaries / "mlflow", "models", "serve", "--env-manager", "local"),
-            *("--model-uri", "models:/toy@challenger", "--port", port, "--host", "127.0.0.1"),
-        ],
-        env={
-            **os.environ,
-            "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}",
-            "HOME": str(mlflow_folder),  # for compiled code
-        },
-        cwd=mlflow_folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
+    with (mlflow_folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "stages.tracking.model_server"),
+                *("--model", "models:/toy@challenger", "--port", port),
+            ],
+            env={
+                **os.environ,
+                "PYTHONPATH": str(ROOT),
+                "HOME": str(mlflow_folder),  # for compiled code
+                "TSN_SERVE_QUEUE": "0",
+                "TSN_SERVE_MEGABYTES": "1",
+                "TSN_SERVE_FRAMES": "50000",
+            },
+            cwd=mlflow_folder,
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+            start_new_session=True,
+            preexec_fn=one_core,
+        )
     try:
-        yield wait_for(f"http://127.0.0.1:{port}", process)
+        yield wait_for(f"http://127.0.0.1:{port}", process, mlflow_folder / "log"), process
     finally:
-        os.killpg(process.pid, 15)
-        process.communicate(timeout=60)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
-def wait_for(address: str, process: "subprocess.Popen[bytes]") -> str:
+def wait_for(address: str, process: "subprocess.Popen[bytes]", log: Path) -> str:
     deadline = time.monotonic() + 180
     while process.poll() is None and time.monotonic() < deadline:
         try:
@@ -140,43 +193,99 @@ def wait_for(address: str, process: "subprocess.Popen[bytes]") -> str:
             return address
         except OSError:
             time.sleep(0.2)
-    raise AssertionError(process.stderr and process.stderr.read().decode()[-2000:])
+    raise AssertionError(log.read_text()[-2000:])
 
 
-def ask(address: str, rows: list[dict[str, str]]) -> tuple[int, Any]:
+def ask(address: str, rows: list[dict[str, Any]], **headers: str) -> tuple[int, Any]:
+    return send(address, json.dumps({"dataframe_records": rows}).encode(), **headers)
+
+
+def send(address: str, body: bytes | Iterator[bytes], **headers: str) -> tuple[int, Any]:
     request = urllib.request.Request(
-        f"{address}/invocations",
-        data=json.dumps({"dataframe_records": rows}).encode(),
-        headers={"Content-Type": "application/json"},
+        f"{address}/invocations", body, {"Content-Type": "application/json"} | headers
     )
     try:
         with urllib.request.urlopen(request, timeout=300) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         with error:
-            return error.code, json.load(error)
+            text = error.read().decode()
+            for word in (str(ROOT), tempfile.gettempdir(), "site-packages", "Traceback"):
+                assert word not in text, "names a path of the server"
+            return error.code, json.loads(text) if text.startswith("{") else text
+
+
+@contextmanager
+def left_alone(address: str, video: Path) -> Iterator[None]:
+    """Has asked about a video, and goes away at the end of the block."""
+    host, _, port = address.removeprefix("http://").partition(":")
+    body = json.dumps({"dataframe_records": [{"video": str(video)}]}).encode()
+    head = f"POST /invocations HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        yield
+
+
+def readers(process: "subprocess.Popen[bytes]") -> list[int]:
+    """The processes that the server has spawned to read videos."""
+    found = Path(f"/proc/{process.pid}/task").glob("*/children")
+    children = [int(pid) for path in found for pid in path.read_text().split()]
+    return [pid for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 @pytest.mark.slow
-def test_mlflow_models_serve_answers_with_it(
-    mlflow_folder: Path, registered: Path, server: str
+def test_tsn_serve_answers_within_its_limits(
+    mlflow_folder: Path, registered: Path, server: tuple[str, "subprocess.Popen[bytes]"]
 ) -> None:
+    address, process = server
     video = mlflow_folder / "clip.avi"
     content = base64.b64encode(video.read_bytes()).decode()
     scores = expected_scores(registered, video)
-    for row in ({"video": str(video)}, {"content": content}):
-        status, answer = ask(server, [row])
-        assert status == 200, answer
-        (found,) = answer["predictions"]
+    rows = [
+        {"video": str(video)},
+        {"content": "bm8gdmlkZW8="},
+        {"video": 5},
+        {"content": "?"},
+        {"video": "/none.avi"},
+        {"film": "x"},
+        {"content": f"{content[:76]}\n{content[76:]}"},  # as `base64` writes it
+    ]
+    status, answer = ask(address, rows)
+    assert status == 200, answer
+    good, *bad, also_good = answer["predictions"]
+    for found in (good, also_good):
+        assert found.keys() == {"label", "probability", "scores"}
         assert found["label"] == CLASSES[scores.argmax()]
         named = [found["scores"][name] for name in CLASSES]
         np.testing.assert_allclose(named, scores, atol=1e-4)
-    status, answer = ask(server, [{"video": "/none.avi"}])
-    assert status == 400 and "row 0: /none.avi: no such video file" in answer["message"]
-    status, answer = ask(server, [{"content": "bm8gdmlkZW8="}])
-    assert status == 400 and "row 0: content: not a video file" in answer["message"]
-    status, answer = ask(server, [{"film": "x"}])
-    assert status == 400 and "expected rows with a file's path" in answer["message"]
+    reasons = ["not a video file", "expected a file", "`content` is not", "no such", "expected a"]
+    for found, reason in zip(bad, reasons, strict=True):
+        assert found.keys() == {"error"}
+        assert found["error"].startswith(reason)
+    status, answer = ask(address, [{"video": "/none.avi"}])
+    assert (status, answer["message"]) == (422, "row 0: no such video file")
+    assert answer["predictions"] == [{"error": "no such video file"}]
+    assert send(address, b"{")[0] == send(address, b"[" * 100_000)[0] == ask(address, [])[0] == 400
+    assert send(address, b"x", **{"Content-Type": "text/html"})[0] == 415
+    assert send(address, b" " * 1_000_001)[0] == 413
+    assert send(address, iter([b" " * 600_000] * 2))[0] == 413  # which says no length before
+    assert ask(address, rows, Origin="http://evil.example")[0] == 403
+    assert ask(address, rows, Host="evil.example")[0] == 403
+    slow = slow_video(mlflow_folder)
+    with left_alone(address, slow):
+        wait_until(lambda: ask(address, rows)[0] == 503, "a full queue")
+        began = time.monotonic()
+        assert urllib.request.urlopen(f"{address}/version", timeout=10).status == 200
+        assert time.monotonic() - began < 5
+    wait_until(lambda: ask(address, rows)[0] == 200, "an end of what nobody waits for", 20)
+    with left_alone(address, slow):
+        wait_until(lambda: ask(address, rows)[0] == 503, "a full queue")
+        reading = readers(process)
+        assert reading
+        process.terminate()
+        process.wait(15)
+        left = [Path(f"/proc/{pid}") for pid in reading]
+        wait_until(lambda: not any(path.exists() for path in left), "an end of the readers", 5)
     logged = [
         path for path in (mlflow_folder / "mlartifacts/toy/models").rglob("*") if path.is_file()
     ]

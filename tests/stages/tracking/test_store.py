@@ -3,13 +3,15 @@
 import os
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
-from stages.tracking import store
+from stages.tracking import registry, store
 
 
 class Slow(BaseHTTPRequestHandler):
@@ -100,3 +102,56 @@ def test_a_relative_address_begins_at_the_project(
     assert store.tracking_uri(tmp_path) == expected
     monkeypatch.setattr(store, "PROJECT_ROOT", tmp_path / ".tsn/trees/retrain-x/below")
     assert store.tracking_uri() == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://me:secret@host:5000/mlflow", "https://host:5000/mlflow"),
+        ("https://token@host", "https://host"),
+        ("https://me:sec@ret@host/a", "https://host/a"),
+        ("https://me:sec/ret@host/a", "https://host/a"),
+        ("postgresql+psycopg2://me:secret@host/db", "postgresql+psycopg2://host/db"),
+        ("postgresql://host/db?user=me&password=secret", "postgresql://host/db?user=me&"),
+        ("to https://me:secret@host/api failed", "to https://host/api failed"),
+        ("http://host:5000/a@b", "http://host:5000/a@b"),
+        ("sqlite:////home/me@work/mlflow.db", "sqlite:////home/me@work/mlflow.db"),
+        ("models:/mine@champion", "models:/mine@champion"),
+    ],
+)
+def test_no_shown_address_has_a_password(text: str, shown: str) -> None:
+    assert store.without_credentials(text) == shown
+
+
+class Asking(Slow):
+    """Refuses everything, and keeps who asked."""
+
+    asked: ClassVar[list[str | None]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(self.headers["Authorization"])
+        self.send_error(403)
+
+    def do_POST(self) -> None:
+        self.do_GET()
+
+
+def test_a_password_in_the_address_reaches_the_server_and_no_message(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for variable in (*store.ENVIRONMENT, "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
+        monkeypatch.setenv(variable, store.ENVIRONMENT.get(variable, ""))
+    server = HTTPServer(("127.0.0.1", 0), Asking)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    host = f"127.0.0.1:{server.server_port}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:sec%2Fret@{host}/")
+    try:
+        assert store.tracking_uri() == f"http://{host}/"
+        with pytest.raises(registry.RegistryError) as told:
+            registry.find("toy", registry.CHAMPION)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert Asking.asked[0] == f"Basic {b64encode(b'me:sec/ret').decode()}"
+    assert "secret" not in str(told.value) and "sec%2Fret" not in str(told.value)
+    assert f"MLflow (http://{host}/)" in str(told.value)

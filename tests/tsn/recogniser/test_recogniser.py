@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from recognisers import (
     write_recogniser,
 )
 from videos import write_wandering
+from workspace import ROOT
 
 from tsn.files import file_sha256
 from tsn.lists import ListedVideo
@@ -29,7 +31,7 @@ from tsn.model.checkpoint import load_card, load_model
 from tsn.model.tensors import CheckpointError, load_tensors, save_tensors
 from tsn.recogniser import folder as recogniser_folder
 from tsn.recogniser import recogniser, sparse_read
-from tsn.recogniser.folder import CARD, RecogniserError, read_test_scores
+from tsn.recogniser.folder import CARD, VERSION, RecogniserError, read_test_scores
 from tsn.recogniser.recogniser import load_recogniser
 from tsn.scoring.fusion import fuse
 from tsn.scoring.score import score_videos, video_scores
@@ -281,7 +283,11 @@ def set_weight(content: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: c.update(format=2), f"{CARD}: of format 2, this code reads 3"),
+        (
+            lambda c: c.update(format=2, libraries={"tsn": "0.0.9"}),
+            f"{CARD}: of format 2, made by version 0.0.9 of .*; version {VERSION} reads format 3",
+        ),
+        (lambda c: c.update(format=2, libraries={}), "made by an older version of this project"),
         (lambda c: c.update(colour=1), "colour: unknown key; valid: format, dataset"),
         (lambda c: c.pop("testing"), "testing: missing; expected: format"),
         (lambda c: c["testing"].update(speed=1), r"testing\.speed: unknown key; valid: snippets"),
@@ -466,6 +472,13 @@ def test_other_libraries_are_said(
     monkeypatch.setattr(recogniser, "current_libraries", lambda: {**here, "opencv": "9.9"})
     load_recogniser(bundle, CPU)
     assert f"with opencv {here['opencv']} (here 9.9): its scores may differ" in caplog.text
+
+
+def test_the_version_is_the_projects_and_changes_no_fingerprint(copied: Path) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["version"] == VERSION
+    edit(copied / CARD, lambda content: content["libraries"].pop("tsn"))  # as it was once written
+    load_recogniser(copied, CPU)
 
 
 def test_networks_of_different_cells_are_refused(tmp_path: Path) -> None:

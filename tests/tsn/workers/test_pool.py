@@ -1,5 +1,6 @@
 """The worker pool: answers, deaths and errors of tasks, and no process left behind."""
 
+import ctypes
 import multiprocessing
 import os
 import signal
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tsn.workers.pool import Died, Helpers, WorkerError, run_tasks
+from tsn.workers.pool import Died, Helpers, StoppedError, WorkerError, run_tasks
 
 
 def nothing() -> None:
@@ -102,6 +103,26 @@ def test_a_helper_answers_again_and_another_takes_the_place_of_one_that_dies() -
     assert third[0] == "c" and third[1] != first[1]
     del helpers
     assert multiprocessing.active_children() == []
+
+
+def sleep_in_c(seconds: int, _: None) -> None:
+    """As a decoder, which hears of no signal of Python's."""
+    ctypes.CDLL(None).sleep(seconds)
+
+
+def test_a_helper_whose_answer_is_no_longer_wanted_is_ended_at_once() -> None:
+    helpers = Helpers(sleep_in_c, nothing, most=1)
+    wanted_until = time.monotonic() + 3
+
+    def stop() -> str:
+        return "nobody waits" if time.monotonic() > wanted_until else ""
+
+    for _ in range(2):  # the second one comes when no time is left
+        with pytest.raises(StoppedError, match="nobody waits"):
+            helpers.ask(600, stop)
+    assert time.monotonic() < wanted_until + 10
+    assert multiprocessing.active_children() == []
+    assert helpers.ask(0) is None
 
 
 def wait_for_another(folder: Path, _: None) -> int:
