@@ -1,7 +1,4 @@
-"""An extraction that takes its time, to be stopped in the middle; also as a program of its own.
-
-usage: python -m slow_extraction ROOT VIDEO ...
-"""
+"""An extraction that takes its time, to be stopped in the middle; also as a program of its own."""
 
 import multiprocessing
 import sys
@@ -31,8 +28,12 @@ def slow_entries(
 SLOW = replace(STREAMS["frames"], name="slow", make_entries=slow_entries)
 
 
-def main(root: Path, videos: list[str]) -> None:
+PROGRAM = "import slow_extraction, sys; slow_extraction.main(*sys.argv[1:])"
+
+
+def main(folder: str, *videos: str) -> None:
     """Extract with two workers, and print their process ids per video done."""
+    root = Path(folder)
     job = ExtractionJob(
         stream=SLOW,
         config=FRAMES,
@@ -46,7 +47,3 @@ def main(root: Path, videos: list[str]) -> None:
         pids = [str(child.pid) for child in multiprocessing.active_children()]
         sys.stdout.write(" ".join(pids) + "\n")
         sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2:])

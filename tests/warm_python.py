@@ -20,19 +20,25 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import spec_from_loader
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NoReturn
 
 import warm_client
 
-# None of the project, and none that reads the environment when it is loaded.
+# None of the project. Prefect reads the environment when it is loaded: see `AsIfLoadedNow`.
 LIBRARIES = (
     *("numpy", "pandas", "torch", "torchvision", "cv2", "scipy.stats", "sklearn.linear_model"),
     *("matplotlib.figure", "decord", "av", "safetensors.torch", "timm", "PIL.Image", "numba"),
     *("mlflow", "mlflow.pyfunc", "dvc.cli", "dvc.commands.repro", "dvc.repo.reproduce"),
     *("fastapi", "httpx", "typer", "rich.console", "pydantic_settings", "alembic", "uvicorn"),
     *("sqlalchemy.ext.asyncio", "jinja2", "websockets", "aiosqlite", "anyio"),
+    *("prefect", "prefect.flows", "prefect.server.api.server"),
 )
+PREFECT = "prefect"
 PROGRAMS = ("dvc", "tsn")
 
 
@@ -164,6 +170,7 @@ def run(request: Mapping[str, Any], python: str) -> None:
     sys.executable, sys.orig_argv = python, [python, *arguments]
     sys.path[0:1] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     importlib.invalidate_caches()
+    sys.meta_path.insert(0, AsIfLoadedNow())
     if arguments[0] == "-m":
         sys.argv = arguments[1:]
         sys.path.insert(0, str(Path.cwd()))
@@ -172,6 +179,32 @@ def run(request: Mapping[str, Any], python: str) -> None:
         sys.argv = arguments
         sys.path.insert(0, str(Path(arguments[0]).resolve().parent))
         runpy.run_path(arguments[0], run_name="__main__")
+
+
+class AsIfLoadedNow(MetaPathFinder, Loader):
+    """Hides Prefect until a program imports it, and has it read the environment then."""
+
+    def __init__(self) -> None:
+        names = [name for name in sys.modules if name.partition(".")[0] == PREFECT]
+        self._modules = {name: sys.modules.pop(name) for name in names}
+        self._spec = self._modules[PREFECT].__spec__
+
+    def find_spec(self, name: str, path: object, target: object = None) -> ModuleSpec | None:
+        """Return what stands for Prefect, the first time it is asked for."""
+        if name != PREFECT or not self._modules:
+            return None
+        return spec_from_loader(name, self)
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """Return Prefect, whose other modules are there again, too."""
+        modules, self._modules = self._modules, {}
+        sys.modules.update(modules)
+        return modules[spec.name]
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Do what loading it does with the environment."""
+        module.__spec__ = self._spec
+        sys.modules["prefect.context"].refresh_global_settings_context()
 
 
 def end(program: Callable[[], None]) -> NoReturn:

@@ -33,7 +33,6 @@ class Recogniser:
     """Networks in evaluation mode on one device, and how their scores are made and fused.
 
     Flow is computed there, too, by as many threads as torch has. May be asked by several threads.
-    The calling script needs the usual `if __name__ == "__main__":`, as readers are spawned.
     """
 
     def __init__(

@@ -29,10 +29,7 @@ def class_examples(lists: SplitLists, unreadable: Container[str]) -> dict[str, s
 
 
 def contact_sheet(videos: Mapping[str, Path], limits: Limits = DEFAULT_LIMITS) -> Image:
-    """Return the sheet of {class name: video}. A video that cannot be read leaves its cell grey.
-
-    The calling script needs the usual `if __name__ == "__main__":`, as a worker is spawned.
-    """
+    """Return the sheet of {class name: video}. A video that cannot be read leaves its cell grey."""
     names = {path: name for name, path in videos.items()}
     look = partial(_middle_frame, limits=limits)
     begin = partial(initialise_worker, limits.gigabytes)

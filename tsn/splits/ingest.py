@@ -105,8 +105,7 @@ def ingest(
     does not decode as a whole or has fewer than `min_frames` frames, and when it shows the scene of
     a test video, which would make the test worthless. `before` was taken in earlier, wherever it
     lies. A kill costs the clips of this call at most: they are taken in the next time. `look` is
-    the survey; `report` may show the progress of the paths that are gone through. The calling
-    script needs the usual `if __name__ == "__main__":`, as workers are spawned.
+    the survey; `report` may show the progress of the paths that are gone through.
     """
     settled = [
         replace(clip, label=same_name(clip.label, dataset.classes) or clip.label)

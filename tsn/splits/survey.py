@@ -72,8 +72,7 @@ def survey(
 ) -> Iterator[tuple[str, Facts]]:
     """Yield every video with its facts, as they are found. `hashes` are the SHA-256 of the videos.
 
-    A video that cannot be read has a defect. The calling script needs the usual
-    `if __name__ == "__main__":`, as workers are spawned.
+    A video that cannot be read has a defect.
     """
     missing: dict[str, list[str]] = {}
     for video, digest in hashes.items():

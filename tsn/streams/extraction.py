@@ -115,8 +115,7 @@ class ExtractionJob:
 def fill_store(job: ExtractionJob) -> Iterator[Extracted]:
     """Yield one record per video as it finishes; its result is in the store.
 
-    Stored results come first, the rest is computed by one process per device. The calling script
-    needs the usual `if __name__ == "__main__":`, as workers are spawned.
+    Stored results come first, the rest is computed by one process per device.
     """
     with hold_store(job.store_dir):
         yield from _fill_store(job)

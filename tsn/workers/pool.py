@@ -1,8 +1,8 @@
 """Tasks in processes of which one may die, hang up or be stopped without harm to the others.
 
 Not a ProcessPoolExecutor: that one cannot say which task killed a worker, breaks all others with
-it, and cannot be stopped in the middle of a task. Workers are spawned, so the calling script needs
-the usual `if __name__ == "__main__":`.
+it, and cannot be stopped in the middle of a task. Workers are spawned. They load the modules of the
+functions that they are given, and not the calling program with all that it imports.
 """
 
 import multiprocessing
@@ -14,11 +14,12 @@ import traceback
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from queue import Empty, LifoQueue
+from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 from tsn.workers.watchdog import HUNG
@@ -28,6 +29,7 @@ Answer = TypeVar("Answer")
 Device = TypeVar("Device")
 
 _SECONDS_TO_STOP = 5.0
+_starting = threading.Lock()
 _SECONDS_BETWEEN_LOOKS = 0.2
 
 
@@ -221,9 +223,22 @@ def _start(
     process = spawn.Process(
         target=_work, args=(worker_end, function, initialise, device), daemon=True
     )
-    process.start()
+    with _unseen_program():
+        process.start()
     worker_end.close()  # so that the worker's death ends the pipe
     return connection, process
+
+
+@contextmanager
+def _unseen_program() -> Iterator[None]:
+    """Hide the running program from processes that are spawned meanwhile: they would import it."""
+    with _starting:
+        program = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = program
 
 
 def _receive(connection: Connection, process: BaseProcess) -> Any:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from faulty_streams import CRASHING, FAILING, HANGING
-from slow_extraction import CORE, SLOW
+from slow_extraction import CORE, PROGRAM, SLOW
 from stream_configs import ACCEPT, FLOW, FRAMES, WARPED
 from videos import PAN_HEIGHT as HEIGHT
 from videos import PAN_WIDTH as WIDTH
@@ -351,7 +351,7 @@ def test_killed_in_the_middle_then_run_again_gives_the_same_bytes(
 ) -> None:
     killed = write_six(tmp_path / "killed")
     process: Any = subprocess.Popen(
-        [sys.executable, "-m", "slow_extraction", killed, *SIX],
+        [sys.executable, "-c", PROGRAM, killed, *SIX],
         stdout=subprocess.PIPE,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         text=True,

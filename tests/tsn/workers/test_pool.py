@@ -4,11 +4,14 @@ import ctypes
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from workspace import ROOT
 
 from tsn.workers.pool import Died, Helpers, StoppedError, WorkerError, run_tasks
 
@@ -148,3 +151,26 @@ def test_a_helper_that_died_idle_is_no_tasks_fault() -> None:
     time.sleep(0.5)
     second = helpers.ask("b")
     assert not isinstance(second, Died) and second[0] == "b"
+
+
+PROGRAM = """
+from operator import add
+from tsn.workers.pool import run_tasks
+
+print("loaded", flush=True)
+print(list(run_tasks(add, [1, 2], [10], print)), flush=True)
+"""
+
+
+def test_a_program_is_not_loaded_by_its_workers(tmp_path: Path) -> None:
+    """Nor does it need the usual guard, without which a spawned process would start it again."""
+    (tmp_path / "program.py").write_text(PROGRAM)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "program.py"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("loaded") == 1
+    assert "[(1, 11), (2, 12)]" in done.stdout
