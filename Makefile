@@ -18,12 +18,13 @@ help: ## this list
 setup: $(READY) dvc-config ## the environment: .venv with the pinned versions
 
 $(READY): requirements.lock pyproject.toml
-	@# Whatever is downloaded has to have a hash of the lock: what builds a package, too.
+	@# Whatever is downloaded has to have a hash of the lock: what builds a package, too, and pip itself,
+	@# whose old versions find no hashes for a package with extras.
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	sed -n '/^setuptools==/,/[^\\]$$/p' requirements.lock > $(VENV)/setuptools.lock
-	$(PIP) --require-hashes --requirement $(VENV)/setuptools.lock
+	sed -n -e '/^pip==/,/[^\\]$$/p' -e '/^setuptools==/,/[^\\]$$/p' requirements.lock > $(VENV)/first.lock
+	$(PIP) --require-hashes --requirement $(VENV)/first.lock
 	$(PIP) --require-hashes --no-build-isolation --requirement requirements.lock
 	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
