@@ -37,8 +37,9 @@ lock: ## requirements.lock anew, with the newest versions and the hashes of all 
 # repository has it above); and where its pickles are, for it would take a folder that all users may
 # write to (CVE-2025-69872). In .dvc/config a path would be relative to wherever dvc is called.
 dvc-config: $(READY)
-	@test -e .git || git ls-files --error-unmatch dvc.yaml > /dev/null 2>&1 || \
-	  grep -qs no_scm .dvc/config.local || dvc config --local core.no_scm true
+	@if test -e .git || git ls-files --error-unmatch dvc.yaml > /dev/null 2>&1; then \
+	  if grep -qs no_scm .dvc/config.local; then dvc config --local --unset core.no_scm; fi; \
+	else grep -qs no_scm .dvc/config.local || dvc config --local core.no_scm true; fi
 	@mkdir -p -m 700 .tsn
 	@grep -qsF 'site_cache_dir = $(CURDIR)/.tsn/dvc' .dvc/config.local || \
 	  dvc config --local core.site_cache_dir '$(CURDIR)/.tsn/dvc'

@@ -53,7 +53,7 @@ def start_mlflow(
     """
     store.make_database_private(uri)
     os.environ["MLFLOW_BACKEND_STORE_URI"] = uri
-    own = [f"{HOST}:{port}", f"localhost:{port}"]
+    own = [f"{HOST}:*", "localhost:*"]  # of any port: a tunnel may lead here
     command = ["mlflow", "server", "--host", HOST, "--port", f"{port}", "--workers", "1"]
     command += ["--allowed-hosts", ",".join(own)]
     command += ["--cors-allowed-origins", ",".join(f"http://{host}" for host in own)]

@@ -46,10 +46,12 @@ def repro(targets: Targets = None) -> None:
         if len(params.active_datasets()) > 1:
             _check(None)  # the stage `check` of a dataset may come after trainings of another
         take_changed_sources(targets or [])
-        try:
-            run_chain(Path.cwd(), targets or [])
-        finally:
-            _sync()
+        code = run_chain(Path.cwd(), targets or [])
+        _sync()
+        if code != 0:
+            raise ValueError(
+                f"dvc repro exited with {code}; the stage says why above. What finished is kept"
+            )
         show_tables()
 
     work("repro", main)

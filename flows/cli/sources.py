@@ -6,6 +6,7 @@ from pathlib import Path
 from flows.grid.chain import mended
 from flows.processes.programs import run_dvc
 from stages.operate.changed_sources import changed_sources
+from stages.runtime import params
 
 
 def take_changed_sources(targets: Sequence[str]) -> None:
@@ -13,9 +14,12 @@ def take_changed_sources(targets: Sequence[str]) -> None:
 
     Every dataset is one of the targets where they name cells of none.
     """
-    for dataset, changes in changed_sources().items():
-        if targets and not any("@" not in row or dataset in row or "*" in row for row in targets):
-            continue
+    wanted = [
+        dataset
+        for dataset in params.active_datasets()
+        if not targets or any("@" not in row or dataset in row or "*" in row for row in targets)
+    ]
+    for dataset, changes in changed_sources(wanted).items():
         print("\n".join([f"{dataset}: its source has changed, and is taken again", *changes]))
         with mended(Path.cwd()):
             run_dvc(["repro", "--force", "--single-item", f"download@{dataset}"], Path.cwd())

@@ -7,6 +7,7 @@ commit before has, so nothing that lies about in the checkout gets into them.
 
 import logging
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from flows.git.command import git
@@ -16,6 +17,7 @@ from stages.runtime.places import ADDITIONS
 from tsn.sources.additions import CLIPS, merge_additions
 
 AUTHOR = ("-c", "user.name=tsn retraining", "-c", "user.email=retraining@localhost")
+NAME = ("--symbolic-full-name",)  # of a commit, which of HEAD is its branch
 logger = logging.getLogger(__name__)
 
 
@@ -23,24 +25,39 @@ def pull(root: Path, name: str) -> None:
     """Take the commits of the upstream branch, and put those made here after them.
 
     In the workspace `name`, so what is edited in the checkout stays as it is. ProgramError, and
-    nothing has changed, where the same files are edited here and changed there.
+    nothing has changed, where the same files are edited here and changed there, and where the
+    branch has moved meanwhile.
     """
     git(root, "fetch", "--quiet")
     upstream, head = (git(root, "rev-parse", commit) for commit in ("@{upstream}", "HEAD"))
-    if git(root, "merge-base", upstream, head) == upstream:
+    base = git(root, "merge-base", upstream, head)
+    if base == upstream:
         return
-    tree = pin(root, name, head)
+    take = ("merge", "--quiet", "--ff-only", upstream)
+    if base != head:
+        if staged := git(root, "diff", "--cached", "--name-only"):
+            raise ProgramError(f"commit or unstage these first: {staged}")
+        branch = git(root, "rev-parse", *NAME, "HEAD")
+        take = ("reset", "--quiet", "--keep", _rebased(root, pin(root, name, head), upstream))
+        if (branch, head) != tuple(git(root, "rev-parse", *w, "HEAD") for w in (NAME, ())):
+            raise ProgramError("the branch has moved meanwhile; run it again")
     try:
-        git(tree, *_author(root), "rebase", "--quiet", upstream)
-    except ProgramError:
-        git(tree, "rebase", "--abort")
-        raise
-    try:
-        git(root, "reset", "--quiet", "--keep", git(tree, "rev-parse", "HEAD"))
+        git(root, *take)
     except ProgramError as error:
         raise ProgramError(
             f"files that are edited here have changed upstream, too; commit or stash them: {error}"
         ) from None
+
+
+def _rebased(root: Path, tree: Path, upstream: str) -> str:
+    """Return the commit that a worktree's own commits lead to, put after those of upstream."""
+    try:
+        git(tree, *_author(root), "rebase", "--quiet", upstream)
+    except ProgramError:
+        with suppress(ProgramError):  # it may not have begun
+            git(tree, "rebase", "--abort")
+        raise
+    return git(tree, "rev-parse", "HEAD")
 
 
 def fetch(tree: Path, dataset: str) -> None:

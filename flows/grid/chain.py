@@ -6,7 +6,7 @@ from pathlib import Path
 
 from flows.grid.active import only_run, wait_for_others
 from flows.grid.lock_file import keep_copy, repair
-from flows.processes.programs import DVC, ProgramError, run_program
+from flows.processes.programs import DVC, run_program
 
 
 @contextmanager
@@ -21,10 +21,10 @@ def mended(workspace: Path) -> Iterator[None]:
         yield
 
 
-def run_chain(workspace: Path, targets: Sequence[str]) -> None:
-    """Run what is not up to date, of the targets or of everything.
+def run_chain(workspace: Path, targets: Sequence[str]) -> int:
+    """Run what is not up to date, of the targets or of everything; return the exit code of dvc.
 
-    ProgramError where another run is active in the workspace, and where a stage fails.
+    ProgramError where another run is active in the workspace.
     """
     with mended(workspace):
         keep_copy(workspace)
@@ -32,7 +32,6 @@ def run_chain(workspace: Path, targets: Sequence[str]) -> None:
         code = run_program([*DVC, "repro", *patterns], workspace)
         if code != 0:
             repair(workspace)
-            raise ProgramError(
-                f"dvc repro exited with {code}; the stage says why above. What finished is kept"
-            )
-        keep_copy(workspace)
+        else:
+            keep_copy(workspace)
+        return code

@@ -32,7 +32,7 @@ from flows.processes.programs import ProgramError, StoppedError, run_stage
 
 logger = logging.getLogger(__name__)
 
-CHECK = "check"  # the stage that refuses parameters and recipes that cannot be
+CHECKS = ("selection", "check")  # refuse params.yaml and recipes that cannot be, in this order
 HEAVY_STAGES = frozenset(  # a GPU each, or many threads
     {"extract", "pretrain", "baseline", "train", "score"}
 )
@@ -168,8 +168,9 @@ def run_grid(
     with only_run(workspace):
         repair(workspace, stop=stop)
         graph = read_graph(workspace)
-        if any(stage_of(name) == CHECK for name in graph):
-            require_good([run_cell(Cell(name=CHECK, upstreams=()))])
+        for check in CHECKS:
+            if any(stage_of(name) == check for name in graph):
+                require_good([run_cell(Cell(name=check, upstreams=()))])
         keep_copy(workspace)
         outcomes: tuple[Outcome, ...] = ()
         with now_and_then(sync) as synced:

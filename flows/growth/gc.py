@@ -6,6 +6,7 @@ DVC's cache holds of it goes with the cache. docs/growth.md says what grows, and
 
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -13,24 +14,48 @@ from flows.grid.active import only_run
 from flows.growth.findings import Finding, all_bytes, freed_bytes, size
 from flows.growth.leftovers import cache_finding, mlflow_finding, progress_finding
 from flows.growth.stream_store import store_finding
-from flows.growth.worktrees import old_worktrees, other_workspaces, worktrees_finding
+from flows.growth.worktrees import (
+    flow_locks,
+    old_worktrees,
+    other_workspaces,
+    worktrees_finding,
+)
+from flows.processes.locks import lock_or_refuse
 from flows.processes.programs import ProgramError
 
 
 def collect(root: Path, days: float, *, yes: bool) -> None:
     """Show what can be reclaimed, and reclaim it: with `yes`, or if a person at a terminal says so.
 
-    days: how long unused, before a worktree or what others may need goes.
+    days: how long unused, before a worktree, a training or a stream goes. While a grid, a `tsn
+    repro` or a retraining is active nothing is removed, and while this runs they wait or refuse.
     """
-    findings = list(find(root, days))
-    print(told(findings), flush=True)
-    if not any(finding.free for finding in findings):
-        return
-    if not (yes or (sys.stdin.isatty() and input("remove it? [y/N] ").strip().lower() == "y")):
-        print("nothing is removed; `tsn gc --yes` does it")
-        return
-    with only_run(root):
-        reclaim(findings)
+    with nobody_else(root) as refusal:
+        findings = list(find(root, days))
+        print(told(findings), flush=True)
+        if not any(finding.free for finding in findings):
+            return
+        if refusal:
+            print(f"nothing is removed: {refusal}")
+        elif yes or (sys.stdin.isatty() and input("remove it? [y/N] ").strip().lower() == "y"):
+            reclaim(findings)
+        else:
+            print("nothing is removed; `tsn gc --yes` does it")
+
+
+@contextmanager
+def nobody_else(root: Path) -> Iterator[str]:
+    """Keep runs and retrainings of a checkout waiting; give who runs already, or nothing."""
+    with ExitStack() as stack:
+        refusal = ""
+        try:
+            stack.enter_context(only_run(root))
+            for lock in flow_locks(root):
+                what = f"a retraining or a cell is active in {root.resolve()}"
+                stack.enter_context(lock_or_refuse(lock, what))
+        except ProgramError as error:
+            refusal = str(error)
+        yield refusal
 
 
 def find(root: Path, days: float) -> Iterator[Finding]:
@@ -39,7 +64,7 @@ def find(root: Path, days: float) -> Iterator[Finding]:
     gone = [tree.resolve() for tree in leaving]
     staying = [p for p in other_workspaces(root) if not any(map(p.is_relative_to, gone))]
     yield worktrees_finding(root, leaving)
-    yield _asked("training progress", partial(progress_finding, root))
+    yield _asked("training progress", partial(progress_finding, root, days))
     yield _asked("MLflow", mlflow_finding)
     cache = _asked("DVC cache", partial(cache_finding, root, staying))
     yield cache

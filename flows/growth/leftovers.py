@@ -3,7 +3,9 @@
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from stages.runtime.places import PROGRESS
 from stages.tracking import deleted, store
 
 HISTORY = ("--all-branches", "--all-tags", "--all-commits", "--all-experiments")
+EXPERIMENTS = Path(".dvc/tmp/exps")  # their copies of the project have what no commit names yet
 REMOVED = re.compile(r"^Removing (?P<path>.+)$", re.MULTILINE)
 
 
@@ -32,7 +35,10 @@ def cache_finding(root: Path, others: Sequence[Path]) -> Finding:
         )
     if not (cache / "files").is_dir():
         return Finding(what="DVC cache")
-    command = ["gc", "--workspace", *(HISTORY if _has_history(root) else ())]
+    if (copy := next((root / EXPERIMENTS).rglob("dvc.yaml"), None)) is not None:
+        where = copy.parent.relative_to(root)
+        return Finding(what="DVC cache", kept=f"all of it: {where} is an experiment's copy")
+    command = ["gc", "--workspace", *_history(root)]
     if projects := [str(path) for path in others if (path / ".dvc").is_dir()]:
         command += ["--projects", *projects]
     print("dvc gc reads every commit: that takes a while", file=sys.stderr, flush=True)
@@ -46,25 +52,46 @@ def cache_finding(root: Path, others: Sequence[Path]) -> Finding:
     )
 
 
-def _has_history(root: Path) -> bool:
+def _history(root: Path) -> tuple[str, ...]:
+    """Return the options by which what commits and experiments use is kept, where there is git.
+
+    ProgramError where there is, and cannot be asked: then nobody knows what they use.
+    """
+    if not any((folder / ".git").exists() for folder in (root.resolve(), *root.resolve().parents)):
+        return ()
+    git(root, "rev-parse", "--verify", "HEAD")
+    with suppress(ProgramError):  # it is not set
+        if dvc_output(["config", "core.no_scm"], root).strip().lower() == "true":
+            return _without_git(root)
+    return HISTORY
+
+
+def _without_git(root: Path) -> tuple[str, ...]:
+    """Return no options, if the project is no part of the repository that it lies in."""
     try:
-        git(root, "rev-parse", "--verify", "--quiet", "HEAD")
+        git(root, "ls-files", "--error-unmatch", "dvc.yaml")
     except ProgramError:
-        return False
-    try:
-        return dvc_output(["config", "core.no_scm"], root).strip().lower() != "true"
-    except ProgramError:  # it is not set
-        return True
+        return ()
+    raise ProgramError("DVC is told that there is no git: `make setup` puts that right")
 
 
-def progress_finding(root: Path) -> Finding:
-    """Return the finding of trainings that were killed, and whose cells are done or gone since."""
+def progress_finding(root: Path, days: float) -> Finding:
+    """Return the finding of trainings that were killed, and whose cells are done or gone since.
+
+    days: how long before.
+    """
     folders = sorted(path for path in (root / PROGRESS).glob("*") if path.is_dir())
     if not folders:
         return Finding(what="training progress")
     graph = read_graph(root)
     to_come = {cell.name for cell in plan_of(graph, changed_cells(root)).cells}
-    done = [path for path in folders if not to_come.intersection(cells_of(path.name))]
+    before = time.time() - days * 86400
+    done = [
+        path
+        for path in folders
+        if not to_come.intersection(cells_of(path.name))
+        and all(file.lstat().st_mtime < before for file in files_below(path))
+    ]
     return Finding(
         what="training progress",
         text=f"{len(done)} of cells that are done or gone: {', '.join(p.name for p in done)}",
@@ -96,6 +123,13 @@ def mlflow_finding() -> Finding:
             what=what,
             kept=f"all of it: {', '.join(found.registered)} was deleted and "
             "has a registered version; restore the run, or delete the version",
+        )
+    if found.elsewhere:
+        return Finding(
+            what=what,
+            kept="all of it: runs were logged through `tsn server`, which holds their files: "
+            "`mlflow gc --tracking-uri http://127.0.0.1:5000 --backend-store-uri "
+            f"{store.without_credentials(uri)}` while it runs",
         )
     return Finding(
         what=what,

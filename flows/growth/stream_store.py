@@ -1,16 +1,16 @@
 """Entries of the stream store that no manifest names: those of settings and videos of before.
 
-What an extraction has finished is named when all of it is done. So nothing is removed while one
-runs, and nothing young while a manifest is missing, or in a store that others may use.
+What an extraction has finished is named when all of it is done, maybe in a workspace that is not
+seen from here. So nothing is removed while one runs, and nothing young.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from flows.growth.findings import Finding, all_bytes, size
-from stages.runtime import params
 from stages.runtime.places import STORE
 from tsn.files import read_csv
 from tsn.locks import try_lock
@@ -33,18 +33,16 @@ def store_finding(
     named = {key for folder in (root, *others) for key in named_keys(folder)}
     unnamed = [entry for entry in stored_entries(store) if entry.key not in named]
     if not store.is_relative_to(root.resolve()):
-        days, why = max(days, DAYS_BEFORE_OTHERS), f"{store} is not of this checkout alone"
-    elif missing := unfinished(root):
-        why = f"{missing[0]} is not there: an extraction may want them"
-    else:
-        days, why = 0.0, ""
+        days = max(days, DAYS_BEFORE_OTHERS)
     before = time.time() - days * 86400
     old = [entry for entry in unnamed if entry.used <= before]
-    gone = {path.lstat().st_ino for path in leaving if path.exists()}
+    gone = Counter(_inode(path) for path in leaving if path.exists())
     free = [entry for entry in old if _is_last(entry, gone)]
     kept = []
     if young := [entry for entry in unnamed if entry not in old]:
-        kept.append(f"{_told(young)} used within {days:g} days: {why}")
+        kept.append(
+            f"{_told(young)} used within {days:g} days (--days): an extraction may want them"
+        )
     if linked := [entry for entry in old if entry not in free]:
         kept.append(f"{_told(linked)} that DVC's cache or an output holds, too: nothing is freed")
     return Finding(
@@ -62,19 +60,17 @@ def named_keys(folder: Path) -> Iterator[str]:
         yield from (row["key"] for row in read_csv(manifest, ("key",)))
 
 
-def unfinished(root: Path) -> list[Path]:
-    """Return the manifests that the workspace's datasets are to have, and have not."""
-    settings = params.load(root / params.PARAMS)
-    datasets = params.section(settings, "datasets", tuple[str, ...])
-    modalities = params.section(settings, "modalities", tuple[str, ...])
-    paths = (Path("data") / name / row / MANIFEST for name in datasets for row in modalities)
-    return [path for path in paths if not (root / path).is_file()]
+def _is_last(entry: StoreEntry, gone: Mapping[tuple[int, int], int]) -> bool:
+    """Return whether the files of an entry have no other name that stays.
+
+    gone: how many names of a file leave.
+    """
+    return all(path.lstat().st_nlink - 1 <= gone.get(_inode(path), 0) for path in entry.files)
 
 
-def _is_last(entry: StoreEntry, gone: set[int]) -> bool:
-    """Return whether the files of an entry have no other name that stays."""
-    found = (path.lstat() for path in entry.files)
-    return all(file.st_nlink == 1 or file.st_ino in gone for file in found)
+def _inode(path: Path) -> tuple[int, int]:
+    found = path.lstat()
+    return found.st_dev, found.st_ino
 
 
 def _told(entries: Sequence[StoreEntry]) -> str:

@@ -2,8 +2,8 @@
 
 import shutil
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +11,6 @@ from flows.git.command import git
 from flows.growth.findings import Finding, files_below
 from flows.processes.programs import ProgramError
 from stages.runtime.places import LOCKS, RETRAIN_LOCK, TREES
-from tsn.locks import try_lock
 
 
 def other_workspaces(root: Path) -> list[Path]:
@@ -20,21 +19,18 @@ def other_workspaces(root: Path) -> list[Path]:
     Some of them may be left half made: they may need what they name all the same. Where the project
     is a folder of a repository, it is that folder of each.
     """
-    found = set((root / TREES).glob("*"))
+    found = {*(root / TREES).glob("*"), *_known_to_git(root)}
     with suppress(ProgramError):
-        for line in git(root, "worktree", "list", "--porcelain").splitlines():
-            if line.startswith("worktree "):
-                found.add(Path(line.removeprefix("worktree ")))
         found = {path / git(root, "rev-parse", "--show-prefix") for path in found}
     here = root.resolve()
     return sorted(p for p in {path.resolve() for path in found} if p.is_dir() and p != here)
 
 
 def old_worktrees(root: Path, days: float) -> list[Path]:
-    """Return the flows' own worktrees that nobody has used for so long, and nobody holds."""
+    """Return the flows' own worktrees that nobody has used for so long, or works in (on Linux)."""
     before = time.time() - days * 86400
     trees = (path for path in sorted((root / TREES).glob("*")) if path.is_dir())
-    return [tree for tree in trees if _last_use(tree) < before and not is_held(root, tree)]
+    return [tree for tree in trees if _last_use(tree) < before and not _is_worked_in(tree)]
 
 
 def worktrees_finding(root: Path, trees: Sequence[Path]) -> Finding:
@@ -47,21 +43,9 @@ def worktrees_finding(root: Path, trees: Sequence[Path]) -> Finding:
     )
 
 
-def is_held(root: Path, tree: Path) -> bool:
-    """Return whether a flow has locked a worktree, or a process works in it (on Linux)."""
-    with _flow_locks(root, tree) as free:
-        return not free or _is_worked_in(tree)
-
-
-@contextmanager
-def _flow_locks(root: Path, tree: Path) -> Iterator[bool]:
-    """Hold the locks under which flows use a worktree; give whether all of them were free."""
-    with ExitStack() as stack:
-        free = True
-        for path in (root / RETRAIN_LOCK, root / LOCKS / tree.name):
-            if path.exists():
-                free &= try_lock(stack.enter_context(path.open("a")))
-        yield free
+def flow_locks(root: Path) -> list[Path]:
+    """Return the lock files under which flows use the worktrees of a checkout."""
+    return [root / RETRAIN_LOCK, *sorted(path for path in (root / LOCKS).glob("*"))]
 
 
 def _is_worked_in(tree: Path) -> bool:
@@ -80,13 +64,28 @@ def _last_use(tree: Path) -> float:
 
 
 def _remove(root: Path, trees: Sequence[Path]) -> None:
+    """Remove worktrees that no process works in. ProgramError for one that git keeps, as locked."""
     for tree in trees:
-        with _flow_locks(root, tree) as free:
-            if not free or _is_worked_in(tree):
-                continue  # since it was found
-            with suppress(ProgramError):
-                git(root, "worktree", "remove", "--force", str(tree))
-            if tree.exists():  # left half made, or not git's any more
-                shutil.rmtree(tree)
+        if _is_worked_in(tree):
+            continue  # since it was found
+        try:
+            git(root, "worktree", "remove", "--force", str(tree))
+        except ProgramError:
+            if tree.resolve() in _known_to_git(root):
+                raise
+        if tree.exists():  # left half made, or not git's any more
+            shutil.rmtree(tree)
     with suppress(ProgramError):
         git(root, "worktree", "prune")
+
+
+def _known_to_git(root: Path) -> set[Path]:
+    try:
+        lines = git(root, "worktree", "list", "--porcelain").splitlines()
+    except ProgramError:
+        return set()
+    return {
+        Path(line.removeprefix("worktree ")).resolve()
+        for line in lines
+        if line.startswith("worktree ")
+    }

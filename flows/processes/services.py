@@ -6,7 +6,6 @@ import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -119,8 +118,10 @@ def require_free(port: int, option: str) -> None:
 
 def _listener(port: int) -> str:
     """Return who listens on a port; the system tells it of a user's own programs only."""
-    with suppress(psutil.Error):
+    try:
         for row in psutil.net_connections("tcp"):
             if row.status == psutil.CONN_LISTEN and row.laddr.port == port and row.pid:
                 return describe(row.pid)
+    except psutil.Error:  # macOS tells no one but root
+        return "another program"
     return "a program of another user or of the system"

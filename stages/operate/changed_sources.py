@@ -6,7 +6,7 @@ file that was written later than the dataset was taken is read, and has changed 
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -34,14 +34,14 @@ class Taken:
     read: Path
 
 
-def changed_sources() -> dict[str, list[str]]:
-    """Return what has changed for each active dataset that was taken before, if anything has.
+def changed_sources(datasets: Iterable[str]) -> dict[str, list[str]]:
+    """Return what has changed for each of the datasets that was taken before, if anything has.
 
     A source that is no longer there at all is no change. ValueError for one that can no longer be
     taken.
     """
     found = {}
-    for dataset in params.active_datasets():
+    for dataset in datasets:
         folder = Path("data") / dataset
         taken = Taken(
             checksums=folder / "videos.csv",

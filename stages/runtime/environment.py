@@ -45,8 +45,8 @@ def _pass_proxies_by() -> None:
                 if not {scheme, scheme.upper()} & given.keys():
                     os.environ[scheme] = value
     direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-    hosts = [host for host in direct.split(",") if host.strip()]
-    hosts += [host for host in LOOPBACK if host not in direct]
+    hosts = [host.strip() for host in direct.split(",") if host.strip()]
+    hosts += [host for host in LOOPBACK if host not in hosts]
     os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(hosts)
 
 

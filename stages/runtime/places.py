@@ -56,9 +56,9 @@ def make_private(workspace: Path) -> int:
     that is no project, nothing is made.
     """
     folder = workspace / TSN
-    if (workspace / "dvc.yaml").is_file():
-        folder.mkdir(exist_ok=True)
-    with suppress(FileNotFoundError):
+    with suppress(OSError):  # a checkout that is only read needs none
+        if (workspace / "dvc.yaml").is_file():
+            folder.mkdir(exist_ok=True)
         found = folder.stat()
         umask = 0o007 if found.st_mode & stat.S_ISGID else 0o077
         if found.st_mode & umask and found.st_uid == os.getuid():

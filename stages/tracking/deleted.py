@@ -12,12 +12,13 @@ from stages.tracking import store
 
 @dataclass(frozen=True, kw_only=True)
 class Deleted:
-    """How many runs and experiments, where the runs' artifacts are on this machine, and which of
-    the runs a registered version comes from."""
+    """How many runs and experiments, where the runs' artifacts are on this machine, whether others
+    are a server's, and which of the runs a registered version comes from."""
 
     runs: int = 0
     experiments: int = 0
     artifacts: tuple[Path, ...] = ()
+    elsewhere: bool = False
     registered: tuple[str, ...] = ()
 
 
@@ -32,11 +33,13 @@ def find_deleted() -> Deleted:
     ids = [row.experiment_id for row in experiments]
     runs = list(_pages(client.search_runs, experiment_ids=ids, run_view_type=ViewType.DELETED_ONLY))
     sources = {version.run_id for version in _pages(client.search_model_versions)}
-    places = [url2pathname(urlparse(run.info.artifact_uri).path) for run in runs]
+    addresses = [urlparse(run.info.artifact_uri) for run in runs]
+    places = [url2pathname(address.path) for address in addresses]
     return Deleted(
         runs=len(runs),
         experiments=sum(row.lifecycle_stage == "deleted" for row in experiments),
         artifacts=tuple(Path(place) for place in places if Path(place).is_dir()),
+        elsewhere=any(address.scheme not in ("", "file") for address in addresses),
         registered=tuple(run.info.run_name for run in runs if run.info.run_id in sources),
     )
 

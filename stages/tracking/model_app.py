@@ -34,6 +34,7 @@ from stages.tracking.model_server import RequestLimits
 
 LONGEST_MESSAGE = 500
 MEGABYTE = 1_000_000
+BODY_SECONDS = 60.0  # for a request to come in: it has a place meanwhile
 SECONDS = 300.0  # for a request to a model that does not say how long it may take
 GONE, STOPPING = "whoever asked has gone", "the server is stopping"
 logger = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ class ModelServer:
         """Answer a batch of rows."""
         async with self.place():
             try:
-                async with asyncio.timeout(self._model.seconds):
+                async with asyncio.timeout(min(self._model.seconds, BODY_SECONDS)):
                     body = await request.body()
             except TimeoutError as error:
                 raise HTTPException(408, "the request came too slowly") from error
@@ -103,13 +104,16 @@ class ModelServer:
             gone.set()
 
         watching = asyncio.create_task(watch())
+        waiting = asyncio.create_task(self._working.acquire())
         try:
-            async with self._working:
-                if not stop():
-                    ask = self._model.invoke
-                    response = await asyncio.to_thread(ask, body, content_type, stop)
+            await asyncio.wait((watching, waiting), return_when=asyncio.FIRST_COMPLETED)
+            if not stop():
+                ask = self._model.invoke
+                response = await asyncio.to_thread(ask, body, content_type, stop)
         finally:
             watching.cancel()
+            if not waiting.cancel():  # its turn had come
+                self._working.release()
         if why := stop():
             raise HTTPException(503, why)
         return response
