@@ -15,6 +15,7 @@ import socket
 import sys
 from contextlib import suppress
 
+INHERITED = ("PATH", "HOME", "LANG", "TMPDIR")  # what libraries read when they are loaded
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 KNOWN_VARIABLES = (
     *("PYTHONPATH", "PYTHONIOENCODING", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"),
@@ -38,7 +39,9 @@ def main(python: str, address: str, arguments: list[str]) -> None:
 
 
 def can_be_warm(arguments: list[str]) -> bool:
-    """Return whether it is a module or a file, without an option of python's."""
+    """Return whether it is a module or a file, without an option of python's, on Linux."""
+    if not hasattr(os, "pidfd_open"):
+        return False
     variables = {name for name in os.environ if name.startswith("PYTHON")} - {*KNOWN_VARIABLES}
     first = arguments[:1] or ["-"]
     return not variables and (first == ["-m"] or not first[0].startswith("-"))
@@ -68,13 +71,18 @@ def start_server(python: str, address: str) -> None:
     os.set_inheritable(lock, True)  # held as long as it lives
     folder = os.path.dirname(address)
     os.dup2(os.open(f"{folder}/held", os.O_RDONLY | os.O_NONBLOCK), 0)
+    with suppress(BlockingIOError):  # as long as somebody holds it open
+        if not os.read(0, 1):
+            os._exit(0)
     os.set_blocking(0, True)
     log = os.open(f"{address}.log", os.O_CREAT | os.O_WRONLY)
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.chdir(folder)
     server = os.path.join(os.path.dirname(os.path.abspath(__file__)), "warm_python.py")
-    os.execv(python, [python, server, address, os.path.join(folder, "bin/python")])
+    words = [python, server, address, os.path.join(folder, "bin/python")]
+    kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    os.execve(python, words, {**kept, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})
 
 
 def send(connection: socket.socket, arguments: list[str]) -> None:

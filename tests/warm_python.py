@@ -87,7 +87,11 @@ class Server:
 
     def _accept(self) -> Mapping[str, Any] | None:
         connection, _ = self._listener.accept()
-        request, standard = receive(connection)
+        try:
+            request, standard = receive(connection)
+        except ValueError:  # the client was killed before it had asked
+            connection.close()
+            return None
         pid = os.fork()
         if pid == 0:
             self._close_all(connection)
@@ -101,6 +105,8 @@ class Server:
         handle = os.pidfd_open(pid)
 
         def pass_on() -> None:
+            if pid not in self._pids:
+                return  # it ended in this round
             number = b""
             with suppress(OSError):
                 number = connection.recv(1)
@@ -137,9 +143,10 @@ class Server:
 
 
 def receive(connection: socket.socket) -> tuple[Mapping[str, Any], list[int]]:
-    """Return a request, and the standard files of its client."""
+    """Return a request, and the standard files of its client. ValueError if they do not come."""
     standard = array.array("i")
-    head, ancillary, *_ = connection.recvmsg(4, socket.CMSG_LEN(3 * standard.itemsize))
+    space = socket.CMSG_LEN(3 * standard.itemsize)
+    head, ancillary, *_ = connection.recvmsg(4, space, socket.MSG_WAITALL)
     for _, _, data in ancillary:
         standard.frombytes(data)
     body = connection.recv(int.from_bytes(head, "big"), socket.MSG_WAITALL)

@@ -42,7 +42,10 @@ def resume(path: Path, training: Training, fingerprint: str) -> list[Iteration]:
     for saved in (path, _before(path)):
         try:
             if saved.is_file():
-                return _load(saved, training, fingerprint)
+                log = _load(saved, training, fingerprint)
+                if saved != path:
+                    link_file(saved, path)  # or the next save would keep the damaged one
+                return log
         except (CheckpointError, KeyError, TypeError) as error:
             logger.warning("%s cannot be gone on from: %s", saved, error)
     return []

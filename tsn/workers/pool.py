@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from queue import Empty, LifoQueue
-from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 from tsn.workers.watchdog import HUNG
@@ -231,14 +230,16 @@ def _start(
 
 @contextmanager
 def _unseen_program() -> Iterator[None]:
-    """Hide the running program from processes that are spawned meanwhile: they would import it."""
+    """Hide where the program comes from, from processes that are spawned: they would import it."""
     with _starting:
-        program = sys.modules["__main__"]
-        sys.modules["__main__"] = ModuleType("__main__")
+        program = vars(sys.modules["__main__"])
+        names = ("__spec__", "__file__")
+        hidden: dict[str, Any] = {name: program.pop(name) for name in names if name in program}
+        program["__spec__"] = None
         try:
             yield
         finally:
-            sys.modules["__main__"] = program
+            program.update(hidden)
 
 
 def _receive(connection: Connection, process: BaseProcess) -> Any:
