@@ -34,9 +34,11 @@ def pull(root: Path, name: str) -> None:
     if base == upstream:
         return
     take = ("merge", "--quiet", "--ff-only", upstream)
+    staged: set[str] = set()
     if base != head:
-        if staged := git(root, "diff", "--cached", "--name-only"):
-            raise ProgramError(f"commit or unstage these first: {staged}")
+        staged, edited = (_changed(root, *options) for options in (("--cached",), ()))
+        if partly := staged & edited:
+            raise ProgramError(f"staged in part, commit or unstage first: {', '.join(partly)}")
         branch = git(root, "rev-parse", *NAME, "HEAD")
         take = ("reset", "--quiet", "--keep", _rebased(root, pin(root, name, head), upstream))
         if (branch, head) != tuple(git(root, "rev-parse", *w, "HEAD") for w in (NAME, ())):
@@ -47,6 +49,14 @@ def pull(root: Path, name: str) -> None:
         raise ProgramError(
             f"files that are edited here have changed upstream, too; commit or stash them: {error}"
         ) from None
+    if staged:
+        git(root, "add", "--all", "--", *sorted(staged))  # the reset has unstaged them
+
+
+def _changed(root: Path, *options: str) -> set[str]:
+    """Return the files that git's diff names, relative to the project."""
+    names = git(root, "diff", "--name-only", "--relative", "--no-renames", "-z", *options)
+    return set(filter(None, names.split("\0")))
 
 
 def _rebased(root: Path, tree: Path, upstream: str) -> str:

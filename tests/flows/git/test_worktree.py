@@ -216,6 +216,13 @@ def test_edits_stay_when_commits_of_others_come(checkout: Path, tmp_path: Path) 
     assert (here / "additions/README.md").read_text() == "changed\n"
     assert (here / "params.yaml").read_text() == "edited: again\n"
     assert (here / "cell.py").read_text() == "# staged\n"
+    assert git(here, "diff", "--cached", "--name-only") == "cell.py"
+    (here / "cell.py").write_text("# staged in part\n")
+    (checkout / "additions/README.md").write_text("changed again\n")
+    git(checkout, "commit", "-q", "-a", "-m", "of others again")
+    with pytest.raises(ProgramError, match=r"staged in part.*cell\.py"):
+        data_commits.pull(here, "w")
+    (here / "cell.py").write_text("# staged\n")
     (checkout / "cell.py").write_text("# another\n")
     git(checkout, "commit", "-q", "-a", "-m", "the same file")
     with pytest.raises(ProgramError, match=r"edited here have changed upstream(.|\n)*cell\.py"):

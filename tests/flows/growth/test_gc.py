@@ -21,7 +21,7 @@ from flows.processes.programs import ProgramError
 from stages.runtime.places import LOCKS, PROGRESS, RETRAIN_LOCK, STORE, TREES
 from stages.tracking import store
 from tsn.files import write_csv
-from tsn.locks import hold_lock
+from tsn.locks import hold_lock, try_lock
 from tsn.streams.store import hold_store
 
 MODALITIES = ("rgb", "rgb_diff", "flow", "warped_flow")  # those of params.yaml
@@ -41,6 +41,11 @@ def put_manifests(root: Path, *keys: str) -> None:
     for row in MODALITIES:
         path = root / "data/synthetic" / row / "manifest.csv"
         write_csv(path, ("video", "key"), [(f"a/{key}.avi", key) for key in keys])
+
+
+def lock_is_free(path: Path) -> bool:
+    with path.open("a") as file:
+        return try_lock(file)
 
 
 def free(finding: gc.Finding) -> None:
@@ -76,23 +81,19 @@ def test_entries_that_no_manifest_names_go(project: Path, tmp_path: Path) -> Non
     put_manifests(tmp_path / "worktree", "cc3")
     for key in ("aa1", "cc3", "dd4", "dd5"):
         put_entry(project, key)
-    finding = store_finding(project, [tmp_path / "worktree"], (), days=30.0)
+    finding = store_finding(project, [tmp_path / "worktree"], (), days=0.0)
     assert (finding.text, finding.kept) == ("2 entries that no manifest names", "")
     assert all_bytes(finding.paths) == 4000
     free(finding)
     assert {path.stem for path in (project / STORE).rglob("*.*")} == {"aa1", "cc3"}
 
 
-def test_what_is_young_stays_while_an_extraction_may_want_it(project: Path) -> None:
-    (project / "data/synthetic/flow/manifest.csv").unlink()
+def test_what_is_young_stays_as_an_extraction_may_want_it(project: Path) -> None:
     put_entry(project, "dd4", days=29)
     put_entry(project, "dd5", days=31)
     finding = store_finding(project, (), (), days=30.0)
     assert [path.stem for path in finding.paths] == ["dd5", "dd5"]
-    assert finding.kept == (
-        "1 (2.0 kB) used within 30 days: data/synthetic/flow/manifest.csv is not there: an "
-        "extraction may want them"
-    )
+    assert finding.kept == ("1 (2.0 kB) used within 30 days (--days): an extraction may want them")
     assert len(store_finding(project, (), (), days=0.0).paths) == 4
 
 
@@ -151,13 +152,22 @@ def test_old_worktrees_go_unless_a_flow_or_a_process_holds_them(checkout: Path) 
     sleeper = subprocess.Popen(
         [sys.executable, "-c", "input()"], cwd=trees[1], stdin=subprocess.PIPE
     )
-    with sleeper, hold_lock(checkout / LOCKS / "cell-a"):
-        assert [tree.name for tree in old_worktrees(checkout, days=0.0)] == ["half made", names[2]]
+    with sleeper:
+        unheld = [tree.name for tree in old_worktrees(checkout, days=0.0)]
+        assert unheld == ["cell-a", "half made", names[2]]
+        free(worktrees_finding(checkout, [trees[1]]))  # taken since it was found
+        assert trees[1].exists()
         sleeper.communicate(b"\n")
-    with hold_lock(checkout / RETRAIN_LOCK):
-        assert old_worktrees(checkout, days=0.0) == []
-        free(worktrees_finding(checkout, trees))  # taken since they were found
-        assert all(tree.exists() for tree in trees)
+    for lock in (LOCKS / "cell-a", RETRAIN_LOCK):
+        with hold_lock(checkout / lock), gc.nobody_else(checkout) as refusal:
+            assert "a retraining or a cell is active" in refusal
+    with gc.nobody_else(checkout) as refusal:
+        assert refusal == ""
+        assert not lock_is_free(checkout / RETRAIN_LOCK)
+    git(checkout, "worktree", "lock", str(trees[0]))
+    with pytest.raises(ProgramError, match="locked"):
+        free(worktrees_finding(checkout, [trees[0]]))
+    git(checkout, "worktree", "unlock", str(trees[0]))
     put_manifests(trees[0], "ee5")
     assert trees[0].resolve() in other_workspaces(checkout)
     free(worktrees_finding(checkout, trees))
@@ -203,7 +213,8 @@ def test_progress_of_cells_that_are_done_or_gone_goes(
         path.parent.mkdir(parents=True)
         path.write_bytes(b"x" * 10)
     dvc(checkout, "repro", "-q", "train@1")
-    finding = progress_finding(checkout)
+    assert progress_finding(checkout, days=1.0).free is None
+    finding = progress_finding(checkout, days=0.0)
     assert finding.text == "2 of cells that are done or gone: 1, gone-1-rgb"
     free(finding)
     assert [path.name for path in (checkout / PROGRESS).iterdir()] == ["2"]
@@ -250,16 +261,15 @@ def test_it_shows_first_and_removes_only_with_consent(
     project: Path, without_programs: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     archive = put_entry(project, "dd4")
-    gc.collect(project, 30.0, yes=False)
+    gc.collect(project, 0.0, yes=False)
     shown = capsys.readouterr().out
     assert "stream store             2.0 kB   1 entries that no manifest names" in shown
     assert shown.endswith("nothing is removed; `tsn gc --yes` does it\n") and archive.exists()
-    with (
-        hold_lock(project / ".dvc/tmp/grid.lock"),
-        pytest.raises(ProgramError, match="another run is active"),
-    ):
-        gc.collect(project, 30.0, yes=True)
-    gc.collect(project, 30.0, yes=True)
+    with hold_lock(project / ".dvc/tmp/grid.lock"):
+        gc.collect(project, 0.0, yes=True)
+    assert "nothing is removed: another run is active" in capsys.readouterr().out
+    assert archive.exists()
+    gc.collect(project, 0.0, yes=True)
     assert capsys.readouterr().out.endswith("together                 2.0 kB   freed\n")
     assert not archive.exists()
     gc.collect(project, 30.0, yes=True)

@@ -14,6 +14,7 @@ from workspace import ROOT, copy_project, dvc, edit, environment, warm
 from stages import download
 from stages.operate.changed_sources import changed_sources
 
+DATASETS = ("mine", "other")
 NOTHING: dict[str, list[str]] = {}
 SOURCES: dict[str, Any] = {
     "folder": {"folder": {"videos": "inbox/videos", "lists": "inbox/lists"}},
@@ -68,9 +69,9 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 def test_what_is_as_it_was_is_no_change(inbox: Path) -> None:
-    assert changed_sources() == NOTHING
+    assert changed_sources(DATASETS) == NOTHING
     os.utime(inbox / "videos/run/a.avi")  # written anew, and the same
-    assert changed_sources() == NOTHING
+    assert changed_sources(DATASETS) == NOTHING
 
 
 def test_a_clip_with_other_content_of_the_same_size(inbox: Path) -> None:
@@ -79,18 +80,18 @@ def test_a_clip_with_other_content_of_the_same_size(inbox: Path) -> None:
     clip.unlink()  # another file, as the archives' source may be linked
     clip.write_text("eno")
     os.utime(clip, (1, 1))  # as a copy that keeps the time
-    assert changed_sources() == {"mine": ["1 video changed: run/a.avi"]}
-    assert changed_sources() == {"mine": ["1 video changed: run/a.avi"]}
+    assert changed_sources(DATASETS) == {"mine": ["1 video changed: run/a.avi"]}
+    assert changed_sources(DATASETS) == {"mine": ["1 video changed: run/a.avi"]}
     shutil.rmtree("data")
     take()
-    assert changed_sources() == NOTHING
+    assert changed_sources(DATASETS) == NOTHING
 
 
 def test_clips_that_are_new_or_gone(inbox: Path) -> None:
     (inbox / "videos/run/a.avi").unlink()
     put(inbox / "videos/walk/c.avi", "three")
     write_sheet(inbox, "walk/b.avi", "walk/c.avi")
-    lines = changed_sources()["mine"]
+    lines = changed_sources(DATASETS)["mine"]
     assert lines[:2] == ["1 video new: walk/c.avi", "1 video gone: run/a.avi"]
 
 
@@ -98,12 +99,12 @@ def test_a_list_that_changed(inbox: Path, kind: str) -> None:
     put(inbox / "lists/test.txt", "walk/b.avi\n")
     put(inbox / "mine.csv", "path,label,group\nvideos/run/a.avi,run,1\nvideos/walk/b.avi,walk,2\n")
     name = "clips.csv" if kind == "csv" else "test.txt"
-    assert changed_sources() == {"mine": [f"1 list changed: {name}"]}
+    assert changed_sources(DATASETS) == {"mine": [f"1 list changed: {name}"]}
 
 
 def test_a_source_that_is_no_longer_there_is_no_change(inbox: Path) -> None:
     shutil.rmtree(inbox)
-    assert changed_sources() == NOTHING
+    assert changed_sources(DATASETS) == NOTHING
 
 
 def test_a_source_that_cannot_be_taken_is_told_with_the_way_out(inbox: Path, kind: str) -> None:
@@ -112,7 +113,7 @@ def test_a_source_that_cannot_be_taken_is_told_with_the_way_out(inbox: Path, kin
     put(inbox / "mine.csv", "path,label\nvideos/none.avi,run\n")
     missing = "no such video" if kind == "csv" else "expected <class>/<clip>"
     with pytest.raises(ValueError, match=f"{missing}.* has changed since mine .* `dvc repro`"):
-        changed_sources()
+        changed_sources(DATASETS)
 
 
 @pytest.mark.slow
