@@ -12,7 +12,7 @@ from flows.cli.frame import UPKEEP, command, work
 def gc(
     days: Annotated[
         float,
-        typer.Option(min=0, help="Unused for so long, worktrees and what others may need go."),
+        typer.Option(min=0, help="How long unused, before a worktree, training or stream goes."),
     ] = 30.0,
     yes: Annotated[
         bool, typer.Option("--yes", help="Remove it. Default: show it, and ask at a terminal.")
