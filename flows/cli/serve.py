@@ -7,11 +7,8 @@ import typer
 
 from flows.cli.frame import USE, Dataset, Port, chosen, command, work
 from stages.tracking.model_server import MEGABYTES, QUEUE, RequestLimits
+from tsn.recogniser.served_limits import DEFAULT_SECONDS, FRAMES, PIXELS, SECONDS
 from tsn.streams.limits import DEFAULT_LIMITS
-
-# As stages/tracking/served_model.py has them, which also reads them in a container.
-PIXELS, FRAMES, SECONDS = "TSN_SERVE_PIXELS", "TSN_SERVE_FRAMES", "TSN_SERVE_SECONDS"
-DEFAULT_SECONDS = 300.0
 
 
 @command(USE, "tsn serve mine", "tsn serve mine --seconds 60 --megabytes 30")

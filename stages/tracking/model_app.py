@@ -15,7 +15,7 @@ import logging
 import os
 import threading
 from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -35,6 +35,7 @@ from stages.tracking.model_server import RequestLimits
 LONGEST_MESSAGE = 500
 MEGABYTE = 1_000_000
 BODY_SECONDS = 60.0  # for a request to come in: it has a place meanwhile
+SECONDS_TO_DISCARD = 10.0  # what a refused client still sends
 SECONDS = 300.0  # for a request to a model that does not say how long it may take
 GONE, STOPPING = "whoever asked has gone", "the server is stopping"
 logger = logging.getLogger(__name__)
@@ -183,7 +184,10 @@ class _Call:
 
 
 class BodyLimit:
-    """An ASGI application that refuses a request of more bytes, by 413."""
+    """An ASGI application that refuses a request of more bytes, by 413.
+
+    As much again is taken and thrown away, as most clients read no answer while they send.
+    """
 
     def __init__(self, app: Application, most: int) -> None:
         self._app, self._most = app, most
@@ -193,21 +197,36 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        message, taken = f"a request has at most {self._most / MEGABYTE:g} MB", 0
+        refusal = HTTPException(413, f"a request has at most {self._most / MEGABYTE:g} MB")
         length = dict(scope["headers"]).get(b"content-length", b"0")
         if length.isdigit() and int(length) > self._most:
-            await _refusal(413, message)(scope, receive, send)
+            if int(length) <= 2 * self._most:
+                await self._discard(receive)
+            await _refusal(refusal.status_code, refusal.detail)(scope, receive, send)
             return
+        taken = 0
 
         async def counted() -> Any:
             nonlocal taken
             part = await receive()
             taken += len(part.get("body", b""))
             if taken > self._most:
-                raise HTTPException(413, message)
+                if part.get("more_body"):
+                    await self._discard(receive)
+                raise refusal
             return part
 
         await self._app(scope, counted, send)
+
+    async def _discard(self, receive: Receive) -> None:
+        taken = 0
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SECONDS_TO_DISCARD):
+                while taken <= self._most:
+                    part = await receive()
+                    taken += len(part.get("body", b""))
+                    if not part.get("more_body"):
+                        break
 
 
 def _count_cores() -> int:

@@ -7,7 +7,7 @@ of every class by its name, in the order of `classes` in recogniser.json. A row 
 answered has the reason in `error` instead, and costs the others nothing. MLflow runs this file by
 itself, beside a copy of `tsn`.
 
-Limits are read from the environment: see TSN_SERVE_* in docs/own-videos.md.
+Its limits are those of `tsn.recogniser.served_limits`.
 """
 
 import base64
@@ -30,15 +30,13 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
 from tsn.metrics import Scores
 from tsn.recogniser.recogniser import load_recogniser, softmax
+from tsn.recogniser.served_limits import served_limits
 from tsn.recogniser.video_readers import ReadError
 from tsn.streams.contents import VideoError
-from tsn.streams.limits import DEFAULT_LIMITS, Limits
 from tsn.workers.pool import Stop, StoppedError, never
 
 BUNDLE = "recogniser"  # the artifact's name
 EXPECTED = "a file's path in `video`, or its bytes in `content`"
-PIXELS, FRAMES, SECONDS = "TSN_SERVE_PIXELS", "TSN_SERVE_FRAMES", "TSN_SERVE_SECONDS"
-DEFAULT_SECONDS = 300.0  # for all rows of a request
 PATH = re.compile(r"(?<![\w/])(?:/[^\s/'\":,]+){2,}")
 logger = logging.getLogger(__name__)
 
@@ -55,12 +53,9 @@ class ServedRecogniser(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(caches) / "tsn-numba"))
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        limits = Limits(
-            pixels=int(_limit(PIXELS, DEFAULT_LIMITS.pixels)),
-            frames=int(_limit(FRAMES, DEFAULT_LIMITS.frames)),
-        )
-        self.seconds = _limit(SECONDS, DEFAULT_SECONDS)
-        self.recogniser = load_recogniser(Path(context.artifacts[BUNDLE]), device, limits)
+        limits = served_limits(os.environ)
+        self.seconds = limits.seconds
+        self.recogniser = load_recogniser(Path(context.artifacts[BUNDLE]), device, limits.video)
 
     def predict(
         self,
@@ -149,17 +144,6 @@ class ServedRecogniser(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
             video = Path(folder) / "content"
             video.write_bytes(content)
             return self._score(video, stop)
-
-
-def _limit(name: str, default: float) -> float:
-    text = os.environ.get(name, "")
-    try:
-        value = float(text or default)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise ValueError(f"{name} is a number above 0, not {text!r}")
-    return value
 
 
 def _given(row: Mapping[Any, Any], column: str) -> str | bytes | None:
