@@ -144,7 +144,7 @@ def test_every_command_that_opens_a_port_takes_it_by_one_option(
     for made in (".venv/.ready", ".dvc/config.local"):  # as after `make setup`
         (tmp_path / made).parent.mkdir(exist_ok=True)
         (tmp_path / made).touch()
-    make = ["make", "--dry-run", command, "PORT=5005"]
+    make = ["make", "--no-print-directory", "--dry-run", command, "PORT=5005"]
     told = subprocess.run(make, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
     words = told.splitlines()[-1].split()
     assert words[:2] == ["tsn", command] and words[-2:] == ["--port", "5005"]

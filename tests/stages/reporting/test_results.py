@@ -83,7 +83,7 @@ def test_the_metrics_file_byte_by_byte(tmp_path):
         (plain(0.5, top5=None), "rgb.top5: expected a number, got None"),
         (plain(0.5, pan=True), "rgb.by_tag.pan: expected a number, got True"),
         (plain(0.5, pan=-0.1), "rgb: by_tag: pan: expected a fraction in 0..1, found -0.1"),
-        (plain(float("nan")), "rgb: mean_class_accuracy: expected a fraction"),
+        (plain(float("nan")), "rgb.mean_class_accuracy: expected a finite number, got nan"),
     ],
 )
 def test_what_is_no_metrics_file_is_refused(tmp_path, content, complaint):
