@@ -1,11 +1,12 @@
 """Groups dealt to folds, so that every class is in every fold: a split tests on its own fold."""
 
+from bisect import bisect_left, insort
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Set
 
 from tsn.lists import SplitError
 
-MOST_TRIED = 10_000  # deals; to find one can be as hard as any problem
+MOST_TRIED = 10_000  # dead ends; to find a deal can be as hard as any problem
 _SHOWN = 5
 
 _Folds = dict[str, int]  # of groups, counted from 1
@@ -68,47 +69,70 @@ def _search(
     The class with the fewest groups to spare is dealt first, and the group that gives a fold the
     most classes it lacks is tried first.
     """
-    waiting: list[Iterator[_Folds]] = [iter([{}])]
-    for _ in range(MOST_TRIED):
-        while waiting and (fold_of := next(waiting[-1], None)) is None:
+    dealt = _Deal(classes_of, groups_of, folds)
+    waiting: list[Iterator[tuple[str, int]]] = []
+    dead_ends = 0
+    while dealt.lacking:
+        waiting.append(dealt.next_steps())
+        while (step := next(waiting[-1], None)) is None:
             waiting.pop()
-        if not waiting or fold_of is None:
-            return None
-        covered = _covered(fold_of, classes_of)
-        dealt = Counter(name for group in fold_of for name in classes_of[group])
-        lacking = {
-            name: [fold for fold in range(1, folds + 1) if (name, fold) not in covered]
-            for name in groups_of
-        }
-        to_spare = {
-            name: len(groups_of[name]) - dealt[name] - len(lacking[name])
-            for name in groups_of
-            if lacking[name]
-        }
-        if not to_spare:
-            return fold_of
-        name = min(to_spare, key=lambda name: (to_spare[name], name))
-        if to_spare[name] >= 0:
-            waiting.append(_next_deals(fold_of, name, lacking, classes_of, groups_of))
-    return None
+            dead_ends += 1
+            if not waiting or dead_ends == MOST_TRIED:
+                return None
+            dealt.undo()
+        dealt.put(*step)
+    return dealt.fold_of
 
 
-def _next_deals(
-    fold_of: _Folds,
-    name: str,
-    lacking: Mapping[str, Sequence[int]],
-    classes_of: Mapping[str, Set[str]],
-    groups_of: Mapping[str, Sequence[str]],
-) -> Iterator[_Folds]:
-    """Yield the deals in which one more group of a class is in the first fold that lacks it."""
-    fold = lacking[name][0]
+class _Deal:
+    """Some groups in folds. `lacking`: the classes that are not in every fold yet, each after the
+    number of groups that it has to spare, sorted."""
 
-    def gain(group: str) -> int:
-        return sum(fold in lacking[other] for other in classes_of[group])
+    def __init__(
+        self,
+        classes_of: Mapping[str, Set[str]],
+        groups_of: Mapping[str, Sequence[str]],
+        folds: int,
+    ) -> None:
+        self.fold_of: _Folds = {}
+        self._classes_of, self._groups_of = classes_of, groups_of
+        self._counts = {name: [0] * folds for name in groups_of}  # of groups, by fold
+        self.lacking = sorted((self._to_spare(name), name) for name in groups_of)
 
-    free = [group for group in groups_of[name] if group not in fold_of]
-    for group in sorted(free, key=lambda group: (-gain(group), len(classes_of[group]), group)):
-        yield {**fold_of, group: fold}
+    def next_steps(self) -> Iterator[tuple[str, int]]:
+        """Return the ways to put one more group of the first class in the first fold that lacks
+        it, the best first."""
+        to_spare, name = self.lacking[0]
+        fold = self._counts[name].index(0)
+
+        def gain(group: str) -> int:
+            return sum(not self._counts[other][fold] for other in self._classes_of[group])
+
+        free = [group for group in self._groups_of[name] if group not in self.fold_of]
+        free.sort(key=lambda group: (-gain(group), len(self._classes_of[group]), group))
+        return iter([(group, fold + 1) for group in free] if to_spare >= 0 else [])
+
+    def put(self, group: str, fold: int) -> None:
+        """Put a group in a fold."""
+        self.fold_of[group] = fold
+        self._count(group, fold, 1)
+
+    def undo(self) -> None:
+        """Take the last group out of its fold."""
+        self._count(*self.fold_of.popitem(), -1)
+
+    def _count(self, group: str, fold: int, by: int) -> None:
+        for name in self._classes_of[group]:
+            counts = self._counts[name]
+            if 0 in counts:
+                del self.lacking[bisect_left(self.lacking, (self._to_spare(name), name))]
+            counts[fold - 1] += by
+            if 0 in counts:
+                insort(self.lacking, (self._to_spare(name), name))
+
+    def _to_spare(self, name: str) -> int:
+        counts = self._counts[name]
+        return len(self._groups_of[name]) - sum(counts) - counts.count(0)
 
 
 def _with_the_rest(found: _Folds, classes_of: Mapping[str, Set[str]], folds: int) -> _Folds:

@@ -7,7 +7,8 @@ from itertools import product
 import pytest
 
 from tsn.lists import SplitError
-from tsn.splits.deal import deal
+from tsn.splits import deal as module
+from tsn.splits.deal import MOST_TRIED, deal
 
 
 def is_whole(fold_of: Mapping[str, int], classes_of: Mapping[str, Set[str]], folds: int) -> bool:
@@ -68,3 +69,30 @@ def test_groups_that_cannot_be_dealt_are_told() -> None:
     classes_of = {point: {line for line in lines if point in line} for point in "0123456"}
     with pytest.raises(SplitError, match=r"no way was found.*012 has 3 \(0, 1, 2\)"):
         deal(classes_of, 2)
+
+
+def test_many_steps_that_all_go_well_are_no_search() -> None:
+    """More steps than dead ends are allowed, and each as quick as its group is small."""
+    classes = MOST_TRIED // 3 // 3 * 3 + 3
+    classes_of = {f"IMG_{n:05}": {f"c{n % classes}"} for n in range(3 * classes)}
+    assert len(classes_of) > MOST_TRIED
+    assert is_whole(deal(classes_of, 3), classes_of, 3)
+
+
+def test_a_search_ends_after_so_many_dead_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    classes_of = {"g0": {"c0"}, "g1": {"c1"}, "g2": {"c0"}, "g3": {"c1"}}
+    monkeypatch.setattr(module, "MOST_TRIED", 1)
+    assert is_whole(deal(classes_of, 2), classes_of, 2)  # without any
+    lines = ("012", "034", "056", "135", "146", "236", "245")
+    fano = {point: {line for line in lines if point in line} for point in "0123456"}
+    undone, undo = [], module._Deal.undo
+
+    def count(dealt: module._Deal) -> None:
+        undone.append(len(dealt.fold_of))
+        undo(dealt)
+
+    monkeypatch.setattr(module, "MOST_TRIED", 3)
+    monkeypatch.setattr(module._Deal, "undo", count)
+    with pytest.raises(SplitError, match="no way was found"):
+        deal(fano, 2)
+    assert len(undone) == 2
