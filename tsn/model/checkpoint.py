@@ -56,7 +56,7 @@ def load_card(folder: Path) -> ModelCard:
         raise FileNotFoundError(f"{path}: no such model; run the train stage of this cell first")
     try:
         return record(json.loads(path.read_text(encoding="utf-8")), ModelCard, "")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(
             f"{path}: not a sidecar of this version ({error}); run the train stage of this cell"
         ) from error
@@ -144,7 +144,7 @@ def load_initial_card(folder: Path) -> InitialCard:
         raise FileNotFoundError(f"{path}: no initial weights; run the pretrain stage first")
     try:
         return record(json.loads(path.read_text(encoding="utf-8")), InitialCard, "")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(
             f"{path}: not written by this pipeline ({error}); run the pretrain stage again"
         ) from error

@@ -214,8 +214,11 @@ def load_recogniser_card(folder: Path) -> RecogniserCard:
 def read_test_scores(folder: Path) -> ReferenceScores:
     """Return the fused scores of a recogniser on its split's test list, to the bit."""
     path = Path(folder) / TEST_SCORES
-    with path.open(newline="", encoding="utf-8") as file:
-        header, *rows = list(csv.reader(file)) or [[]]
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            header, *rows = list(csv.reader(file)) or [[]]
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise RecogniserError(f"{path}: not CSV in UTF-8 ({error}); package it again") from error
     known = len(SCORE_COLUMNS)
     if tuple(header[:known]) != SCORE_COLUMNS:
         raise RecogniserError(f"{path}: expected the columns {', '.join(SCORE_COLUMNS)} first")
@@ -245,7 +248,11 @@ def _is_scored(row: list[str], classes: int) -> bool:
 
 def read_trained_on(folder: Path) -> frozenset[str]:
     """Return the SHA-256 of every video that the recogniser was trained on."""
-    return frozenset(read_names(Path(folder) / TRAINED_ON))
+    path = Path(folder) / TRAINED_ON
+    try:
+        return frozenset(read_names(path))
+    except UnicodeDecodeError as error:
+        raise RecogniserError(f"{path}: not text in UTF-8 ({error}); package it again") from error
 
 
 def current_libraries() -> dict[str, str]:
@@ -345,7 +352,7 @@ def _parse_card(content: Any, path: Path) -> RecogniserCard:
             raise RecordError(f"members: expected a list, got {rows!r}")
         members = tuple(_parse_member(row, f"members[{n}]") for n, row in enumerate(rows))
         return RecogniserCard(**known, members=members)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RecogniserError(f"{path}: {error}") from error
 
 

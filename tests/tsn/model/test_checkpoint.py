@@ -11,9 +11,12 @@ from torch import Tensor
 
 from tsn.model import checkpoint
 from tsn.model.checkpoint import (
+    INIT_SIDECAR,
+    SIDECAR,
     ModelCard,
     load_card,
     load_initial,
+    load_initial_card,
     load_model,
     refuse_other_cell,
     save_initial,
@@ -162,3 +165,12 @@ def test_initial_weights_of_another_backbone_are_refused(tmp_path: Path) -> None
         load_initial(tmp_path, "bn_inception_half")
     with pytest.raises(FileNotFoundError, match="run the pretrain stage first"):
         load_initial(tmp_path / "nowhere", "bn_inception")
+
+
+def test_sidecars_of_endless_brackets_are_refused(tmp_path: Path) -> None:
+    for name in (SIDECAR, INIT_SIDECAR):
+        (tmp_path / name).write_text("[" * 100_000)
+    with pytest.raises(CheckpointError, match=f"{SIDECAR}: not a sidecar"):
+        load_card(tmp_path)
+    with pytest.raises(CheckpointError, match=f"{INIT_SIDECAR}: not written by"):
+        load_initial_card(tmp_path)

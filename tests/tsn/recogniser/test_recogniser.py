@@ -31,7 +31,7 @@ from tsn.model.checkpoint import load_card, load_model
 from tsn.model.tensors import CheckpointError, load_tensors, save_tensors
 from tsn.recogniser import folder as recogniser_folder
 from tsn.recogniser import recogniser, sparse_read
-from tsn.recogniser.folder import CARD, VERSION, RecogniserError, read_test_scores
+from tsn.recogniser.folder import CARD, VERSION, RecogniserError, read_test_scores, read_trained_on
 from tsn.recogniser.recogniser import load_recogniser
 from tsn.scoring.fusion import fuse
 from tsn.scoring.score import score_videos, video_scores
@@ -416,6 +416,21 @@ def test_test_scores_that_are_none_are_refused(copied: Path, old: str, new: str)
     path.write_text(text)
     with pytest.raises(RecogniserError, match=r"test_scores.csv: row 2: expected the label"):
         read_test_scores(copied)
+
+
+@pytest.mark.parametrize("content", [b"x" * 131_073, b"caf\xe9"])
+def test_tables_that_cannot_be_read_are_that_recognisers_fault(
+    tmp_path: Path, content: bytes
+) -> None:
+    for name in ("test_scores.csv", "trained_on.txt"):
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(RecogniserError, match=r"test_scores.csv: not CSV in UTF-8"):
+        read_test_scores(tmp_path)
+    if content.isascii():
+        assert read_trained_on(tmp_path) == frozenset()
+    else:
+        with pytest.raises(RecogniserError, match=r"trained_on.txt: not text in UTF-8"):
+            read_trained_on(tmp_path)
 
 
 def test_a_card_of_endless_brackets_is_refused(copied: Path) -> None:
