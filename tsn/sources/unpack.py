@@ -6,11 +6,13 @@ stored. Archives within an archive are unpacked too: HMDB51 is a RAR of 51 RARs.
 
 import errno
 import logging
+import lzma
 import shutil
 import stat
+import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -30,6 +32,16 @@ _MAX_RATIO = 50  # of what an archive unpacks to, to its own size; videos hardly
 _MAX_MEMBERS = 1_000_000
 _ALWAYS_ALLOWED = 100 << 20  # bytes: lists of text do compress
 _ARCHIVES = (".rar", ".zip")
+# Errors of a damaged archive, with those of OSError that `_refuse_disk_error` lets by.
+_DAMAGED = (
+    zipfile.BadZipFile,
+    rarfile.Error,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    struct.error,
+    UnicodeDecodeError,
+)
 _TOOLS = "unrar, unar or 7z"
 _INSTALL = "on Debian and Ubuntu: `apt install unar`, or `unrar` from non-free"
 
@@ -53,13 +65,15 @@ def unpack(archive: Path, folder: Path, place: Place) -> Iterator[Path]:
     """Unpack an archive below `folder` and yield every file's path there.
 
     `place` says where a member goes, a path below `folder`, or None to leave it out. One whose name
-    no file can have here is told and left out. A file that is there already, of the member's size
-    and CRC, stays: so a call after a kill goes on. Every file is checked before it gets its name.
+    no file can have here is told and left out; a zip that calls a name UTF-8 which is not is
+    damaged. A file that is there already, of the member's size and CRC, stays: so a call after a
+    kill goes on. Every file is checked before it gets its name.
 
     Raises UnpackError, before anything is written, for a member that is a link, is encrypted or
-    leads out of the folder, for two members at one place, and for an archive that would unpack to
-    more than fits on the disk or than an honest one does; later, for a damaged member, when no
-    program decompresses it, and when the archives within it add up to more than that.
+    leads out of the folder, for two members at one place, for one at the place of another's folder,
+    and for an archive that would unpack to more than fits on the disk or than an honest one does;
+    later, for a damaged member, when no program decompresses it, and when the archives within it
+    add up to more than that.
     """
     budget = _Budget(archive)
     yield from _unpack(Path(archive), Path(folder), place, {}, budget, depth=0)
@@ -72,12 +86,12 @@ class _Budget:
         self._archive, self._own = archive, archive.stat().st_size
         self._bytes = self._members = 0
 
-    def spend(self, members: list[_Member]) -> None:
-        """Count members; UnpackError when there are more than an honest archive has."""
-        self._bytes += sum(member.size for member in members)
-        self._members += len(members)
+    def spend(self, infos: Sequence[Any]) -> None:
+        """Count an archive's entries; UnpackError when an honest one has less."""
+        self._members += len(infos)
         if self._members > _MAX_MEMBERS:
             raise UnpackError(self._archive, f"{self._members} members, at most {_MAX_MEMBERS}")
+        self._bytes += sum(info.file_size for info in infos)
         if self._bytes > max(_MAX_RATIO * self._own, _ALWAYS_ALLOWED):
             told = f"{self._own} bytes that would unpack to {self._bytes}"
             raise UnpackError(self._archive, f"{told}: no honest archive of videos")
@@ -91,8 +105,7 @@ def _unpack(
     budget: _Budget,
     depth: int,
 ) -> Iterator[Path]:
-    with _members(archive) as members:
-        budget.spend(members)
+    with _members(archive, budget) as members:
         placed = _placed(archive, members, place, taken)
         inner = [
             member
@@ -121,7 +134,7 @@ def _unpack(
 
 
 @contextmanager
-def _members(archive: Path) -> Iterator[list[_Member]]:
+def _members(archive: Path, budget: _Budget) -> Iterator[list[_Member]]:
     """Give the files of an archive, refused where they are no plain files within it."""
     try:
         opened: Any
@@ -133,10 +146,13 @@ def _members(archive: Path) -> Iterator[list[_Member]]:
             raise UnpackError(archive, "neither a zip nor a RAR archive")
     except rarfile.RarCannotExec as error:  # for a comment that is compressed
         raise UnpackError(archive, _no_tool()) from error
-    except (zipfile.BadZipFile, UnicodeDecodeError, rarfile.Error) as error:
+    except (*_DAMAGED, NotImplementedError, OSError) as error:
+        _refuse_disk_error(error)
         raise UnpackError(archive, f"damaged archive: {error}") from error
     with opened:
-        infos = [info for info in opened.infolist() if not info.is_dir()]
+        # Python 3.11 cannot ask one without a name.
+        infos = [info for info in opened.infolist() if not (info.filename and info.is_dir())]
+        budget.spend(infos)
         yield [member(archive, opened, info) for info in infos]
 
 
@@ -187,14 +203,23 @@ def _refuse_full_disk(archive: Path, folder: Path, members: list[_Member]) -> No
 def _placed(
     archive: Path, members: list[_Member], place: Place, taken: dict[str, PurePosixPath]
 ) -> dict[str, _Member]:
+    """Return the members by their places below the folder, and add these to `taken`.
+
+    The name of a folder ends with a slash there.
+    """
     placed: dict[str, _Member] = {}
     for member in members:
         target = place(member.path)
         if target is None or not _has_good_name(archive, member):
             continue
-        if target in taken:
-            raise UnpackError(archive, f"{member.path} and {taken[target]} are one {target}")
+        folders = [f"{folder}/" for folder in PurePosixPath(target).parents]
+        for name in (target, f"{target}/", *(folder[:-1] for folder in folders)):
+            if name in taken:
+                two, one = f"{member.path} and {taken[name]}", name.rstrip("/")
+                both = "are one" if name == target else "need a file and a folder of one name:"
+                raise UnpackError(archive, f"{two} {both} {one}")
         placed[target], taken[target] = member, member.path
+        taken.update(dict.fromkeys(folders, member.path))
     return placed
 
 
@@ -227,14 +252,20 @@ def _write(archive: Path, member: _Member, path: Path) -> None:
         raise UnpackError(
             archive, f"{member.path}: {error}; unpack it by hand into {path.parent.parent}"
         ) from error
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        raise UnpackError(
-            archive, f"the disk of {path.parent} is full; the next call continues"
-        ) from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, rarfile.Error) as error:
+    except (*_DAMAGED, OSError) as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise UnpackError(
+                archive, f"the disk of {path.parent} is full; the next call continues"
+            ) from error
+        _refuse_disk_error(error)
         raise UnpackError(archive, f"damaged: {member.path}: {error}{_other_tool()}") from error
+
+
+def _refuse_disk_error(error: Exception) -> None:
+    """Raise an error again that is the disk's, or a folder's, and none of what an archive holds."""
+    # bz2's errors have no number; to look before the beginning of a file is EINVAL
+    if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+        raise error
 
 
 def _no_tool() -> str:

@@ -1,6 +1,9 @@
 """Archives of every kind the datasets come in, and the hostile ones they could be."""
 
+import errno
 import io
+import os
+import shutil
 import stat
 import zipfile
 from collections.abc import Callable, Iterable
@@ -79,6 +82,9 @@ def test_what_is_there_stays_and_what_is_not_whole_is_written_again(
         ([Member("C:evil", b"x")], "leads out"),
         ([Member("good", b"x"), Member("link", b"/etc/passwd", mode=LINK)], "link is a link"),
         ([Member("good", b"x"), Member("good", b"y")], "good and good are one good"),
+        ([Member("a", b"x"), Member("a/b/c", b"y")], "a/b/c and a need a file and a folder .*: a$"),
+        ([Member("a/b/c", b"y"), Member("a", b"x")], "a and a/b/c need a file and a folder .*: a$"),
+        ([Member("a/b/c", b"y"), Member("a/b", b"x")], "need a file and a folder of one name: a/b"),
     ],
 )
 def test_hostile_members_are_refused_before_anything_is_written(
@@ -230,3 +236,51 @@ def test_a_member_whose_name_no_file_can_have_is_left_out(
     assert unpacked(tmp_path, make([Member("c/good", b"good"), *members])) == {"c/good": b"good"}
     told = [record.getMessage() for record in caplog.records]
     assert len(told) == 3 and r"left out c/a\nb: its name has a control character" in told[1]
+
+
+@pytest.mark.parametrize(
+    ("method", "place", "byte"),
+    [
+        (zipfile.ZIP_BZIP2, len("a.avi") + 30, 0),
+        (zipfile.ZIP_LZMA, len("a.avi") + 34, 255),
+        (zipfile.ZIP_STORED, -22 - 51 + 6, 255),  # the version that is needed
+        (zipfile.ZIP_STORED, -22 + 12, 200),  # the size of the list of members
+        (zipfile.ZIP_STORED, -22 + 16, 255),  # where that list is
+    ],
+)
+def test_damage_of_every_kind_is_the_archives(
+    tmp_path: Path, method: int, place: int, byte: int
+) -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method) as archive:
+        archive.writestr("a.avi", CONTENT[:300])
+    content = bytearray(file.getvalue())
+    content[place] = byte
+    with pytest.raises(UnpackError, match="archive: damaged"):
+        unpacked(tmp_path, bytes(content))
+
+
+def test_a_member_of_a_zip_without_a_name_is_refused(tmp_path: Path) -> None:
+    content = zipped([Member("\0x", b"x")])
+    with pytest.raises(UnpackError, match="leads out"):
+        unpacked(tmp_path, content)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES])
+def test_a_disk_that_fails_is_no_damage_of_an_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(shutil, "copyfileobj", fail)
+    with pytest.raises(OSError, match=os.strerror(number)):
+        unpacked(tmp_path, zipped([Member("a.avi", CONTENT)]))
+
+
+def test_members_are_counted_before_they_are_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Make
+) -> None:
+    monkeypatch.setattr(tsn.sources.unpack, "_MAX_MEMBERS", 1)
+    with pytest.raises(UnpackError, match="2 members, at most 1"):
+        unpacked(tmp_path, make([Member("a", b"x"), Member("link", b"a", mode=LINK)]))
