@@ -35,7 +35,7 @@ class Spelling:
     may write an é as two characters."""
 
     def __init__(self, names: Iterable[str]) -> None:
-        forms = (str, normal, folded)
+        forms = (str, normal, lambda name: normal(name).casefold(), folded)
         self._names: list[tuple[Callable[[str], str], dict[str, list[str]]]] = [
             (form, defaultdict(list)) for form in forms
         ]

@@ -15,6 +15,7 @@ from list_files import (
 )
 
 from tsn.lists import ListedVideo, SplitError, SplitLists, read_list, read_names, write_splits
+from tsn.splits.checks import Spelling
 from tsn.splits.formats import Counts, split_lists
 
 # Published HMDB51 names hold all of these characters.
@@ -36,6 +37,15 @@ def test_ucf101_as_published(tmp_path: Path) -> None:
     assert [(v.label, v.group) for v in lists.train[1]] == [
         *((0, "02"), (0, "03"), (1, "02"), (1, "03"))
     ]
+
+
+def test_a_name_is_found_by_the_least_difference() -> None:
+    """By case before spaces, and not at all where two are as near."""
+    names = Spelling(["A/a b.avi", "A/ab.avi", "A/É.avi"])
+    assert names.find("A/A b.avi") == "A/a b.avi"
+    assert names.find("A/AB.avi") == "A/ab.avi"
+    assert names.find("A/a  b.avi") is None
+    assert names.find(unicodedata.normalize("NFD", "a/é.avi")) == "A/É.avi"
 
 
 def test_ucf101_lists_with_windows_line_ends(tmp_path: Path) -> None:
