@@ -1,11 +1,13 @@
 """Files that are complete or absent, whenever a process is killed."""
 
 import csv
+import errno
 import hashlib
 import json
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -75,15 +77,17 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object
 def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     """Return the lines of a table, each by its columns; others than `columns` are left out.
 
-    Raises ValueError for a table without one of them, and for a line that is short.
+    Raises ValueError for a table without one of them, for a line that is short, and for no table.
     """
     with path.open(newline="", encoding="utf-8-sig") as file:  # a person's may have a mark
         reader = csv.DictReader(file)
-        if not set(columns) <= set(reader.fieldnames or ()):
-            raise ValueError(
-                f"{path}: expected the columns {','.join(columns)}, got {reader.fieldnames}"
-            )
-        rows = [{column: line[column] for column in columns} for line in reader]
+        try:
+            names, lines = reader.fieldnames, list(reader)
+        except csv.Error as error:
+            raise ValueError(f"{path}: not CSV ({error})") from error
+    if not set(columns) <= set(names or ()):
+        raise ValueError(f"{path}: expected the columns {','.join(columns)}, got {names}")
+    rows = [{column: line[column] for column in columns} for line in lines]
     for number, row in enumerate(rows, 2):
         if None in row.values():
             raise ValueError(f"{path}: row {number} has fewer values than columns")
@@ -98,9 +102,16 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
+    """Return the SHA-256 of a file, in hexadecimal. OSError for a pipe and all that is no file."""
+    with open(path, "rb", opener=_open_at_once) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.ENXIO, "no ordinary file", str(path))
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a file; a pipe too, without waiting for one who writes to it."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def json_sha256(content: Any) -> str:

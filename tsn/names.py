@@ -19,11 +19,16 @@ def name_problem(name: str) -> str:
     """Return why a file or folder of that name cannot be taken, "" if it can."""
     if not is_utf8(name):
         return NOT_UTF8
-    if any(unicodedata.category(character) in ("Cc", "Zl", "Zp") for character in name):
+    if has_control(name):
         return "its name has a control character; rename it"
     if (size := len(name.encode())) > LONGEST:
         return f"its name has {size} bytes, at most {LONGEST} can be; rename it"
     return ""
+
+
+def has_control(name: str) -> bool:
+    """Return whether a name has a line break, or another character that is none to read."""
+    return any(unicodedata.category(character) in ("Cc", "Zl", "Zp") for character in name)
 
 
 def is_utf8(name: str) -> bool:

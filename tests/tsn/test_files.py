@@ -73,12 +73,22 @@ def test_table_is_read_as_it_was_written(tmp_path: Path) -> None:
         ("", "expected the columns a,b, got None"),
         ("a,c\n1,2\n", r"expected the columns a,b, got \['a', 'c'\]"),
         ("a,b\n1,2\n3\n", "row 3 has fewer values"),
+        pytest.param(f"a,b\n1,{'x' * 131_073}\n", r"t\.csv: not CSV \(field larger", id="long"),
     ],
 )
 def test_another_table_is_refused(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "t.csv").write_text(text)
     with pytest.raises(ValueError, match=message):
         read_csv(tmp_path / "t.csv", ("a", "b"))
+
+
+def test_a_pipe_and_a_folder_have_no_digest(tmp_path: Path) -> None:
+    """Nobody would ever write to the pipe."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match=r"no ordinary file: .*pipe"):
+        file_sha256(tmp_path / "pipe")
+    with pytest.raises(IsADirectoryError):
+        file_sha256(tmp_path)
 
 
 def test_a_durable_file_is_on_the_disk_before_it_has_its_name(

@@ -13,7 +13,7 @@ from itertools import zip_longest
 from pathlib import Path, PurePath
 
 from tsn.files import copy_file, write_csv
-from tsn.names import name_problem, shown, spellings
+from tsn.names import has_control, name_problem, shown, spellings
 from tsn.sources.folder import (
     NOT_THERE,
     SourceError,
@@ -43,17 +43,19 @@ class CsvConfig:
 
 @dataclass(frozen=True)
 class CsvRow:
-    """A line of the file: a clip, its label, and its group and split ("" where not said)."""
+    """A line of the file: a clip, its label, and its group and split ("" where not said).
+
+    `problem` is why its file cannot be taken, "" if it can. `is_inside`: the line says that the
+    file is in the folder that paths are relative to; a link there may lead elsewhere.
+    """
 
     number: int
     path: PurePath
     label: str
     group: str
     split: str
-
-
-class _ClipError(SourceError):
-    """A line that may be right, but its file cannot be taken."""
+    problem: str
+    is_inside: bool
 
 
 def fetch_csv(
@@ -86,14 +88,19 @@ def listed_videos(config: CsvConfig) -> tuple[dict[str, CsvRow], dict[str, str]]
     """Return the lines of the file by the ids `<label>/<clip>` of their videos, and why the files
     of other lines cannot be taken.
 
-    A clip keeps its file name; clips of one label that share one are named by their whole path.
-    SourceError names the line that cannot be used.
+    A clip keeps its file name; clips of one label that share one are named by their whole path,
+    also where one of them cannot be taken. SourceError names the line that cannot be used.
     """
-    rows, problems = read_rows(Path(config.file), Path(config.root), _ClipError)
+    rows, wrong = read_rows(Path(config.file), Path(config.root))
+    for number, problem in wrong.items():
+        raise SourceError(f"{config.file} line {number}: {problem}")
     shared = Counter((row.label, row.path.name) for row in rows)
+    problems = {row.number: row.problem for row in rows if row.problem}
     ids: dict[str, CsvRow] = {}
     files: dict[Path, CsvRow] = {}
     for row in rows:
+        if row.problem:
+            continue
         whole = "_".join(part for part in row.path.parts if part not in (row.path.anchor, ".."))
         name = row.path.name if shared[row.label, row.path.name] == 1 else whole
         if problem := name_problem(name):
@@ -123,47 +130,60 @@ def write_clips(ids: Mapping[str, CsvRow], lists: Path) -> None:
 
 
 def read_rows(
-    path: Path, root: Path, left_out: type[SourceError] = SourceError, within: Path | None = None
+    path: Path, root: Path, within: Path | None = None
 ) -> tuple[list[CsvRow], dict[int, str]]:
-    """Return the lines that can be used, and what is wrong with others, by their number.
+    """Return the lines that can be meant, and what is wrong with the others, by their number.
 
-    Only lines with an error of the class `left_out` are left out; those of others are raised. What
-    the file says to lie in its own folder must, links followed, lie within `within`.
+    What the file says to lie in its own folder must, links followed, lie within `within`.
     """
     rows, problems = [], {}
     for number, line in _read_lines(path):
         try:
             rows.append(_row(root, number, line, within))
-        except left_out as error:
-            problems[number] = str(error)
         except SourceError as error:
-            raise SourceError(f"{path} line {number}: {error}") from error
+            problems[number] = str(error)
     return rows, problems
 
 
 def _read_lines(path: Path) -> list[tuple[int, dict[str, str] | None]]:
     """Return the numbered lines of a file that has the columns it should, None for one that has
-    more or fewer values. Empty lines and columns, as Excel writes them, do not count."""
+    more or fewer values. Empty lines and columns, as Excel writes them, do not count, nor does its
+    first line `sep=;`."""
     if not path.is_file():
         raise SourceMissingError(f"{path}: no such file; set it in the recipe")
     try:
         text = path.read_text(encoding="utf-8-sig")  # spreadsheets write a mark
-        first = next((line for line in text.splitlines() if line.strip()), "")
-        separator = max(SEPARATORS, key=first.count)
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-        lines = [(reader.line_num, [value.strip() for value in line]) for line in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
         raise SourceError(f"{path}: not CSV in UTF-8 ({error}); export it so") from error
-    (_, header), *rows = [line for line in lines if any(line[1])] or [(1, [])]
+    lines = [line for line in _split_lines(path, text) if any(line[1])] or [(1, [""])]
+    if lines[0][1][0].lower().startswith("sep="):
+        lines = lines[1:] or [(1, [""])]
+    (_, header), *rows = lines
     header = [column.lower() for column in header]
     columns = tuple(filter(None, header))
     once = len(set(columns)) == len(columns)
     if not (once and set(REQUIRED) <= set(columns) <= {*REQUIRED, *OPTIONAL}):
         raise SourceError(
             f"{path}: columns {', '.join(columns) or 'none'}, expected {', '.join(REQUIRED)}, and "
-            f"perhaps {', '.join(OPTIONAL)}, separated by commas"
+            f"perhaps {', '.join(OPTIONAL)}, separated by commas, semicolons or tabs"
         )
     return [(number, _by_column(header, row)) for number, row in rows]
+
+
+def _split_lines(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the values of every line, which may go on in the next within quotes, numbered."""
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    separator = max(SEPARATORS, key=first.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    number = 1
+    try:
+        for line in reader:
+            yield number, [value.strip() for value in line]
+            number = reader.line_num + 1
+    except csv.Error as error:
+        raise SourceError(
+            f"{path} line {number}: not CSV ({error}); close its quotes, or export it again"
+        ) from error
 
 
 def _by_column(header: Sequence[str], row: Sequence[str]) -> dict[str, str] | None:
@@ -185,16 +205,25 @@ def _row(root: Path, number: int, line: dict[str, str] | None, within: Path | No
         raise SourceError(f"split {values['split']!r}, expected train, test or nothing")
     if not values["path"]:
         raise SourceError(f"no such video: {root}/")
+    if has_control(values["group"]):
+        raise SourceError(f"group {values['group']!r}, expected one line; perhaps a quote is open")
     file = root / path
-    is_inside = Path(os.path.normpath(file.absolute())).is_relative_to(root.absolute())
+    is_inside = _without_dots(file).is_relative_to(_without_dots(root))
     named = next(filter(None, map(name_problem, path.parts)), "")
-    is_hidden = "hidden; rename it" if path.name.startswith(".") else ""
-    problem = is_hidden or named or file_problem(file, within if is_inside else None)
+    is_hidden = path.name.startswith(".") and path.name != ".."
+    problem = "hidden; rename it" if is_hidden else named
+    problem = problem or file_problem(file, within if is_inside else None)
     if problem:
-        raise _ClipError(
-            f"no such video: {file}" if problem == NOT_THERE else f"{shown(file)}: {problem}"
-        )
-    return CsvRow(number, path, label, values["group"], values["split"])
+        there = problem != NOT_THERE
+        problem = f"{shown(file)}: {problem}" if there else f"no such video: {file}"
+    return CsvRow(
+        number, path, label, values["group"], values["split"], problem=problem, is_inside=is_inside
+    )
+
+
+def _without_dots(path: Path) -> Path:
+    """Return a path by its names alone: `file_problem` follows the links."""
+    return Path(os.path.normpath(path.absolute()))
 
 
 def as_on_disk(root: Path, path: PurePath) -> PurePath:

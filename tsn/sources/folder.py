@@ -25,6 +25,8 @@ _OF_ONE_FILE = {
     errno.EPERM: "may not be read; change its permissions",
     errno.ELOOP: "a link that leads to itself",
     errno.ENAMETOOLONG: "its name or path is too long; rename it",
+    errno.EISDIR: "a folder, expected a file",
+    errno.ENXIO: "no ordinary file",
 }
 _SHOWN = 5
 
@@ -117,8 +119,14 @@ def look_through(folder: Path, within: Path | None = None) -> Iterator[tuple[str
     cannot lead in circles.
     """
     expected = f"expected <class>/<clip> below {shown(folder)}"
-    classes: dict[Path, str] = {}
-    for name in _visible(folder):
+    names = _visible(folder)
+    # A folder goes before links that show it, whatever their names.
+    classes = {
+        (folder / name).resolve(): name
+        for name in names
+        if not (folder / name).is_symlink() and not name_problem(name)
+    }
+    for name in names:
         inner = folder / name
         if not _is_folder(inner):
             yield name, name_problem(name) or file_problem(inner, within) or expected
@@ -159,7 +167,7 @@ def file_problem(path: Path, within: Path | None = None) -> str:
             return f"a link that leads out of {shown(within)}"
         if not stat.S_ISREG(mode):
             return "a folder, expected a file" if stat.S_ISDIR(mode) else "no ordinary file"
-        os.close(os.open(path, os.O_RDONLY))
+        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))  # it may be a pipe by now
     except OSError as error:
         return own_problem(path, error)
     return ""

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from tsn.files import copy_file, file_sha256
 from tsn.lists import ListedVideo
-from tsn.names import LONGEST, folded, same_name
+from tsn.names import LONGEST, folded, normal, same_name
 from tsn.sources.additions import CLIPS, VIDEOS, Addition, read_additions, write_additions
 from tsn.sources.csv_file import read_rows
-from tsn.sources.folder import EMPTY, SourceError, look_through, own_problem
+from tsn.sources.folder import EMPTY, SourceError, file_problem, look_through, own_problem
 from tsn.splits.leakage import find_leaks
 from tsn.splits.survey import Facts
 
@@ -35,11 +35,19 @@ class IngestConfig:
 
 @dataclass(frozen=True)
 class NewClip:
-    """A file of the inbox that is said to be of a class; `group` is "" where its name may say."""
+    """A file of the inbox that is said to be of a class; `group` is "" where its name may say.
+
+    Links at `path` are not followed out of `within`; None where a CSV file names a file elsewhere.
+    """
 
     path: Path
     label: str
     group: str
+    within: Path | None
+
+    def find_problem(self) -> str:
+        """Return why the file cannot be taken now, "" if it can: it may have changed."""
+        return file_problem(self.path, self.within)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,15 +84,22 @@ def find_clips(inbox: Path) -> tuple[list[NewClip], dict[Path, str]]:
     read as one.
     """
     if inbox.suffix.lower() == ".csv":
-        rows, problems = read_rows(inbox, inbox.parent, SourceError, within=inbox.parent)
-        clips = [NewClip(inbox.parent / row.path, row.label, row.group) for row in rows]
-        return clips, {inbox.with_name(f"{inbox.name}:{n}"): text for n, text in problems.items()}
+        root = inbox.parent
+        rows, problems = read_rows(inbox, root, within=root)
+        problems |= {row.number: row.problem for row in rows if row.problem}
+        clips = [
+            NewClip(root / row.path, row.label, row.group, root if row.is_inside else None)
+            for row in rows
+            if not row.problem
+        ]
+        told = {inbox.with_name(f"{inbox.name}:{n}"): problems[n] for n in sorted(problems)}
+        return clips, told
     if not inbox.is_dir():
         raise SourceError(f"{inbox}: no such folder; make it, or set `ingest.inbox` in the recipe")
     clips, misplaced = [], {}
     for name, problem in look_through(inbox, within=inbox):
         if not problem:
-            clips.append(NewClip(inbox / name, name.split("/")[0], ""))
+            clips.append(NewClip(inbox / name, name.split("/")[0], "", inbox))
         elif problem != EMPTY:  # a class's folder may wait for clips
             misplaced[inbox / name] = problem
     return clips, misplaced
@@ -125,7 +140,8 @@ def ingest(
     refused |= _refusals(new, dataset, min_frames, look)
     names = {*dataset.digests, *(row.video for row in (*before, *there))}
     good = {digest: clip for digest, clip in new.items() if clip.path not in refused}
-    taken = _take(good, folder / VIDEOS, names)
+    taken, lost = _take(good, folder / VIDEOS, names)
+    refused |= lost
     if taken:
         write_additions(folder / CLIPS, [*there, *taken])
     return Ingested(
@@ -136,16 +152,38 @@ def ingest(
     )
 
 
-def _take(clips: Mapping[str, NewClip], videos: Path, names: set[str]) -> list[Addition]:
-    """Copy clips, by their digests, into a folder under names that are free; these are added."""
-    taken = []
+def _take(
+    clips: Mapping[str, NewClip], videos: Path, names: set[str]
+) -> tuple[list[Addition], dict[Path, str]]:
+    """Copy clips, by their digests, into a folder under names that are free; these are added.
+
+    Return what was taken, and why others cannot be any more.
+    """
+    taken, lost = [], {}
     for digest, clip in clips.items():
         video = _free_name(clip, digest, names)
-        copy_file(clip.path, videos / video)
-        if file_sha256(videos / video) == digest:  # or it has changed meanwhile
+        if problem := _copy_problem(clip, digest, videos / video):
+            lost[clip.path] = problem
+        else:
             names.add(video)
             taken.append(Addition(video, clip.group, digest))
-    return taken
+    return taken, lost
+
+
+def _copy_problem(clip: NewClip, digest: str, target: Path) -> str:
+    """Copy a clip that has that digest; return "", or why it cannot be copied."""
+    if problem := clip.find_problem():
+        return problem
+    try:
+        copy_file(clip.path, target)
+    except OSError:
+        if problem := clip.find_problem():
+            return problem
+        raise  # the target's
+    if file_sha256(target) == digest:
+        return ""
+    target.unlink()  # it may be any file of this machine
+    return "changed while it was looked at; leave it as it is until it is taken in"
 
 
 def _by_digest(
@@ -156,7 +194,10 @@ def _by_digest(
     refused: dict[Path, str] = {}
     for clip, path in zip(clips, report([clip.path for clip in clips]), strict=True):
         try:
-            found.setdefault(file_sha256(path), []).append(clip)
+            if problem := clip.find_problem():
+                refused[path] = problem
+            else:
+                found.setdefault(file_sha256(path), []).append(clip)
         except OSError as error:
             refused[path] = own_problem(path, error)
     return found, refused
@@ -167,9 +208,9 @@ def _contradictory(
 ) -> Iterator[tuple[Path, str]]:
     """Yield the clips whose bytes are said to be of several classes, here or in the dataset."""
     for digest, same in found.items():
-        labels = {clip.label for clip in same}
+        labels = {normal(clip.label) for clip in same}
         if digest in known:
-            labels.add(known[digest].split("/")[0])
+            labels.add(normal(known[digest].split("/")[0]))
         if len(labels) > 1:
             where = f"the dataset has it as {known[digest]}" if digest in known else "in the inbox"
             for clip in same:
@@ -202,11 +243,12 @@ def _look_at(new: Mapping[str, NewClip], dataset: Dataset, look: Survey) -> dict
 
 
 def _is_settled(path: Path) -> bool:
-    """Return whether a file is there and not just being written; its times may be a camera's."""
+    """Return whether a file is not just being written; its times may be a camera's. One that
+    cannot be asked is refused when it is read."""
     try:
         return time.time() - path.stat().st_ctime > SETTLED_SECONDS
-    except FileNotFoundError:
-        return False
+    except OSError as error:
+        return bool(own_problem(path, error))
 
 
 def _free_name(clip: NewClip, digest: str, names: set[str]) -> str:

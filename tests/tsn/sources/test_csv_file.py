@@ -50,10 +50,20 @@ def test_a_name_that_only_one_clip_has_stays(tmp_path: Path) -> None:
     ("text", "reason"),
     [
         ("", "columns none, expected path, label"),
-        ("path|label\na|b\n", "columns path.label, expected .* separated by commas"),
+        (
+            "path|label\na|b\n",
+            "columns path.label, expected .* separated by commas, semicolons or tabs",
+        ),
         ("path,label,label\na,b,c\n", "columns path, label, label, expected"),
         (f"path,label,\n{CLIPS[0]},wave,why?\n", "line 2: has more or fewer values"),
         (f"path,label\n{CLIPS[0]},{'x' * 252}\n", "line 2: label 'x*', expected a name"),
+        ('path,label\n"a.mp4,wave\nb.mp4,hop\n', r"line 2: not CSV \(.*close its quotes"),
+        ('path,label\na.mp4,wave\nb.mp4,"hop\n"c.mp4",hop\n', "line 3: not CSV"),
+        (
+            f'path,label,group\n{CLIPS[0]},a,"ann\n{CLIPS[1]},b,"\n',
+            r"line 2: group 'ann.n.*expected one line; perhaps a quote is open",
+        ),
+        ("path,label\n..,wave\n", "line 2: .*: a folder, expected a file"),
         ("path,label,colour\na,b,c\n", "columns path, label, colour"),
         ("path,label\n", "lists no videos"),
         ("path,label\nnowhere.mp4,wave\n", "lists no videos\n.*line 2: no such video: .*nowhere"),
@@ -128,3 +138,19 @@ def test_a_path_in_another_encoding_of_its_letters_is_found(tmp_path: Path) -> N
     (tmp_path / "in" / apart).write_bytes(b"abc")
     listed = unicodedata.normalize("NFC", apart)
     assert fetch(tmp_path, f"path,label\n{listed},a\n") == [f"a/{Path(apart).name}"]
+
+
+@pytest.mark.parametrize("first", ["sep=;", '"sep=;"', "SEP=;\r"])
+def test_excels_word_on_the_separator_is_no_header(tmp_path: Path, first: str) -> None:
+    assert fetch(tmp_path, f"{first}\npath;label\n{CLIPS[0]};wave\n") == ["wave/IMG_1.MOV"]
+
+
+def test_a_clips_name_does_not_depend_on_another_ones_health(tmp_path: Path) -> None:
+    text = f"path,label\n{CLIPS[0]},wave\nlost/IMG_1.MOV,wave\n"
+    assert fetch(tmp_path, text) == ["wave/phone_IMG_1.MOV"]
+
+
+def test_lines_are_numbered_where_they_begin(tmp_path: Path) -> None:
+    text = f'path,label\n"{CLIPS[0]}",wave\n\n"phone\n/x",\n'
+    with pytest.raises(SourceError, match="line 4: label ''"):
+        fetch(tmp_path, text)

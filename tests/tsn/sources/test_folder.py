@@ -148,6 +148,14 @@ def test_two_folders_that_lead_to_each_other_are_gone_through_once(tmp_path: Pat
     assert videos == ["a/1.mp4", "b/1.mp4"] and len(left_out) == 40
 
 
+@pytest.mark.parametrize("alias", ["alias", "zebra"])
+def test_a_folder_goes_before_a_link_to_it(tmp_path: Path, alias: str) -> None:
+    put(tmp_path / "in/real/x.mp4")
+    (tmp_path / "in" / alias).symlink_to("real")
+    videos, left_out = find_videos(tmp_path / "in")
+    assert videos == ["real/x.mp4"] and left_out == {alias: "the same folder as real"}
+
+
 def test_a_disk_that_fails_is_no_fault_of_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

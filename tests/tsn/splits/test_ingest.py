@@ -2,6 +2,7 @@
 
 import os
 import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,8 +17,9 @@ from tsn.names import LONGEST
 from tsn.sources.additions import Addition, read_additions
 from tsn.sources.folder import SourceError
 from tsn.splits import ingest as module
-from tsn.splits.ingest import Dataset, Ingested, find_clips, ingest
-from tsn.splits.survey import survey
+from tsn.splits.ingest import Dataset, Ingested, NewClip, find_clips, ingest
+from tsn.splits.leakage import Findings
+from tsn.splits.survey import Facts, survey
 
 FRAMES = vivid_frames(60, 64, 48)
 
@@ -168,6 +170,19 @@ def test_bytes_of_two_classes_are_of_none(tmp_path: Path, dataset: Dataset) -> N
     }
 
 
+def test_a_known_clip_is_known_however_its_class_is_encoded(
+    tmp_path: Path, dataset: Dataset
+) -> None:
+    one, two = (unicodedata.normalize(form, "Été") for form in ("NFC", "NFD"))
+    write(tmp_path / "inbox" / two / "1.avi", 24)
+    digest = file_sha256(tmp_path / "inbox" / two / "1.avi")
+    dataset = replace(
+        dataset, classes=(one, "b"), digests={f"{two}/1.avi": digest}, train=[], test=[]
+    )
+    found = run(tmp_path, dataset)
+    assert (found.known, found.refused) == (1, {})
+
+
 def test_what_was_taken_in_earlier_is_known_wherever_it_lies(
     tmp_path: Path, dataset: Dataset
 ) -> None:
@@ -255,6 +270,94 @@ def test_a_spreadsheet_in_an_inbox_leads_out_by_its_own_word_only(tmp_path: Path
     assert [clip.label for clip in clips] == ["b"]
     assert list(refused) == [tmp_path / "inbox/new.csv:3"]
     assert refused[tmp_path / "inbox/new.csv:3"].endswith(f"leads out of {tmp_path / 'inbox'}")
+
+
+def test_dots_in_the_path_of_an_inbox_do_not_open_its_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "secret.mp4").write_bytes(b"abc")
+    (tmp_path / "in/x.mp4").symlink_to("../secret.mp4")
+    (tmp_path / "in/c.csv").write_text("path,label\nx.mp4,a\n../in/x.mp4,b\n../secret.mp4,c\n")
+    monkeypatch.chdir(tmp_path / "in")
+    for inbox in ("c.csv", "../in/c.csv", "../../" + tmp_path.name + "/in/c.csv"):
+        clips, refused = find_clips(Path(inbox))
+        assert [clip.label for clip in clips] == ["c"] and len(refused) == 2
+
+
+@pytest.mark.parametrize("swap", ["link", "pipe", "gone", "folder"])
+@pytest.mark.parametrize("moment", ["hashed", "copied"])
+def test_a_file_that_becomes_another_costs_itself_alone(
+    tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch, swap: str, moment: str
+) -> None:
+    clip, secret = write(tmp_path / "inbox/a/1.avi", 24), write(tmp_path / "secret.avi", 48)
+    write(tmp_path / "inbox/a/2.avi", 32)
+
+    def become(path: Path) -> None:
+        path.unlink()
+        if swap == "link":
+            path.symlink_to(secret)
+        elif swap == "pipe":
+            os.mkfifo(path)
+        elif swap == "folder":
+            path.mkdir()
+
+    def look(folder: Path, videos: Mapping[str, str]) -> Iterator[tuple[str, Facts]]:
+        if moment == "copied" and folder == Path("/"):
+            become(clip)
+        return ((video, Facts(frames=100)) for video in videos)
+
+    def report(paths: Sequence[Path]) -> Sequence[Path]:
+        if moment == "hashed":
+            become(clip)
+        return paths
+
+    monkeypatch.setattr(module, "find_leaks", lambda *_: Findings([], []))
+    clips, _ = find_clips(tmp_path / "inbox")
+    found = ingest(clips, dataset, (), tmp_path / "new", 6, look, report)
+    assert [row.video for row in found.taken] == ["a/2.avi"]
+    assert found.refused == {
+        clip: {
+            "link": f"a link that leads out of {tmp_path / 'inbox'}",
+            "pipe": "no ordinary file",
+            "gone": "no such video file",
+            "folder": "a folder, expected a file",
+        }[swap]
+    }
+    assert digests(tmp_path / "new/videos").keys() == {"a/2.avi"}
+
+
+def test_a_copy_of_other_bytes_does_not_stay(
+    tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = write(tmp_path / "inbox/a/1.avi", 24)
+
+    def copy(_: Path, target: Path) -> None:
+        target.parent.mkdir(parents=True)
+        target.write_bytes(b"swapped")
+
+    def look(_: Path, videos: Mapping[str, str]) -> Iterator[tuple[str, Facts]]:
+        return ((video, Facts(frames=100)) for video in videos)
+
+    monkeypatch.setattr(module, "copy_file", copy)
+    clips, _ = find_clips(tmp_path / "inbox")
+    found = ingest(clips, dataset, (), tmp_path / "new", 6, look, iter)
+    assert found.taken == () and found.refused[clip].startswith("changed while it was looked at")
+    assert not digests(tmp_path / "new/videos")
+
+
+def test_a_folder_that_can_no_longer_be_asked_costs_its_clips(
+    tmp_path: Path, dataset: Dataset
+) -> None:
+    write(tmp_path / "inbox/a/1.avi", 24)
+    clip = NewClip(tmp_path / "inbox/b/1.avi/none.avi", "b", "", tmp_path / "inbox")
+    circle = NewClip(tmp_path / "inbox/b/circle", "b", "", tmp_path / "inbox")
+    write(clip.path.parent, 32)
+    circle.path.symlink_to("circle")
+    look = partial(survey, cache_dir=tmp_path / "cache", workers=1)
+    found = ingest([clip, circle], dataset, (), tmp_path / "new", 6, look, iter)
+    refused = {clip.path: "no such video file", circle.path: "a link that leads to itself"}
+    assert found.refused == refused and found.unsettled == 0
 
 
 def test_a_file_that_cannot_be_read_any_more_is_refused_alone(
