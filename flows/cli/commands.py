@@ -1,4 +1,4 @@
-"""The commands of `tsn`: all that a person types, with `own_videos.py` and `upkeep.py`.
+"""The commands of `tsn`: all that a person types, with `own_videos.py`, `serve.py` and `upkeep.py`.
 
 Modules of what can be typed, and no more. What a command does is imported when it is called, so
 that help comes at once. The stages of dvc.yaml are programs of their own: `python -m stages.<name>
@@ -203,9 +203,6 @@ def recognise(
         )
 
     work("recognise", main)
-
-
-from flows.cli import serve as _serve  # noqa: E402, F401, I001  in its place of the help
 
 
 # -- compare and promote ----------------------------------------------------------------------

@@ -17,7 +17,6 @@ from stages.runtime.places import ADDITIONS
 from tsn.sources.additions import CLIPS, merge_additions
 
 AUTHOR = ("-c", "user.name=tsn retraining", "-c", "user.email=retraining@localhost")
-NAME = ("--symbolic-full-name",)  # of a commit, which of HEAD is its branch
 logger = logging.getLogger(__name__)
 
 
@@ -29,7 +28,7 @@ def pull(root: Path, name: str) -> None:
     branch has moved meanwhile.
     """
     git(root, "fetch", "--quiet")
-    upstream, head = (git(root, "rev-parse", commit) for commit in ("@{upstream}", "HEAD"))
+    upstream, (branch, head) = git(root, "rev-parse", "@{upstream}"), _branch(root)
     base = git(root, "merge-base", upstream, head)
     if base == upstream:
         return
@@ -39,9 +38,8 @@ def pull(root: Path, name: str) -> None:
         staged, edited = (_changed(root, *options) for options in (("--cached",), ()))
         if partly := staged & edited:
             raise ProgramError(f"staged in part, commit or unstage first: {', '.join(partly)}")
-        branch = git(root, "rev-parse", *NAME, "HEAD")
         take = ("reset", "--quiet", "--keep", _rebased(root, pin(root, name, head), upstream))
-        if (branch, head) != tuple(git(root, "rev-parse", *w, "HEAD") for w in (NAME, ())):
+        if _branch(root) != (branch, head):
             raise ProgramError("the branch has moved meanwhile; run it again")
     try:
         git(root, *take)
@@ -51,6 +49,11 @@ def pull(root: Path, name: str) -> None:
         ) from None
     if staged:
         git(root, "add", "--all", "--", *sorted(staged))  # the reset has unstaged them
+
+
+def _branch(root: Path) -> tuple[str, str]:
+    """Return the branch that is checked out, and its commit."""
+    return git(root, "rev-parse", "--symbolic-full-name", "HEAD"), git(root, "rev-parse", "HEAD")
 
 
 def _changed(root: Path, *options: str) -> set[str]:

@@ -60,10 +60,10 @@ def _history(root: Path) -> tuple[str, ...]:
     if not any((folder / ".git").exists() for folder in (root.resolve(), *root.resolve().parents)):
         return ()
     git(root, "rev-parse", "--verify", "HEAD")
+    no_scm = ""
     with suppress(ProgramError):  # it is not set
-        if dvc_output(["config", "core.no_scm"], root).strip().lower() == "true":
-            return _without_git(root)
-    return HISTORY
+        no_scm = dvc_output(["config", "core.no_scm"], root).strip().lower()
+    return _without_git(root) if no_scm == "true" else HISTORY
 
 
 def _without_git(root: Path) -> tuple[str, ...]:

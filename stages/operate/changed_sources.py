@@ -16,7 +16,7 @@ from stages.runtime import params
 from stages.runtime.places import SOURCES_READ
 from tsn.files import file_sha256, read_csv, write_json
 from tsn.sources.additions import ADDITIONS, read_additions
-from tsn.sources.folder import CHECKSUM_COLUMNS, SourceError, SourceMissingError
+from tsn.sources.folder import CHECKSUM_COLUMNS, Listed, SourceError, SourceMissingError
 from tsn.sources.table import SOURCES
 
 SHOWN = 3
@@ -70,14 +70,14 @@ def _changes(dataset: str, taken: Taken) -> list[str]:
         ) from error
 
 
-def find_changes(listed: Callable[[Path], Mapping[str, Path]], taken: Taken) -> list[str]:
+def find_changes(listed: Callable[[Path], Listed], taken: Taken) -> list[str]:
     """Return what has changed, a line for each kind of change; none if nothing has.
 
-    listed: writes the lists as they are now into a folder, and returns the file of each video id.
+    listed: writes the lists as they are now into a folder, and returns what there is to take.
     Raises SourceError where the source is not as it should be, and OSError.
     """
     with TemporaryDirectory() as folder:
-        files = listed(Path(folder))
+        files = listed(Path(folder)).files
         lists = _differing(Path(folder), taken.lists)
     before = {row["video"]: row for row in read_csv(taken.checksums, CHECKSUM_COLUMNS)}
     for row in read_additions(taken.lists / ADDITIONS):

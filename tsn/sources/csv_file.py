@@ -12,15 +12,16 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path, PurePath
 
-from tsn.files import copy_file, write_csv
+from tsn.files import write_csv
 from tsn.names import has_control, name_problem, shown, spellings
 from tsn.sources.folder import (
     NOT_THERE,
+    Listed,
     SourceError,
     SourceMissingError,
     file_problem,
     first_of,
-    tell_left_out,
+    take,
 )
 
 REQUIRED = ("path", "label")
@@ -65,23 +66,15 @@ def fetch_csv(
 
     SourceError names the line that cannot be used.
     """
-    files, left_out = _list(config, lists)
-    tell_left_out(left_out)
-    for video, file in files.items():
-        copy_file(file, videos / video)
-        yield video
+    yield from take(list_csv(config, lists), videos)
 
 
-def list_csv(config: CsvConfig, lists: Path) -> dict[str, Path]:
-    """Write `clips.csv`, and return the file of each video id."""
-    return _list(config, lists)[0]
-
-
-def _list(config: CsvConfig, lists: Path) -> tuple[dict[str, Path], dict[str, str]]:
-    """Return what `list_csv` does, and why the files of other lines cannot be taken."""
+def list_csv(config: CsvConfig, lists: Path) -> Listed:
+    """Write `clips.csv`, and return what there is to take."""
     ids, left_out = listed_videos(config)
     write_clips(ids, lists)
-    return {video: Path(config.root) / ids[video].path for video in sorted(ids)}, left_out
+    root = Path(config.root)
+    return Listed({video: root / ids[video].path for video in sorted(ids)}, left_out)
 
 
 def listed_videos(config: CsvConfig) -> tuple[dict[str, CsvRow], dict[str, str]]:

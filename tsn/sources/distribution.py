@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from tsn.files import TEMPORARY_SUFFIX, link_file
 from tsn.locks import hold_lock
 from tsn.sources.download import FetchError, Report, fetch, no_report
-from tsn.sources.folder import FolderConfig, fetch_folder, list_folder
+from tsn.sources.folder import FolderConfig, Listed, fetch_folder, list_folder
 from tsn.sources.unpack import Place, unpack
 
 HEXADECIMAL = set("0123456789abcdef")
@@ -67,8 +67,8 @@ def fetch_archives(
     yield from fetch_folder(_unpacked(config), videos, lists, put=link_file)
 
 
-def list_unpacked(config: ArchivesConfig, lists: Path) -> dict[str, Path]:
-    """Copy the list files that were unpacked, and return the file of each video id."""
+def list_unpacked(config: ArchivesConfig, lists: Path) -> Listed:
+    """Copy the list files that were unpacked, and return what there is to take."""
     return list_folder(_unpacked(config), lists)
 
 

@@ -49,6 +49,14 @@ class FolderConfig:
     lists: str | None
 
 
+@dataclass(frozen=True)
+class Listed:
+    """The file of each video id of a source, and why what else it has cannot be taken."""
+
+    files: Mapping[str, Path]
+    left_out: Mapping[str, str]
+
+
 def fetch_folder(
     config: FolderConfig,
     videos: Path,
@@ -57,20 +65,21 @@ def fetch_folder(
     put: Callable[[Path, Path], None] = copy_file,
 ) -> Iterator[str]:
     """Copy the clips (and list files), or link them, and yield each video id."""
-    files, left_out = _list(config, lists)
-    tell_left_out(left_out)
-    for video, file in files.items():
+    yield from take(list_folder(config, lists), videos, put)
+
+
+def take(
+    listed: Listed, videos: Path, put: Callable[[Path, Path], None] = copy_file
+) -> Iterator[str]:
+    """Put each listed file in its place, and yield its video id; tell what is left out."""
+    tell_left_out(listed.left_out)
+    for video, file in listed.files.items():
         put(file, videos / video)
         yield video
 
 
-def list_folder(config: FolderConfig, lists: Path) -> dict[str, Path]:
-    """Copy the list files, and return the file of each video id."""
-    return _list(config, lists)[0]
-
-
-def _list(config: FolderConfig, lists: Path) -> tuple[dict[str, Path], dict[str, str]]:
-    """Return what `list_folder` does, and why what else there is cannot be taken."""
+def list_folder(config: FolderConfig, lists: Path) -> Listed:
+    """Copy the list files, and return what there is to take."""
     source = Path(config.videos)
     clips, left_out = find_videos(source)
     lists.mkdir(parents=True, exist_ok=True)
@@ -80,7 +89,7 @@ def _list(config: FolderConfig, lists: Path) -> tuple[dict[str, Path], dict[str,
                 left_out[f"{config.lists}/{name}"] = problem
             else:
                 copy_file(Path(config.lists) / name, lists / name)
-    return {video: source / video for video in clips}, left_out
+    return Listed({video: source / video for video in clips}, left_out)
 
 
 def find_videos(folder: Path) -> tuple[list[str], dict[str, str]]:

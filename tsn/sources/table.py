@@ -11,7 +11,7 @@ from typing import Any
 from tsn.sources.csv_file import CsvConfig, fetch_csv, list_csv
 from tsn.sources.distribution import ArchivesConfig, fetch_archives, list_unpacked
 from tsn.sources.download import Report
-from tsn.sources.folder import FolderConfig, fetch_folder, list_folder
+from tsn.sources.folder import FolderConfig, Listed, fetch_folder, list_folder
 from tsn.sources.synthetic import fetch_synthetic
 from tsn.sources.synthetic_motion import SyntheticConfig
 
@@ -20,13 +20,13 @@ from tsn.sources.synthetic_motion import SyntheticConfig
 class Source:
     """A kind of source: its configuration and the generator (config, videos, lists, report) of ids.
 
-    `report` is told of downloads. `listed` writes the lists as they are now, and returns the file
-    of each video id; None for videos that no person can change.
+    `report` is told of downloads. `listed` writes the lists as they are now, and returns what there
+    is to take; None for videos that no person can change.
     """
 
     config: type
     fetch: Callable[[Any, Path, Path, Report], Iterator[str]]
-    listed: Callable[[Any, Path], dict[str, Path]] | None
+    listed: Callable[[Any, Path], Listed] | None
 
 
 SOURCES = {

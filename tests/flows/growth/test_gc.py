@@ -204,6 +204,15 @@ def test_dvc_keeps_what_a_commit_or_a_worktree_has(checkout: Path) -> None:
     assert "is not of this checkout alone" in cache_finding(checkout, []).kept
 
 
+def test_a_history_that_dvc_does_not_see_is_told_and_nothing_of_the_cache_goes(
+    checkout: Path,
+) -> None:
+    (checkout / ".dvc/cache/files").mkdir(parents=True)
+    (checkout / ".dvc/config.local").write_text("[core]\n    no_scm = true\n")
+    with pytest.raises(ProgramError, match="`make setup` puts that right"):
+        cache_finding(checkout, [])
+
+
 def test_progress_of_cells_that_are_done_or_gone_goes(
     checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
