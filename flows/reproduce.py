@@ -34,13 +34,13 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Failed
 
 from flows.grid.cells import Outcome, run_cell
+from flows.grid.chain import choose_jobs
 from flows.grid.display import TerminalProgress, read_progress
 from flows.grid.plan import Cell, read_graph
-from flows.grid.queue import GridState, Jobs, RunCell, require_good, run_grid
+from flows.grid.queue import GridState, RunCell, require_good, run_grid
 from flows.grid.remote import Head, committed
 from flows.processes.access import take_secret
 from flows.processes.programs import ProgramError
-from stages.runtime import machine, params
 from stages.tracking.status import read_status
 
 SECONDS_BETWEEN_LOOKS = 2.0
@@ -109,15 +109,6 @@ def show_grid(
         require_good(outcomes)
     finally:
         prefect.close(outcomes)
-
-
-def choose_jobs(workspace: Path, jobs: int | None, cpu_jobs: int | None) -> Jobs:
-    """Return the jobs asked for, or a heavy one per GPU or share of cores, and others per core."""
-    section = params.section(params.load(workspace / params.PARAMS), "machine", machine.Machine)
-    return Jobs(
-        heavy=machine.count_jobs(section) if jobs is None else jobs,
-        light=machine.count_cores() if cpu_jobs is None else cpu_jobs,
-    )
 
 
 def choose_place(workspace: Path, pool: str | None, stop: threading.Event) -> RunCell:

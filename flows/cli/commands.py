@@ -34,24 +34,19 @@ from flows.cli.frame import (
 
 
 @command(RUN, "tsn repro", "tsn repro train@synthetic-1-flow report")
-def repro(targets: Targets = None) -> None:
-    """Run what is not up to date, stage after stage, then show the tables."""
+def repro(targets: Targets = None, jobs: Jobs = None) -> None:
+    """Run what is not up to date, several cells at once, then show the tables.
+
+    A cell is a stage for one dataset, split and modality. What its stage prints is in .tsn/logs.
+    """
 
     def main() -> None:
         from flows.cli.sources import take_changed_sources
         from flows.grid.chain import run_chain
         from stages.operate.show import show_tables
-        from stages.runtime import params
 
-        if len(params.active_datasets()) > 1:
-            _check(None)  # the stage `check` of a dataset may come after trainings of another
         take_changed_sources(targets or [])
-        code = run_chain(Path.cwd(), targets or [])
-        _sync()
-        if code != 0:
-            raise ValueError(
-                f"dvc repro exited with {code}; the stage says why above. What finished is kept"
-            )
+        run_chain(Path.cwd(), targets or [], jobs=jobs)
         show_tables()
 
     work("repro", main)
@@ -66,7 +61,7 @@ def grid(
     ] = None,
     pool: Pool = None,
 ) -> None:
-    """Run what is not up to date, cells in parallel, as a Prefect flow."""
+    """Do as `tsn repro` does, as a Prefect flow: in the UI, and on the workers of a pool."""
 
     def main() -> None:
         from flows.processes.start import on_a_leash, start

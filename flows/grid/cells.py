@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import takewhile
 from pathlib import Path
 
 from flows.grid.lock_file import TRUNCATED, keep_copy, repair
@@ -47,10 +48,17 @@ NOT_RUN = {
     "didn't change, skipping": CellState.UNCHANGED,
 }
 
+# What dvc prints before and after what a stage prints.
+COMMAND = "> "
+STAGE_ENDED = ("Updating lock file 'dvc.lock'", "Generating lock file 'dvc.lock'")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How one cell went: for how long, in how many attempts, why not, and its MLflow run."""
+    """How one cell went: for how long, in how many attempts, why not, its MLflow run.
+
+    told: the lines that its stage printed.
+    """
 
     cell: str
     state: CellState
@@ -58,6 +66,7 @@ class Outcome:
     attempts: int
     reason: str
     link: str
+    told: tuple[str, ...] = ()
 
     @property
     def good(self) -> bool:
@@ -85,7 +94,7 @@ def run_cell(
     status_path(workspace, cell.name).unlink(missing_ok=True)
     options = ["--pull"] if pull else []
     command = [*DVC, "repro", *options, "--single-item", cell.name]
-    state, attempt, why = CellState.FAILED, 0, ""
+    state, attempt, why, text = CellState.FAILED, 0, "", ""
     try:
         for attempt, pause in enumerate((*retry_seconds, None), start=1):
             code, text = run_logged(command, workspace, log, append=attempt > 1, stop=stop)
@@ -111,6 +120,7 @@ def run_cell(
         attempts=attempt,
         reason=f"{why}\n({log})" if state is CellState.FAILED else "",
         link=str(read_status(workspace, cell.name).get("link", "")),
+        told=said_by_stage(text) if state is CellState.RAN else (),
     )
 
 
@@ -126,6 +136,16 @@ def is_transient(code: int, text: str) -> bool:
         exit_code = int(found[-1])
         return exit_code == os.EX_TEMPFAIL or exit_code < 0 or exit_code in TRANSIENT_SIGNALS
     return TRANSIENT_ERRORS.search(text) is not None
+
+
+def said_by_stage(text: str) -> tuple[str, ...]:
+    """Return the lines between the command of a stage and what dvc says after it."""
+    lines = text.splitlines()
+    commands = [number for number, line in enumerate(lines) if line.startswith(COMMAND)]
+    said = takewhile(
+        lambda line: line not in STAGE_ENDED, lines[commands[-1] + 1 :] if commands else ()
+    )
+    return tuple(line.rstrip() for line in said if line.strip())
 
 
 def _state(text: str) -> CellState:

@@ -1,12 +1,17 @@
-"""The chain stage after stage, as `dvc repro` runs it, mended before: what `tsn repro` does."""
+"""The grid in a workspace, without Prefect: what `tsn repro` does."""
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from flows.grid.active import only_run, wait_for_others
-from flows.grid.lock_file import keep_copy, repair
-from flows.processes.programs import DVC, run_program
+from flows.grid.cells import run_cell
+from flows.grid.display import TerminalProgress
+from flows.grid.lock_file import repair
+from flows.grid.queue import Jobs, require_good, run_grid
+from stages.runtime import machine, params
 
 
 @contextmanager
@@ -21,17 +26,28 @@ def mended(workspace: Path) -> Iterator[None]:
         yield
 
 
-def run_chain(workspace: Path, targets: Sequence[str]) -> int:
-    """Run what is not up to date, of the targets or of everything; return the exit code of dvc.
+def run_chain(workspace: Path, targets: Sequence[str], *, jobs: int | None = None) -> None:
+    """Run what is not up to date, of the targets or of everything, with so many trainings at once.
 
-    ProgramError where another run is active in the workspace.
+    ProgramError where another run is active in the workspace, or with the reasons of the cells
+    that failed. What finished is kept.
     """
-    with mended(workspace):
-        keep_copy(workspace)
-        patterns = ["--glob", *targets] if targets else []
-        code = run_program([*DVC, "repro", *patterns], workspace)
-        if code != 0:
-            repair(workspace)
-        else:
-            keep_copy(workspace)
-        return code
+    stop = threading.Event()
+    outcomes = run_grid(
+        workspace,
+        targets,
+        choose_jobs(workspace, jobs),
+        partial(run_cell, workspace=workspace, stop=stop),
+        watch=TerminalProgress(workspace),
+        stop=stop,
+    )
+    require_good(outcomes)
+
+
+def choose_jobs(workspace: Path, jobs: int | None, cpu_jobs: int | None = None) -> Jobs:
+    """Return the jobs asked for, or a heavy one per GPU or share of cores, and others per core."""
+    section = params.section(params.load(workspace / params.PARAMS), "machine", machine.Machine)
+    return Jobs(
+        heavy=machine.count_jobs(section) if jobs is None else jobs,
+        light=machine.count_cores() if cpu_jobs is None else cpu_jobs,
+    )

@@ -1,4 +1,4 @@
-"""The grid on a terminal: a line when a cell starts or ends, a bar for each that trains."""
+"""The grid on a terminal: what a cell says when it ends, and a bar for each that trains."""
 
 import sys
 import time
@@ -11,9 +11,11 @@ from tqdm import tqdm
 
 from flows.grid.cells import Outcome
 from flows.grid.queue import GridState, counts
-from stages.tracking.status import read_status
+from stages.runtime.places import LOGS
+from stages.tracking.status import file_name, read_status
 
 SECONDS_BETWEEN_LINES = 30.0
+MOST_LINES = 20  # of what a stage has printed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +49,15 @@ def read_progress(status: Mapping[str, Any]) -> CellProgress | None:
 
 
 def describe(outcome: Outcome) -> str:
-    """Return a line on how a cell went."""
+    """Return a line on how a cell went, and what its stage said."""
     attempts = f", {outcome.attempts} attempts" if outcome.attempts > 1 else ""
     why = f": {outcome.reason}" if outcome.reason else ""
-    return f"{outcome.cell}: {outcome.state} in {outcome.seconds:.1f} s{attempts}{why}"
+    said = list(outcome.told[:MOST_LINES])
+    if more := len(outcome.told) - len(said):
+        log = LOGS / f"{file_name(outcome.cell)}.log"
+        said.append(f"and {more} lines more: {log}")
+    how = f"{outcome.cell}: {outcome.state} in {outcome.seconds:.1f} s{attempts}{why}"
+    return "\n".join([how, *(f"    {line}" for line in said)])
 
 
 class TerminalProgress:
@@ -68,12 +75,13 @@ class TerminalProgress:
         for cell in state.running:
             if cell not in self._started:
                 self._started.add(cell)
-                self._say(f"{cell}: started, {state.waiting} wait")
+                self._say(f"{cell}: started")
+        total = len(state.running) + len(state.outcomes) + state.waiting
         for outcome in state.outcomes[self._ended :]:
             if outcome.cell in self._bars:
                 self._bars.pop(outcome.cell).close()
-            self._say(describe(outcome))
-        self._ended = len(state.outcomes)
+            self._ended += 1
+            self._say(f"[{self._ended} of {total}] {describe(outcome)}")
         late = time.monotonic() - self._told > SECONDS_BETWEEN_LINES
         if self._has_bars or late:
             self._told = time.monotonic()
@@ -104,4 +112,4 @@ class TerminalProgress:
 def summary(state: GridState) -> str:
     """Return how many cells ended in which way."""
     told = ", ".join(f"{number} {how}" for how, number in counts(state.outcomes).items())
-    return f"grid: {told or 'everything is up to date'}"
+    return f"cells: {told or 'everything is up to date'}"

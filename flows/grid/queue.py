@@ -167,10 +167,12 @@ def run_grid(
     sync = partial(run_stage, "operate.sync", workspace, stop=stop)
     with only_run(workspace):
         repair(workspace, stop=stop)
-        graph = read_graph(workspace)
-        for check in CHECKS:
-            if any(stage_of(name) == check for name in graph):
-                require_good([run_cell(Cell(name=check, upstreams=()))])
+        graph, changed = read_graph(workspace), changed_cells(workspace)
+        unchecked = {stage_of(name) for name in changed}.intersection(CHECKS)
+        for check in sorted(unchecked, key=CHECKS.index):
+            require_good([run_cell(Cell(name=check, upstreams=()))])
+        if unchecked:
+            changed = changed_cells(workspace)  # what a check finds good again has not changed
         keep_copy(workspace)
         outcomes: tuple[Outcome, ...] = ()
         with now_and_then(sync) as synced:
@@ -178,7 +180,7 @@ def run_grid(
                 if outcomes:  # the graph may have changed, too
                     plan = make_plan(workspace, targets)
                 else:
-                    plan = plan_of(graph, changed_cells(workspace), targets)
+                    plan = plan_of(graph, changed, targets)
                 if outcomes and not plan.cells:
                     break
                 watch_all = partial(_watch_further, [synced, watch], outcomes)
@@ -187,7 +189,8 @@ def run_grid(
                     break
             else:
                 require_clean(workspace, targets)
-        sort_entries(workspace, repro_order(workspace), stop=stop)
+        if outcomes:
+            sort_entries(workspace, repro_order(workspace), stop=stop)
         log_to_mlflow(sync)
     return outcomes
 

@@ -118,7 +118,7 @@ def test_flow_on_its_temporary_server_is_dvc_repro_and_leaves_nobody(
     done = run_flow(workspace, PREFECT_HOME=str(home))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Completed()" in done.stderr
-    assert "grid: 4 ran" in done.stderr
+    assert "cells: 4 ran" in done.stderr
     assert results(workspace) == results(sequential)
     assert processes(workspace) == {}
 
@@ -237,7 +237,7 @@ def test_server_shows_cells_progress_links_and_a_table(
     assert seen.artifacts["progress-train-1"] == 100.0
     again = run_flow(tmp_path, "fuse", **server)
     assert again.returncode == 0
-    assert "grid: everything is up to date" in again.stderr
+    assert "cells: everything is up to date" in again.stderr
 
 
 @pytest.mark.slow
@@ -270,7 +270,7 @@ def test_server_that_is_killed_does_not_stop_the_cells_and_can_cancel_when_it_co
             for pid in running(home, "prefect"):
                 os.kill(pid, signal.SIGKILL)
             read_until(waiting, "Prefect is not reachable")
-            read_until(going_on, "grid: 4 ran")
+            read_until(going_on, "cells: 4 ran")
             going_on.kill()  # Prefect would try for a minute to get rid of its events
             going_on.communicate()
             require_nobody(short)

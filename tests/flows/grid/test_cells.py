@@ -61,15 +61,17 @@ def test_outcomes_of_real_cells(tmp_path: Path) -> None:
         tmp_path,
         """
         stages:
-          good: {cmd: echo fine > good.txt, deps: [params.yaml], outs: [good.txt]}
+          good: {cmd: echo "a > b"; echo 1 > good.txt, deps: [params.yaml], outs: [good.txt]}
           bad: {cmd: echo because; exit 1, outs: [bad.txt]}
           flaky:
             cmd: echo x >> attempts; test $(wc -l < attempts) -gt 2 || exit 75; touch flaky.txt
             outs: [flaky.txt]
         """,
     )
-    assert run_one(tmp_path, "good").state is CellState.RAN
-    assert run_one(tmp_path, "good").state is CellState.UNCHANGED
+    good = run_one(tmp_path, "good")
+    assert (good.state, good.told) == (CellState.RAN, ("a > b",))
+    good = run_one(tmp_path, "good")
+    assert (good.state, good.told) == (CellState.UNCHANGED, ())
     (tmp_path / "good.txt").unlink()
     lock_file(tmp_path).unlink()
     assert run_one(tmp_path, "good").state is CellState.RESTORED

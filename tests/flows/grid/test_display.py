@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from flows.grid.cells import CellState, Outcome
-from flows.grid.display import TerminalProgress, read_progress
+from flows.grid.display import MOST_LINES, TerminalProgress, read_progress
 from flows.grid.queue import GridState
 
 
@@ -20,14 +20,22 @@ def test_progress_tells_what_starts_and_ends_and_how_far_a_training_is(
     show = TerminalProgress(tmp_path)
     show(GridState(running=("train@a", "fuse"), outcomes=(), waiting=1))
     ended = Outcome(
-        cell="fuse", state=CellState.RAN, seconds=0.0, attempts=2, reason="", link="http://x"
+        cell="fuse",
+        state=CellState.RAN,
+        seconds=0.0,
+        attempts=2,
+        reason="",
+        link="http://x",
+        told=tuple(f"line {number}" for number in range(MOST_LINES + 2)),
     )
     show(GridState(running=(), outcomes=(ended,), waiting=0))
     assert capsys.readouterr().err.splitlines() == [
-        "train@a: started, 1 wait",
-        "fuse: started, 1 wait",
+        "train@a: started",
+        "fuse: started",
         "train@a: 30 of 90, loss 0.500, 2.0 a second, 0.5 min left",
-        "fuse: ran in 0.0 s, 2 attempts",
-        "grid: 1 ran",
+        "[1 of 1] fuse: ran in 0.0 s, 2 attempts",
+        *(f"    line {number}" for number in range(MOST_LINES)),
+        "    and 2 lines more: .tsn/logs/fuse.log",
+        "cells: 1 ran",
     ]
     assert read_progress({"done": 1}) is None
