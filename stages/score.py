@@ -35,7 +35,11 @@ def main(options: Options) -> None:
     with provenance.unchanged(options):
         device = choose_device(machine)
         scoring = prepare_scoring(
-            options.part(ScoringInputs), config, device=device, workers=machine.workers
+            options.part(ScoringInputs),
+            config,
+            device=device,
+            workers=machine.workers,
+            precision=machine.precision,
         )
         total = len(scoring.clips)
         snippets = list(command.progress(scoring.snippets, total=total, unit="video", text=text))

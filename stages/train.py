@@ -82,7 +82,13 @@ def prepare(
     inputs = options.part(TrainingInputs)
     fingerprint = provenance.fingerprint(inputs.cell, config, inputs.files)
     prepared = prepare_training(
-        inputs, config, fingerprint, device=device, workers=machine.workers, share=share
+        inputs,
+        config,
+        fingerprint,
+        device=device,
+        workers=machine.workers,
+        share=share,
+        precision=machine.precision,
     )
     return prepared, SavedTraining(inputs.name, fingerprint)
 
@@ -132,7 +138,7 @@ def recipe_params(recipe: params.Settings, name: str) -> dict[str, object]:
     sections = ("source", "split", "accept", f"extract.{name}", "init", f"train.{name}")
     machine = params.find(params.load(), "machine")
     return {dotted.partition(".")[0]: params.find(recipe, dotted) for dotted in sections} | {
-        f"machine.{key}": machine[key] for key in ("device", "processes", "threads")
+        f"machine.{key}": machine[key] for key in ("device", "processes", "threads", "precision")
     }
 
 

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -103,10 +103,19 @@ def _plain(error: Exception) -> str:
 
 
 def progress(
-    items: Iterable[T], *, total: int | None, unit: str, text: str, initial: int = 0
+    items: Iterable[T],
+    *,
+    total: int | None,
+    unit: str,
+    text: str,
+    initial: int = 0,
+    beside: Callable[[], Mapping[str, str]] = dict,
 ) -> Iterator[T]:
-    """Yield the items; show a bar with rate and time left on a terminal, nothing elsewhere."""
-    yield from tqdm(
+    """Yield the items; show a bar with rate and time left on a terminal, nothing elsewhere.
+
+    beside: what else the bar shows, asked after each item.
+    """
+    bar = tqdm(
         items,
         total=total,
         unit=unit,
@@ -116,6 +125,10 @@ def progress(
         dynamic_ncols=True,
         smoothing=0.1,
     )
+    for item in bar:
+        yield item
+        if not bar.disable:
+            bar.set_postfix(beside(), refresh=False)
 
 
 @contextmanager

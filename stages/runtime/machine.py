@@ -11,14 +11,15 @@ from tsn.streams.limits import DEFAULT_LIMITS, Limits
 if TYPE_CHECKING:
     import torch
 
+PRECISIONS = ("auto", "float32", "bfloat16")  # those of tsn.model.precision, which loads PyTorch
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
     """What this machine lends to a stage. `threads`, `device` and `processes` change the order of
-    float sums; TV-L1 on a GPU is that of the CPU to some ten-thousandths of a pixel. What
-    `reading` refuses is set aside. Nothing else changes a result.
+    float sums, `precision` their digits; TV-L1 on a GPU is that of the CPU to some ten-thousandths
+    of a pixel. What `reading` refuses is set aside. Nothing else changes a result.
 
     device: cpu, cuda or auto (cuda when there is one).
     processes: how many processes one training of a cell takes, each with a GPU of its own, its own
@@ -28,6 +29,7 @@ class Machine:
     workers: processes that read data, or extract videos (on GPUs: one each); 0 reads in the
         training process.
     checkpoint_seconds: an interrupted training loses at most this much.
+    precision: of trainings and scorings, float32, bfloat16 or auto (tsn.model.precision).
     reading: what one video may take; one that takes more is refused by name.
     """
 
@@ -36,11 +38,14 @@ class Machine:
     threads: int
     workers: int
     checkpoint_seconds: float
+    precision: str = "auto"
     reading: Limits = DEFAULT_LIMITS
 
     def __post_init__(self) -> None:
         if self.device not in ("auto", "cpu", "cuda"):
             raise ValueError(f"device is auto, cpu or cuda, got {self.device!r}")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision is one of {', '.join(PRECISIONS)}, got {self.precision!r}")
         if self.processes < 1:
             raise ValueError(f"processes is at least 1, got {self.processes}")
         if self.threads < 1 or self.workers < 0:

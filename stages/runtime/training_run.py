@@ -11,7 +11,7 @@ from stages.runtime.machine import Machine
 from stages.runtime.places import PROGRESS
 from stages.tracking import runs, status
 from tsn.training.progress import resume, save_progress
-from tsn.training.solver import Iteration, Training
+from tsn.training.solver import Iteration, Step, Training
 
 METRICS = {  # column of the log -> metric in MLflow
     "loss": "train/loss",
@@ -19,6 +19,7 @@ METRICS = {  # column of the log -> metric in MLflow
     "lr": "train/lr",
     "gradient_norm": "train/gradient_norm",
 }
+WAITING = "time/waiting_for_data"  # the share of the time in which a step had no inputs
 STATUS_SECONDS = 1.0
 
 
@@ -43,6 +44,39 @@ class SavedTraining:
         shutil.rmtree(self.path.parent, ignore_errors=True)
 
 
+class Telling:
+    """Keeps the log of a training that runs, and tells of it: to MLflow and in the status file."""
+
+    def __init__(self, run: runs.Run, log: list[Iteration], total: int) -> None:
+        self.log = log
+        self._run = run
+        self._total = total
+        self._resumed_at = len(log)
+        self._began = self._told_at = time.monotonic()
+        self._waited = 0.0
+
+    def keep(self, step: Step) -> None:
+        """Wait for a step, and add it to the log."""
+        row = step.read()
+        self.log.append(row)
+        self._waited += step.waited
+        values = {metric: getattr(row, column) for column, metric in METRICS.items()}
+        self._run.log_metrics(values, step=row.iteration)
+        now = time.monotonic()
+        if (passed := now - self._told_at) > STATUS_SECONDS:
+            rate = (len(self.log) - self._resumed_at) / (now - self._began)
+            status.report(done=len(self.log), total=self._total, loss=row.loss, rate=rate)
+            share = min(self._waited / passed, 1.0)
+            self._run.log_metrics({WAITING: share}, step=row.iteration)
+            self._told_at, self._waited = now, 0.0
+
+    def last(self) -> dict[str, str]:
+        """Return what a progress bar shows of the last iteration."""
+        if not self.log:
+            return {}
+        return {"loss": f"{self.log[-1].loss:.3f}", "lr": f"{self.log[-1].lr:g}"}
+
+
 def complete(
     training: Training, saved: SavedTraining, machine: Machine, run: runs.Run, *, text: str
 ) -> list[Iteration]:
@@ -51,22 +85,27 @@ def complete(
     if log:
         run.log_series(curves(log))  # what a kill kept from being written
         print(f"{text}: going on after iteration {len(log)} of {training.solver.iterations}")
-    began = saved_at = told_at = time.monotonic()
-    total, resumed_at = training.solver.iterations, len(log)
+    total, resumed_at, saved_at = training.solver.iterations, len(log), time.monotonic()
+    telling = Telling(run, log, total)
+    unread: list[Step] = []
     steps = command.progress(
-        training.iterate(resumed_at), total=total, initial=resumed_at, unit="it", text=text
+        training.launch(resumed_at),
+        total=total,
+        initial=resumed_at,
+        unit="it",
+        text=text,
+        beside=telling.last,
     )
     for step in steps:
-        log.append(step)
-        values = {metric: getattr(step, column) for column, metric in METRICS.items()}
-        run.log_metrics(values, step=step.iteration)
-        if time.monotonic() - saved_at > machine.checkpoint_seconds:
+        unread.append(step)
+        due = time.monotonic() - saved_at > machine.checkpoint_seconds
+        while len(unread) > (0 if due else training.steps_ahead):
+            telling.keep(unread.pop(0))
+        if due:
             save_progress(saved.path, training, saved.fingerprint, log)
             saved_at = time.monotonic()
-        if time.monotonic() - told_at > STATUS_SECONDS:
-            told_at = time.monotonic()
-            rate = (len(log) - resumed_at) / (told_at - began)
-            status.report(done=len(log), total=total, loss=step.loss, rate=rate)
+    for step in unread:
+        telling.keep(step)
     save_progress(saved.path, training, saved.fingerprint, log)  # the stage can still be refused
     if not log:
         print(f"{text}: no iterations, the network is what it starts as")

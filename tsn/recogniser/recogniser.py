@@ -20,8 +20,8 @@ from tsn.recogniser.folder import Member, RecogniserCard, current_libraries, loa
 from tsn.recogniser.sparse_read import Need, SparseRead, snippet_reader
 from tsn.recogniser.video_readers import VideoReaders
 from tsn.scoring.fusion import weighted_sum
-from tsn.scoring.score import score_snippets, video_scores
-from tsn.snippets.dataset import cut_scoring_snippets
+from tsn.scoring.score import ScoringProtocol, score_snippets, video_scores
+from tsn.snippets.dataset import scoring_snippets
 from tsn.streams.limits import DEFAULT_LIMITS, Limits
 from tsn.streams.table import STREAMS
 from tsn.workers.pool import Stop, never
@@ -80,18 +80,18 @@ class Recogniser:
         )
 
     def _score(self, sparse: SparseRead, need: Need) -> Scores:
-        row, testing = need.modality, self.card.testing
-        crops = cut_scoring_snippets(
+        row = need.modality
+        snippets = scoring_snippets(
             snippet_reader(sparse, need, str(self._device), torch.get_num_threads()),
             need.stream.num_entries(sparse.num_frames),
             row,
-            snippets=testing.snippets,
-            crops=testing.crops,
-            size=self._input_sizes[row.name],
+            snippets=need.snippets,
         )
-        network = self._networks[row.name]
-        snippets = score_snippets(network, crops, row, batch=testing.batch, device=self._device)
-        scores: Scores = video_scores([snippets])[0]
+        testing = ScoringProtocol(config=self.card.testing, size=self._input_sizes[row.name])
+        of_snippets = score_snippets(
+            self._networks[row.name], snippets, row, testing, device=self._device
+        )
+        scores: Scores = video_scores([of_snippets])[0]
         return scores
 
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from tsn.modality import Modality
 from tsn.snippets.sampling import testing_starts
-from tsn.streams.archives import Entries, read_entries, stack_entries, write_archive
+from tsn.streams.archives import Archive, Image, write_archive
 from tsn.streams.contents import VideoError, inspect
 from tsn.streams.limits import DEFAULT_LIMITS, Limits
 from tsn.streams.table import FramesConfig, Stream, WorkerDevice
@@ -108,19 +108,20 @@ def _collect(path: Path, needs: Sequence[Need], num_frames: int, limits: Limits)
 
 def snippet_reader(
     sparse: SparseRead, need: Need, device: str, threads: int
-) -> Callable[[int], Entries]:
-    """Return what gives the snippet (H, W, T x C) starting at an entry, as from an archive.
+) -> Callable[[int], list[Image]]:
+    """Return what gives the images of the snippet that starts at an entry, as from an archive.
 
     The entries are computed on `device` ("cpu" or such as "cuda:0") by that many threads, and go
     through the JPEGs of an archive, so that they are what the networks were trained on.
     """
     numbers = need.entries(sparse.num_frames)
-    entries = _through_archive(_compute(sparse, need, numbers, device, threads), need.config)
-    position = {number: index for index, number in enumerate(numbers)}
+    images = _through_archive(_compute(sparse, need, numbers, device, threads), need.config)
+    of_entry = len(images) // len(numbers)
+    position = {number: index * of_entry for index, number in enumerate(numbers)}
 
-    def read(start: int) -> Entries:
+    def read(start: int) -> list[Image]:
         first = position[start]
-        return stack_entries(entries[first : first + need.modality.snippet_length])
+        return images[first : first + of_entry * need.modality.snippet_length]
 
     return read
 
@@ -150,10 +151,9 @@ def runs(numbers: Collection[int]) -> list[range]:
     return found
 
 
-def _through_archive(
-    entries: Iterator[npt.NDArray[np.uint8]], config: FramesConfig
-) -> npt.NDArray[np.uint8]:
+def _through_archive(entries: Iterator[npt.NDArray[np.uint8]], config: FramesConfig) -> list[Image]:
     with TemporaryDirectory(prefix="tsn-") as folder:
-        archive = Path(folder) / "entries.zip"
-        count = write_archive(archive, entries, config.jpeg_quality)
-        return read_entries(archive, range(count))
+        path = Path(folder) / "entries.zip"
+        count = write_archive(path, entries, config.jpeg_quality)
+        with Archive(path) as archive:
+            return archive.images(range(count))

@@ -31,10 +31,10 @@ from tsn.model.network import (
 )
 from tsn.scoring.scores import BASELINE, VideoScores
 from tsn.snippets.crops import Box
-from tsn.snippets.dataset import Clip, crop_snippet, listed_clips, read_snippet
+from tsn.snippets.dataset import Clip, cut_snippet, listed_clips, read_snippet, snippet_shape
 from tsn.snippets.normalise import normalise
 from tsn.snippets.sampling import testing_starts
-from tsn.streams.archives import MANIFEST
+from tsn.streams.archives import MANIFEST, Archive
 
 MAX_ITERATIONS = 1000  # of the regression; standardised features take some tens
 LOWEST = float(np.finfo(np.float32).tiny)  # a probability that has a logarithm
@@ -217,11 +217,14 @@ class WholeSnippets(Dataset[Tensor]):
     def __getitem__(self, index: int) -> Tensor:
         clip, row = self.clips[index], self.modality
         starts = testing_starts(clip.entries, self.config.snippets, row.snippet_length)
-        snippets = [read_snippet(clip, int(start), row) for start in starts]
-        height, width = snippets[0].shape[:2]
+        with Archive(clip.archive) as archive:
+            snippets = [read_snippet(archive, int(start), row) for start in starts]
+        height, width = snippets[0][0].shape[:2]
         whole, side = Box(0, 0, width, height), self.config.input_size
-        planes = [crop_snippet(snippet, whole, False, side, row) for snippet in snippets]
-        return torch.from_numpy(np.stack(planes))
+        planes = np.empty((len(snippets), *snippet_shape(row, side, side)), np.uint8)
+        for images, out in zip(snippets, planes, strict=True):
+            cut_snippet(images, whole, False, row, out)
+        return torch.from_numpy(planes)
 
 
 @torch.inference_mode()

@@ -18,9 +18,10 @@ from tsn.lists import read_list, read_names
 from tsn.modality import Modality, modality
 from tsn.model.checkpoint import ModelCard, load_model, refuse_other_cell
 from tsn.model.network import TemporalSegmentNetwork
+from tsn.model.precision import computing_in
 from tsn.scoring.scores import VideoScores
-from tsn.snippets.crops import TESTING_CROPS
-from tsn.snippets.dataset import Clip, ScoringSnippets, listed_clips
+from tsn.snippets.crops import TESTING_CROPS, testing_crops
+from tsn.snippets.dataset import Clip, ScoringSnippets, cut_views, listed_clips
 from tsn.snippets.normalise import normalise
 
 MAX_SNIPPETS, MAX_BATCH = 10_000, 1_000_000
@@ -91,7 +92,12 @@ class PreparedScoring:
 
 
 def prepare_scoring(
-    inputs: ScoringInputs, config: ScoringConfig, *, device: torch.device, workers: int
+    inputs: ScoringInputs,
+    config: ScoringConfig,
+    *,
+    device: torch.device,
+    workers: int,
+    precision: str = "float32",
 ) -> PreparedScoring:
     """Return the scoring of a network on its test list.
 
@@ -105,56 +111,92 @@ def prepare_scoring(
     clips, dropped = listed_clips(read_list(inputs.list), inputs.stream, row)
     if not clips:
         raise ValueError(f"{inputs.list}: no video of it could be extracted")
-    dataset = ScoringSnippets(
-        clips, row, snippets=config.snippets, crops=config.crops, size=card.input_size
-    )
+    dataset = ScoringSnippets(clips, row, snippets=config.snippets)
+    testing = ScoringProtocol(config=config, size=card.input_size, precision=precision)
     return PreparedScoring(
         card=card,
         config=config,
         clips=clips,
         dropped=dropped,
-        snippets=score_videos(network, dataset, batch=config.batch, device=device, workers=workers),
+        snippets=score_videos(network, dataset, testing, device=device, workers=workers),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoringProtocol:
+    """How snippets are scored: crops of `size` pixels, in a precision (tsn.model.precision)."""
+
+    config: ScoringConfig
+    size: int
+    precision: str = "float32"
+
+    @property
+    def views(self) -> int:
+        """Return how many crops a video has."""
+        crops = testing_crops(self.config.crops, self.size, self.size, self.size)
+        return self.config.snippets * len(crops)
 
 
 @torch.inference_mode()
 def score_videos(
     network: TemporalSegmentNetwork,
     dataset: ScoringSnippets,
+    testing: ScoringProtocol,
     *,
-    batch: int,
     device: torch.device,
     workers: int,
 ) -> Iterator[npt.NDArray[np.float32]]:
-    """Yield each clip's snippets' scores (S, C), in order, each the mean over its crops."""
+    """Yield each clip's snippets' scores (S, C), in order, each the mean over its crops.
+
+    A GPU scores as many videos at once as a batch holds, while the scores before come back.
+    """
     network.eval()
-    loader: DataLoader[Tensor] = DataLoader(dataset, batch_size=None, num_workers=workers)
-    for crops in loader:
-        yield score_snippets(network, crops, dataset.modality, batch=batch, device=device)
+    on_gpu = device.type == "cuda"
+    at_once = max(1, testing.config.batch // testing.views) if on_gpu else 1
+    loader: DataLoader[Tensor] = DataLoader(
+        dataset, batch_size=at_once, num_workers=workers, pin_memory=on_gpu
+    )
+    before: Tensor | None = None
+    for videos in loader:
+        snippets = videos.to(device, non_blocking=True).flatten(0, 1)
+        launched = _mean_over_crops(network, snippets, dataset.modality, testing)
+        if before is not None:
+            yield from before.cpu().numpy()
+        before = launched.view(*videos.shape[:2], -1)
+    if before is not None:
+        yield from before.cpu().numpy()
 
 
 @torch.inference_mode()
 def score_snippets(
     network: TemporalSegmentNetwork,
-    crops: Tensor,
+    snippets: Tensor,
     modality: Modality,
+    testing: ScoringProtocol,
     *,
-    batch: int,
     device: torch.device,
 ) -> npt.NDArray[np.float32]:
-    """Return the scores (S, C) of a video's snippets (S, P, C, H, W), each the mean over its crops.
+    """Return the scores (S, C) of a video's snippets (S, C, H, W), each the mean over its crops.
 
     The network is in evaluation mode and on `device`.
     """
-    snippets, per_snippet = crops.shape[:2]
-    parts = [
-        network.snippet_scores(normalise(part.to(device), modality, network.row.inputs))
-        for part in torch.split(crops.flatten(0, 1), batch)
-    ]
     scores: npt.NDArray[np.float32] = (
-        torch.cat(parts).view(snippets, per_snippet, -1).mean(1).cpu().numpy()
+        _mean_over_crops(network, snippets.to(device), modality, testing).cpu().numpy()
     )
     return scores
+
+
+def _mean_over_crops(
+    network: TemporalSegmentNetwork, snippets: Tensor, modality: Modality, testing: ScoringProtocol
+) -> Tensor:
+    """Return the scores (S, C) of snippets on the network's device, which cuts the crops."""
+    views = cut_views(snippets, testing.config.crops, testing.size, modality)
+    with computing_in(testing.precision, snippets.device):
+        parts = [
+            network.snippet_scores(normalise(part, modality, network.row.inputs)).float()
+            for part in torch.split(views.flatten(0, 1), testing.config.batch)
+        ]
+    return torch.cat(parts).view(*views.shape[:2], -1).mean(1)
 
 
 def video_scores(snippets: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:

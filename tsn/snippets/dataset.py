@@ -1,12 +1,13 @@
 """Snippets of a video as network input.
 
 Letters: K segment or S test snippet, P crop, T entry, C channel, H, W. Snippets travel as uint8
-and become float on the training device (tsn.snippets.normalise), so that little is copied.
+and become float on the training device (tsn.snippets.normalise), so that little is copied. An image
+is cut as it was decoded, and what is cut goes to its place in the snippet: whole frames are never
+stacked. docs/performance.md has what that is worth.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import cv2
@@ -23,13 +24,13 @@ from tsn.snippets.sampling import testing_starts, training_starts
 from tsn.streams.archives import (
     MANIFEST,
     OK,
+    Archive,
+    Image,
     archive_path,
-    read_entries,
     read_manifest,
-    stack_entries,
 )
 
-Entries = npt.NDArray[np.uint8]
+Planes = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -86,29 +87,37 @@ def listed_clips(
     return clips, dropped
 
 
-def read_snippet(clip: Clip, start: int, modality: Modality) -> Entries:
-    """Return the entries of one snippet, stacked along the channels: (H, W, T x C)."""
-    return stack_entries(read_entries(clip.archive, range(start, start + modality.snippet_length)))
+def read_snippet(archive: Archive, start: int, modality: Modality) -> list[Image]:
+    """Return the images of the snippet that starts at an entry: (H, W, 3) or, of flow, (H, W)."""
+    return archive.images(range(start, start + modality.snippet_length))
 
 
-def crop_snippet(
-    snippet: Entries, box: Box, mirrored: bool, size: int, modality: Modality
-) -> Entries:
-    """Cut a box out of a snippet (H, W, C), scaled and mirrored if asked: (C, size, size).
+def cut_snippet(
+    images: Sequence[Image], box: Box, mirrored: bool, modality: Modality, out: Planes
+) -> None:
+    """Cut a box out of a snippet's images into `out` (C, size, size), scaled and mirrored if asked.
 
     Mirroring turns flow around: its x component is inverted (docs/paper.md).
     """
-    crop = snippet[box.y : box.y + box.height, box.x : box.x + box.width]
-    if crop.shape[:2] != (size, size):
-        crop = cv2.resize(np.ascontiguousarray(crop), (size, size), interpolation=cv2.INTER_LINEAR)
-        crop = crop.reshape(size, size, -1)  # cv2 drops a single channel
-    planes: Entries = np.ascontiguousarray(crop.transpose(2, 0, 1))
+    height, width = out.shape[1:]
+    crops = [image[box.y : box.y + box.height, box.x : box.x + box.width] for image in images]
+    if crops[0].shape[:2] != (height, width):
+        if crops[0].ndim == 2:  # OpenCV scales four planes in the time of two
+            crops = [cv2.merge(crops[first : first + 4]) for first in range(0, len(crops), 4)]
+        crops = [
+            cv2.resize(crop, (width, height), interpolation=cv2.INTER_LINEAR) for crop in crops
+        ]
+    planes = iter(out)
+    for crop in crops:
+        turned = cv2.flip(crop, 1) if mirrored else crop
+        if turned.ndim == 2:
+            next(planes)[...] = turned
+        else:
+            cv2.split(turned, [next(planes) for _ in range(turned.shape[2])])
     if mirrored:
-        planes = np.ascontiguousarray(planes[:, :, ::-1])
         for channel in modality.inverted_when_mirrored:
-            inverted = planes[channel :: modality.entry_channels]
+            inverted = out[channel :: modality.entry_channels]
             np.subtract(255, inverted, out=inverted)
-    return planes
 
 
 class TrainingSnippets(Dataset[tuple[Tensor, int]]):
@@ -147,15 +156,16 @@ class TrainingSnippets(Dataset[tuple[Tensor, int]]):
             clip.entries, self.num_segments, self.modality.snippet_length, generator
         )
         mirrored = self.augmentation.mirror and bool(generator.integers(2))
-        snippets = [read_snippet(clip, int(start), self.modality) for start in starts]
-        height, width = snippets[0].shape[:2]
+        with Archive(clip.archive) as archive:
+            snippets = [read_snippet(archive, int(start), self.modality) for start in starts]
+        height, width = snippets[0][0].shape[:2]
         scales, positions = self.augmentation.crop_scales, self.augmentation.crop_positions
         box = training_box(width, height, scales, positions, generator)
-        planes = [
-            crop_snippet(snippet, box, mirrored, self.input_size, self.modality)
-            for snippet in snippets
-        ]
-        return torch.from_numpy(np.stack(planes)), clip.label
+        size = self.input_size
+        planes = np.empty((len(snippets), *snippet_shape(self.modality, size, size)), np.uint8)
+        for images, out in zip(snippets, planes, strict=True):
+            cut_snippet(images, box, mirrored, self.modality, out)
+        return torch.from_numpy(planes), clip.label
 
     def _index(self, position: int) -> int:
         epoch, offset = divmod(position, len(self.clips))
@@ -166,56 +176,63 @@ class TrainingSnippets(Dataset[tuple[Tensor, int]]):
 
 
 class ScoringSnippets(Dataset[Tensor]):
-    """The test snippets of each clip (paper section 3.3): items (S, P, C, H, W) uint8."""
+    """The test snippets of each clip (paper section 3.3), uncut: items (S, C, H, W) uint8."""
 
-    def __init__(
-        self, clips: Sequence[Clip], modality: Modality, *, snippets: int, crops: str, size: int
-    ) -> None:
+    def __init__(self, clips: Sequence[Clip], modality: Modality, *, snippets: int) -> None:
         self.clips = list(clips)
         self.modality = modality
         self.snippets = snippets
-        self.crops = crops
-        self.size = size
 
     def __len__(self) -> int:
         return len(self.clips)
 
     def __getitem__(self, index: int) -> Tensor:
         clip = self.clips[index]
-        return cut_scoring_snippets(
-            lambda start: read_snippet(clip, start, self.modality),
-            clip.entries,
-            self.modality,
-            snippets=self.snippets,
-            crops=self.crops,
-            size=self.size,
-        )
+        with Archive(clip.archive) as archive:
+            return scoring_snippets(
+                lambda start: read_snippet(archive, start, self.modality),
+                clip.entries,
+                self.modality,
+                snippets=self.snippets,
+            )
 
 
-def cut_scoring_snippets(
-    read: Callable[[int], Entries],
-    entries: int,
-    modality: Modality,
-    *,
-    snippets: int,
-    crops: str,
-    size: int,
+def scoring_snippets(
+    read: Callable[[int], Sequence[Image]], entries: int, modality: Modality, *, snippets: int
 ) -> Tensor:
-    """Return the test snippets (S, P, C, H, W) uint8 of a video of that many entries.
+    """Return the test snippets (S, C, H, W) uint8 of a video of that many entries.
 
-    `read` gives the snippet (H, W, C) that starts at an entry; no start is read twice.
+    `read` gives the images of the snippet that starts at an entry; no start is read twice.
     """
-    starts = [int(start) for start in testing_starts(entries, snippets, modality.snippet_length)]
-    cut = partial(_testing_crops, modality=modality, crops=crops, size=size)
-    cropped = {start: cut(read(start)) for start in set(starts)}  # a short video repeats its starts
-    return torch.from_numpy(np.stack([cropped[start] for start in starts]))
+    starts = testing_starts(entries, snippets, modality.snippet_length).tolist()
+    distinct = {start: read(start) for start in dict.fromkeys(starts)}  # a short video repeats some
+    height, width = distinct[starts[0]][0].shape[:2]
+    whole = Box(0, 0, width, height)
+    planes = np.empty((len(starts), *snippet_shape(modality, height, width)), np.uint8)
+    for start, out in zip(starts, planes, strict=True):
+        cut_snippet(distinct[start], whole, False, modality, out)
+    return torch.from_numpy(planes)
 
 
-def _testing_crops(snippet: Entries, modality: Modality, crops: str, size: int) -> Entries:
-    height, width = snippet.shape[:2]
-    return np.stack(
-        [
-            crop_snippet(snippet, box, mirrored, size, modality)
-            for box, mirrored in testing_crops(crops, width, height, size)
-        ]
-    )
+def cut_views(snippets: Tensor, crops: str, size: int, modality: Modality) -> Tensor:
+    """Return the crops of test snippets (S, C, H, W) as (S, P, C, size, size), on their device.
+
+    Raises ValueError for crops that do not fit into the frames.
+    """
+    height, width = snippets.shape[-2:]
+    views = []
+    for box, mirrored in testing_crops(crops, width, height, size):
+        view = snippets[..., box.y : box.y + box.height, box.x : box.x + box.width]
+        if mirrored:
+            view = view.flip(-1)
+            for channel in modality.inverted_when_mirrored:
+                view[:, channel :: modality.entry_channels] = (
+                    255 - view[:, channel :: modality.entry_channels]
+                )
+        views.append(view)
+    return torch.stack(views, dim=1)
+
+
+def snippet_shape(modality: Modality, height: int, width: int) -> tuple[int, int, int]:
+    """Return the shape (C, H, W) of a snippet as it is read."""
+    return modality.snippet_length * modality.entry_channels, height, width

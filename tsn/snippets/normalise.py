@@ -1,5 +1,7 @@
 """From uint8 snippets to the float input of a network, on whatever device they are."""
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
@@ -21,15 +23,17 @@ def normalise(snippets: Tensor, modality: Modality, inputs: InputValues) -> Tens
     if of_images and inputs.colours == "rgb":
         images = values.reshape(*values.shape[:-3], -1, step, *values.shape[-2:])
         values = images.flip(-3).flatten(-4, -3)
+    repeats = modality.channels // step
     mean = inputs.mean if modality.centre is None else (modality.centre,) * step
-    values = values - _per_channel(mean, modality, values)
-    if inputs.std is None:
-        return values
-    std = inputs.std if of_images else (sum(inputs.std) / len(inputs.std),) * step
-    return values / _per_channel(std, modality, values)
+    values -= _per_channel(mean, repeats, values.device)
+    if inputs.std is not None:
+        std = inputs.std if of_images else (sum(inputs.std) / len(inputs.std),) * step
+        values /= _per_channel(std, repeats, values.device)
+    return values
 
 
-def _per_channel(numbers: tuple[float, ...], modality: Modality, values: Tensor) -> Tensor:
+@cache  # or each would wait for a copy to the device
+def _per_channel(numbers: tuple[float, ...], repeats: int, device: torch.device) -> Tensor:
     """Return numbers of an entry's channels for all of a snippet's, as (C, 1, 1)."""
-    repeats = modality.channels // modality.entry_channels
-    return torch.tensor(numbers, device=values.device).repeat(repeats).view(-1, 1, 1)
+    with torch.inference_mode(False):
+        return torch.tensor(numbers, device=device).repeat(repeats).view(-1, 1, 1)

@@ -14,10 +14,10 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
 from functools import partial
 from pathlib import Path
+from typing import Self
 
 import cv2
 import numpy as np
@@ -27,6 +27,7 @@ from tsn.files import atomic_path, write_csv
 from tsn.workers.prefetch import map_ahead
 
 Entries = npt.NDArray[np.uint8]
+Image = npt.NDArray[np.uint8]
 
 MEMBERS = {3: ("img_{:05d}.jpg",), 2: ("flow_x_{:05d}.jpg", "flow_y_{:05d}.jpg")}
 MANIFEST = "manifest.csv"
@@ -95,33 +96,78 @@ def write_archive(
     return num_entries
 
 
+class Archive:
+    """An archive that is open for reading: a context manager. Only what is asked for is read.
+
+    Raises FileNotFoundError where there is no file, ArchiveError for one that is truncated or is
+    no archive. It may be used by one thread.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._descriptor = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:
+            message = f"{path}: no such archive; run the extraction first"
+            raise FileNotFoundError(message) from None
+        try:
+            self._directory = _read_directory(path, self._descriptor)
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+
+    @property
+    def num_entries(self) -> int:
+        """Return how many entries the archive holds."""
+        return self._directory.num_entries
+
+    def images(self, indices: Sequence[int]) -> list[Image]:
+        """Return the images of the entries at `indices` (from 0, any order, repeats allowed).
+
+        A frame is one image (H, W, 3), flow is two (H, W): x and y. Raises ArchiveError for an
+        index that is not there and for a member that does not decode or does not match its
+        checksum.
+        """
+        missing = [index for index in indices if not 0 <= index < self.num_entries]
+        if missing or not len(indices):
+            raise ArchiveError(
+                self.path,
+                f"entries {missing} asked for, the archive has 0 to {self.num_entries - 1}",
+            )
+        planes = range(len(MEMBERS[self._directory.channels]))
+        members = [plane * self.num_entries + index for index in indices for plane in planes]
+        return [self._image(*row) for row in self._directory.records[members].tolist()]
+
+    def _image(self, crc: int, size: int, offset: int, name: bytes) -> Image:
+        data = os.pread(self._descriptor, size, offset + _LOCAL_HEADER_BYTES + len(name))
+        if zlib.crc32(data) != crc:
+            raise ArchiveError(self.path, f"member {name.decode()} does not match its checksum")
+        colour = cv2.IMREAD_COLOR if self._directory.channels == 3 else cv2.IMREAD_GRAYSCALE
+        image: Image | None = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), colour)
+        if image is None:
+            raise ArchiveError(self.path, f"member {name.decode()} is no JPEG")
+        return image
+
+
 def count_entries(path: Path) -> int:
     """Return how many entries an archive holds; ArchiveError if it is truncated or not one."""
-    with _opened(path) as descriptor:
-        return _read_directory(path, descriptor).num_entries
+    with Archive(path) as archive:
+        return archive.num_entries
 
 
 def read_entries(path: Path, indices: Sequence[int]) -> Entries:
-    """Return the entries at `indices` (from 0, any order, repeats allowed) as (T, H, W, C).
-
-    Only the members asked for are read. Raises ArchiveError for an index that is not there and for
-    a member that does not decode or does not match its checksum.
-    """
-    with _opened(path) as descriptor:
-        directory = _read_directory(path, descriptor)
-        missing = [index for index in indices if not 0 <= index < directory.num_entries]
-        if missing or not len(indices):
-            raise ArchiveError(
-                path,
-                f"entries {missing} asked for, the archive has 0 to {directory.num_entries - 1}",
-            )
-        return np.stack([_read_entry(path, descriptor, directory, i) for i in indices])
-
-
-def stack_entries(entries: Entries) -> Entries:
-    """Stack consecutive entries (T, H, W, C) along the channels: (H, W, T x C)."""
-    length, height, width, channels = entries.shape
-    return entries.transpose(1, 2, 0, 3).reshape(height, width, length * channels)
+    """Return the entries at `indices` of an archive, as `Archive.images`, as (T, H, W, C)."""
+    with Archive(path) as archive:
+        images = archive.images(indices)
+    if images[0].ndim == 3:
+        return np.stack(images)
+    return np.stack([np.stack(images[plane::2]) for plane in range(2)], axis=3)
 
 
 def write_manifest(rows: Iterable[ManifestRow], stream_dir: Path) -> Path:
@@ -223,18 +269,6 @@ class _Directory:
     records: npt.NDArray[np.void]
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[int]:
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: no such archive; run the extraction first") from None
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
 def _read_directory(path: Path, descriptor: int) -> _Directory:
     size = os.fstat(descriptor).st_size
     tail = os.pread(descriptor, _END_RECORD.size, max(0, size - _END_RECORD.size))
@@ -276,23 +310,3 @@ def _is_numbered(directory: _Directory) -> bool:
         for plane, name in enumerate(MEMBERS[directory.channels])
         for index in (0, count - 1)
     )
-
-
-def _read_entry(path: Path, descriptor: int, directory: _Directory, index: int) -> Entries:
-    images = [
-        _read_image(path, descriptor, directory, plane * directory.num_entries + index)
-        for plane in range(len(MEMBERS[directory.channels]))
-    ]
-    return images[0] if directory.channels == 3 else np.stack(images, axis=2)
-
-
-def _read_image(path: Path, descriptor: int, directory: _Directory, member: int) -> Entries:
-    crc, size, offset, name = directory.records[member].tolist()
-    data = os.pread(descriptor, size, offset + _LOCAL_HEADER_BYTES + len(name))
-    if zlib.crc32(data) != crc:
-        raise ArchiveError(path, f"member {name.decode()} does not match its checksum")
-    colour = cv2.IMREAD_COLOR if directory.channels == 3 else cv2.IMREAD_GRAYSCALE
-    image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), colour)
-    if image is None:
-        raise ArchiveError(path, f"member {name.decode()} is no JPEG")
-    return np.asarray(image, dtype=np.uint8)

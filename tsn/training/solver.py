@@ -7,6 +7,7 @@ several processes differs in the order of float sums only (tsn.training.data_par
 """
 
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from tsn.model.precision import computing_in
 from tsn.training.batch_statistics import Seen, warn_of_gaps, watched
 from tsn.training.data_parallel import ALONE, Share, agree_on_start, summed
 from tsn.training.sgd import SGD, ParameterGroup
@@ -78,6 +80,34 @@ class Iteration:
     gradient_norm: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """A step of the solver that its device has been given to do; `read` waits for it.
+
+    outcome: loss and accuracy of each micro-batch, (parts, 2); norm: the gradient's, before it was
+    clipped; waited: seconds in which the step had no inputs.
+    """
+
+    iteration: int
+    lr: float
+    outcome: Tensor
+    norm: Tensor
+    waited: float
+
+    def read(self) -> Iteration:
+        """Return what the step saw. Raises FloatingPointError if its gradient was not finite."""
+        loss, accuracy = (
+            math.fsum(column) / len(self.outcome) for column in self.outcome.T.tolist()
+        )
+        norm = self.norm.item()
+        if not norm < math.inf:
+            raise FloatingPointError(
+                f"iteration {self.iteration}: the gradient is not finite (loss {loss}); "
+                "lower base_lr"
+            )
+        return Iteration(self.iteration, loss, accuracy, self.lr, norm)
+
+
 def learning_rate(iteration: int, solver: SolverConfig) -> float:
     """Return the rate used by the 0-based iteration: base x factor^(steps passed)."""
     passed = sum(iteration >= step for step in solver.lr_steps)
@@ -134,10 +164,12 @@ def solve(
     seed: int,
     start: int,
     share: Share = ALONE,
-) -> Iterator[Iteration]:
+    precision: str = "float32",
+) -> Iterator[Step]:
     """Minimise the cross-entropy of network(x) over this process's micro-batches (x, labels).
 
-    Every process yields what all of them saw and did.
+    Every process yields what all of them saw and did. Nothing waits for a GPU here: it still works
+    on a step that is yielded.
     """
     parameters = optimizer.parameters
     device = parameters[0].device
@@ -150,29 +182,31 @@ def solve(
         watch: AbstractContextManager[dict[str, Seen]] = (
             watched(network) if last else nullcontext({})
         )
+        waited = 0.0
         with (
             watch as statistics,
             summed(network, parameters, outcome, share) as mine,
         ):
             for part in mine:
                 torch.manual_seed(_mix(seed, iteration * solver.parts + part))  # for dropout
-                outcome[part] = _accumulate(network, *next(inputs), solver.parts)
-        loss, accuracy = (math.fsum(column) / solver.parts for column in outcome.T.tolist())
-        norm = nn.utils.clip_grad_norm_(parameters, solver.clip_norm).item()
-        if not norm < float("inf"):
-            raise FloatingPointError(
-                f"iteration {iteration}: the gradient is not finite (loss {loss}); lower base_lr"
-            )
+                began = time.perf_counter()
+                x, labels = next(inputs)
+                waited += time.perf_counter() - began
+                outcome[part] = _accumulate(network, x, labels, solver.parts, precision)
+        norm = nn.utils.clip_grad_norm_(parameters, solver.clip_norm)
         optimizer.step(lr)
         if share.rank == 0:
             warn_of_gaps(statistics)
-        yield Iteration(iteration, loss, accuracy, lr, norm)
+        yield Step(iteration=iteration, lr=lr, outcome=outcome, norm=norm, waited=waited)
 
 
-def _accumulate(network: nn.Module, x: Tensor, labels: Tensor, parts: int) -> Tensor:
+def _accumulate(
+    network: nn.Module, x: Tensor, labels: Tensor, parts: int, precision: str
+) -> Tensor:
     """Add a micro-batch's share of the gradient; return its (loss, accuracy), on the device."""
-    scores = network(x)
-    loss = nn.functional.cross_entropy(scores, labels)
+    with computing_in(precision, x.device):
+        scores = network(x)
+        loss = nn.functional.cross_entropy(scores, labels)
     (loss / parts).backward()  # type: ignore[no-untyped-call]
     return torch.stack([loss.detach(), (scores.argmax(1) == labels).float().mean()])
 
@@ -198,12 +232,23 @@ class Training:
     device: torch.device
     workers: int
     share: Share = ALONE
+    precision: str = "float32"
+
+    @property
+    def steps_ahead(self) -> int:
+        """Return how many launched steps to leave unread, so that the device always has work."""
+        return int(self.device.type == "cuda")
 
     def iterate(self, start: int) -> Iterator[Iteration]:
-        """Run the iterations start, start + 1, ... and yield each when it is done.
+        """Run the iterations start, start + 1, ... and yield each when it is done."""
+        for step in self.launch(start):
+            yield step.read()
+
+    def launch(self, start: int) -> Iterator[Step]:
+        """Have the device do the iterations start, start + 1, ... and yield each at once.
 
         Between two yields network and optimizer hold the state after the yielded one, in every
-        process of `share`.
+        process of `share`. To read a step late keeps a GPU busy.
         """
         batches = micro_batches(
             self.stream,
@@ -220,4 +265,5 @@ class Training:
             seed=self.seed,
             start=start,
             share=self.share,
+            precision=self.precision,
         )

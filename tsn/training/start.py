@@ -114,6 +114,7 @@ def prepare_training(
     device: torch.device,
     workers: int,
     share: Share = ALONE,
+    precision: str = "float32",
 ) -> PreparedTraining:
     """Return the training of a network on the device; the same in every process of `share`.
 
@@ -143,7 +144,13 @@ def prepare_training(
     )
     return PreparedTraining(
         training=network_training(
-            network, snippets, config, device=device, workers=workers, share=share
+            network,
+            snippets,
+            config,
+            device=device,
+            workers=workers,
+            share=share,
+            precision=precision,
         ),
         card=card,
         snippets=snippets,
@@ -181,6 +188,7 @@ def network_training(
     device: torch.device,
     workers: int,
     share: Share = ALONE,
+    precision: str = "float32",
 ) -> Training:
     """Return the training of a network."""
     row = snippets.modality
@@ -195,6 +203,7 @@ def network_training(
         device=device,
         workers=workers,
         share=share,
+        precision=precision,
     )
 
 

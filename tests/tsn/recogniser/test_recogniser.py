@@ -34,7 +34,7 @@ from tsn.recogniser import recogniser, sparse_read
 from tsn.recogniser.folder import CARD, VERSION, RecogniserError, read_test_scores, read_trained_on
 from tsn.recogniser.recogniser import load_recogniser
 from tsn.scoring.fusion import fuse
-from tsn.scoring.score import score_videos, video_scores
+from tsn.scoring.score import ScoringProtocol, score_videos, video_scores
 from tsn.scoring.scores import VideoScores
 from tsn.snippets.dataset import ScoringSnippets, listed_clips
 from tsn.streams import table as streams
@@ -75,10 +75,9 @@ def pipeline_scores(
         assert not dropped
         network, card = load_model(model)
         network.to(CPU, memory_format=torch.channels_last)
-        dataset = ScoringSnippets(
-            clips, row, snippets=TESTING.snippets, crops=TESTING.crops, size=INPUT_SIZE
-        )
-        snippets = list(score_videos(network, dataset, batch=TESTING.batch, device=CPU, workers=0))
+        dataset = ScoringSnippets(clips, row, snippets=TESTING.snippets)
+        testing = ScoringProtocol(config=TESTING, size=INPUT_SIZE)
+        snippets = list(score_videos(network, dataset, testing, device=CPU, workers=0))
         cells[name] = VideoScores(
             dataset="toy",
             split=2,

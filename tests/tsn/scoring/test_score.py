@@ -17,6 +17,7 @@ from tsn.snippets import sampling
 from tsn.snippets.dataset import Clip, ScoringSnippets, listed_clips
 from tsn.streams.archives import read_entries
 
+CPU = torch.device("cpu")
 NUM_SNIPPETS, SIZE = 3, 32
 FLOW = modality("flow")
 
@@ -45,18 +46,14 @@ def clips(tmp_path_factory: pytest.TempPathFactory, write_stream: Callable) -> l
     return found
 
 
-def dataset(clips: list[Clip]) -> ScoringSnippets:
-    return ScoringSnippets(clips, FLOW, snippets=NUM_SNIPPETS, crops="ten_crop", size=SIZE)
-
-
 def score(
     net: TemporalSegmentNetwork, clips: list[Clip], *, batch: int, workers: int = 0
 ) -> list[np.ndarray]:
-    return list(
-        scoring.score_videos(
-            net, dataset(clips), batch=batch, device=torch.device("cpu"), workers=workers
-        )
-    )
+    config = scoring.ScoringConfig(snippets=NUM_SNIPPETS, crops="ten_crop", batch=batch)
+    testing = scoring.ScoringProtocol(config=config, size=SIZE)
+    dataset = ScoringSnippets(clips, FLOW, snippets=NUM_SNIPPETS)
+    scored = scoring.score_videos(net, dataset, testing, device=CPU, workers=workers)
+    return list(scored)
 
 
 @torch.no_grad()

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -17,11 +18,20 @@ from tsn.snippets.dataset import (
     Augmentation,
     Clip,
     TrainingSnippets,
-    crop_snippet,
+    cut_snippet,
+    cut_views,
     listed_clips,
     read_snippet,
+    snippet_shape,
 )
-from tsn.streams.archives import OK, QUARANTINED, ManifestRow, write_manifest
+from tsn.streams.archives import (
+    OK,
+    QUARANTINED,
+    Archive,
+    ManifestRow,
+    read_entries,
+    write_manifest,
+)
 
 HEIGHT, WIDTH, SIZE = 40, 48, 32
 LENGTHS = {"a/one.avi": 30, "a/two.avi": 24, "b/three.avi": 6, "b/four.avi": 18}
@@ -73,10 +83,9 @@ def training(
     )
 
 
-def scored_set(streams: Path, name: str, **changes: object) -> snippets.ScoringSnippets:
+def scored_set(streams: Path, name: str) -> snippets.ScoringSnippets:
     row = modality(name)
-    options = {"snippets": 4, "crops": "ten_crop", "size": SIZE} | changes
-    return snippets.ScoringSnippets(clips_of(streams, row), row, **options)
+    return snippets.ScoringSnippets(clips_of(streams, row), row, snippets=4)
 
 
 # -- lists --------------------------------------------------------------------------------------
@@ -137,56 +146,62 @@ def test_video_shorter_than_a_snippet_is_refused(tmp_path: Path) -> None:
 
 
 def test_flow_snippet_is_x_y_of_consecutive_entries(streams: Path) -> None:
-    clip = clips_of(streams, modality("flow"))[1]
-    snippet = read_snippet(clip, 7, modality("flow"))
-    assert snippet.shape == (HEIGHT, WIDTH, 10)
+    with Archive(clips_of(streams, modality("flow"))[1].archive) as archive:
+        images = read_snippet(archive, 7, modality("flow"))
+    assert all(image.shape == (HEIGHT, WIDTH) for image in images)
     expected = [value for t in range(7, 12) for value in (40 + t, 200 - t)]
-    assert snippet[0, 0].tolist() == expected
-    assert (snippet == snippet[0, 0]).all()
+    assert [image[0, 0] for image in images] == expected
+    assert all((image == image[0, 0]).all() for image in images)
 
 
-def ramp(channels: int) -> np.ndarray:
-    """Every pixel of every channel has a value of its own (modulo 256)."""
-    values = np.arange(HEIGHT * WIDTH * channels).reshape(HEIGHT, WIDTH, channels)
-    return (values % 251).astype(np.uint8)
+def ramp(row: Modality) -> list[np.ndarray]:
+    """The images of a snippet: every pixel of every channel has a value of its own (modulo 251)."""
+    channels = row.snippet_length * row.entry_channels
+    values = np.arange(HEIGHT * WIDTH * channels).reshape(HEIGHT, WIDTH, channels) % 251
+    planes = values.astype(np.uint8)
+    if row.entry_channels == 2:
+        return [np.ascontiguousarray(planes[..., channel]) for channel in range(channels)]
+    return [np.ascontiguousarray(planes[..., c : c + 3]) for c in range(0, channels, 3)]
+
+
+def cut(images: list[np.ndarray], box: Box, mirrored: bool, row: Modality) -> np.ndarray:
+    out = np.empty(snippet_shape(row, SIZE, SIZE), np.uint8)
+    cut_snippet(images, box, mirrored, row, out)
+    return out
+
+
+def stacked(images: list[np.ndarray]) -> np.ndarray:
+    """(H, W, C)."""
+    return np.dstack(images)
+
+
+BOXES = [Box(5, 3, SIZE, SIZE), Box(0, 0, 40, 35), Box(8, 0, 40, 40), Box(17, 12, 31, 28)]
 
 
 @pytest.mark.parametrize("name", MODALITIES)
-def test_crop_of_the_network_size_is_cut_and_turned_channels_first(name: str) -> None:
+@pytest.mark.parametrize("box", BOXES, ids=str)
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_cut_is_the_box_of_the_whole_snippet_scaled_and_turned_around(
+    name: str, box: Box, mirrored: bool
+) -> None:
+    """As if the images had been stacked first, and then cropped and scaled as one."""
     row = modality(name)
-    image = ramp(row.snippet_length * row.entry_channels)
-    crop = crop_snippet(image, Box(5, 3, SIZE, SIZE), False, SIZE, row)
-    assert np.array_equal(crop, image[3 : 3 + SIZE, 5 : 5 + SIZE].transpose(2, 0, 1))
-
-
-@pytest.mark.parametrize("name", ["flow", "warped_flow"])
-def test_mirrored_flow_is_flipped_and_its_x_alone_inverted(name: str) -> None:
-    row = modality(name)
-    box = Box(5, 3, SIZE, SIZE)
-    plain = crop_snippet(ramp(10), box, False, SIZE, row)
-    mirrored = crop_snippet(ramp(10), box, True, SIZE, row)
-    assert np.array_equal(mirrored[0::2], 255 - plain[0::2, :, ::-1])
-    assert np.array_equal(mirrored[1::2], plain[1::2, :, ::-1])
-
-
-@pytest.mark.parametrize("name", ["rgb", "rgb_diff"])
-def test_mirrored_frames_are_flipped_only(name: str) -> None:
-    row = modality(name)
-    image, box = ramp(row.snippet_length * row.entry_channels), Box(5, 3, SIZE, SIZE)
-    plain = crop_snippet(image, box, False, SIZE, row)
-    assert np.array_equal(crop_snippet(image, box, True, SIZE, row), plain[:, :, ::-1])
-
-
-def test_cropping_does_not_write_into_the_snippet() -> None:
-    image = ramp(10)
-    crop_snippet(image, Box(0, 0, SIZE, SIZE), True, SIZE, modality("flow"))
-    assert np.array_equal(image, ramp(10))
+    images = ramp(row)
+    plain = stacked(images)[box.y : box.y + box.height, box.x : box.x + box.width]
+    scaled = cv2.resize(np.ascontiguousarray(plain), (SIZE, SIZE), interpolation=cv2.INTER_LINEAR)
+    expected = scaled.transpose(2, 0, 1).copy()
+    if mirrored:
+        expected = expected[:, :, ::-1].copy()
+        if row.entry_channels == 2:
+            expected[0::2] = 255 - expected[0::2]
+    assert np.array_equal(cut(images, box, mirrored, row), expected)
+    assert np.array_equal(stacked(images), stacked(ramp(row)))  # not written into
 
 
 def test_larger_crop_is_scaled_to_the_network_size() -> None:
-    image = np.zeros((64, 64, 10), np.uint8)
-    image[:, :, 1] = np.arange(0, 128, 2)  # y rises by 2 a pixel to the right
-    crop = crop_snippet(image, Box(0, 0, 64, 64), False, SIZE, modality("flow"))
+    images = [np.zeros((64, 64), np.uint8) for _ in range(10)]
+    images[1][...] = np.arange(0, 128, 2)  # y rises by 2 a pixel to the right
+    crop = cut(images, Box(0, 0, 64, 64), False, modality("flow"))
     # Halving the width averages two neighbours: 0 and 2 give 1, 4 and 6 give 5, ...
     assert crop[1, 10].tolist() == list(range(1, 128, 4))
     assert crop[[0, 2, 9]].max() == 0
@@ -324,38 +339,31 @@ def test_test_snippets_are_those_of_the_schedule(streams: Path, name: str) -> No
     assert len(dataset) == 4
     for index, clip in enumerate(dataset.clips):
         item = dataset[index]
-        assert item.shape == (4, 10, row.snippet_length * row.entry_channels, SIZE, SIZE)
-        for shown, start in zip(
-            item, sampling.testing_starts(clip.entries, 4, row.snippet_length), strict=True
-        ):
-            snippet = read_snippet(clip, int(start), row)
-            centre = snippet[4:36, 8:40]  # (40 - 32) / 2 and (48 - 32) / 2
-            corner = snippet[:SIZE, :SIZE]
-            assert np.array_equal(shown[0], corner.transpose(2, 0, 1))
-            assert np.array_equal(shown[4], centre.transpose(2, 0, 1))
+        assert item.shape == (4, *snippet_shape(row, HEIGHT, WIDTH))
+        starts = sampling.testing_starts(clip.entries, 4, row.snippet_length)
+        for shown, start in zip(item, starts, strict=True):
+            entries = read_entries(clip.archive, range(start, start + row.snippet_length))
+            assert np.array_equal(shown, entries.transpose(0, 3, 1, 2).reshape(shown.shape))
 
 
-def test_last_five_of_ten_flow_crops_are_mirrored_with_x_inverted(
-    tmp_path: Path, write_stream: Callable
-) -> None:
-    generator = np.random.default_rng(1)
-    noise = generator.integers(0, 256, (8, HEIGHT, WIDTH, 2), dtype=np.uint8)
-    clips, _ = listed_clips(
-        listed("a/v.avi"), write_stream(tmp_path, {"a/v.avi": noise}), modality("flow")
-    )
-    dataset = snippets.ScoringSnippets(
-        clips, modality("flow"), snippets=2, crops="ten_crop", size=SIZE
-    )
-    item = dataset[0].numpy()
-    plain, mirrored = item[:, :5], item[:, 5:]
-    assert np.array_equal(mirrored[:, :, 0::2], 255 - plain[:, :, 0::2, :, ::-1])
-    assert np.array_equal(mirrored[:, :, 1::2], plain[:, :, 1::2, :, ::-1])
-
-
-def test_centre_is_one_crop(streams: Path) -> None:
-    ten, one = scored_set(streams, "flow")[0], scored_set(streams, "flow", crops="centre")[0]
-    assert one.shape == (4, 1, 10, SIZE, SIZE)
-    assert torch.equal(one[:, 0], ten[:, 4])
+@pytest.mark.parametrize("name", MODALITIES)
+def test_ten_views_are_corners_and_centre_and_their_mirrors_with_x_inverted(name: str) -> None:
+    row = modality(name)
+    generator = torch.Generator().manual_seed(1)
+    shape = (2, *snippet_shape(row, HEIGHT, WIDTH))
+    noise = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+    before = noise.clone()
+    views = cut_views(noise, "ten_crop", SIZE, row)
+    assert views.shape == (2, 10, shape[1], SIZE, SIZE)
+    corners = [(0, 0), (0, 16), (8, 0), (8, 16), (4, 8)]  # y, x
+    for view, (y, x) in zip(views.unbind(1), corners, strict=False):
+        assert torch.equal(view, noise[:, :, y : y + SIZE, x : x + SIZE])
+    mirrored = views[:, :5].flip(-1)
+    if row.entry_channels == 2:
+        mirrored[:, :, 0::2] = 255 - mirrored[:, :, 0::2]
+    assert torch.equal(views[:, 5:], mirrored)
+    assert torch.equal(cut_views(noise, "centre", SIZE, row)[:, 0], views[:, 4])
+    assert torch.equal(noise, before)
 
 
 def test_damaged_archive_keeps_its_message_when_a_worker_reads_it(
@@ -364,9 +372,7 @@ def test_damaged_archive_keeps_its_message_when_a_worker_reads_it(
     stream = write_stream(tmp_path, {"a/v.avi": flat_entries(8, 3)})
     clips, _ = listed_clips(listed("a/v.avi"), stream, modality("rgb"))
     clips[0].archive.write_bytes(clips[0].archive.read_bytes()[:-40])
-    dataset = snippets.ScoringSnippets(
-        clips, modality("rgb"), snippets=2, crops="centre", size=SIZE
-    )
+    dataset = snippets.ScoringSnippets(clips, modality("rgb"), snippets=2)
     for workers in (0, 1):
         with pytest.raises(ValueError, match=r"v\.avi\.zip: .*Delete the file and run"):
             list(DataLoader(dataset, batch_size=None, num_workers=workers))

@@ -122,7 +122,7 @@ def train_small(share: Share) -> Trained:
     steps = solve(
         network, make_optimizer([group], SOLVER), inputs, SOLVER, seed=3, start=0, share=share
     )
-    return [vars(step) for step in steps], network.state_dict()
+    return [vars(step.read()) for step in steps], network.state_dict()
 
 
 @pytest.mark.slow

@@ -52,7 +52,7 @@ def run(
     optimizer: SGD | None = None,
 ) -> list[Iteration]:
     optimizer = optimizer or optimizer_of(network, solver)
-    return list(solve(network, optimizer, inputs, solver, seed=1, start=0))
+    return [step.read() for step in solve(network, optimizer, inputs, solver, seed=1, start=0)]
 
 
 # -- the step -----------------------------------------------------------------------------------

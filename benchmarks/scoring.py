@@ -1,0 +1,142 @@
+"""Scoring a video, over the network's forward passes on crops in memory.
+
+    python benchmarks/scoring.py
+    python benchmarks/scoring.py --network bn_inception --size 224 --modality rgb --snippets 25
+    python benchmarks/scoring.py --network bn_inception --size 224 --modality rgb --snippets 25 \\
+        --batch 250 --workers 14                                              # on a GPU
+
+Without options it is flow of the recipe `synthetic`. The videos' archives are made in a temporary
+folder. Measured in turn: the pipeline with one crop, the pipeline with ten crops, and the forward
+passes of one crop. The last line is JSON: `scoring_over_forward` (one crop's pipeline over its
+forward passes), `ten_crops_over_one_forward`, and `videos_per_s` with ten crops.
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from made_streams import make_clips
+
+from stages.runtime.machine import Machine, choose_device
+from tsn.modality import modality
+from tsn.model.network import NetworkConfig, TemporalSegmentNetwork, build_network
+from tsn.model.precision import computing_in
+from tsn.scoring.score import ScoringConfig, ScoringProtocol, score_videos
+from tsn.snippets.dataset import ScoringSnippets, cut_views
+from tsn.snippets.normalise import normalise
+
+CLASSES, ROUNDS = 10, 5
+
+
+def main() -> None:
+    """Measure, print a line for each, then the JSON line."""
+    arguments = parse()
+    machine = Machine(
+        device="auto",
+        processes=1,
+        threads=arguments.threads,
+        workers=arguments.workers,
+        checkpoint_seconds=60,
+        precision=arguments.precision,
+    )
+    device = choose_device(machine)
+    row = modality(arguments.modality)
+    config = NetworkConfig(
+        backbone=arguments.network,
+        consensus="average",
+        num_segments=1,
+        dropout=0.5,
+        partial_bn=False,
+        bn_momentum=0.1,
+    )
+    network = build_network(
+        config,
+        in_channels=row.channels,
+        num_classes=CLASSES,
+        generator=torch.Generator().manual_seed(1),
+    )
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.eval()
+    with tempfile.TemporaryDirectory() as folder:
+        size = arguments.frame_width, arguments.frame_height
+        clips = make_clips(Path(folder), row, arguments.videos, 60, *size)
+        dataset = ScoringSnippets(clips, row, snippets=arguments.snippets)
+        took = compare(network, dataset, arguments, device)
+    for name, value in took.items():
+        print(f"{name:18} {1000 * value:8.1f} ms a video")
+    figures = {
+        "scoring_over_forward": took["one crop"] / took["forward"],
+        "ten_crops_over_one_forward": took["ten crops"] / took["forward"],
+        "videos_per_s": 1 / took["ten crops"],
+    }
+    print(json.dumps({name: round(value, 3) for name, value in figures.items()}))
+
+
+def compare(
+    network: TemporalSegmentNetwork,
+    dataset: ScoringSnippets,
+    arguments: argparse.Namespace,
+    device: torch.device,
+) -> dict[str, float]:
+    """Return the seconds a video takes each way: medians of rounds in which all take turns."""
+
+    def pipeline(crops: str) -> Callable[[], object]:
+        scoring = ScoringConfig(snippets=arguments.snippets, crops=crops, batch=arguments.batch)
+        protocol = ScoringProtocol(
+            config=scoring, size=arguments.size, precision=arguments.precision
+        )
+        return lambda: list(
+            score_videos(network, dataset, protocol, device=device, workers=arguments.workers)
+        )
+
+    views = cut_views(dataset[0].to(device), "centre", arguments.size, dataset.modality)
+    inputs = normalise(views.flatten(0, 1), dataset.modality, network.row.inputs)
+
+    @torch.inference_mode()
+    def forward() -> None:
+        with computing_in(arguments.precision, device):
+            for _ in range(len(dataset)):
+                scores = network.snippet_scores(inputs)
+        scores.cpu()
+
+    ways = {"one crop": pipeline("centre"), "ten crops": pipeline("ten_crop"), "forward": forward}
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(ROUNDS + 1):
+        for name, run in ways.items():
+            start = time.perf_counter()
+            run()
+            if number:  # the first warms up
+                times[name].append((time.perf_counter() - start) / len(dataset))
+    return {name: statistics.median(rows) for name, rows in times.items()}
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add: Callable[..., object] = parser.add_argument
+    add("--network", default="bn_inception_quarter", help="a backbone of the recipes")
+    add("--modality", default="flow")
+    add("--size", type=int, default=64, help="of the crops, in pixels")
+    add("--frame-width", type=int, help="of what is stored (default: 340 / 256 of the height)")
+    add("--frame-height", type=int, help="default: 8 / 7 of the crops, as 256 is of 224")
+    add("--snippets", type=int, default=6, help="of a video")
+    add("--batch", type=int, default=100, help="crops at a time")
+    add("--precision", default="auto", help="float32, bfloat16 or auto")
+    add("--threads", type=int, default=2)
+    add("--workers", type=int, default=2, help="processes that read")
+    add("--videos", type=int, default=30, help="how many are made and scored")
+    arguments = parser.parse_args()
+    arguments.frame_height = arguments.frame_height or round(arguments.size * 8 / 7)
+    arguments.frame_width = arguments.frame_width or round(arguments.frame_height * 340 / 256)
+    return arguments
+
+
+if __name__ == "__main__":
+    main()
