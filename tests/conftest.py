@@ -12,7 +12,11 @@ import numpy.typing as npt
 import pytest
 from prefect_server import SHARED, locked, share_folder
 from small_configs import NETWORK, SOLVER
+from workspace import warm
 
+from flows.grid import cells, chain
+from flows.growth import leftovers
+from flows.processes import programs
 from stages.tracking import store
 from tsn.lists import ListedVideo
 from tsn.modality import modality
@@ -125,3 +129,12 @@ def mlflow_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, created_datab
     (tmp_path / "mlflow.db").write_bytes(created_database)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     return tmp_path
+
+
+@pytest.fixture
+def warm_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What flows start from this process starts at once; not for tests of how processes end."""
+    for module in (programs, leftovers):
+        monkeypatch.setattr(module, "BINARIES", warm())
+    for module in (programs, cells, chain):
+        monkeypatch.setattr(module, "DVC", (str(warm() / "dvc"), *programs.DVC[1:]))
