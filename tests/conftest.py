@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 from prefect_server import SHARED, locked, share_folder
 from small_configs import NETWORK, SOLVER
 from workspace import warm
@@ -32,6 +33,7 @@ StreamWriter = Callable[[Path, Mapping[str, Entries]], Path]
 def pytest_configure(config: pytest.Config) -> None:
     """Tests share the cores: on tiny inputs threads cost more than they give. And a folder."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    torch.set_num_threads(1)  # here it is loaded already
     signal.signal(signal.SIGINT, signal.default_int_handler)  # which `nohup make test &` ignores
     if SHARED not in os.environ:  # its processes inherit it
         config.add_cleanup(share_folder())
