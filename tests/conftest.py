@@ -15,7 +15,7 @@ from prefect_server import SHARED, locked, share_folder
 from small_configs import NETWORK, SOLVER
 from workspace import warm
 
-from flows.grid import cells, chain
+from flows.grid import cells
 from flows.growth import leftovers
 from flows.processes import programs
 from stages.tracking import store
@@ -138,5 +138,5 @@ def warm_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     """What flows start from this process starts at once; not for tests of how processes end."""
     for module in (programs, leftovers):
         monkeypatch.setattr(module, "BINARIES", warm())
-    for module in (programs, cells, chain):
+    for module in (programs, cells):
         monkeypatch.setattr(module, "DVC", (str(warm() / "dvc"), *programs.DVC[1:]))
