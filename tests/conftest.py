@@ -10,9 +10,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 from prefect_server import SHARED, locked, share_folder
 from small_configs import NETWORK, SOLVER
+from workspace import warm
 
+from flows.grid import cells
+from flows.growth import leftovers
+from flows.processes import programs
 from stages.tracking import store
 from tsn.lists import ListedVideo
 from tsn.modality import modality
@@ -28,6 +33,7 @@ StreamWriter = Callable[[Path, Mapping[str, Entries]], Path]
 def pytest_configure(config: pytest.Config) -> None:
     """Tests share the cores: on tiny inputs threads cost more than they give. And a folder."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    torch.set_num_threads(1)  # here it is loaded already
     signal.signal(signal.SIGINT, signal.default_int_handler)  # which `nohup make test &` ignores
     if SHARED not in os.environ:  # its processes inherit it
         config.add_cleanup(share_folder())
@@ -125,3 +131,12 @@ def mlflow_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, created_datab
     (tmp_path / "mlflow.db").write_bytes(created_database)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     return tmp_path
+
+
+@pytest.fixture
+def warm_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What flows start from this process starts at once; not for tests of how processes end."""
+    for module in (programs, leftovers):
+        monkeypatch.setattr(module, "BINARIES", warm())
+    for module in (programs, cells):
+        monkeypatch.setattr(module, "DVC", (str(warm() / "dvc"), *programs.DVC[1:]))

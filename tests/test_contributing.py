@@ -1,10 +1,11 @@
 """The examples of CONTRIBUTING: a row each, and a network that is made of them."""
 
+import os
 import re
 import subprocess
-import sys
+from pathlib import Path
 
-from workspace import ROOT
+from workspace import ROOT, warm
 
 USE = """
 from dataclasses import replace
@@ -41,14 +42,18 @@ print("used")
 """
 
 
-def test_examples_of_new_rows_run() -> None:
+def test_examples_of_new_rows_run(tmp_path: Path) -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     examples = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
     assert len(examples) == 3
-    program = "\n".join(
-        ["import sys", f"sys.path.insert(0, {str(ROOT / 'tests')!r})", *examples, USE]
-    )
+    (tmp_path / "examples_run.py").write_text("\n".join([*examples, USE]))
+    path = os.pathsep.join(map(str, (tmp_path, ROOT, ROOT / "tests")))
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120
+        [warm() / "python", "-m", "examples_run"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.stdout == "used\n", done.stderr

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from toy_grid import (
     DVC,
+    GRID_PY,
     LEASH,
     STAGE,
     cells,
@@ -26,7 +27,7 @@ from toy_grid import (
 KILLS_OF_A_KIND = 2
 CELLS = 3
 SECONDS = 0.6
-VICTIMS = {"flow": "from flows.grid.queue import", "leash": LEASH, "dvc": DVC, "stage": STAGE}
+VICTIMS = {"flow": GRID_PY, "leash": LEASH, "dvc": DVC, "stage": STAGE}
 
 
 @pytest.mark.slow

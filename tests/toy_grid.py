@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from workspace import BINARIES, ROOT
+from workspace import BINARIES, ROOT, warm
 
 # A stage as the project's are: it ends with its parent, leases a slot, reads params.yaml, refuses
 # to finish if that changes, has a process of its own beside it, and writes its output atomically.
@@ -96,10 +96,13 @@ def cells(number: int, seconds: float, *, prep: bool = True, fuse: bool = True) 
 
 
 def environment(**more: str) -> dict[str, str]:
-    """With the project's modules and the environment's programs, and nothing that calls home."""
+    """With the project's modules and programs that start at once, and nothing that calls home.
+
+    What flows start is not found by its PATH, but beside the Python that runs them.
+    """
     return {
         **os.environ,
-        "PATH": f"{BINARIES}{os.pathsep}{os.environ['PATH']}",
+        "PATH": f"{warm()}{os.pathsep}{BINARIES}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
         "DVC_NO_ANALYTICS": "true",
         "DO_NOT_TRACK": "true",
@@ -112,7 +115,7 @@ def environment(**more: str) -> dict[str, str]:
 def dvc(workspace: Path, *arguments: str) -> str:
     """What a dvc command prints; it has to succeed."""
     done = subprocess.run(
-        [BINARIES / "dvc", *arguments],
+        [warm() / "dvc", *arguments],
         cwd=workspace,
         env=environment(),
         capture_output=True,
@@ -143,6 +146,7 @@ def lock_file(workspace: Path) -> Path:
 
 
 # The grid without Prefect and without the stages check and sync, which load PyTorch.
+GRID_PY = "run_grid.py"
 GRID = """
 import signal, sys, threading
 from functools import partial
@@ -172,10 +176,13 @@ except ProgramError as error:
 """
 
 
-def start_grid(workspace: Path, **more: str) -> "subprocess.Popen[str]":
-    """The grid as a process of its own, in its workspace."""
+def start_grid(
+    workspace: Path, python: str | Path = sys.executable, **more: str
+) -> "subprocess.Popen[str]":
+    """The grid as a process of its own, in its workspace; by a `python` that may be warm."""
+    (workspace / GRID_PY).write_text(GRID)
     return subprocess.Popen(
-        [sys.executable, "-c", GRID],
+        [python, GRID_PY],
         cwd=workspace,
         env=environment(**more),
         stdout=subprocess.PIPE,
@@ -186,7 +193,7 @@ def start_grid(workspace: Path, **more: str) -> "subprocess.Popen[str]":
 
 def run_grid(workspace: Path, **more: str) -> "subprocess.CompletedProcess[str]":
     """The grid from beginning to end."""
-    process = start_grid(workspace, **more)
+    process = start_grid(workspace, warm() / "python", **more)
     out, err = process.communicate(timeout=300)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 

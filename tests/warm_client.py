@@ -1,9 +1,9 @@
 """What stands for `python` in the programs that tests start: asks the warm python to run them.
 
-    python -I -S warm_client.py PYTHON SOCKET [ARGUMENT ...]
+    python -I -S warm_client.py PYTHON FOLDER [ARGUMENT ...]
 
-Nothing is imported that a start would wait for. Where there is no warm python yet, or what is asked
-is not for it, python itself runs. See `warm_python.py`.
+Nothing is imported that a start would wait for. The first starts the warm python, and all wait
+until it has loaded the libraries. What is not for it, python itself runs. See `warm_python.py`.
 """
 
 import array
@@ -13,17 +13,21 @@ import os
 import signal
 import socket
 import sys
+import time
 from contextlib import suppress
 
 INHERITED = ("PATH", "HOME", "LANG", "TMPDIR")  # what libraries read when they are loaded
+LIGHT, FULL = "light", "full"  # which warm python: the names of their sockets
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 KNOWN_VARIABLES = (
     *("PYTHONPATH", "PYTHONIOENCODING", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"),
 )
 
 
-def main(python: str, address: str, arguments: list[str]) -> None:
-    connection = connect(python, address) if can_be_warm(arguments) else None
+def main(python: str, folder: str, arguments: list[str]) -> None:
+    connection = None
+    if can_be_warm(arguments):
+        connection = connect(python, os.path.join(folder, kind(arguments)))
     if connection is None:
         os.execv(python, [python, *arguments])
     send(connection, arguments)
@@ -47,24 +51,36 @@ def can_be_warm(arguments: list[str]) -> bool:
     return not variables and (first == ["-m"] or not first[0].startswith("-"))
 
 
+def kind(arguments: list[str]) -> str:
+    """Return which warm python is for it: files need few libraries, but for commands of those."""
+    few = arguments[0].endswith((".py", "/dvc"))
+    return LIGHT if few else FULL
+
+
 def connect(python: str, address: str) -> "socket.socket | None":
-    """Return a connection to the warm python; where there is none, start one for those to come."""
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        connection.connect(address)
-    except OSError:
-        start_server(python, address)
-        return None
-    return connection
+    """Return a connection to the warm python, which is started and waited for; None if it fails."""
+    started = False
+    while True:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        with suppress(OSError):
+            connection.connect(address)
+            return connection
+        connection.close()
+        lock = os.open(f"{address}.lock", os.O_CREAT | os.O_RDWR)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # it is loading
+            time.sleep(0.1)
+        else:
+            if started:
+                return None
+            start_server(python, address, lock)
+            started = True
+        os.close(lock)
 
 
-def start_server(python: str, address: str) -> None:
-    """Start the warm python once. It ends when nobody holds the pipe of the test run open."""
-    lock = os.open(f"{address}.lock", os.O_CREAT | os.O_RDWR)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return
+def start_server(python: str, address: str, lock: int) -> None:
+    """Start the warm python. It ends when nobody holds the pipe of the test run open."""
     if os.fork():
         return
     os.setsid()

@@ -1,9 +1,12 @@
-"""A python that has loaded the libraries, and forks for each program that a test starts.
+"""Pythons that have loaded the libraries, and fork for each program that a test starts.
 
 Half of the time of a test that runs the pipeline goes into loading PyTorch, MLflow and DVC, again
 for each stage. With `warm_binaries` on the PATH a stage is a process of its own as ever, with its
-own code of the project, and the libraries are there. Its parent is the warm python, and it is
-killed when the client in its place is; who tests how processes end starts them without.
+own code of the project, and the libraries are there. One warm python has DVC alone: to fork the
+one with everything takes longer than to load that. `warm_client.kind` says which is for a program.
+
+The parent of a program is the warm python, and it is killed when the client in its place is; who
+tests how processes end starts them without.
 """
 
 import array
@@ -30,34 +33,42 @@ from typing import Any, NoReturn
 import warm_client
 
 # None of the project. Prefect reads the environment when it is loaded: see `AsIfLoadedNow`.
-LIBRARIES = (
-    *("numpy", "pandas", "torch", "torchvision", "cv2", "scipy.stats", "sklearn.linear_model"),
-    *("matplotlib.figure", "decord", "av", "safetensors.torch", "timm", "PIL.Image", "numba"),
-    *("mlflow", "mlflow.pyfunc", "dvc.cli", "dvc.commands.repro", "dvc.repo.reproduce"),
-    *("fastapi", "httpx", "typer", "rich.console", "pydantic_settings", "alembic", "uvicorn"),
-    *("sqlalchemy.ext.asyncio", "jinja2", "websockets", "aiosqlite", "anyio"),
-    *("prefect", "prefect.flows", "prefect.server.api.server"),
-)
+LIBRARIES = {
+    warm_client.LIGHT: (
+        *("dvc.cli.parser", "dvc.repo.reproduce", "dvc.repo.plots", "dvc.repo.metrics"),
+        *("dvc.repo.datasets", "dvc.repo.artifacts", "dvc.repo.open_repo", "dvc.data_cloud"),
+        *("dvc.cachemgr", "dvc.stage.cache", "dvc.analytics", "dvc._debug", "pydot", "psutil"),
+        *("dvc_data.hashfile.db.local", "dvc_data.index.checkout", "rich.console", "typer"),
+    ),
+    warm_client.FULL: (
+        *("numpy", "pandas", "torch", "torchvision", "cv2", "scipy.stats", "matplotlib.figure"),
+        *("sklearn.linear_model", "decord", "av", "safetensors.torch", "timm", "PIL.Image"),
+        *("numba", "mlflow", "mlflow.pyfunc", "fastapi", "httpx", "typer", "rich.console"),
+        *("pydantic_settings", "alembic", "uvicorn", "sqlalchemy.ext.asyncio", "jinja2"),
+        *("websockets", "aiosqlite", "anyio", "ruamel.yaml", "psutil"),
+        *("prefect", "prefect.flows"),
+    ),
+}
 PREFECT = "prefect"
-PROGRAMS = ("dvc", "tsn")
+PROGRAMS = ("dvc", "tsn", "mlflow", "prefect")
 
 
 def warm_binaries(folder: Path) -> Path:
-    """Return a folder with `python`, `dvc` and `tsn`; its programs share one warm python."""
+    """Return a folder with `python` and `PROGRAMS`, which share the warm pythons."""
     binaries, real = folder / "bin", Path(sys.executable).parent
     if not binaries.is_dir():
         binaries.mkdir()
         start = f'exec "{sys.executable}" -I -S "{warm_client.__file__}" "{sys.executable}"'
         for name in ("python", *PROGRAMS):
             script = f' "{real / name}"' if name in PROGRAMS else ""
-            text = f'#!/bin/sh\n{start} "{folder / "warm"}"{script} "$@"\n'
+            text = f'#!/bin/sh\n{start} "{folder}"{script} "$@"\n'
             (binaries / name).write_text(text)
             (binaries / name).chmod(0o755)
     return binaries
 
 
 def main(address: str, python: str) -> None:
-    for name in LIBRARIES:
+    for name in LIBRARIES[Path(address).name]:
         importlib.import_module(name)
     gc.freeze()  # what is loaded stays, and a collection copies no page of it
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -177,7 +188,8 @@ def run(request: Mapping[str, Any], python: str) -> None:
     sys.executable, sys.orig_argv = python, [python, *arguments]
     sys.path[0:1] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     importlib.invalidate_caches()
-    sys.meta_path.insert(0, AsIfLoadedNow())
+    if PREFECT in sys.modules:
+        sys.meta_path.insert(0, AsIfLoadedNow())
     if arguments[0] == "-m":
         sys.argv = arguments[1:]
         sys.path.insert(0, str(Path.cwd()))

@@ -20,10 +20,10 @@ COPIED = (
 
 
 def copy_project(source: Path, target: Path, names: tuple[str, ...] = COPIED) -> None:
-    """What git or a zip download brings: `names` of the project."""
+    """What git or a zip download brings: `names` of it. And the compiled flow, for speed."""
     for name in names:
         if (source / name).is_dir():
-            ignored = shutil.ignore_patterns("__pycache__")
+            ignored = shutil.ignore_patterns("*.pyc*", "*.tmp.*")
             shutil.copytree(source / name, target / name, ignore=ignored)
         else:
             (target / name).parent.mkdir(exist_ok=True)
@@ -64,7 +64,7 @@ def edit(path: Path, dotted: str, value: object) -> None:
 
 
 def warm() -> Path:
-    """The folder of `python`, `dvc` and `tsn` that start at once (`warm_python.py`)."""
+    """The folder of `python`, `dvc` and other programs that start at once (`warm_python.py`)."""
     return Path(os.environ[SHARED]) / "bin"
 
 

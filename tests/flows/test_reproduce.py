@@ -26,12 +26,13 @@ from toy_grid import (
     running,
     wait_until,
 )
+from workspace import warm
 
 BAD = """
       bad: {cmd: echo because && exit 3, outs: [bad.txt]}
       below: {cmd: touch below.txt, deps: [bad.txt], outs: [below.txt]}
 """
-FLOW = [sys.executable, "-m", "flows.cli", "grid"]
+FLOW = ["-m", "flows.cli", "grid"]
 BEGINS = re.compile(r"Beginning flow run '(?P<name>[^']+)'")
 
 
@@ -49,8 +50,9 @@ def server() -> dict[str, str]:
 
 
 def run_flow(workspace: Path, *arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
+    """The flow from beginning to end."""
     return subprocess.run(
-        [*FLOW, *arguments],
+        [warm() / "python", *FLOW, *arguments],
         cwd=workspace,
         env=flow_environment(**more),
         capture_output=True,
@@ -63,10 +65,13 @@ def run_flow(workspace: Path, *arguments: str, **more: str) -> "subprocess.Compl
 def started_flow(
     workspace: Path, seconds: int, **more: str
 ) -> Iterator["tuple[subprocess.Popen[str], str]"]:
-    """The flow as a process, once two cells run of so many seconds, and the name of its run."""
+    """The flow as a process, to be killed or stopped, once two cells run of so many seconds.
+
+    And the name of its run.
+    """
     with cleaned(workspace):
         process = subprocess.Popen(
-            [*FLOW, "--jobs", "2"],
+            [sys.executable, *FLOW, "--jobs", "2"],
             cwd=workspace,
             env=flow_environment(**more),
             stdout=subprocess.DEVNULL,

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin
-from workspace import ROOT, copy_project
+from workspace import ROOT, copy_project, warm
 
 from flows.cli.__main__ import app
 from flows.processes import services
@@ -51,9 +51,10 @@ def test_a_run_that_dies_with_its_worker_is_marked_as_crashed(tmp_path: Path) ->
     with prefect_server(tmp_path / "home") as where, cleaned(tmp_path):
         more = environment(**where, PREFECT_FLOWS_HEARTBEAT_FREQUENCY="30")
         worker = subprocess.Popen([sys.executable, "-c", SERVED], cwd=tmp_path, env=more)
-        marks = "mark_zombies(35); mark_zombies(35)"  # as at a restart
-        program = f"from flows.zombies import mark_zombies; {marks}"
-        subprocess.run([sys.executable, "-c", program], env=more, check=True)
+        marks = "mark_zombies(35)\n" * 2  # as at a restart
+        (tmp_path / "mark.py").write_text(f"from flows.zombies import mark_zombies\n{marks}")
+        mark = [warm() / "python", "-m", "mark"]
+        subprocess.run(mark, cwd=tmp_path, env=more, check=True)
         wait_until(pid.is_file, "a run")
         time.sleep(2)  # for its first heartbeat
         worker.kill()
@@ -106,7 +107,7 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         done = subprocess.run(
-            [sys.executable, "-m", "flows.cli", "server", "--prefect-port", str(port)],
+            [warm() / "python", "-m", "flows.cli", "server", "--prefect-port", str(port)],
             cwd=ROOT,
             env=environment(),
             capture_output=True,

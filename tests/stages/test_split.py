@@ -3,13 +3,12 @@
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import cv2
 import pytest
 from videos import vivid_frames, write_video
-from workspace import ROOT, edit
+from workspace import ROOT, edit, warm
 
 from stages import split as stage
 from stages.split import describe_backdrops, describe_counts, describe_unreadable
@@ -46,7 +45,7 @@ def split(workspace: Path, leaks: str) -> str:
     paths = {"videos": "videos", "lists": "lists", "checksums": "videos.csv", "out": "splits"}
     words = [word for name, path in paths.items() for word in (f"--{name}", path)]
     done = subprocess.run(
-        [sys.executable, "-m", "stages.split", "--dataset", "weizmann", *words],
+        [warm() / "python", "-m", "stages.split", "--dataset", "weizmann", *words],
         cwd=workspace,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,

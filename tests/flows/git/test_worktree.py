@@ -14,6 +14,8 @@ from stages.runtime.places import TREES
 from stages.tracking import made, store
 from tsn.sources.additions import Addition, read_additions, write_additions
 
+pytestmark = pytest.mark.usefixtures("warm_programs")
+
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

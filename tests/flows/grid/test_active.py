@@ -55,6 +55,7 @@ def test_list_that_dvc_would_not_read_is_emptied(readers: Path, content: bytes) 
     assert readers.read_text() == "{}"
 
 
+@pytest.mark.usefixtures("warm_programs")
 def test_chain_goes_on_after_everything_was_torn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

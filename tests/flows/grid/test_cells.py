@@ -56,6 +56,7 @@ def run_one(
     return run_cell(Cell(name=cell, upstreams=()), workspace, stop=event, retry_seconds=retries)
 
 
+@pytest.mark.usefixtures("warm_programs")
 def test_outcomes_of_real_cells(tmp_path: Path) -> None:
     make_workspace(
         tmp_path,
@@ -120,6 +121,7 @@ def test_stop_ends_a_cell_and_all_its_processes_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_programs")
 def test_cell_that_params_were_edited_under_fails_and_says_why(tmp_path: Path) -> None:
     make_workspace(tmp_path, cells(1, 3.0))
     dvc(tmp_path, "repro", "-q", "prep")
@@ -142,6 +144,7 @@ def test_cell_that_params_were_edited_under_fails_and_says_why(tmp_path: Path) -
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_programs")
 def test_disk_that_is_full_is_said_and_costs_nothing_else(tmp_path: Path) -> None:
     """A limit on the size of files stands for it: the same error from the kernel, EFBIG."""
     make_workspace(tmp_path, cells(1, 0.0, fuse=False))

@@ -21,6 +21,8 @@ from flows.grid.lock_file import (
 from flows.grid.plan import make_plan, repro_order
 from flows.processes.programs import ProgramError, StoppedError
 
+pytestmark = pytest.mark.usefixtures("warm_programs")
+
 TEXT = """schema: '2.0'
 stages:
   a:

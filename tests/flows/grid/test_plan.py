@@ -13,6 +13,8 @@ from flows.grid import plan
 from flows.grid.plan import BusyError, Cell, UnknownTargetError, make_plan, plan_of, read_graph
 from flows.processes.programs import ProgramError
 
+pytestmark = pytest.mark.usefixtures("warm_programs")
+
 #   prep -> train@a -> score@a -> fuse        look stands alone
 #   prep -> train@b -> score@b -> fuse
 GRAPH = {

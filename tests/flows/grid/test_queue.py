@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from toy_grid import (
-    BINARIES,
     cells,
     cleaned,
     dvc,
@@ -23,6 +22,7 @@ from toy_grid import (
     start_grid,
     wait_until,
 )
+from workspace import warm
 
 from flows.grid import queue
 from flows.grid.cells import CellState, Outcome
@@ -182,10 +182,10 @@ def test_lock_file_is_that_of_a_sequential_repro_whoever_reads_meanwhile(tmp_pat
     dvc(sequential, "repro", "-q")
     workspace = make_workspace(tmp_path / "grid", pipeline)
     (workspace / "cell.sh").write_text(script)
-    with start_grid(workspace) as process:
+    with start_grid(workspace, warm() / "python") as process:
         while process.poll() is None:
             for reader in (["dag", "--dot"], ["metrics", "show"]):
-                command = [BINARIES / "dvc", *reader]
+                command = [warm() / "dvc", *reader]
                 subprocess.run(command, cwd=workspace, env=environment(), capture_output=True)
                 time.sleep(0.3)
         out, err = process.communicate()

@@ -4,13 +4,12 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-from prefect_server import PREFECT, ask, background, free_port, prefect_server, shared_server
+from prefect_server import ask, background, free_port, prefect_server, shared_server
 from toy_grid import (
     cells,
     cleaned,
@@ -23,7 +22,7 @@ from toy_grid import (
     running,
     wait_until,
 )
-from workspace import ROOT
+from workspace import ROOT, warm
 
 from flows.grid.remote import committed
 from flows.processes.programs import ProgramError
@@ -86,7 +85,9 @@ def ran(checkout: Path) -> list[str]:
 
 
 @pytest.mark.slow
-def test_workers_run_the_trainings_and_the_head_takes_the_results(tmp_path: Path) -> None:
+def test_workers_run_the_trainings_and_the_head_takes_the_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     head = make_project(tmp_path, tmp_path / "remote", TOGETHER)
     workers = [clone(head, tmp_path / name) for name in ("worker1", "worker2")]
     server = shared_server()
@@ -94,7 +95,7 @@ def test_workers_run_the_trainings_and_the_head_takes_the_results(tmp_path: Path
     with ExitStack() as stack:
         stack.enter_context(cleaned(tmp_path))
         subprocess.run(
-            [PREFECT, "--no-prompt", "deploy", "--all"],
+            [warm() / "prefect", "--no-prompt", "deploy", "--all"],
             cwd=head,
             env=os.environ | server,
             check=True,
@@ -107,10 +108,11 @@ def test_workers_run_the_trainings_and_the_head_takes_the_results(tmp_path: Path
                 PYTHONPATH=str(worker),
                 PREFECT_WORKER_QUERY_SECONDS="2",
             )
-            command = [str(PREFECT), "worker", "start", "--pool", "far", "--limit", "1"]
+            program = str(warm() / "prefect")
+            command = [program, "worker", "start", "--pool", "far", "--limit", "1"]
             stack.enter_context(background(worker.parent, more, "worker", *command))
         done = subprocess.run(
-            [sys.executable, "-m", "flows.cli", "grid", "--pool", "far", "--jobs", "2"],
+            [warm() / "python", "-m", "flows.cli", "grid", "--pool", "far", "--jobs", "2"],
             cwd=head,
             env=environment(**server, TSN_WORKSPACE=str(head), PYTHONPATH=str(head)),
             capture_output=True,
@@ -125,12 +127,8 @@ def test_workers_run_the_trainings_and_the_head_takes_the_results(tmp_path: Path
     assert dvc(head, "status", "--json").strip() == "{}"
     assert [path.name for path in workers[0].glob(".tsn/trees/*")] == []
     alone = clone(head, tmp_path / "alone")
-    subprocess.run(
-        [PREFECT.with_name("dvc"), "repro", "-q"],
-        cwd=alone,
-        env=environment(TSN_WORKSPACE=str(alone)),
-        check=True,
-    )
+    monkeypatch.setenv("TSN_WORKSPACE", str(alone))
+    dvc(alone, "repro", "-q")
     assert results(alone) == results(head)
     assert lock_file(head).is_file()
 
@@ -144,14 +142,14 @@ def test_two_runs_of_one_cell_on_a_worker_follow_one_another(
     dvc(head, "repro", "-q", "prep")
     dvc(head, "push", "-q", "--run-cache")
     worker = clone(head, tmp_path / "worker")
-    program = (
-        "import pathlib, sys; from flows.grid.remote import remote_cell; "
-        "remote_cell.fn('train@1', sys.argv[1], pathlib.Path(sys.argv[2]).read_text())"
+    (tmp_path / "one_cell.py").write_text(
+        "import pathlib, sys\nfrom flows.grid.remote import remote_cell\n"
+        "remote_cell.fn('train@1', sys.argv[1], pathlib.Path(sys.argv[2]).read_text())\n"
     )
-    more = {"TSN_WORKSPACE": str(worker), "PYTHONPATH": str(worker)}
+    more = {"TSN_WORKSPACE": str(worker), "PYTHONPATH": f"{worker}{os.pathsep}{tmp_path}"}
     both = [
         subprocess.Popen(
-            [sys.executable, "-c", program, committed(head), lock_file(head)],
+            [warm() / "python", "-m", "one_cell", committed(head), lock_file(head)],
             cwd=worker,
             env=environment(**more),
             stderr=subprocess.PIPE,
@@ -194,8 +192,9 @@ except StoppedError as error:
 
 
 def sender(folder: Path, server: dict[str, str]) -> "subprocess.Popen[str]":
+    (folder / "sender.py").write_text(SENDER)
     return subprocess.Popen(
-        [sys.executable, "-c", SENDER],
+        [warm() / "python", "-m", "sender"],
         cwd=folder,
         env=environment(**server, PREFECT_CLIENT_MAX_RETRIES="0"),
         stdin=subprocess.PIPE,

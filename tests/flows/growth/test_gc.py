@@ -25,6 +25,7 @@ from tsn.locks import hold_lock, try_lock
 from tsn.streams.store import hold_store
 
 MODALITIES = ("rgb", "rgb_diff", "flow", "warped_flow")  # those of params.yaml
+pytestmark = pytest.mark.usefixtures("warm_programs")
 
 
 def put_entry(root: Path, key: str, days: float = 0.0) -> Path:

@@ -3,12 +3,11 @@
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from videos import write_pan
-from workspace import ROOT
+from workspace import ROOT, warm
 
 VIDEOS = [f"{name}/{index}.avi" for name in "ab" for index in range(2)]
 LIST = "data/synthetic/splits/videos.txt"
@@ -31,7 +30,7 @@ def workspace(tmp_path: Path) -> Path:
 
 def run(workspace: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", *arguments],
+        [warm() / "python", "-m", *arguments],
         cwd=workspace,
         env=os.environ | {"PYTHONPATH": str(workspace)} | environment,
         capture_output=True,

@@ -1,7 +1,6 @@
 """Tracking, asked through MLflow's own client on a real SQLite store."""
 
 import logging
-import multiprocessing
 import os
 import socket
 import subprocess
@@ -10,7 +9,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from workspace import ROOT
+from workspace import ROOT, warm
 
 from stages.tracking import runs, store
 from stages.tracking.entries import flatten_params
@@ -135,23 +134,24 @@ def test_a_deleted_experiment_is_restored(mlflow_folder):
         assert run.existed
 
 
-def _track_one(uri: str, number: int) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", uri)
-        with open_run(key={"cell": str(number)}) as run:
-            run.log_metrics({"test/top1": number / 10})
+TRACK_ONE = """
+import sys
+from stages.tracking import runs
+key = {"cell": sys.argv[1]}
+where = {"part": "train", "dataset": "synthetic", "name": "one", "key": key}
+with runs.run(**where, params={}, tags={}) as run:
+    run.log_metrics({"test/top1": int(sys.argv[1]) / 10})
+"""
 
 
 @pytest.mark.slow
 def test_four_processes_start_on_a_fresh_database_at_once(tmp_path, monkeypatch):
     uri = f"sqlite:///{tmp_path / 'new' / 'mlflow.db'}"
-    context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=_track_one, args=(uri, n)) for n in range(4)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(timeout=120)
-    assert [process.exitcode for process in processes] == [0] * 4
+    (tmp_path / "track_one.py").write_text(TRACK_ONE)
+    track = [warm() / "python", "-m", "track_one"]
+    more = os.environ | {"MLFLOW_TRACKING_URI": uri, "PYTHONPATH": str(ROOT)}
+    processes = [subprocess.Popen([*track, str(n)], cwd=tmp_path, env=more) for n in range(4)]
+    assert [process.wait(timeout=120) for process in processes] == [0] * 4
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     found = [only_run({"cell": str(n)}) for n in range(4)]
     assert [run.metrics["test/top1"] for run in found] == [0.0, 0.1, 0.2, 0.3]
