@@ -46,7 +46,12 @@ def main(options: Options) -> None:
         device = choose_device(machine)
         fingerprint = provenance.fingerprint(inputs.cell, config, inputs.files)
         prepared = prepare_baseline(
-            inputs, config, fingerprint, device=device, workers=machine.workers
+            inputs,
+            config,
+            fingerprint,
+            device=device,
+            workers=machine.workers,
+            precision=machine.precision,
         )
         total, text = len(prepared.train) + len(prepared.test), f"baseline {where}"
         bar = command.progress(prepared.features, total=total, unit="video", text=text)

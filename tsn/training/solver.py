@@ -194,10 +194,13 @@ def solve(
                 waited += time.perf_counter() - began
                 outcome[part] = _accumulate(network, x, labels, solver.parts, precision)
         norm = nn.utils.clip_grad_norm_(parameters, solver.clip_norm)
+        step = Step(iteration=iteration, lr=lr, outcome=outcome, norm=norm, waited=waited)
+        if device.type == "cpu":
+            step.read()  # there is nothing to wait for: a bad gradient changes no weight
         optimizer.step(lr)
         if share.rank == 0:
             warn_of_gaps(statistics)
-        yield Step(iteration=iteration, lr=lr, outcome=outcome, norm=norm, waited=waited)
+        yield step
 
 
 def _accumulate(
