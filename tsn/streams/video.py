@@ -259,9 +259,15 @@ def _pyav_frames(path: Path) -> Iterator[Frame]:
     """Yield PyAV's frames, BGR, turned as the file says."""
     for frame in _decoded(path):
         with _told_as_damage(path):
-            pixels = frame.to_ndarray(format="bgr24")
-        turned = np.rot90(pixels, frame.rotation // 90) if frame.rotation else pixels
-        yield np.ascontiguousarray(turned, dtype=np.uint8)
+            pixels = turned_pixels(frame)
+        yield pixels
+
+
+def turned_pixels(frame: Any) -> Frame:
+    """Return a frame of PyAV, turned as the file says."""
+    pixels = frame.to_ndarray(format="bgr24")
+    turned = np.rot90(pixels, frame.rotation // 90) if frame.rotation else pixels
+    return np.ascontiguousarray(turned, dtype=np.uint8)
 
 
 def _count_decodable(path: Path, limits: Limits) -> int:
