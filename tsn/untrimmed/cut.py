@@ -20,7 +20,7 @@ from tsn.names import name_problem, shown
 from tsn.sources.folder import SourceError, SourceMissingError
 from tsn.streams.contents import VideoError, open_container, video_stream
 from tsn.streams.limits import Limits
-from tsn.streams.video import initialise_worker, turned_pixels, unexpected
+from tsn.streams.video import SOUGHT_CONTAINERS, initialise_worker, turned_pixels, unexpected
 from tsn.untrimmed.annotations import AnnotatedVideo, Annotation, find_video
 from tsn.workers.pool import Died, run_tasks
 from tsn.workers.watchdog import watched
@@ -156,7 +156,7 @@ class _NoFrameError(Exception):
 def _frames_between(container: Any, stream: Any, clip: Clip) -> Iterator[Any]:
     """Yield the decoded frames from `start` until before `end`, by the times that they have."""
     first = stream.start_time or 0
-    if clip.start > 0:
+    if container.format.name.startswith(SOUGHT_CONTAINERS):  # in others it may go too far
         container.seek(first + int(clip.start / stream.time_base), stream=stream)
     for frame in container.decode(stream):
         stamp = frame.pts if frame.pts is not None else frame.dts
