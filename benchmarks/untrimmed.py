@@ -10,11 +10,11 @@ reads videos of so many minutes, and says the largest memory of the program and 
 
 import argparse
 import json
-import resource
 import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import torch
 
 from stages.operate import timeline
@@ -84,16 +84,15 @@ def measure_memory(model: str, out: Path, minutes: list[int]) -> None:
         video = out / f"{length}_minutes.avi"
         video.parent.mkdir(parents=True, exist_ok=True)
         encode(render_background(CONFIG, 1, length * 60 * 25), CONFIG, video)
-        started = time.process_time()
-        seconds = sum(len(part.scores) for part in recogniser.score_seconds(video))
-        taken = time.process_time() - started
-        own, read = (
-            resource.getrusage(who).ru_maxrss / 1024
-            for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-        )
+        started, seconds, most = time.process_time(), 0, [0.0, 0.0]
+        for part in recogniser.score_seconds(video):
+            seconds += len(part.scores)
+            own = psutil.Process()
+            read = max((child.memory_info().rss for child in own.children()), default=0)
+            most = [max(pair) for pair in zip(most, (own.memory_info().rss, read), strict=True)]
         print(
-            f"{seconds} s of video: at most {own:.0f} MB, and {read:.0f} MB for what reads; "
-            f"{taken / seconds:.3f} s of CPU a second"
+            f"{seconds} s of video: at most {most[0] / 1e6:.0f} MB, and {most[1] / 1e6:.0f} MB for "
+            f"what reads; {(time.process_time() - started) / seconds:.3f} s of CPU a second"
         )
 
 

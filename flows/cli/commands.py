@@ -1,4 +1,4 @@
-"""The commands of `tsn`: all that a person types, with `own_videos.py`, `serve.py` and `upkeep.py`.
+"""The commands of `tsn`: all that a person types, with the other modules of this folder.
 
 Modules of what can be typed, and no more. What a command does is imported when it is called, so
 that help comes at once. The stages of dvc.yaml are programs of their own: `python -m stages.<name>
@@ -15,14 +15,12 @@ from flows.cli.frame import (
     ALONE,
     MLFLOW,
     RUN,
-    USE,
     Dataset,
     Jobs,
     Pool,
     Port,
     PrefectPort,
     Targets,
-    Videos,
     chosen,
     command,
     modality_names,
@@ -163,84 +161,6 @@ def fill(
         )
 
     work("fill", main)
-
-
-# -- use a recogniser -------------------------------------------------------------------------
-
-
-@command(
-    USE,
-    "tsn recognise clip.mov",
-    "tsn recognise *.mp4 --model models:/mine@champion",
-    "tsn recognise long.mp4 --untrimmed",
-)
-def recognise(
-    videos: Videos,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="A recogniser's folder, models:/<dataset>@<alias> or models:/<dataset>/<number>. "
-            "Default: recognisers/<dataset> of the only dataset of params.yaml.",
-            show_default=False,
-        ),
-    ] = None,
-    top: Annotated[int, typer.Option(min=1, help="Classes to show.")] = 5,
-    json: Annotated[bool, typer.Option("--json", help="A line of JSON for each video.")] = False,
-    untrimmed: Annotated[
-        bool, typer.Option("--untrimmed", help="Long videos: say what they show when, and draw it.")
-    ] = False,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Untrimmed: the folder of the timelines. Default: timelines."),
-    ] = None,
-    sure: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            max=1,
-            help="Untrimmed: a second shows its best class from this share on. Default: what 9 of "
-            "10 rightly recognised test videos have.",
-            show_default=False,
-        ),
-    ] = None,
-    annotations: Annotated[
-        Path | None,
-        typer.Option(
-            help="Untrimmed: what happens when, as ActivityNet or THUMOS14 publish it; gives the "
-            "mean average precision.",
-        ),
-    ] = None,
-) -> None:
-    """Say which class each video shows, or with --untrimmed when a long one shows which."""
-    here = Path.cwd()
-    if not untrimmed and (out or annotations or sure is not None):
-        raise typer.BadParameter("--out, --sure and --annotations are for --untrimmed")
-
-    def main() -> None:
-        name = model or f"recognisers/{chosen(None, 'by --model recognisers/<dataset>')}"
-        if model and (here / model).is_dir():
-            name = str(here / model)
-        files = tuple(here / video for video in videos)
-        if untrimmed:
-            from stages.operate import timeline
-
-            timeline.main(
-                timeline.Options(
-                    videos=files,
-                    model=name,
-                    out=here / (out or "timelines"),
-                    top=top,
-                    sure=sure,
-                    annotations=annotations and here / annotations,
-                    json=json,
-                )
-            )
-            return
-        from stages.operate import recognise
-
-        recognise.main(recognise.Options(videos=files, model=name, top=top, json=json))
-
-    work("recognise", main)
 
 
 # -- compare and promote ----------------------------------------------------------------------
