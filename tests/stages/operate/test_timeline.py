@@ -126,6 +126,7 @@ def test_annotations_of_other_videos_are_refused() -> None:
         timeline.precision_lines(found, CLASSES, {})
 
 
+@pytest.mark.slow
 def test_files_are_made_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -63,6 +63,7 @@ def test_every_need_has_its_frames_from_the_middle(tmp_path: Path) -> None:
             assert np.array_equal(snippet, resized)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_video(tmp_path: Path) -> None:
     config = small_configs.SYNTHETIC
     noise = np.random.default_rng(1).integers(0, 255, (7, 120, 160, 3), dtype=np.uint8)
@@ -78,6 +79,7 @@ def test_memory_does_not_grow_with_the_video(tmp_path: Path) -> None:
     assert peaks[1] < peaks[0] + 200_000, peaks  # a second of it has 860,000 bytes of frames
 
 
+@pytest.mark.slow
 def test_a_video_of_one_snippet_has_the_scores_of_a_short_one(tmp_path: Path) -> None:
     write_recogniser(tmp_path / "toy", weights={"rgb_diff": 0.7, "flow": 1.5})
     recogniser = load_recogniser(tmp_path / "toy", torch.device("cpu"))
