@@ -1,7 +1,7 @@
 """Long videos of the built-in dataset: what a recogniser finds in them, and what memory it takes.
 
     python benchmarks/untrimmed.py --model recognisers/synthetic --out long
-    python benchmarks/untrimmed.py --model recognisers/synthetic --out long --minutes 1 10
+    python benchmarks/untrimmed.py --model recognisers/synthetic --out long --minutes 1 4
 
 The first writes videos of a minute with two short actions and background between, with their
 annotations, and says the mean average precision, and of how many seconds it is right. The second
