@@ -25,7 +25,11 @@ UNNAMED = {
     "additions",  # the folder above the one that is named: that one need not be there
 }
 CHECKS = ["selection", "check"]  # before the first of the verbs
-READERS = "tsn.recogniser.video_readers"  # what a process that reads for a recogniser loads
+READERS = [  # what processes that read videos load
+    "tsn.recogniser.video_readers",
+    "tsn.recogniser.dense_read",
+    "tsn.untrimmed.cut",
+]
 LIGHT = ["download", "split", "extract", "look"]
 PROGRAMS = ["compare", "ingest", "sync"]  # run by flows, beside the stages
 
@@ -180,7 +184,7 @@ def run_python(code: str) -> str:
 
 
 def test_reading_and_splitting_videos_needs_neither_torch_nor_mlflow() -> None:
-    modules = ", ".join([*(f"stages.{name}" for name in LIGHT), READERS])
+    modules = ", ".join([*(f"stages.{name}" for name in LIGHT), *READERS])
     code = f"import sys, {modules}; print(*sys.modules)"
     loaded = {name.split(".")[0] for name in run_python(code).split()}
     assert {"stages", "tsn", "cv2"} <= loaded

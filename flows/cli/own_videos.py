@@ -43,6 +43,50 @@ def new(
     work("new", main)
 
 
+@command(
+    DATA,
+    "tsn cut long --annotations activity_net.v1-3.min.json --out clips",
+    "tsn cut long --annotations annotation --train validation --test test --out clips",
+)
+def cut(
+    videos: Annotated[
+        Path, typer.Argument(help="A folder of <id>.mp4, or v_<id>.mkv, ...", resolve_path=True)
+    ],
+    annotations: Annotated[
+        Path,
+        typer.Option(
+            help="ActivityNet's JSON, or THUMOS14's folder of texts.",
+            resolve_path=True,
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option(help="The folder of the clips.", resolve_path=True, show_default=False)
+    ],
+    train: Annotated[list[str], typer.Option(help="A subset to train on.")] = ["training"],  # noqa: B006
+    test: Annotated[list[str], typer.Option(help="A subset to test.")] = ["validation"],  # noqa: B006
+) -> None:
+    """Cut the annotated actions out of long videos, without the background between.
+
+    The clips and their list are what `tsn new` takes. Clips that are there are not cut again.
+    """
+
+    def main() -> None:
+        from stages.operate import cut
+
+        cut.main(
+            cut.Options(
+                videos=videos,
+                annotations=annotations,
+                train=tuple(train),
+                test=tuple(test),
+                out=out,
+            )
+        )
+
+    work("cut", main)
+
+
 @command(DATA, "tsn look clip.avi", "tsn look data/mine/videos mine --out mine.png")
 def look(
     videos: Annotated[

@@ -4,7 +4,8 @@ Its networks are those of a folder (`tsn.recogniser.folder`). Letters: V video, 
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from tsn.metrics import Scores
 from tsn.modality import modality
 from tsn.model.checkpoint import load_model
 from tsn.model.network import TemporalSegmentNetwork
+from tsn.recogniser.dense_read import Part, read_seconds
 from tsn.recogniser.folder import Member, RecogniserCard, current_libraries, load_recogniser_card
 from tsn.recogniser.sparse_read import Need, SparseRead, snippet_reader
 from tsn.recogniser.video_readers import VideoReaders
@@ -25,8 +27,17 @@ from tsn.snippets.dataset import scoring_snippets
 from tsn.streams.limits import DEFAULT_LIMITS, Limits
 from tsn.streams.table import STREAMS
 from tsn.workers.pool import Stop, never
+from tsn.workers.prefetch import map_ahead, prefetch
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoredSeconds:
+    """Fused scores (S, C) of the next seconds of a video, which lasts `seconds` by its header."""
+
+    scores: Scores
+    seconds: float
 
 
 class Recogniser:
@@ -47,6 +58,7 @@ class Recogniser:
         self._networks = networks
         self._input_sizes = input_sizes
         self._device = device
+        self._limits = limits
         self._readers = VideoReaders(limits)
 
     @property
@@ -65,34 +77,64 @@ class Recogniser:
             raise FileNotFoundError(f"{video}: no such video file")
         scores: dict[str, Scores] = {}
         for members in _by_frame_size(self.card.members):
-            needs = {member.modality: self._need(member) for member in members}
+            needs = {row.modality: self._need(row, self.card.testing.snippets) for row in members}
             sparse = self._readers.read(video, list(needs.values()), stop)
             scores |= {name: self._score(sparse, need) for name, need in needs.items()}
         return weighted_sum(scores, self.card.weights)
 
-    def _need(self, member: Member) -> Need:
+    def score_seconds(self, video: Path) -> Iterator[ScoredSeconds]:
+        """Yield the fused scores of a long video before softmax, a snippet a second.
+
+        A few seconds at a time, in memory that does not grow with the video. Raises as `score`
+        does, perhaps only after the first seconds.
+        """
+        if not Path(video).is_file():
+            raise FileNotFoundError(f"{video}: no such video file")
+        needs = {row.modality: self._need(row, snippets=1) for row in self.card.members}
+        for part in prefetch(read_seconds(video, list(needs.values()), self._limits), depth=1):
+            scores = {name: self._score_part(part, need) for name, need in needs.items()}
+            fused = weighted_sum(scores, self.card.weights)
+            yield ScoredSeconds(scores=fused, seconds=part.seconds)
+
+    def _need(self, member: Member, snippets: int) -> Need:
         row = modality(member.modality)
         return Need(
             modality=row,
             stream=STREAMS[row.stream],
             config=member.stream,
-            snippets=self.card.testing.snippets,
+            snippets=snippets,
         )
 
     def _score(self, sparse: SparseRead, need: Need) -> Scores:
-        row = need.modality
-        snippets = scoring_snippets(
-            snippet_reader(sparse, need, str(self._device), torch.get_num_threads()),
+        snippets = self._read(sparse, need, torch.get_num_threads())
+        scores: Scores = video_scores([self._score_snippets(snippets, need)])[0]
+        return scores
+
+    def _score_part(self, part: Part, need: Need) -> Scores:
+        """Return the scores (S, C) of a part's snippets."""
+
+        def read(frames: npt.NDArray[np.uint8]) -> torch.Tensor:
+            sparse = SparseRead(num_frames=len(frames), frames=dict(enumerate(frames)))
+            return self._read(sparse, need, 1)
+
+        snippets = list(map_ahead(read, part.frames(need), torch.get_num_threads()))
+        return self._score_snippets(torch.cat(snippets), need)
+
+    def _read(self, sparse: SparseRead, need: Need, threads: int) -> torch.Tensor:
+        """Return the snippets (S, C, H, W) that are needed of a video."""
+        return scoring_snippets(
+            snippet_reader(sparse, need, str(self._device), threads),
             need.stream.num_entries(sparse.num_frames),
-            row,
+            need.modality,
             snippets=need.snippets,
         )
-        testing = ScoringProtocol(config=self.card.testing, size=self._input_sizes[row.name])
-        of_snippets = score_snippets(
-            self._networks[row.name], snippets, row, testing, device=self._device
+
+    def _score_snippets(self, snippets: torch.Tensor, need: Need) -> Scores:
+        name = need.modality.name
+        protocol = ScoringProtocol(config=self.card.testing, size=self._input_sizes[name])
+        return score_snippets(
+            self._networks[name], snippets, need.modality, protocol, device=self._device
         )
-        scores: Scores = video_scores([of_snippets])[0]
-        return scores
 
 
 def softmax(scores: Scores) -> npt.NDArray[np.float64]:

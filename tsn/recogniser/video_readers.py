@@ -34,7 +34,7 @@ class VideoReaders:
     """A process a core that reads, one video at a time, within limits. May be asked by threads."""
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
-        begin = partial(_begin, limits.gigabytes)
+        begin = partial(begin_reader, limits.gigabytes)
         self._helpers: Helpers[_Task, SparseRead | str] = Helpers(
             partial(_read, limits=limits), begin, most=os.cpu_count() or 1
         )
@@ -55,7 +55,8 @@ class VideoReaders:
         return answer
 
 
-def _begin(gigabytes: float) -> None:
+def begin_reader(gigabytes: float) -> None:
+    """Make a process ready to read, with that much memory."""
     initialise_worker(gigabytes)
     # It has nothing to tidy up, and a decoder at work would not hear of Python's own handler.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -14,7 +14,7 @@ Letters: T frames, H, W. Frames are BGR uint8, flow is float32 (dx, dy) in pixel
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import cv2
@@ -24,8 +24,10 @@ import numpy.typing as npt
 from tsn.files import write_csv
 from tsn.sources.synthetic_motion import (
     ACTOR_RADIUS,
+    BACKGROUND,
     CLASSES,
     CLIP_LOOK,
+    CONCRETE,
     GROUP_LOOK,
     NUM_SPLITS,
     PAN_RANGE,
@@ -76,6 +78,25 @@ def render_clip(spec: ClipSpec, config: SyntheticConfig) -> npt.NDArray[np.uint8
     return frames
 
 
+def render_background(
+    config: SyntheticConfig, number: int, frames: int
+) -> Iterator[npt.NDArray[np.uint8]]:
+    """Yield frames (H, W, 3) of a still camera on a ground of concrete where nobody acts.
+
+    number: which of all such scenes.
+    """
+    rng = generator(config, BACKGROUND, number)
+    texture = _texture(config.height, config.width, config.pixels_per_unit, rng)
+    grey = (
+        GROUND_LUMA + GROUND_CONTRAST * texture + rng.uniform(-BRIGHTNESS_SPREAD, BRIGHTNESS_SPREAD)
+    )
+    colour = _chroma(CONCRETE.colour) + _jitter(rng)
+    for _ in range(frames):
+        noise = PIXEL_NOISE * rng.standard_normal(grey.shape, dtype=np.float32)
+        planes = (grey + noise)[..., None] + colour
+        yield np.rint(np.clip(planes, 0, 255)).astype(np.uint8)
+
+
 def true_flow(spec: ClipSpec, config: SyntheticConfig) -> npt.NDArray[np.float32]:
     """Return the exact forward flow, (T-1, H, W, 2) in pixels: where what a pixel shows goes.
 
@@ -111,7 +132,7 @@ def write_clips(config: SyntheticConfig, videos_dir: Path) -> Iterator[str]:
     for spec in clip_specs(config):
         path = videos_dir / spec.video
         path.parent.mkdir(parents=True, exist_ok=True)
-        _encode(render_clip(spec, config), config.frames_per_second, path)
+        encode(render_clip(spec, config), config, path)
         yield spec.video
 
 
@@ -195,11 +216,15 @@ def _jitter(rng: np.random.Generator) -> npt.NDArray[np.float32]:
     return _chroma(rng.uniform(-TINT_SPREAD, TINT_SPREAD, size=3))
 
 
-def _encode(frames: npt.NDArray[np.uint8], frames_per_second: int, path: Path) -> None:
-    size = (frames.shape[2], frames.shape[1])
+def encode(frames: Iterable[npt.NDArray[np.uint8]], config: SyntheticConfig, path: Path) -> None:
+    """Write frames (H, W, 3) as a video, complete or absent.
+
+    Raises OSError where the encoder is missing or the file cannot be written.
+    """
+    size = (config.width, config.height)
     partial = path.with_name(f".partial-{path.name}")
     fourcc = cv2.VideoWriter.fourcc(*CODEC)
-    writer = cv2.VideoWriter(str(partial), cv2.CAP_FFMPEG, fourcc, frames_per_second, size)
+    writer = cv2.VideoWriter(str(partial), cv2.CAP_FFMPEG, fourcc, config.frames_per_second, size)
     try:
         if not writer.isOpened():
             raise OSError(f"cannot write {partial}: OpenCV has no {CODEC} encoder or no access")

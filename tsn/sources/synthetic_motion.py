@@ -22,8 +22,8 @@ ACTOR_SPEED = (2.2, 3.8)
 SCALE_SPEED = (1.4, 2.0)
 PAN_SPEED = (1.8, 3.2)
 
-# What of a clip a generator draws.
-TRAJECTORY, GROUP_LOOK, CLIP_LOOK = range(3)
+# What a generator draws.
+TRAJECTORY, GROUP_LOOK, CLIP_LOOK, BACKGROUND, LONG_VIDEO = range(5)
 
 
 @dataclass(frozen=True, kw_only=True)

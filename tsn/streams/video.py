@@ -52,7 +52,7 @@ _LEAST_DECODED_FRACTION = 0.75  # of the frames promised; whole clips of UCF101 
 _DECORD_PREFIX = re.compile(r"\[\d\d:\d\d:\d\d\] \S+:\d+: ")
 # Where decord loses frames, finds no length, or aborts at damage (ASF).
 _PYAV_CONTAINERS = ("mpegts", "mpeg", "mpegvideo", "ogg", "asf", "h264", "hevc", "m4v")
-_SOUGHT_CONTAINERS = ("avi", "mov", "matroska")  # in which decord finds a frame by its number
+SOUGHT_CONTAINERS = ("avi", "mov", "matroska")  # in which a frame is found by number or time
 
 
 class TooFewFramesError(VideoError):
@@ -169,7 +169,7 @@ def glance(path: Path, position: float, limits: Limits = DEFAULT_LIMITS) -> Fram
     Raises VideoError for one that is no video or damaged there.
     """
     contents = inspect(path, limits)
-    if contents.container.startswith(_SOUGHT_CONTAINERS):
+    if contents.container.startswith(SOUGHT_CONTAINERS):
         try:
             reader = _open_decord(path)
             return _to_bgr(reader[int(position * len(reader))].asnumpy())
@@ -259,9 +259,15 @@ def _pyav_frames(path: Path) -> Iterator[Frame]:
     """Yield PyAV's frames, BGR, turned as the file says."""
     for frame in _decoded(path):
         with _told_as_damage(path):
-            pixels = frame.to_ndarray(format="bgr24")
-        turned = np.rot90(pixels, frame.rotation // 90) if frame.rotation else pixels
-        yield np.ascontiguousarray(turned, dtype=np.uint8)
+            pixels = turned_pixels(frame)
+        yield pixels
+
+
+def turned_pixels(frame: Any) -> Frame:
+    """Return a frame of PyAV, turned as the file says."""
+    pixels = frame.to_ndarray(format="bgr24")
+    turned = np.rot90(pixels, frame.rotation // 90) if frame.rotation else pixels
+    return np.ascontiguousarray(turned, dtype=np.uint8)
 
 
 def _count_decodable(path: Path, limits: Limits) -> int:

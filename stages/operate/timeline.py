@@ -1,0 +1,260 @@
+"""What long videos show when, by a packaged recogniser or a registered one.
+
+Each video has three files: `<video>.png`, a picture; `<video>.csv`, the fused scores of every
+second before softmax; and `<video>.json`, all else. A video whose scores are there, made by the
+same recogniser, is not read again.
+"""
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stages.operate.recognise import model_folder
+from stages.reporting.figures.timeline import clock, draw_timeline
+from stages.runtime.command import progress
+from stages.runtime.machine import choose_device, read_machine
+from tsn.files import file_sha256, read_csv, write_csv, write_json
+from tsn.metrics import Scores
+from tsn.names import same_name, shown
+from tsn.recogniser.folder import read_test_scores
+from tsn.recogniser.recogniser import Recogniser, load_recogniser, softmax
+from tsn.sources.folder import file_problem
+from tsn.streams.contents import VideoError
+from tsn.untrimmed.annotations import AnnotatedVideo, find_video, labels_of, read_annotations
+from tsn.untrimmed.timeline import SMOOTHED, Shares, Span, find_spans, least_sure, second_shares
+from tsn.untrimmed.windows import average_precisions, windowed_score
+
+SECOND = "second"  # the first column of the scores
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """videos: files. model: as in `recognise`. out: the folder of the timelines. top: classes to
+    tell of a second and of a whole video. sure: the share from which on a second shows a class,
+    None for what the recogniser's test videos say. annotations: what really happens, as ActivityNet
+    or THUMOS14 publish it. json: print the JSON, too, a line for each video."""
+
+    videos: tuple[Path, ...]
+    model: str
+    out: Path
+    top: int = 5
+    sure: float | None = None
+    annotations: Path | None = None
+    json: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watched:
+    """The fused scores (S, C) of every second of a video, with what they are of and made by."""
+
+    video: str
+    sha256: str
+    recogniser: str
+    seconds: float
+    scores: Scores
+
+
+def main(options: Options) -> None:
+    refuse_same_names(options.videos)
+    truth = read_annotations(options.annotations) if options.annotations else {}
+    machine = read_machine()
+    found: dict[Path, Watched] = {}
+    with model_folder(options.model) as folder:
+        recogniser = load_recogniser(folder, choose_device(machine), machine.reading)
+        least = least_sure(read_test_scores(folder)) if options.sure is None else options.sure
+        for video in options.videos:
+            try:
+                if problem := file_problem(video):
+                    raise VideoError(video, problem)
+                found[video] = watch(recogniser, video, options.out)
+            except VideoError as error:
+                print(f"{shown(video)}: {shown(error.reason)}", file=sys.stderr)
+                continue
+            tell(found[video], recogniser.classes, least, truth, options)
+    if options.annotations and found:
+        print("\n".join(precision_lines(found, recogniser.classes, truth)))
+    if len(found) < len(options.videos):
+        failed = len(options.videos) - len(found)
+        raise ValueError(f"{failed} of {len(options.videos)} videos could not be recognised")
+
+
+def refuse_same_names(videos: Sequence[Path]) -> None:
+    """Raise ValueError for two videos whose timelines would have one name."""
+    twice = [name for name, count in Counter(video.name for video in videos).items() if count > 1]
+    if twice:
+        raise ValueError(
+            f"several videos are called {shown(twice[0])}, and so would be their timelines; "
+            "recognise them one by one, with another --out"
+        )
+
+
+def watch(recogniser: Recogniser, video: Path, out: Path) -> Watched:
+    """Return a video's scores, those of its files in `out` if they are the same video's."""
+    digest, fingerprint = file_sha256(video), recogniser.card.fingerprint
+    there = read_watched(out / f"{video.name}.json")
+    if there and (there.sha256, there.recogniser) == (digest, fingerprint):
+        return there
+    parts = recogniser.score_seconds(video)
+    first = next(parts)
+    rows = (row for part in chain([first], parts) for row in part.scores)
+    text, total = shown(video.name), round(first.seconds)
+    watched = Watched(
+        video=str(video),
+        sha256=digest,
+        recogniser=fingerprint,
+        seconds=round(first.seconds, 3),
+        scores=np.stack(list(progress(rows, total=total, unit="s of video", text=text))),
+    )
+    numbers = enumerate(watched.scores)
+    # The shortest text that reads as the same float32
+    lines = ([second, *map(str, row)] for second, row in numbers)
+    write_csv(out / f"{video.name}.csv", (SECOND, *recogniser.classes), lines)
+    return watched
+
+
+def read_watched(path: Path) -> Watched | None:
+    """Return what the files of a timeline say, None where they are not whole."""
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+        rows = read_csv(path.with_suffix(".csv"), (SECOND, *known["scores"]))
+        scores = np.array([[row[name] for name in known["scores"]] for row in rows], np.float32)
+        names = ("video", "sha256", "recogniser", "seconds")
+        return Watched(**{name: known[name] for name in names}, scores=scores)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def tell(
+    watched: Watched,
+    classes: Sequence[str],
+    least: float,
+    truth: Mapping[str, AnnotatedVideo],
+    options: Options,
+) -> None:
+    """Write a video's picture and JSON, and print what it shows."""
+    video = Path(watched.video)
+    shares = second_shares(watched.scores)
+    spans = find_spans(shares, least)
+    content = describe(watched, classes, shares, spans, least, options.top)
+    real = happenings(find_video(video.stem, truth), classes, truth)
+    picture = options.out / f"{video.name}.png"
+    draw_timeline(shown(video.name), classes, shares, spans, real, picture)
+    write_json(options.out / f"{video.name}.json", content)
+    if options.json:
+        print(json.dumps(content, ensure_ascii=False), flush=True)
+    else:
+        print(text(content, picture), flush=True)
+
+
+def happenings(
+    video: str | None, classes: Sequence[str], truth: Mapping[str, AnnotatedVideo]
+) -> dict[str, list[tuple[float, float]]] | None:
+    """Return when each class is annotated in a video, None where it has no annotations."""
+    if video is None:
+        return None
+    found: dict[str, list[tuple[float, float]]] = {}
+    for row in truth[video].annotations:
+        found.setdefault(same_name(row.label, classes) or row.label, []).append(
+            (row.start, row.end)
+        )
+    return found
+
+
+def describe(
+    watched: Watched,
+    classes: Sequence[str],
+    shares: Shares,
+    spans: Sequence[Span],
+    least: float,
+    top: int,
+) -> dict[str, Any]:
+    """Return the JSON of a video's timeline."""
+    whole = windowed_score(watched.scores)
+    return {
+        "video": watched.video,
+        "sha256": watched.sha256,
+        "recogniser": watched.recogniser,
+        "seconds": watched.seconds,
+        "sure_from": round(least, 4),
+        "smoothed_seconds": SMOOTHED,
+        "top": best_classes(softmax(whole), classes, top),
+        "scores": {name: float(s) for name, s in zip(classes, whole, strict=True)},
+        "spans": [
+            {
+                "start": span.start,
+                "end": span.end,
+                "class": None if span.label is None else classes[span.label],
+                "probability": round(span.share, 4),
+            }
+            for span in spans
+        ],
+        "timeline": [
+            {"second": second, "top": best_classes(row, classes, top)}
+            for second, row in enumerate(shares)
+        ],
+    }
+
+
+def best_classes(shares: Shares, classes: Sequence[str], top: int) -> list[dict[str, Any]]:
+    """Return the best classes of shares (C,), in order."""
+    best = np.argsort(-shares, kind="stable")[:top]
+    return [{"class": classes[k], "probability": round(float(shares[k]), 4)} for k in best]
+
+
+def text(content: Mapping[str, Any], picture: Path) -> str:
+    """Return what a video shows when, and as a whole, as people read it."""
+    found = [span for span in content["spans"] if span["class"] is not None]
+    width = max((len(span["class"]) for span in found), default=0)
+    whole = ", ".join(f"{row['class']} {row['probability']:.0%}" for row in content["top"])
+    return "\n".join(
+        [
+            f"{shown(content['video'])} ({clock(content['seconds'])})",
+            *(
+                f"  {clock(span['start']):>7} to {clock(span['end']):>7}  "
+                f"{span['class']:{width}}  {span['probability']:6.1%}"
+                for span in found
+            ),
+            *([] if found else [f"  no second is sure: none has {content['sure_from']:.0%}"]),
+            f"  as a whole: {whole}",
+            f"  {shown(picture)}",
+        ]
+    )
+
+
+def precision_lines(
+    found: Mapping[Path, Watched], classes: Sequence[str], truth: Mapping[str, AnnotatedVideo]
+) -> list[str]:
+    """Return the mean average precision over the annotated ones of the videos, in lines."""
+    videos = {video: find_video(video.stem, truth) for video in found}
+    known = {video: truth[name] for video, name in videos.items() if name is not None}
+    labels = {
+        video: {same_name(label, classes) for label in labels_of([row])}
+        for video, row in known.items()
+    }
+    shows = np.array([[name in labels[video] for name in classes] for video in known])
+    if not shows.any():
+        raise ValueError(
+            f"the annotations name none of the {len(found)} videos with a class of the recogniser; "
+            "a video is found by its id: <id>.mp4 or v_<id>.mp4"
+        )
+    rows = {
+        "windows (M-TWI)": np.stack([windowed_score(found[video].scores) for video in known]),
+        "mean of all seconds": np.stack([found[video].scores.mean(axis=0) for video in known]),
+    }
+    count = int(shows.any(axis=0).sum())
+    other = sorted(set(labels_of(known.values())) - set(classes))
+    return [
+        f"mean average precision over {len(known)} annotated videos and {count} classes",
+        *(
+            f"  {name:20} {np.nanmean(average_precisions(scores, shows)):6.1%}"
+            for name, scores in rows.items()
+        ),
+        *([f"  not classes of the recogniser: {', '.join(other)}"] if other else []),
+    ]
