@@ -9,6 +9,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
 from tsn.scoring.scores import BASELINE, LEARNED
 
 if TYPE_CHECKING:
@@ -90,6 +93,14 @@ def head(figure: "Figure", axes: "Axes", title: str) -> None:
         title_fontproperties={"weight": "bold", "size": 11},
         alignment="left",
     )
+
+
+def write_cells(axes: "Axes", percent: npt.NDArray[np.floating]) -> None:
+    """Write the numbers of an image of percents into its cells; nothing where it rounds to 0."""
+    for row, column in np.argwhere(percent >= 0.5):
+        value = percent[row, column]
+        colour = "white" if value > 55 else "#1D2430"
+        axes.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=7, color=colour)
 
 
 def save(figure: "Figure", path: Path) -> None:
