@@ -37,7 +37,7 @@ from tsn.scoring.scores import (
 from tsn.snippets.sampling import testing_starts
 from tsn.splits.leakage import LEAKED
 
-LOOK, VISUALISE = "look.png", "visualise.png"  # of the stages of these names
+LOOK, VISUALISE = "look.png", "visualise.jpg"  # of the stages of these names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,7 +192,7 @@ def draw(options: Options, found: Results) -> list[Figure]:
         f"What each network of split {first} looks for in a class: a picture that was made from "
         "noise so that the network takes it for the class. The percentage is the probability that "
         "the network then gives it. Of flow: x and y, where grey is no motion, and in colours. "
-        "`tsn visualise` draws others."
+        "The command tsn visualise draws others."
     )
     wanted = Figure("What the networks look for", caption, options.plots / VISUALISE)
     return [*shown, look, wanted, *dataset_page.pictures(options.lists, options.out)]
@@ -240,7 +240,7 @@ def draw_strip(options: Options, found: Results, cells: Mapping[str, VideoScores
     starts = [int(start) for start in testing_starts(entries, count, length)]
     truth = cell.classes[cell.labels[place]]
     frames = thumbnails.images(video, [starts[index] for index in evenly(count)])
-    path = options.out / "strip.png"
+    path = options.out / "strip.jpg"
     draw_score_strip(shares[place], cell.classes, truth, starts, frames, path)
     caption = (
         f"{video} of split {cell.split}, whose snippets {found.headline} takes for the most "

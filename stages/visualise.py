@@ -26,7 +26,7 @@ class Options(StageOptions):
 
     dataset: str = option("a recipe: recipes/<dataset>.yaml")
     models: Path = input_path("folder of a split's models, one for each modality")
-    out: Path = output_path("the picture, a PNG")
+    out: Path = output_path("the picture, a JPEG")
 
 
 def main(options: Options) -> None:

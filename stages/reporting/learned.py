@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from stages.reporting.results import Listing
+from stages.reporting.results import Table
 from tsn.metrics import Scores
 from tsn.scoring.fusion import weighted_sum
 from tsn.scoring.scores import VideoScores
@@ -62,17 +62,26 @@ class Group:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Learned:
-    """The section of the page. `notes` say what there is nothing to show of."""
+class Gains:
+    """What fusion gives each class."""
 
-    gains: Listing | None
+    caption: str
+    table: Table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learned:
+    """The section of the page. `notes` say what there is nothing to show of; without `gains`,
+    nothing is fused."""
+
+    gains: Gains | None
     confusions: Sequence[Group]
     surest: Sequence[Group]
     notes: Sequence[str]
 
 
 def section(
-    clips: Sequence[JudgedClip], gains: Listing | None, picture: Callable[[str], str]
+    clips: Sequence[JudgedClip], gains: Gains | None, picture: Callable[[str], str]
 ) -> Learned:
     """Return the section; `picture` gives a video's, as a page holds it."""
 
@@ -81,7 +90,7 @@ def section(
         for clip in members:
             taken = [f"{clip.truth} → {clip.taken}" if not clip.right else clip.truth]
             lines = [*(taken if tell else ()), clip.video.rpartition("/")[2]]
-            lines.append(f"split {clip.split}, margin {clip.margin:.1f}")
+            lines.append(f"split {clip.split}, margin {clip.margin:.2f}")
             tiles.append(Tile(picture=picture(clip.video), lines=lines))
         return Group(title=title, tiles=tiles)
 
@@ -93,8 +102,8 @@ def section(
         )
         for pair in most_confused(clips)
     ]
-    wrong, right = surest(clips, right=False), surest(clips, right=True)
-    kinds = (("Surest and wrong", wrong), ("Surest and right", right))
+    wrong, right = surest(clips, right=False), first_of_each(surest(clips, right=True))
+    kinds = (("Surest and wrong", wrong), ("Surest and right, a clip of each class", right))
     notes = [
         *([] if wrong else ["No test clip was taken for another class."]),
         *([] if right else ["No test clip was taken for what it is."]),
@@ -148,9 +157,17 @@ def surest(clips: Sequence[JudgedClip], *, right: bool) -> list[JudgedClip]:
     return sorted(found, key=lambda clip: (-clip.margin, clip.video, clip.split))
 
 
+def first_of_each(clips: Sequence[JudgedClip]) -> list[JudgedClip]:
+    """Return the first clip of every class, in their order."""
+    firsts: dict[str, JudgedClip] = {}
+    for clip in clips:
+        firsts.setdefault(clip.truth, clip)
+    return list(firsts.values())
+
+
 def fusion_gains(
     accuracies: Mapping[str, npt.NDArray[np.floating]], classes: Sequence[str], headline: str
-) -> Listing | None:
+) -> Gains | None:
     """Return the accuracy of every class by each modality and the headline, by what fusion gains.
 
     accuracies: per class, of the modalities and the headline. The gain is over the modality that
@@ -163,28 +180,31 @@ def fusion_gains(
     best = max(modalities, key=lambda name: float(np.mean(accuracies[name])))
     gains = accuracies[headline] - accuracies[best]
     order = np.argsort(-gains, kind="stable")
+    listed = ""
     if len(classes) > MOST_CLASSES:
         half = MOST_CLASSES // 2
         order = np.concatenate([order[:half], order[-half:]])
+        listed = f" The {half} that gain most are listed, and the {half} that gain least."
     names = [*modalities, headline]
     rows = [
-        (
+        [
             classes[place],
             *(f"{100 * accuracies[name][place]:.1f}" for name in names),
             f"{100 * gains[place]:+.1f}",
-        )
+        ]
         for place in order
     ]
-    helped, hurt = int((gains > 0).sum()), int((gains < 0).sum())
-    some = (
-        f" The {len(rows)} that gain and lose most are listed." if len(order) < len(gains) else ""
-    )
-    return Listing(
-        title="What fusion gives each class",
-        caption=f"Accuracy per class in %, mean over the splits; the gain is of {headline} over "
-        f"{best}, the best modality. {helped} of {len(gains)} classes gain, {hurt} lose.{some}",
-        header=("Class", *names, "gain"),
-        rows=rows,
+    return Gains(
+        caption=f"Accuracy per class in %, mean over the splits; the gain is that of {headline} "
+        f"over {best}, the best modality. {(gains > 0).sum()} of {len(gains)} classes gain, "
+        f"{(gains < 0).sum()} lose.{listed}",
+        table=Table(
+            header=["", *names, "gain"],
+            rows=rows,
+            singles=len(rows),
+            headline=None,
+            baseline=None,
+        ),
     )
 
 

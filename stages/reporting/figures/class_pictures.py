@@ -31,6 +31,7 @@ def draw_class_pictures(
             )
     with style():
         figure = new_figure(1.6 + CELL * len(columns), 0.8 + (CELL + 0.18) * len(classes))
+        figure.set_dpi(110)  # the pictures are noisy, and small ones are enough
         grid = figure.subplots(len(classes), len(columns), squeeze=False)
         for row, name in enumerate(classes):
             for place, column in enumerate(columns):

@@ -11,6 +11,7 @@ from tsn.drawing.image import Image
 
 WIDTH = 7.4  # inches, of the cells
 MOST_CLASSES = 6
+LEAST_SHARE = 0.05  # of a class that is shown beside the true one
 MOST_SNIPPETS = 12  # frames shown
 LONGEST = 28  # letters of a class name
 
@@ -28,7 +29,9 @@ def draw_score_strip(
     The class that is true stands first, then those that a snippet is most taken for. `frames` may
     be fewer than the snippets: they are as evenly spread, or none.
     """
-    others = [c for c in np.argsort(-shares.max(axis=0), kind="stable") if classes[c] != truth]
+    most = shares.max(axis=0)
+    order = np.argsort(-most, kind="stable")
+    others = [c for c in order if classes[c] != truth and most[c] >= LEAST_SHARE]
     rows = [list(classes).index(truth), *others[: MOST_CLASSES - 1]]
     with style():
         parts = [0.32 * len(rows)]
@@ -36,6 +39,7 @@ def draw_score_strip(
             strip_image = np.hstack(frames)
             parts.append(WIDTH * strip_image.shape[0] / strip_image.shape[1])
         figure = new_figure(WIDTH + 1.8, 0.6 + sum(parts))
+        figure.set_dpi(110)  # thumbnails have no more pixels
         grid = figure.add_gridspec(len(parts), 1, height_ratios=parts)
         axes = figure.add_subplot(grid[0])
         axes.imshow(100 * shares[:, rows].T, cmap="Blues", vmin=0, vmax=100, aspect="auto")
