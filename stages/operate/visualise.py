@@ -37,8 +37,9 @@ def main(options: Options) -> None:
     numbers = {}
     for name in found:
         models = {title: row[name] for title, row in settings.items() if name in row}
-        numbers[name] = draw(name, models, options.classes, options.out / f"{name}.jpg")
-        print(f"visualise: {options.out / name}.png")
+        path = options.out / f"{name}.jpg"
+        numbers[name] = draw(name, models, options.classes, path)
+        print(f"visualise: {path}")
     write_json(options.out / NUMBERS, numbers)
 
 
