@@ -1,5 +1,6 @@
 """What networks look for in classes: a row for each class, pictures side by side."""
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,12 +43,18 @@ def draw_class_pictures(
                 if column.captions is not None:
                     axes.set_xlabel(column.captions[row], fontsize=7, color=MUTED, labelpad=2)
                 if row == 0:
-                    axes.set_title(column.heading, fontsize=8, loc="center", fontweight="normal")
+                    heading = "\n".join(map(_in_words, column.heading.splitlines()))
+                    axes.set_title(heading, fontsize=8, loc="center", fontweight="normal")
             grid[row, 0].set_ylabel(
                 _in_lines(name), rotation=0, ha="right", va="center", fontsize=8, labelpad=6
             )
         figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=11)
         save(figure, path)
+
+
+def _in_words(heading: str) -> str:
+    """Return a line of a heading in as many lines as a column is too narrow for it."""
+    return textwrap.fill(heading, 14)
 
 
 def _in_lines(name: str) -> str:
