@@ -4,28 +4,40 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from stages.reporting import dataset_page, results
+from stages.reporting import dataset_page, learned, results
 from stages.reporting.figures.fusion_bars import draw_fusion_bars
 from stages.reporting.figures.per_class_bars import draw_per_class_bars
+from stages.reporting.figures.score_strip import draw_score_strip, evenly
 from stages.reporting.figures.tag_bars import draw_tag_bars
 from stages.reporting.figures.training_curves import draw_training_curves
 from stages.reporting.published import NetworkSetting, find_published
 from stages.reporting.results import Figure, Results, Row
 from stages.reporting.tables import read_table
+from stages.reporting.thumbnails import Thumbnails
 from stages.runtime import command, params, provenance
 from stages.runtime.options import StageOptions, input_path, option, output_path
 from stages.tracking import runs
 from stages.tracking.made import read_note, write_note
 from tsn.files import json_sha256
 from tsn.lists import TEST, TRAIN, read_list
+from tsn.modality import modality
 from tsn.scoring.fusion import FusionConfig, common_videos, fuse
 from tsn.scoring.learned import NothingToFitError, fit_weights, held_out_scores
-from tsn.scoring.scores import BASELINE, LEARNED, NO_INITIAL_WEIGHTS, load_scores
+from tsn.scoring.scores import (
+    BASELINE,
+    LEARNED,
+    NO_INITIAL_WEIGHTS,
+    VideoScores,
+    load_scores,
+)
+from tsn.snippets.sampling import testing_starts
 from tsn.splits.leakage import LEAKED
 
-LOOK = "look.png"  # of the stage of that name
+LOOK, VISUALISE = "look.png", "visualise.jpg"  # of the stages of these names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +50,7 @@ class Options(StageOptions):
     plots: Path = input_path("folder of the plots of train, fuse and look")
     lists: Path = input_path("folder of the split lists")
     scores: Path = input_path("folder of the scores of every split")
+    stream: Path = input_path("extracted stream of the first modality, for thumbnails")
     quarantine: Path = input_path("folder of what extract set aside")
     mean: Path = output_path("mean.json")
     out: Path = output_path("tables, figures, page")
@@ -95,10 +108,7 @@ def with_learned(
     """
     if len(modalities) < 2:
         raise NothingToFitError("one modality alone needs no weight")
-    cells = {
-        k: common_videos({n: load_scores(options.scores / f"{k}/{n}.npz") for n in modalities})
-        for k in splits
-    }
+    cells = {k: load_cells(options, k, modalities) for k in splits}
     tests = {k: read_list(options.lists / str(k) / TEST) for k in splits}
     leaked = {video.video for test in tests.values() for video in test if LEAKED in video.tags}
     found, weights = {}, {}
@@ -110,6 +120,12 @@ def with_learned(
         networks = {name: rows[name] for name in rows if name != BASELINE}
         found[split] = {**networks, **row, **rows}
     return found, weights
+
+
+def load_cells(options: Options, split: int, modalities: Sequence[str]) -> dict[str, VideoScores]:
+    """Return the scores of a split's modalities, of the videos that all of them have."""
+    names = {name: options.scores / f"{split}/{name}.npz" for name in modalities}
+    return common_videos({name: load_scores(path) for name, path in names.items()})
 
 
 def network_setting(recipe: params.Settings, name: str) -> NetworkSetting:
@@ -126,11 +142,13 @@ def write(options: Options, found: Results) -> None:
     """Write every file of the stage."""
     results.write_rows(options.mean, found.mean)
     options.out.mkdir(parents=True, exist_ok=True)
+    cells = {split: load_cells(options, split, found.modalities) for split in found.splits}
     page = results.html_page(
         found,
         dataset_page.facts(options.lists),
         dataset_page.listings(options.lists, options.quarantine, found.modalities),
-        draw(options, found),
+        what_they_learned(options, found, cells),
+        [*draw(options, found), draw_strip(options, found, cells[min(cells)])],
     )
     (options.out / "index.html").write_text(page, encoding="utf-8")
     (options.out / "table.md").write_text(results.markdown_table(found), encoding="utf-8")
@@ -170,15 +188,65 @@ def draw(options: Options, found: Results) -> list[Figure]:
         draw_tag_bars(found.mean, shown[-1].path)
     caption = "A few videos as every modality has them."
     look = Figure("What the networks see", caption, options.plots / LOOK)
-    return [*shown, look, *dataset_page.pictures(options.lists, options.out)]
+    caption = (
+        f"What each network of split {first} looks for in a class: a picture that was made from "
+        "noise so that the network takes it for the class. The percentage is the probability that "
+        "the network then gives it. Of flow: x and y, where grey is no motion, and in colours. "
+        "The command tsn visualise draws others."
+    )
+    wanted = Figure("What the networks look for", caption, options.plots / VISUALISE)
+    return [*shown, look, wanted, *dataset_page.pictures(options.lists, options.out)]
 
 
 def draw_classes(plots: Path, found: Results, path: Path) -> None:
     """Draw the accuracy per class of modalities and headline, mean over the splits' tables."""
+    rows, classes = class_accuracies(plots, found)
+    draw_per_class_bars(rows, classes, path)
+
+
+def class_accuracies(
+    plots: Path, found: Results
+) -> tuple[dict[str, npt.NDArray[np.floating]], list[str]]:
+    """Return the accuracies of modalities and headline per class, mean over the splits' tables,
+    and the classes."""
     tables = [read_table(plots / str(split) / "per_class.csv", "class") for split in found.splits]
     mean = pd.concat(tables).groupby("class", sort=False).mean()
     rows = {name: mean[name].to_numpy() for name in [*found.modalities, found.headline]}
-    draw_per_class_bars(rows, [str(name) for name in mean.index], path)
+    return rows, [str(name) for name in mean.index]
+
+
+def what_they_learned(
+    options: Options, found: Results, cells: Mapping[int, Mapping[str, VideoScores]]
+) -> learned.Learned:
+    """Return what the page says of the test clips of every split, as the headline judges them."""
+    weights = found.weights[found.headline]
+    clips = [
+        clip
+        for split, row in cells.items()
+        for clip in learned.judge(split, fuse(row, weights), next(iter(row.values())))
+    ]
+    gains = learned.fusion_gains(*class_accuracies(options.plots, found), found.headline)
+    return learned.section(clips, gains, Thumbnails(stream=options.stream).middle)
+
+
+def draw_strip(options: Options, found: Results, cells: Mapping[str, VideoScores]) -> Figure:
+    """Draw the scores over time of the clip whose snippets disagree most, above its frames."""
+    shares = learned.snippet_shares(cells, found.weights[found.headline])
+    cell, place = next(iter(cells.values())), learned.most_changing(shares)
+    video, length = cell.videos[place], modality(cell.modality).snippet_length
+    thumbnails = Thumbnails(stream=options.stream)
+    count = shares.shape[1]
+    entries = max(thumbnails.entries(video), length)
+    starts = [int(start) for start in testing_starts(entries, count, length)]
+    truth = cell.classes[cell.labels[place]]
+    frames = thumbnails.images(video, [starts[index] for index in evenly(count)])
+    path = options.out / "strip.jpg"
+    draw_score_strip(shares[place], cell.classes, truth, starts, frames, path)
+    caption = (
+        f"{video} of split {cell.split}, whose snippets {found.headline} takes for the most "
+        f"different classes: the probability of each class in %, snippet by snippet. It is {truth}."
+    )
+    return Figure("Scores over time", caption, path)
 
 
 def log_mean(options: Options, found: Results) -> None:
@@ -200,6 +268,7 @@ def log_mean(options: Options, found: Results) -> None:
         run.log_metrics(results.run_metrics(found.mean))
         run.log_artifact(options.mean)
         run.log_artifact(options.plots / LOOK)
+        run.log_artifact(options.plots / VISUALISE)
         run.log_artifact(options.out, "report")
 
 

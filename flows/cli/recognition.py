@@ -1,11 +1,11 @@
-"""The command that uses a recogniser, of clips and of long videos."""
+"""The commands that use networks: what videos show, clips and long ones, and what is looked for."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from flows.cli.frame import USE, Videos, chosen, command, work
+from flows.cli.frame import USE, Videos, chosen, command, modality_names, work
 
 Model = Annotated[
     str | None,
@@ -90,3 +90,60 @@ def recognise(
             recognise.main(recognise.Options(videos=files, model=name, top=top, json=json))
 
     work("recognise", main)
+
+
+@command(
+    USE,
+    "tsn visualise",
+    "tsn visualise scratch=models/scratch/1 TSN=models/mine/1 --modalities rgb --classes Run",
+)
+def visualise(
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Networks, side by side: datasets, folders of a model or of a split's models, "
+            "or TITLE=FOLDER. Default: the dataset of params.yaml, if it is one.",
+            show_default=False,
+        ),
+    ] = None,
+    classes: Annotated[
+        list[str] | None,
+        typer.Option(help="A class to draw. Default: all, or a dozen.", show_default=False),
+    ] = None,
+    modalities: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A modality to draw. Default: all.",
+            autocompletion=modality_names,
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the pictures. Default: .tsn/visualise.", resolve_path=True),
+    ] = None,
+) -> None:
+    """Draw what networks look for in classes, as pictures made from noise."""
+    here = Path.cwd()
+
+    def main() -> None:
+        from stages.operate import visualise
+        from stages.runtime.places import VISUALISE
+
+        visualise.main(
+            visualise.Options(
+                settings=tuple(_from(here, word) for word in settings or [chosen(None)]),
+                classes=tuple(classes or ()),
+                modalities=tuple(modalities or ()),
+                out=out or VISUALISE,
+            )
+        )
+
+    work("visualise", main)
+
+
+def _from(here: Path, word: str) -> str:
+    """Return a word that may name a folder, by `TITLE=` or not, as it is meant from a folder."""
+    title, equals, place = word.rpartition("=")
+    path = here / place
+    return f"{title or place}={path}" if equals or path.is_dir() else word

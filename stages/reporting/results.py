@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,6 +25,9 @@ from tsn.modality import MODALITIES
 from tsn.records import record
 from tsn.scoring.fusion import describe_row
 from tsn.scoring.scores import BASELINE, LEARNED, VideoScores
+
+if TYPE_CHECKING:
+    from stages.reporting.learned import Learned
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 
@@ -356,9 +359,11 @@ def html_page(
     results: Results,
     facts: Mapping[str, str],
     listings: Sequence[Listing],
+    learned: "Learned",
     figures: Sequence[Figure],
 ) -> str:
-    """Return one HTML document of tables, `facts` and `listings` about the dataset, and figures.
+    """Return one HTML document of tables, `facts` and `listings` about the dataset, what the
+    networks have `learned`, and figures.
 
     It needs no other file and no network, so it can be mailed. Raises FileNotFoundError for a
     figure that is not there.
@@ -373,6 +378,7 @@ def html_page(
         results=results,
         facts=facts,
         listings=listings,
+        learned=learned,
         percent=_mean_cell(results.mean[results.headline], several=len(results.splits) > 1),
         published=_percent(published.accuracy) if published else None,
         table=result_table(results, results.descriptions),

@@ -28,6 +28,7 @@ PREFECT = TSN / "prefect"  # the secret of the server on each port
 TREES = TSN / "trees"  # worktrees that are pinned to a commit
 LOCKS = TSN / "locks"  # one for each worktree of a cell
 COMPARE = TSN / "compare"  # the last look at each challenger
+VISUALISE = TSN / "visualise"  # what networks look for, as it was last drawn
 DVC_SITE = TSN / "dvc"  # what DVC keeps as pickles: whoever may write there runs code as this user
 RETRAIN = TSN / "retrain"  # what the last retraining of each dataset took in and found
 RETRAIN_LOCK = RETRAIN / "lock"  # held by a retraining

@@ -2,11 +2,13 @@
 
 import json
 import re
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -64,8 +66,10 @@ def write_cells(
     write_facts(Path("lists/survey.csv"), {row.video: FACTS for row in listed})
     write_leaks(Path("lists/leaks.csv"), {1: Findings([], [])})
     Path("lists/classes.jpg").write_bytes(b"jpeg")
+    Path("stream").mkdir()
     Path("plots/1/training").mkdir(parents=True)
-    Path("plots/look.png").write_bytes(b"png")
+    for name in ("look.png", "visualise.jpg"):
+        Path("plots", name).write_bytes(b"picture")
     save_scores(replace(baseline, dataset=dataset), Path("scores/1/baseline.npz"))
     for cell in (RGB, FLOW):
         name = cell.modality
@@ -98,10 +102,42 @@ def fuse_and_report(dataset: str = "d", splits: Sequence[int] = (1,)) -> None:
             lists=Path("lists"),
             quarantine=Path("quarantine"),
             scores=Path("scores"),
+            stream=Path("stream"),
             mean=Path("metrics/mean.json"),
             out=Path("report"),
         )
     )
+
+
+def learned_section() -> str:
+    page = Path("report/index.html").read_text()
+    return page.partition("What the networks have learned")[2].partition("<h2>")[0]
+
+
+def test_the_page_shows_the_clips_that_the_headline_mixes_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_stream: Callable[..., Path]
+) -> None:
+    """RGB takes a/2 for b; of clips that the stream does not have, the text is left."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TSN_TRACKING", "off")
+    write_cells(["rgb"])
+    fuse_and_report()
+    found = learned_section()
+    assert "<h4>a → b: 1 of 2</h4>" in found and "split 1, margin 1.00" in found
+    assert found.count('class="none"') == 4  # a → b; wrong; right of a and of b
+    heights = [cv2.imread("report/strip.jpg").shape[0]]
+    for channels in (3, 2):  # frames, and flow as colours
+        entries = {row.video: np.full((9, 32, 40, channels), 90, np.uint8) for row in LISTED}
+        shutil.rmtree("stream", ignore_errors=True)
+        write_stream(Path("stream"), entries)
+        fuse_and_report()
+        assert learned_section().count('<img src="data:image/jpeg') == 4
+        heights.append(cv2.imread("report/strip.jpg").shape[0])
+    assert heights[0] < heights[1] == heights[2]
+    right = np.eye(2, dtype=np.float32)[[0, 0, 1]]
+    save_scores(replace(RGB, scores=right), Path("scores/1/rgb.npz"))
+    fuse_and_report()
+    assert "<p>No test clip was taken for another class.</p>" in learned_section()
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from stages.reporting.figures.style import MANY_CLASSES, new_figure, save, style
+from stages.reporting.figures.style import MANY_CLASSES, new_figure, save, style, write_cells
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,7 +42,7 @@ def draw_confusion_matrix(
         axes.set(xlabel="predicted class", ylabel="true class")
         axes.set_title(title)
         if count <= MANY_CLASSES:
-            _write_cells(axes, percent)
+            write_cells(axes, percent)
         bar = figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02)
         bar.set_label("% of the true class")
         bar.outline.set_visible(False)
@@ -55,17 +55,3 @@ def _label_classes(axes: "Axes", classes: Sequence[str]) -> None:
     axes.set_xticks(ticks, classes, rotation=90, fontsize=size)
     axes.set_yticks(ticks, classes, fontsize=size)
     axes.tick_params(length=0)
-
-
-def _write_cells(axes: "Axes", percent: npt.NDArray[np.floating]) -> None:
-    for row, column in np.argwhere(percent >= 0.5):
-        value = percent[row, column]
-        axes.text(
-            column,
-            row,
-            f"{value:.0f}",
-            ha="center",
-            va="center",
-            fontsize=7,
-            color="white" if value > 55 else "#1D2430",
-        )

@@ -1,4 +1,4 @@
-"""What all figures share: data in, one PNG or SVG file out, the same bytes for the same data.
+"""What all figures share: data in, one PNG, SVG or JPEG file out, equal bytes for equal data.
 
 The format follows the path's suffix. Accuracies come as fractions in 0..1 and are drawn in percent.
 A colour means the same modality in every figure and stays apart for colour-blind readers.
@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
 
 from tsn.scoring.scores import BASELINE, LEARNED
 
@@ -28,6 +31,7 @@ FUSION_COLOURS = ("#222B36", "#6B7785", "#A3ADB8", "#CC79A7", "#009E73")
 MUTED = "#5D6878"
 
 MANY_CLASSES = 24
+METADATA = {".png": {"Software": None}, ".svg": {"Date": None}, ".jpg": None}
 
 STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,
@@ -92,10 +96,17 @@ def head(figure: "Figure", axes: "Axes", title: str) -> None:
     )
 
 
+def write_cells(axes: "Axes", percent: npt.NDArray[np.floating]) -> None:
+    """Write the numbers of an image of percents into its cells; nothing where it rounds to 0."""
+    for row, column in np.argwhere(percent >= 0.5):
+        value = percent[row, column]
+        colour = "white" if value > 55 else "#1D2430"
+        axes.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=7, color=colour)
+
+
 def save(figure: "Figure", path: Path) -> None:
     """Write the file without a date or a version, so that equal data are equal bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    metadata = {".png": {"Software": None}, ".svg": {"Date": None}}.get(path.suffix)
-    if metadata is None:
-        raise ValueError(f"{path}: a figure is a .png or an .svg file")
-    figure.savefig(path, metadata=metadata)
+    if path.suffix not in METADATA:
+        raise ValueError(f"{path}: a figure is a .png, an .svg or a .jpg file")
+    figure.savefig(path, metadata=METADATA[path.suffix])

@@ -7,9 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from stages.reporting.figures.class_pictures import Column, draw_class_pictures
 from stages.reporting.figures.confusion_matrix import draw_confusion_matrix
 from stages.reporting.figures.fusion_bars import draw_fusion_bars
 from stages.reporting.figures.per_class_bars import _order_classes, draw_per_class_bars
+from stages.reporting.figures.score_strip import draw_score_strip
 from stages.reporting.figures.style import COLOURS, FUSION_COLOURS, colour_series
 from stages.reporting.figures.tag_bars import draw_tag_bars
 from stages.reporting.figures.training_curves import draw_training_curves
@@ -49,7 +51,12 @@ LOG = pd.DataFrame(
         "lr": [0.01] * 50 + [0.001] * 50,
     }
 )
+GREYS = [np.full((8, 8, 3), level, np.uint8) for level in (40, 90, 140)]
+COLUMN = Column(heading="rgb", pictures=GREYS, captions=["1%", "50%", "100%"])
+SHARES = np.array([[0.9, 0.1, 0.0], [0.2, 0.7, 0.1]])
 DRAW = {
+    "pictures": lambda path: draw_class_pictures([COLUMN], ["a", "b" * 80, "c"], path, "t"),
+    "strip": lambda path: draw_score_strip(SHARES, "abc", "b", [0, 5], GREYS[:2], path),
     "confusion": lambda path: draw_confusion_matrix(np.eye(3, dtype=int), list("abc"), path),
     "classes": lambda path: draw_per_class_bars(
         {"rgb": [0.1, 0.5], "flow": [0.3, 0.4]}, ["a", "b"], path
@@ -151,3 +158,16 @@ def test_refusals(tmp_path):
         draw_tag_bars({"rgb": replace(MEAN["rgb"], by_tag={})}, tmp_path / "a.png")
     with pytest.raises(ValueError, match=r"a\.jpg: a figure is a \.png or an \.svg file"):
         draw_fusion_bars(RESULTS, tmp_path / "a.jpg")
+
+
+def test_pictures_of_other_classes_than_those_named_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"^rgb: expected 2 pictures, got 3$"):
+        draw_class_pictures([COLUMN], ["a", "b"], tmp_path / "a.png", "t")
+
+
+def test_a_strip_without_frames_is_lower(tmp_path):
+    sizes = []
+    for frames in (GREYS[:2], []):
+        draw_score_strip(SHARES, "abc", "b", [0, 5], frames, tmp_path / "a.png")
+        sizes.append(cv2.imread(str(tmp_path / "a.png")).shape)
+    assert sizes[0][0] > sizes[1][0] and sizes[0][1] == sizes[1][1]

@@ -5,6 +5,9 @@ from dataclasses import replace
 import pytest
 
 from stages.reporting import published, results
+from stages.reporting.learned import Group, Learned, Tile
+
+NOTHING = Learned(gains=None, confusions=(), surest=(), notes=())
 
 
 def row(accuracy, top1=None, top5=1.0, **by_tag):
@@ -18,6 +21,11 @@ def plain(accuracy, top5=1.0, **by_tag):
     return json.dumps({"rgb": values})
 
 
+TILES = [
+    Tile(picture="data:image/jpeg;base64,/9j/", lines=["1.avi"]),
+    Tile(picture="", lines=["2.avi", "split 1"]),
+]
+CONFUSION = Group(title="<a> → b: 2 of 3", tiles=TILES)
 SPLITS = {
     1: {"rgb": row(0.5, pan=0.2, motion=0.4), "flow": row(0.6), "two_stream": row(0.8)},
     2: {"rgb": row(0.7, pan=0.4), "flow": row(0.6), "two_stream": row(0.9)},
@@ -127,7 +135,7 @@ def test_the_baseline_comes_last_and_apart_and_is_no_modality():
     ]
     assert lines[-1].endswith("two_stream beats it: +15.0 points.")
     assert "| *baseline* | *70.0* |" in results.markdown_table(found)
-    page = results.html_page(found, {}, [], [])
+    page = results.html_page(found, {}, [], NOTHING, [])
     assert page.count('class="baseline ') == 2  # by split, and by tag
     worse = replace(found, headline="flow", wanted="flow")
     assert worse.notes[-1].endswith("flow does not beat it: -10.0 points.")
@@ -161,7 +169,7 @@ def test_one_modality_alone_is_its_own_headline_and_what_is_not_run_is_said():
         "The result is rgb: the recipe's, two_stream, is not run.\n"
     )
     assert results.markdown_table(alone).count("\nNot run: two_stream (") == 1
-    page = results.html_page(alone, {}, [], [])
+    page = results.html_page(alone, {}, [], NOTHING, [])
     assert '<p class="muted">Not run: two_stream (flow is not among modalities).</p>' in page
     assert "The result is rgb: the recipe&#39;s, two_stream, is not run." in page
 
@@ -184,7 +192,7 @@ def test_markdown_table_compares_with_what_was_published():
     assert lines[1] == "| --- |" + " ---: |" * 9
     assert lines[2].endswith("| **100.0** | **85.1** | **+1.0** | **K = 3, project page** |")
     assert lines[3].endswith("| 90.0 ± 0.0 | 90.0 | 100.0 | – |  |  |")
-    page = results.html_page(found, {}, [], [])
+    page = results.html_page(found, {}, [], NOTHING, [])
     assert "(published: 85.1 %, K = 3, project page)" in page
 
 
@@ -195,6 +203,7 @@ def test_html_page_is_complete_and_needs_no_other_file(tmp_path):
         replace(FOUND, dataset="my <data>"),
         {"videos": "192"},
         [results.Listing(title="Bad", caption="c", header=("Video",), rows=[("<i>.avi",)])],
+        replace(NOTHING, notes=["None <at all>."], confusions=[CONFUSION]),
         [results.Figure("Fusion", "a & b", image)],
     )
     assert "<h1>my &lt;data&gt;</h1>" in page
@@ -204,11 +213,13 @@ def test_html_page_is_complete_and_needs_no_other_file(tmp_path):
     assert page.count('class="headline first-combination"') == 1
     assert "a &amp; b" in page
     sources = re.findall(r'(?:src|href)="([^"]*)"', page)
-    assert sources == ["data:image/png;base64,iVBORw=="]
+    assert sources == ["data:image/jpeg;base64,/9j/", "data:image/png;base64,iVBORw=="]
+    assert "None &lt;at all&gt;." in page and "<h4>&lt;a&gt; → b: 2 of 3</h4>" in page
+    assert page.count('class="none"') == 1  # the clip without a picture
     assert "http" not in page and "not run" not in page.lower()
 
 
 def test_html_page_refuses_a_figure_that_is_not_there(tmp_path):
     figures = [results.Figure("t", "c", tmp_path / "none.png")]
     with pytest.raises(FileNotFoundError, match=r"none\.png"):
-        results.html_page(FOUND, {}, [], figures)
+        results.html_page(FOUND, {}, [], NOTHING, figures)
