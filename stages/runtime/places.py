@@ -31,6 +31,7 @@ COMPARE = TSN / "compare"  # the last look at each challenger
 DVC_SITE = TSN / "dvc"  # what DVC keeps as pickles: whoever may write there runs code as this user
 RETRAIN = TSN / "retrain"  # what the last retraining of each dataset took in and found
 RETRAIN_LOCK = RETRAIN / "lock"  # held by a retraining
+STUDY_REPORTS = Path("reports/studies")  # tables and pages of studies, by name
 
 
 def mlflow_database(root: Path) -> str:

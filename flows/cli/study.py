@@ -1,0 +1,132 @@
+"""The command for studies: every table of the papers, or one's own, on a dataset."""
+
+from typing import Annotated
+
+import typer
+
+from flows.cli.frame import RUN, Jobs, Pool, chosen, command, recipe_names, work
+
+
+def study_names(incomplete: str) -> list[str]:
+    from stages.operate.studies import load_studies
+
+    return [name for name in load_studies().studies if name.startswith(incomplete)]
+
+
+@command(
+    RUN,
+    "tsn study consensus --dataset synthetic",
+    "tsn study consensus --rows max,average --seeds 1,2,3",
+    "tsn study consensus --promote max --name mine_max",
+    "tsn study --list",
+)
+def study(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="A study of studies.yaml.", autocompletion=study_names, show_default=False
+        ),
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help="A recipe. Default: the dataset of params.yaml, if it is one.",
+            autocompletion=recipe_names,
+            show_default=False,
+        ),
+    ] = None,
+    rows: Annotated[str, typer.Option(help="Only these rows, as a,b.", show_default=False)] = "",
+    splits: Annotated[
+        str,
+        typer.Option(
+            help="These splits, as 1,2,3. Default: those of the published numbers.",
+            show_default=False,
+        ),
+    ] = "",
+    seeds: Annotated[
+        str,
+        typer.Option(
+            help="Seeds of the trainings, as 1,2,3. Default: the recipe's.", show_default=False
+        ),
+    ] = "",
+    small: Annotated[
+        bool, typer.Option("--small", help="Use the small setting of studies.yaml.")
+    ] = False,
+    promote: Annotated[
+        str | None,
+        typer.Option(metavar="ROW", help="Write this row as a recipe, and run nothing."),
+    ] = None,
+    as_name: Annotated[
+        str | None, typer.Option("--as", "--name", help="The name of that recipe.")
+    ] = None,
+    list_: Annotated[
+        bool, typer.Option("--list", help="Say which studies and rows there are.")
+    ] = False,
+    jobs: Jobs = None,
+    pool: Pool = None,
+) -> None:
+    """Train and test every row of a study, beside what was published.
+
+    It runs what is committed. The table is in reports/studies/<study>/ and grows row by row; a
+    study that was stopped goes on where it was.
+    """
+
+    def main() -> None:
+        from stages.operate import studies
+
+        if list_ or name is None:
+            _list()
+            return
+        values = {
+            "rows": _words(rows),
+            "splits": _numbers("splits", splits),
+            "seeds": _numbers("seeds", seeds),
+            "small": small,
+        }
+        target = chosen(dataset, "by --dataset")
+        if promote is not None:
+            if as_name is None:
+                raise ValueError("--promote ROW needs --as NAME, the name of its recipe")
+            from flows.study import make_plan
+
+            plan = make_plan(name, target, small=small)
+            print(f"wrote {studies.promote(plan, promote, as_name)}")
+            return
+        _run(name, target, {**values, "jobs": jobs, "pool": pool})
+
+    work("study", main)
+
+
+def _run(name: str, dataset: str, values: dict[str, object]) -> None:
+    from flows.processes.start import on_a_leash, start
+
+    if on_a_leash():
+        return
+    from flows.study import study
+    from stages.runtime.places import STUDY_REPORTS
+
+    start("tsn study", study, {"name": name, "dataset": dataset, **values})
+    page = STUDY_REPORTS / name / dataset
+    print(page.with_suffix(".md").read_text(encoding="utf-8"))
+    print(f"  the page              {page}.html")
+    print("  every row, in DVC     dvc exp show")
+    print("  the runs, in MLflow   tsn ui")
+
+
+def _list() -> None:
+    from stages.operate.studies import load_studies
+
+    for name, found in load_studies().studies.items():
+        rows = ", ".join(found.chosen(()))
+        print(f"{name}\n    {found.title} ({found.source})\n    rows: {rows}")
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _numbers(option: str, text: str) -> list[int]:
+    words = _words(text)
+    if wrong := [word for word in words if not word.isascii() or not word.isdecimal()]:
+        raise ValueError(f"--{option}: {wrong[0]!r} is no number; write 1,2,3")
+    return [int(word) for word in words]
