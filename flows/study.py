@@ -4,7 +4,7 @@
 the row's values, in a worktree pinned to that commit, by the grid. The cache and the store are the
 checkout's, so what rows have in common is computed once, and a study that was killed takes from
 there what it had finished. A row that is done is a DVC experiment of that commit: `dvc exp show`
-lists it, and `dvc exp apply <study>-<row>` brings it into the checkout.
+lists it, and `dvc exp apply <study>-<dataset>-<row>` brings it into the checkout.
 
 Not by `dvc exp run --queue`: its copies of the project have no grid, no Prefect and no store in
 them, and a killed queue begins a row again.
@@ -33,7 +33,7 @@ from stages.operate.studies import STUDIES, Plan, Run, find_study, load_studies
 from stages.reporting import study_page
 from stages.reporting.study_page import Found, StudyResult
 from stages.runtime import params
-from stages.runtime.places import DVC_LOCK, LOCKS, STUDY_REPORTS
+from stages.runtime.places import DVC_LOCK, LOCKS, STUDY_REPORTS, STUDY_TREE
 from stages.tracking import store
 
 logger = logging.getLogger(__name__)
@@ -49,13 +49,12 @@ def study(
     small: bool = False,
     workspace: Path = Path(),
     jobs: int | None = None,
-    pool: str | None = None,
 ) -> State:
     """Run a study of studies.yaml on a dataset, and write its table as it comes.
 
     rows: only these. splits: by default those of the published numbers. seeds: of the trainings, by
     default the recipe's. small: use the file's small setting of the dataset. jobs: trainings at
-    once. pool: a work pool whose workers run them.
+    once.
     """
     root = workspace.resolve()
     os.environ["MLFLOW_TRACKING_URI"] = store.tracking_uri(root)
@@ -64,9 +63,9 @@ def study(
         plan = make_plan(
             name, dataset, rows=rows, splits=splits, seeds=seeds, small=small, root=root
         )
-        tree_name = f"study-{name}-{dataset}"
+        tree_name = f"{STUDY_TREE}{name}-{dataset}"
         with lock_or_refuse(root / LOCKS / tree_name, f"another run of study {name} is active"):
-            result = run_rows(plan, root, tree_name, jobs=jobs, pool=pool)
+            result = run_rows(plan, root, tree_name, jobs=jobs)
             folder = root / STUDY_REPORTS / name
             run_in_task("log", "log the study to MLflow", partial(log_study, result, folder))
     except CancelledError as error:
@@ -105,9 +104,7 @@ def make_plan(
     )
 
 
-def run_rows(
-    plan: Plan, root: Path, tree_name: str, *, jobs: int | None, pool: str | None
-) -> StudyResult:
+def run_rows(plan: Plan, root: Path, tree_name: str, *, jobs: int | None) -> StudyResult:
     """Run every row; write the table after each. A row that fails leaves the others to go on."""
     commit = git(root, "rev-parse", "HEAD")
     tree = worktree.pin(root, tree_name, commit)
@@ -121,7 +118,7 @@ def run_rows(
     failed: dict[str, str] = {}
     for run in runs:
         try:
-            found.append(run_row(plan, run, root, tree_name, commit, jobs=jobs, pool=pool))
+            found.append(run_row(plan, run, root, tree_name, commit, jobs=jobs))
         except CancelledError:
             raise
         except ProgramError as error:
@@ -137,24 +134,18 @@ def run_rows(
 
 
 def run_row(
-    plan: Plan,
-    run: Run,
-    root: Path,
-    tree_name: str,
-    commit: str,
-    *,
-    jobs: int | None,
-    pool: str | None,
+    plan: Plan, run: Run, root: Path, tree_name: str, commit: str, *, jobs: int | None
 ) -> Found:
     """Run one row's grid in the worktree, save it as a DVC experiment; return what came of it."""
     tree = worktree.pin(root, tree_name, commit)
     write_yaml(tree / params.recipe_path(plan.dataset), run.recipe, "")
     write_yaml(tree / params.PARAMS, run.params, "")
-    targets = [f"fuse@{plan.dataset}-{split}" for split in plan.splits]
-    show_grid(tree, targets, jobs=jobs, pool=pool)
+    show_grid(tree, [], jobs=jobs)  # all of it: `dvc exp apply` wants every output of dvc.yaml
     metrics = Path("metrics") / plan.dataset
     found = study_page.read_found(run, plan, tree / metrics)
     untracked = [DVC_LOCK, *(metrics / f"split{number}.json" for number in plan.splits)]
     include = [word for path in untracked for word in ("--include-untracked", str(path))]
-    dvc_output(["exp", "save", "--force", "--name", f"{plan.name}-{run.name}", *include], tree)
+    fused = [f"fuse@{plan.dataset}-{split}" for split in plan.splits]  # all else is in the cache
+    name = f"{plan.name}-{plan.dataset}-{run.name}"
+    dvc_output(["exp", "save", "--force", "--name", name, *include, *fused], tree)
     return found

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.frame import RUN, Jobs, Pool, chosen, command, recipe_names, work
+from flows.cli.frame import RUN, Jobs, chosen, command, recipe_names, work
 
 
 def study_names(incomplete: str) -> list[str]:
@@ -63,7 +63,6 @@ def study(
         bool, typer.Option("--list", help="Say which studies and rows there are.")
     ] = False,
     jobs: Jobs = None,
-    pool: Pool = None,
 ) -> None:
     """Train and test every row of a study, beside what was published.
 
@@ -92,7 +91,7 @@ def study(
             plan = make_plan(name, target, small=small)
             print(f"wrote {studies.promote(plan, promote, as_name)}")
             return
-        _run(name, target, {**values, "jobs": jobs, "pool": pool})
+        _run(name, target, {**values, "jobs": jobs})
 
     work("study", main)
 

@@ -26,6 +26,7 @@ HOME = TSN / "home"  # what libraries keep, where the user's home cannot be writ
 LOGS = TSN / "logs"  # what cells, programs and servers print
 PREFECT = TSN / "prefect"  # the secret of the server on each port
 TREES = TSN / "trees"  # worktrees that are pinned to a commit
+STUDY_TREE = "study-"  # how the name of a study's begins
 LOCKS = TSN / "locks"  # one for each worktree of a cell
 COMPARE = TSN / "compare"  # the last look at each challenger
 DVC_SITE = TSN / "dvc"  # what DVC keeps as pickles: whoever may write there runs code as this user
