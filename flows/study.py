@@ -29,7 +29,7 @@ from flows.reproduce import EXPECTED, CancelledError, key_of, run_in_task, show_
 from flows.retrain import show
 from stages.operate.log_study import log_study
 from stages.operate.new import write_yaml
-from stages.operate.studies import STUDIES, Plan, Run, find_study, load_studies
+from stages.operate.studies import Plan, Run, make_plan
 from stages.reporting import study_page
 from stages.reporting.study_page import Found, StudyResult
 from stages.runtime import params
@@ -75,33 +75,6 @@ def study(
     if result.failed:
         return Failed(message="; ".join(f"{row}: {why}" for row, why in result.failed.items()))
     return Completed(message=result.verdict)
-
-
-def make_plan(
-    name: str,
-    dataset: str,
-    *,
-    rows: Sequence[str] = (),
-    splits: Sequence[int] = (),
-    seeds: Sequence[int] = (),
-    small: bool = False,
-    root: Path = Path(),
-) -> Plan:
-    """Return what is to be run. ValueError for a study, row or small setting that there is not."""
-    studies = load_studies(root / STUDIES)
-    found = find_study(studies, name)
-    found.chosen(rows)
-    if small and dataset not in studies.small:
-        raise ValueError(f"{STUDIES} has a small setting of {', '.join(studies.small)} alone")
-    return Plan(
-        name=name,
-        study=found,
-        small=studies.small[dataset] if small else {},
-        dataset=dataset,
-        rows=tuple(rows),
-        splits=tuple(splits or found.splits),
-        seeds=tuple(seeds),
-    )
 
 
 def run_rows(plan: Plan, root: Path, tree_name: str, *, jobs: int | None) -> StudyResult:

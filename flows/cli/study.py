@@ -13,87 +13,86 @@ def study_names(incomplete: str) -> list[str]:
     return [name for name in load_studies().studies if name.startswith(incomplete)]
 
 
+Name = Annotated[
+    str | None,
+    typer.Argument(help="A study of studies.yaml.", autocompletion=study_names, show_default=False),
+]
+OnDataset = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset",
+        help="A recipe. Default: the dataset of params.yaml, if it is one.",
+        autocompletion=recipe_names,
+        show_default=False,
+    ),
+]
+Rows = Annotated[str, typer.Option(help="Only these rows, as a,b.", show_default=False)]
+Splits = Annotated[
+    str,
+    typer.Option(
+        help="These splits, as 1,2,3. Default: those of the published numbers.", show_default=False
+    ),
+]
+Seeds = Annotated[
+    str,
+    typer.Option(
+        help="Seeds of the trainings, as 1,2,3. Default: the recipe's.", show_default=False
+    ),
+]
+Small = Annotated[bool, typer.Option("--small", help="Use the small setting of studies.yaml.")]
+Promote = Annotated[
+    str | None, typer.Option(metavar="ROW", help="Write this row as a recipe, and run nothing.")
+]
+As = Annotated[str | None, typer.Option("--as", metavar="NAME", help="The name of that recipe.")]
+List = Annotated[bool, typer.Option("--list", help="Say which studies and rows there are.")]
+
+
 @command(
     RUN,
     "tsn study consensus --dataset synthetic",
     "tsn study consensus --rows max,average --seeds 1,2,3",
-    "tsn study consensus --promote max --name mine_max",
+    "tsn study consensus --promote max --as mine_max",
     "tsn study --list",
 )
 def study(
-    name: Annotated[
-        str | None,
-        typer.Argument(
-            help="A study of studies.yaml.", autocompletion=study_names, show_default=False
-        ),
-    ] = None,
-    dataset: Annotated[
-        str | None,
-        typer.Option(
-            help="A recipe. Default: the dataset of params.yaml, if it is one.",
-            autocompletion=recipe_names,
-            show_default=False,
-        ),
-    ] = None,
-    rows: Annotated[str, typer.Option(help="Only these rows, as a,b.", show_default=False)] = "",
-    splits: Annotated[
-        str,
-        typer.Option(
-            help="These splits, as 1,2,3. Default: those of the published numbers.",
-            show_default=False,
-        ),
-    ] = "",
-    seeds: Annotated[
-        str,
-        typer.Option(
-            help="Seeds of the trainings, as 1,2,3. Default: the recipe's.", show_default=False
-        ),
-    ] = "",
-    small: Annotated[
-        bool, typer.Option("--small", help="Use the small setting of studies.yaml.")
-    ] = False,
-    promote: Annotated[
-        str | None,
-        typer.Option(metavar="ROW", help="Write this row as a recipe, and run nothing."),
-    ] = None,
-    as_name: Annotated[
-        str | None, typer.Option("--as", "--name", help="The name of that recipe.")
-    ] = None,
-    list_: Annotated[
-        bool, typer.Option("--list", help="Say which studies and rows there are.")
-    ] = False,
+    name: Name = None,
+    dataset: OnDataset = None,
+    rows: Rows = "",
+    splits: Splits = "",
+    seeds: Seeds = "",
+    small: Small = False,
+    promote: Promote = None,
+    as_name: As = None,
+    show: List = False,
     jobs: Jobs = None,
 ) -> None:
-    """Train and test every row of a study, beside what was published.
+    """Train and test the rows of a study, beside what was published.
 
     It runs what is committed. The table is in reports/studies/<study>/ and grows row by row; a
     study that was stopped goes on where it was.
     """
 
     def main() -> None:
-        from stages.operate import studies
-
-        if list_ or name is None:
+        if show or name is None:
             _list()
             return
-        values = {
-            "rows": _words(rows),
-            "splits": _numbers("splits", splits),
-            "seeds": _numbers("seeds", seeds),
-            "small": small,
-        }
         target = chosen(dataset, "by --dataset")
         if promote is not None:
-            if as_name is None:
-                raise ValueError("--promote ROW needs --as NAME, the name of its recipe")
-            from flows.study import make_plan
-
-            plan = make_plan(name, target, small=small)
-            print(f"wrote {studies.promote(plan, promote, as_name)}")
+            _promote(name, target, promote, as_name, small=small)
             return
-        _run(name, target, {**values, "jobs": jobs})
+        numbers = {"splits": _numbers("splits", splits), "seeds": _numbers("seeds", seeds)}
+        _run(name, target, {"rows": _words(rows), **numbers, "small": small, "jobs": jobs})
 
     work("study", main)
+
+
+def _promote(name: str, dataset: str, row: str, as_name: str | None, *, small: bool) -> None:
+    from stages.operate import studies
+
+    if as_name is None:
+        raise ValueError("--promote ROW needs --as NAME, the name of its recipe")
+    plan = studies.make_plan(name, dataset, small=small)
+    print(f"wrote {studies.promote(plan, row, as_name)}")
 
 
 def _run(name: str, dataset: str, values: dict[str, object]) -> None:

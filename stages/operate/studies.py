@@ -207,6 +207,33 @@ class Plan:
         return tuple(name for name in MODALITIES if name in members)
 
 
+def make_plan(
+    name: str,
+    dataset: str,
+    *,
+    rows: Sequence[str] = (),
+    splits: Sequence[int] = (),
+    seeds: Sequence[int] = (),
+    small: bool = False,
+    root: Path = Path(),
+) -> Plan:
+    """Return what is to be run. ValueError for a study, row or small setting that there is not."""
+    studies = load_studies(root / STUDIES)
+    found = find_study(studies, name)
+    found.chosen(rows)
+    if small and dataset not in studies.small:
+        raise ValueError(f"{STUDIES} has a small setting of {', '.join(studies.small)} alone")
+    return Plan(
+        name=name,
+        study=found,
+        small=studies.small[dataset] if small else {},
+        dataset=dataset,
+        rows=tuple(rows),
+        splits=tuple(splits or found.splits),
+        seeds=tuple(seeds),
+    )
+
+
 def override(content: Any, overrides: Overrides) -> None:
     """Set values by dotted name, `*` for every key; RecordError for a name that is not there."""
     for dotted, value in overrides.items():
