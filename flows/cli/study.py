@@ -1,6 +1,7 @@
 """The command for studies: every table of the papers, or one's own, on a dataset."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -95,9 +96,12 @@ def _promote(name: str, dataset: str, row: str, as_name: str | None, *, small: b
     print(f"wrote {studies.promote(plan, row, as_name)}")
 
 
-def _run(name: str, dataset: str, values: dict[str, object]) -> None:
+def _run(name: str, dataset: str, values: dict[str, Any]) -> None:
     from flows.processes.start import on_a_leash, start
+    from stages.operate import studies
 
+    chosen_values = {key: values[key] for key in ("rows", "splits", "seeds", "small")}
+    studies.make_plan(name, dataset, **chosen_values).runs(Path())  # or it says why not, at once
     if on_a_leash():
         return
     from flows.study import study
