@@ -243,6 +243,8 @@ def write(result: StudyResult, folder: Path) -> None:
     """Write the study into a folder: text for people, JSON for programs, a picture and a page."""
     name, study = result.plan.dataset, result.plan.study
     picture = folder / f"{name}.png"
+    beside = result.is_of_published_setting
+    quoted = {row: study.rows[row].published for row in result.cells} if beside else {}
     draw_study_bars(
         list(study.columns),
         {
@@ -250,7 +252,7 @@ def write(result: StudyResult, folder: Path) -> None:
             for row, columns in result.cells.items()
         },
         {
-            study.rows[row].label: [study.rows[row].published.get(c) for c in study.columns]
+            study.rows[row].label: [quoted.get(row, {}).get(c) for c in study.columns]
             for row in result.cells
         },
         picture,
