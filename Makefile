@@ -10,7 +10,7 @@ export DO_NOT_TRACK := true
 export DVC_SITE_CACHE_DIR ?= $(CURDIR)/.tsn/dvc
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dvc-config lock repro grid test check lint fast-test format ui server serve clean
+.PHONY: help setup dvc-config lock repro grid studies test check lint fast-test format ui server serve clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -49,6 +49,11 @@ repro: setup ## the whole chain, then the fused three-split table
 
 grid: setup ## the same, cells in parallel, as a Prefect flow (JOBS=2: so many trainings at once)
 	tsn grid $(if $(JOBS),--jobs $(JOBS))
+
+STUDIES := training_strategies modalities consensus components segments aggregation modalities_journal backbones
+
+studies: setup ## the papers' tables on `synthetic`, one split, in the small setting (docs/studies.md)
+	for study in $(STUDIES); do tsn study $$study --dataset synthetic --splits 1 --small || exit 1; done
 
 test: setup ## every test
 	python -m pytest -n 3 --dist loadfile --no-loadscope-reorder

@@ -15,6 +15,7 @@ SHARED = "TSN_TESTS_FOLDER"  # the variable with a folder of all processes of a 
 ROOT = Path(__file__).parents[1]
 COPIED = (
     *("tsn", "stages", "flows", "params.yaml", "recipes", "dvc.yaml", "pyproject.toml"),
+    "studies.yaml",
     *("requirements.lock", "additions", "Makefile", ".dvcignore", ".dvc/config"),
 )
 

@@ -6,6 +6,7 @@ A number stands beside a result of the same setting only: dataset, networks, wei
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 RGB, DIFF = {"rgb": 1.0}, {"rgb_diff": 1.0}
 FLOW, WARPED = {"flow": 1.0}, {"warped_flow": 1.0}
@@ -52,12 +53,12 @@ class Published:
         return statistics.fmean(self.splits[split] for split in splits)
 
 
-def _average(num_segments: int) -> NetworkSetting:
-    return NetworkSetting(backbone="bn_inception", consensus="average", num_segments=num_segments)
+def _network(consensus: str, num_segments: int) -> NetworkSetting:
+    return NetworkSetting(backbone="bn_inception", consensus=consensus, num_segments=num_segments)
 
 
-def _maximum(num_segments: int) -> NetworkSetting:
-    return NetworkSetting(backbone="bn_inception", consensus="max", num_segments=num_segments)
+_average, _maximum = partial(_network, "average"), partial(_network, "max")
+_weighted, _attention = partial(_network, "weighted_average"), partial(_network, "attention")
 
 
 # K = 3 was trained on UCF101 twice: single modalities are those of the project page, whose solvers
@@ -87,6 +88,9 @@ UCF101 = (
     Published(TABLE_3, _maximum(3), RGB, None, {1: 0.850}),
     Published(TABLE_3, _maximum(3), FLOW, None, {1: 0.860}),
     Published(TABLE_3, _maximum(3), FLOW_1_5, None, {1: 0.916}),
+    Published(TABLE_3, _weighted(3), RGB, None, {1: 0.862}),
+    Published(TABLE_3, _weighted(3), FLOW, None, {1: 0.877}),
+    Published(TABLE_3, _weighted(3), FLOW_1_5, None, {1: 0.924}),
     Published(JOURNAL, _average(5), RGB, 0.867, {}),
     Published(JOURNAL, _average(5), FLOW, 0.901, {}),
     Published(JOURNAL, _average(5), EVEN, 0.947, {}),
@@ -99,6 +103,12 @@ UCF101 = (
     Published(JOURNAL, _maximum(7), RGB, 0.849, {}),
     Published(JOURNAL, _maximum(7), FLOW, 0.835, {}),
     Published(JOURNAL, _maximum(7), EVEN, 0.924, {}),
+    Published(JOURNAL, _weighted(7), RGB, 0.864, {}),
+    Published(JOURNAL, _weighted(7), FLOW, 0.897, {}),
+    Published(JOURNAL, _weighted(7), EVEN, 0.948, {}),
+    Published(JOURNAL, _attention(7), RGB, 0.861, {}),
+    Published(JOURNAL, _attention(7), FLOW, 0.891, {}),
+    Published(JOURNAL, _attention(7), EVEN, 0.946, {}),
     Published(JOURNAL, _average(9), RGB, 0.862, {}),
     Published(JOURNAL, _average(9), FLOW, 0.897, {}),
     Published(JOURNAL, _average(9), EVEN, 0.949, {}),

@@ -383,10 +383,10 @@ def html_page(
         published=_percent(published.accuracy) if published else None,
         table=result_table(results, results.descriptions),
         tags=tag_result_table(results.mean),
-        figures=[(figure, _data_uri(figure.path)) for figure in figures],
+        figures=[(figure, data_uri(figure.path)) for figure in figures],
     )
 
 
-def _data_uri(path: Path) -> str:
+def data_uri(path: Path) -> str:
     kind, _ = mimetypes.guess_type(path.name)
     return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"

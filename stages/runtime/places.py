@@ -26,12 +26,14 @@ HOME = TSN / "home"  # what libraries keep, where the user's home cannot be writ
 LOGS = TSN / "logs"  # what cells, programs and servers print
 PREFECT = TSN / "prefect"  # the secret of the server on each port
 TREES = TSN / "trees"  # worktrees that are pinned to a commit
+STUDY_TREE = "study-"  # how the name of a study's begins
 LOCKS = TSN / "locks"  # one for each worktree of a cell
 COMPARE = TSN / "compare"  # the last look at each challenger
 VISUALISE = TSN / "visualise"  # what networks look for, as it was last drawn
 DVC_SITE = TSN / "dvc"  # what DVC keeps as pickles: whoever may write there runs code as this user
 RETRAIN = TSN / "retrain"  # what the last retraining of each dataset took in and found
 RETRAIN_LOCK = RETRAIN / "lock"  # held by a retraining
+STUDY_REPORTS = Path("reports/studies")  # tables and pages of studies, by name
 
 
 def mlflow_database(root: Path) -> str:

@@ -10,6 +10,7 @@ import os
 import re
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 from urllib.parse import unquote, urlsplit
@@ -17,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 from stages.runtime.places import (
     DATABASE,
     LOCKS,
+    STUDY_TREE,
     TREES,
     make_private,
     make_private_file,
@@ -112,8 +114,12 @@ def checkout_of(root: Path) -> Path:
 
 
 def is_experiment() -> bool:
-    """Return whether this is a copy for an experiment, which registers no recogniser."""
-    return any(folder.parts[-len(EXPERIMENTS) :] == EXPERIMENTS for folder in PROJECT_ROOT.parents)
+    """Return whether this is a copy for an experiment or a study, which registers no recogniser."""
+    return any(
+        folder.parts[-len(EXPERIMENTS) :] == EXPERIMENTS
+        or (folder.parts[-len(WORKTREES) :] == WORKTREES and below.name.startswith(STUDY_TREE))
+        for below, folder in pairwise((PROJECT_ROOT, *PROJECT_ROOT.parents))
+    )
 
 
 def sqlite_file(uri: str) -> Path | None:

@@ -1,9 +1,13 @@
-"""The closed table of segmental consensus functions (section 3.1): snippet scores to video scores.
+"""The closed table of segmental consensus functions: snippet scores to video scores.
 
-Testing takes the mean over its many snippets, whatever the consensus of the training
-(tsn.scoring.score).
-Letters: B videos, K segments, C classes.
+Average, max and the weighted average are the ECCV paper's (section 3.1), the top k and attention
+the journal version's. `top:k` takes its k from the name. Testing takes the mean over its many
+snippets, whatever the consensus of the training (tsn.scoring.score, docs/networks.md).
+Letters: B videos, K segments, C classes, D features of a snippet.
 """
+
+from functools import partial
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -12,24 +16,39 @@ MAX_SEGMENTS = 1000
 
 
 class Consensus(nn.Module):
-    """What combines the snippet scores of a video in training, class by class."""
+    """What combines the snippet scores of a video in training, class by class.
 
-    def __init__(self, num_segments: int) -> None:
+    A row that needs the scores alone has `aggregate`; one that looks at the snippets' features,
+    too, has `combine` in its place. `feature_dim` is D.
+    """
+
+    def __init__(self, num_segments: int, feature_dim: int) -> None:
         super().__init__()
         if not 1 <= num_segments <= MAX_SEGMENTS:
             raise ValueError(f"num_segments must be 1 to {MAX_SEGMENTS}, got {num_segments}")
         self.num_segments = num_segments
+        self.feature_dim = feature_dim
 
-    def forward(self, scores: Tensor) -> Tensor:
-        """Return video scores (B, C) of scores (B, K, C); raises ValueError for another K."""
+    def forward(self, scores: Tensor, features: Tensor) -> Tensor:
+        """Return video scores (B, C) of scores (B, K, C) and the features (B, K, D) they are of.
+
+        Raises ValueError for another K or D.
+        """
         if scores.ndim != 3 or scores.shape[1] != self.num_segments:
             raise ValueError(
                 f"expected snippet scores (B, {self.num_segments}, C), got {tuple(scores.shape)}"
             )
+        expected = (*scores.shape[:2], self.feature_dim)
+        if features.shape != expected:
+            raise ValueError(f"expected features {expected}, got {tuple(features.shape)}")
+        return self.combine(scores, features)
+
+    def combine(self, scores: Tensor, features: Tensor) -> Tensor:  # noqa: ARG002
+        """Return the consensus of scores and features of the right shapes."""
         return self.aggregate(scores)
 
     def aggregate(self, scores: Tensor) -> Tensor:
-        """Return the consensus itself, of scores of the right shape."""
+        """Return the consensus of scores of the right shape."""
         raise NotImplementedError
 
 
@@ -47,26 +66,74 @@ class MaxConsensus(Consensus):
         return scores.max(dim=1).values
 
 
-class WeightedAverageConsensus(Consensus):
-    """A weighted mean: the weights are the softmax of a learned logit per segment, 0 at first."""
+class TopConsensus(Consensus):
+    """The mean of the k largest snippet scores of each class, which alone receive the gradient."""
 
-    def __init__(self, num_segments: int) -> None:
-        super().__init__(num_segments)
-        self.logits = nn.Parameter(torch.zeros(num_segments))
+    def __init__(self, num_segments: int, feature_dim: int, *, k: int) -> None:
+        super().__init__(num_segments, feature_dim)
+        if not 1 <= k <= num_segments:
+            raise ValueError(f"top:{k} of {num_segments} segments; it takes 1 to {num_segments}")
+        self.k = k
 
     def aggregate(self, scores: Tensor) -> Tensor:
-        return torch.einsum("k,bkc->bc", self.logits.softmax(dim=0), scores)
+        return scores.topk(self.k, dim=1).values.mean(dim=1)
 
 
-CONSENSUS: dict[str, type[Consensus]] = {
+class WeightedAverageConsensus(Consensus):
+    """The sum of the scores, each times a learned weight of its segment, 1 / K at first.
+
+    Nothing holds the weights to a sum of 1, or above 0. The journal version calls it linear
+    weighting.
+    """
+
+    def __init__(self, num_segments: int, feature_dim: int) -> None:
+        super().__init__(num_segments, feature_dim)
+        self.weights = nn.Parameter(torch.full((num_segments,), 1 / num_segments))
+
+    def aggregate(self, scores: Tensor) -> Tensor:
+        return torch.einsum("k,bkc->bc", self.weights, scores)
+
+
+class AttentionConsensus(Consensus):
+    """A mean whose weights each video has for itself: softmax over its snippets of w . features.
+
+    The features are the backbone's, before dropout. w is learned, and 0 at first: the plain mean.
+    """
+
+    def __init__(self, num_segments: int, feature_dim: int) -> None:
+        super().__init__(num_segments, feature_dim)
+        self.attention = nn.Parameter(torch.zeros(feature_dim))
+
+    def combine(self, scores: Tensor, features: Tensor) -> Tensor:
+        weights = (features @ self.attention).softmax(dim=1)  # (B, K)
+        return torch.einsum("bk,bkc->bc", weights, scores)
+
+
+class Row(Protocol):
+    """What makes a consensus: one of the classes above, or any of their shape."""
+
+    def __call__(self, num_segments: int, feature_dim: int) -> Consensus: ...
+
+
+CONSENSUS: dict[str, Row] = {
     "average": AverageConsensus,
     "max": MaxConsensus,
     "weighted_average": WeightedAverageConsensus,
+    "attention": AttentionConsensus,
 }
+TOP = "top:"  # and how many
 
 
-def consensus(name: str, num_segments: int) -> Consensus:
-    """Return a consensus function over `num_segments`. Raises ValueError naming the valid ones."""
+def consensus(name: str, num_segments: int, feature_dim: int) -> Consensus:
+    """Return a consensus over `num_segments`. Raises ValueError naming the valid ones."""
+    return _row(name)(num_segments, feature_dim)
+
+
+def _row(name: str) -> Row:
+    count = name.removeprefix(TOP)
+    if name.startswith(TOP) and count.isascii() and count.isdecimal():
+        return partial(TopConsensus, k=int(count))
     if name not in CONSENSUS:
-        raise ValueError(f"unknown consensus {name!r}; valid are: {', '.join(CONSENSUS)}")
-    return CONSENSUS[name](num_segments)
+        valid = ", ".join([*CONSENSUS, f"{TOP}<number>"])
+        raise ValueError(f"unknown consensus {name!r}; valid are: {valid}")
+    return CONSENSUS[name]

@@ -1,6 +1,6 @@
 """The temporal segment network (section 3) of a modality, and its parameter groups.
 
-Letters: B videos, K segments, N snippets, C channels of a snippet, H, W.
+Letters: B videos, K segments, N snippets, C channels of a snippet, H, W, D features.
 """
 
 import math
@@ -36,7 +36,7 @@ class NetworkConfig:
 
     def __post_init__(self) -> None:
         row = backbone(self.backbone)
-        consensus(self.consensus, self.num_segments)
+        consensus(self.consensus, self.num_segments, row.feature_dim)
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
         if not 0 < self.bn_momentum <= 1:
@@ -62,15 +62,17 @@ class TemporalSegmentNetwork(nn.Module):
                 layer.momentum = config.bn_momentum
         self.dropout = nn.Dropout(config.dropout)
         self.fc = nn.Linear(self.row.feature_dim, num_classes)
-        self.consensus = consensus(config.consensus, config.num_segments)
+        self.consensus = consensus(config.consensus, config.num_segments, self.row.feature_dim)
         self.train()
 
     def forward(self, snippets: Tensor) -> Tensor:
         """Return video scores (B, num_classes), before softmax, of snippets (B, K, C, H, W)."""
-        scores = self.snippet_scores(snippets.flatten(0, 1))  # (B*K, C, H, W)
+        features = self.backbone(snippets.flatten(0, 1))  # (B*K, C, H, W) to (B*K, D)
+        scores = self.fc(self.dropout(features))
+        videos = snippets.shape[:2]
         video_scores: Tensor = self.consensus(
-            scores.reshape(*snippets.shape[:2], -1)
-        )  # (B, K, classes)
+            scores.reshape(*videos, -1), features.reshape(*videos, -1)
+        )  # (B, K, classes) and (B, K, D)
         return video_scores
 
     def snippet_scores(self, snippets: Tensor) -> Tensor:

@@ -69,7 +69,7 @@ def test_every_network_of_a_combination_has_to_be_of_the_setting() -> None:
     found = find_published("ucf101", both, networks(7), ALL)
     assert found is not None and found.accuracy == 0.910
     assert find_published("ucf101", both, networks(3, rgb_diff=7), ALL) is None
-    for change in ({"backbone": "bn_inception_half"}, {"consensus": "weighted_average"}):
+    for change in ({"backbone": "bn_inception_half"}, {"consensus": "top:2"}):
         other = {**networks(7), "rgb": replace(AVERAGE, num_segments=7, **change)}
         assert find_published("ucf101", both, other, ALL) is None
         assert find_published("ucf101", DIFF, other, ALL) is not None

@@ -30,7 +30,7 @@ def noise(*shape: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize("consensus", CONSENSUS)
+@pytest.mark.parametrize("consensus", [*CONSENSUS, "top:1"])
 @pytest.mark.parametrize("num_segments", [1, 3])
 def test_video_score_is_the_consensus_of_snippet_scores(consensus: str, num_segments: int) -> None:
     network = network_with(consensus=consensus, num_segments=num_segments).eval()
@@ -38,7 +38,9 @@ def test_video_score_is_the_consensus_of_snippet_scores(consensus: str, num_segm
     with torch.no_grad():
         scores = network(snippets)
         alone = torch.stack([network.snippet_scores(video) for video in snippets])
-        torch.testing.assert_close(scores, network.consensus(alone), rtol=1e-4, atol=1e-7)
+        features = torch.stack([network.backbone(video) for video in snippets])
+        expected = network.consensus(alone, features)
+        torch.testing.assert_close(scores, expected, rtol=1e-4, atol=1e-7)
     assert scores.shape == (2, 4)
     assert scores.std() > 0
 
@@ -111,7 +113,7 @@ def test_parameter_groups_cover_what_trains_once(partial_bn: bool) -> None:
     }
 
     def expected(name: str) -> tuple[float, float]:
-        if name == "consensus.logits" or "_bn." in name:
+        if name == "consensus.weights" or "_bn." in name:
             return (1.0, 0.0)
         if name.startswith("backbone.conv1_7x7_s2."):
             return (5.0, 1.0) if name.endswith("weight") else (10.0, 0.0)
@@ -182,7 +184,10 @@ def test_library_initialisation_depends_on_the_generator_alone() -> None:
     ("changes", "message"),
     [
         ({"backbone": "resnet"}, "'resnet'; valid are: bn_inception, bn_inception_half"),
-        ({"consensus": "mean"}, "'mean'; valid are: average, max, weighted_average"),
+        (
+            {"consensus": "mean"},
+            "'mean'; valid are: average, max, weighted_average, attention, top:",
+        ),
         ({"num_segments": 0}, "num_segments must be 1 to 1000, got 0"),
         ({"dropout": 1.0}, r"dropout must be in \[0, 1\), got 1.0"),
     ],

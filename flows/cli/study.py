@@ -1,0 +1,134 @@
+"""The command for studies: every table of the papers, or one's own, on a dataset."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flows.cli.frame import RUN, Jobs, chosen, command, recipe_names, work
+
+
+def study_names(incomplete: str) -> list[str]:
+    from stages.operate.studies import load_studies
+
+    return [name for name in load_studies().studies if name.startswith(incomplete)]
+
+
+Name = Annotated[
+    str | None,
+    typer.Argument(help="A study of studies.yaml.", autocompletion=study_names, show_default=False),
+]
+OnDataset = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset",
+        help="A recipe. Default: the dataset of params.yaml, if it is one.",
+        autocompletion=recipe_names,
+        show_default=False,
+    ),
+]
+Rows = Annotated[str, typer.Option(help="Only these rows, as a,b.", show_default=False)]
+Splits = Annotated[
+    str,
+    typer.Option(
+        help="These splits, as 1,2,3. Default: those of the published numbers.", show_default=False
+    ),
+]
+Seeds = Annotated[
+    str,
+    typer.Option(
+        help="Seeds of the trainings, as 1,2,3. Default: the recipe's.", show_default=False
+    ),
+]
+Small = Annotated[bool, typer.Option("--small", help="Use the small setting of studies.yaml.")]
+Promote = Annotated[
+    str | None, typer.Option(metavar="ROW", help="Write this row as a recipe, and run nothing.")
+]
+As = Annotated[str | None, typer.Option("--as", metavar="NAME", help="The name of that recipe.")]
+List = Annotated[bool, typer.Option("--list", help="Say which studies and rows there are.")]
+
+
+@command(
+    RUN,
+    "tsn study consensus --dataset synthetic",
+    "tsn study consensus --rows max,average --seeds 1,2,3",
+    "tsn study consensus --promote max --as mine_max",
+    "tsn study --list",
+)
+def study(
+    name: Name = None,
+    dataset: OnDataset = None,
+    rows: Rows = "",
+    splits: Splits = "",
+    seeds: Seeds = "",
+    small: Small = False,
+    promote: Promote = None,
+    as_name: As = None,
+    show: List = False,
+    jobs: Jobs = None,
+) -> None:
+    """Train and test the rows of a study, beside what was published.
+
+    It runs what is committed. The table is in reports/studies/<study>/ and grows row by row; a
+    study that was stopped goes on where it was.
+    """
+
+    def main() -> None:
+        if show or name is None:
+            _list()
+            return
+        target = chosen(dataset, "by --dataset")
+        if promote is not None:
+            _promote(name, target, promote, as_name, small=small)
+            return
+        numbers = {"splits": _numbers("splits", splits), "seeds": _numbers("seeds", seeds)}
+        _run(name, target, {"rows": _words(rows), **numbers, "small": small, "jobs": jobs})
+
+    work("study", main)
+
+
+def _promote(name: str, dataset: str, row: str, as_name: str | None, *, small: bool) -> None:
+    from stages.operate import studies
+
+    if as_name is None:
+        raise ValueError("--promote ROW needs --as NAME, the name of its recipe")
+    plan = studies.make_plan(name, dataset, small=small)
+    print(f"wrote {studies.promote(plan, row, as_name)}")
+
+
+def _run(name: str, dataset: str, values: dict[str, Any]) -> None:
+    from flows.processes.start import on_a_leash, start
+    from stages.operate import studies
+
+    chosen_values = {key: values[key] for key in ("rows", "splits", "seeds", "small")}
+    studies.make_plan(name, dataset, **chosen_values).runs(Path())  # or it says why not, at once
+    if on_a_leash():
+        return
+    from flows.study import study
+    from stages.runtime.places import STUDY_REPORTS
+
+    start("tsn study", study, {"name": name, "dataset": dataset, **values})
+    page = STUDY_REPORTS / name / dataset
+    print(page.with_suffix(".md").read_text(encoding="utf-8"))
+    print(f"  the page              {page}.html")
+    print("  every row, in DVC     dvc exp show")
+    print("  the runs, in MLflow   tsn ui")
+
+
+def _list() -> None:
+    from stages.operate.studies import load_studies
+
+    for name, found in load_studies().studies.items():
+        rows = ", ".join(found.chosen(()))
+        print(f"{name}\n    {found.title} ({found.source})\n    rows: {rows}")
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _numbers(option: str, text: str) -> list[int]:
+    words = _words(text)
+    if wrong := [word for word in words if not word.isascii() or not word.isdecimal()]:
+        raise ValueError(f"--{option}: {wrong[0]!r} is no number; write 1,2,3")
+    return [int(word) for word in words]

@@ -1,0 +1,230 @@
+"""Studies: studies.yaml read strictly, rows as recipes, and what the table says of their order."""
+
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from workspace import ROOT
+
+from stages.operate import check, studies
+from stages.operate.studies import Plan, Study, load_studies, override
+from stages.reporting import study_page
+from stages.reporting.study_page import Found, StudyResult
+from stages.runtime import params
+from tsn.records import RecordError
+
+STUDIES = load_studies(ROOT / "studies.yaml")
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("params.yaml", "studies.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / "recipes", tmp_path / "recipes")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def plan_of(name: str, dataset: str = "synthetic", **changes: Any) -> Plan:
+    study = STUDIES.studies[name]
+    plan = Plan(name=name, study=study, small={}, dataset=dataset, rows=(), splits=(1,), seeds=())
+    return replace(plan, **changes)
+
+
+def plain_recipe(plan: Plan, row: str) -> Any:
+    return studies.plain(plan.recipe_of(Path(), row))
+
+
+@pytest.mark.parametrize("name", STUDIES.studies)
+def test_every_cell_can_be_run_on_synthetic(project: Path, name: str) -> None:
+    small = STUDIES.small["synthetic"]
+    runs, refused = plan_of(name, small=small).runs(project)
+    assert refused == {}
+    assert [run.row for run in runs] == list(STUDIES.studies[name].chosen(()))
+
+
+@pytest.mark.parametrize("dataset", ["ucf101", "hmdb51", "ucf101_four"])
+@pytest.mark.parametrize("name", STUDIES.studies)
+def test_a_cell_is_run_elsewhere_or_refused_with_a_reason(
+    project: Path, name: str, dataset: str
+) -> None:
+    _, refused = plan_of(name, dataset).runs(project)
+    assert refused.keys() <= {"clarifai", "googlenet", "vgg16"}  # whose weights are not there
+    for row, why in refused.items():
+        assert "backbone" in why or "weights" in why
+        with pytest.raises(RecordError, match=f"row {row}: "):
+            plan_of(name, dataset, rows=(row,)).runs(project)
+
+
+def test_a_row_is_its_recipe_with_the_values_of_study_dataset_and_row(project: Path) -> None:
+    before = studies.plain(params.load_recipe("synthetic").values)
+    found = plain_recipe(plan_of("aggregation"), "top")
+    for name in before["train"]:
+        network = {"consensus": "top:3", "num_segments": 7}
+        before["train"][name]["network"].update(network)
+    before["fusion"]["combinations"]["two_stream"] = {"rgb": 1.0, "flow": 1.0}
+    before["source"]["synthetic"]["frames"] = 46
+    assert found == before
+    (run,) = plan_of("aggregation", rows=("top",), seeds=(5,)).runs(project)[0]
+    assert {row["seed"] for row in run.recipe["train"].values()} == {5}
+    assert (run.name, run.modalities) == ("top-seed5", ("rgb", "flow"))
+    assert (list(run.params["datasets"]), list(run.params["splits"])) == (["synthetic"], [1])
+
+
+def test_a_row_becomes_a_recipe_with_its_comments(project: Path) -> None:
+    path = studies.promote(plan_of("consensus"), "max", "synthetic_max")
+    comments = re.findall("#.*", (project / "recipes/synthetic.yaml").read_text())
+    assert set(comments[2:]) <= set(re.findall("#.*", path.read_text()))
+    check.check(check.Options(dataset="synthetic_max"))
+    networks = params.find(params.load_recipe("synthetic_max"), "train").values()
+    assert {row["network"]["consensus"] for row in networks} == {"max"}
+    with pytest.raises(ValueError, match="is there already"):
+        studies.promote(plan_of("consensus"), "max", "synthetic_max")
+
+
+def test_the_block_of_the_documentation_is_a_study(project: Path) -> None:
+    text = (ROOT / "docs/studies.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)
+    content = studies.ROUND_TRIP.load(project / "studies.yaml")
+    content["studies"].update(studies.ROUND_TRIP.load(block))
+    studies.write_yaml(project / "studies.yaml", content, "")
+    study = load_studies().studies["dropout"]
+    plan = replace(plan_of("consensus"), name="dropout", study=study)
+    runs, refused = plan.runs(project)
+    assert [run.recipe["train"]["rgb"]["network"]["dropout"] for run in runs] == [0.2, 0.8]
+    assert [run.modalities for run in runs] == [("rgb",), ("rgb",)] and refused == {}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"train.*.network.segments": 3}, "the recipe has no segments there; it has: backbone"),
+        ({"train.sound.seed": 3}, "the recipe has no sound there; it has: rgb, rgb_diff"),
+        ({"score.crops.size": 3}, "there is 'ten_crop' in the recipe, and no section"),
+    ],
+)
+def test_a_value_that_a_recipe_does_not_have_is_refused(
+    project: Path, overrides: dict[str, Any], message: str
+) -> None:
+    recipe = studies.ROUND_TRIP.load(project / "recipes/synthetic.yaml")
+    with pytest.raises(RecordError, match=message):
+        override(recipe, overrides)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"compared": "cells"}, "compared: 'cells', expected rows or columns"),
+        ({"colums": {}}, "colums: unknown key"),
+        ({"splits": "1"}, "splits: expected a list"),
+        ({"rows": {"Max": {"label": "max", "set": {}}}}, "rows.Max: a row's name"),
+        ({"rows": {"a": {"label": "a", "set": None}}}, "there is nothing to run"),
+        (
+            {"rows": {"a": {"label": "a", "set": {}, "published": {"both": 1.0}}}},
+            "rows.a.published.both: no such column",
+        ),
+    ],
+)
+def test_a_study_that_cannot_be_meant_is_refused(
+    project: Path, change: dict[str, Any], message: str
+) -> None:
+    content = studies.ROUND_TRIP.load(project / "studies.yaml")
+    content["studies"]["consensus"].update(change)
+    studies.write_yaml(project / "studies.yaml", content, "")
+    with pytest.raises(RecordError, match=f"studies.yaml: studies.consensus.*{message}"):
+        load_studies()
+
+
+def test_unknown_and_quoted_rows_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"no study tables in studies\.yaml; there are: training_"):
+        studies.find_study(STUDIES, "tables")
+    with pytest.raises(ValueError, match="no row min; there are: max, average, weighted_average"):
+        STUDIES.studies["consensus"].chosen(["min"])
+    with pytest.raises(ValueError, match="row kvmf: it is quoted"):
+        STUDIES.studies["state_of_the_art"].chosen(["kvmf"])
+
+
+# -- the table --------------------------------------------------------------------------------
+
+
+def result_of(values: dict[str, list[float]], study: Study, **changes: Any) -> StudyResult:
+    """A result whose columns all have the row's values, one for each seed."""
+    found = [
+        Found(row=row, seed=seed, accuracies=dict.fromkeys(study.columns, value), digests={})
+        for row, seeds in values.items()
+        for seed, value in enumerate(seeds, start=1)
+    ]
+    seeds = tuple(range(1, 1 + max(map(len, values.values()))))
+    plan = plan_of("consensus", study=study, seeds=seeds, **changes)
+    return StudyResult(plan=plan, commit="c", found=found, failed={}, refused={"x": "why"})
+
+
+SMALL = Study(
+    title="t",
+    source="s",
+    dataset="ucf101",
+    splits=(1,),
+    columns={"RGB": "rgb"},
+    compared="rows",
+    rows={
+        name: studies.Row(label=name, set={}, published={"RGB": value})
+        for name, value in {"low": 70.0, "high": 80.0, "other": 80.0}.items()
+    },
+)
+
+
+def test_the_order_is_that_of_every_pair_with_different_published_numbers() -> None:
+    right = result_of({"low": [10.0], "high": [20.0], "other": [15.0]}, SMALL)
+    assert right.verdict == "The order is as published, in all 2 pairs."
+    assert right.remarks == ["x cannot be run: why"]
+    wrong = result_of({"low": [19.0, 21.0], "high": [20.0, 18.0], "other": [30.0, 30.0]}, SMALL)
+    assert wrong.verdict == "The order is not as published: it is in 1 of 2 pairs."
+    said = "Not as published: RGB: high over low by 10.0 as published, -1.0 here"
+    assert wrong.remarks[0] == f"{said}; no more than the spread over seeds."
+    assert "1 of the differences are under 3 points" in wrong.remarks[1]
+    assert str(wrong.cells["low"]["RGB"]) == "20.0 ± 1.0"  # of 19 and 21
+    alone = result_of({"low": [1.0]}, SMALL)
+    assert alone.verdict.startswith("No order to compare")
+    equal = result_of({"low": [10.0], "high": [10.0]}, SMALL)
+    assert equal.verdict == "The order is not as published: it is in 0 of 1 pairs."
+
+
+def test_columns_are_compared_within_a_row() -> None:
+    study = STUDIES.studies["modalities"]
+    result = result_of({"k1": [50.0], "k3": [60.0]}, study)
+    assert len(result.pairs) == 8 * 7 // 2  # of k1 alone: nothing was published of k3
+    assert {pair.where for pair in result.pairs} == {"without segments, K = 1"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "beside"),
+    [
+        ({"dataset": "ucf101"}, True),
+        ({"dataset": "ucf101_paper"}, True),
+        ({"dataset": "synthetic"}, False),
+        ({"dataset": "ucf101_four"}, False),
+        ({"dataset": "ucf101", "splits": (1, 2, 3)}, False),
+        ({"dataset": "ucf101", "small": {"score.snippets": 5}}, False),
+    ],
+)
+def test_published_numbers_stand_beside_results_of_their_setting_only(
+    changes: dict[str, Any], beside: bool
+) -> None:
+    result = result_of({"low": [10.0], "high": [20.0]}, SMALL, **changes)
+    assert result.table()[1] == ["low", "10.0 (70.0)" if beside else "10.0"]
+    text = "\n".join(study_page.markdown(result))
+    assert ("only the order compares" in text) is not beside
+
+
+def test_equal_results_are_equal_files(tmp_path: Path) -> None:
+    result = result_of({"low": [10.0, 12.0], "high": [20.0, 20.0]}, SMALL)
+    for folder in ("a", "b"):
+        study_page.write(result, tmp_path / folder)
+    for suffix in ("md", "json", "png", "html"):
+        first, second = (tmp_path / name / f"synthetic.{suffix}" for name in ("a", "b"))
+        assert first.read_bytes() == second.read_bytes()
+    page = (tmp_path / "a/synthetic.html").read_text()
+    assert "<th>RGB</th>" in page and "<td>11.0 ± 1.0</td>" in page and "data:image/png" in page
