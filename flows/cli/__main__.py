@@ -7,10 +7,16 @@ from typing import Annotated
 
 import typer
 
-from flows.cli import commands, own_videos, serve, upkeep
+from flows.cli import commands, own_videos, recognise, serve, upkeep
 from flows.cli.frame import app, find_root
 
-__all__ = ["commands", "own_videos", "serve", "upkeep"]  # imported, so that they are known
+__all__ = [
+    "commands",
+    "own_videos",
+    "recognise",
+    "serve",
+    "upkeep",
+]  # imported, so that they are known
 AGAIN = "TSN_WITH_ANOTHER_CODE"
 
 

@@ -1,4 +1,4 @@
-"""The commands of `tsn`: all that a person types, with `own_videos.py`, `serve.py` and `upkeep.py`.
+"""The commands of `tsn`: all that a person types, with those of the modules beside it.
 
 Modules of what can be typed, and no more. What a command does is imported when it is called, so
 that help comes at once. The stages of dvc.yaml are programs of their own: `python -m stages.<name>
@@ -15,14 +15,12 @@ from flows.cli.frame import (
     ALONE,
     MLFLOW,
     RUN,
-    USE,
     Dataset,
     Jobs,
     Pool,
     Port,
     PrefectPort,
     Targets,
-    Videos,
     chosen,
     command,
     modality_names,
@@ -163,41 +161,6 @@ def fill(
         )
 
     work("fill", main)
-
-
-# -- use a recogniser -------------------------------------------------------------------------
-
-
-@command(USE, "tsn recognise clip.mov", "tsn recognise *.mp4 --model models:/mine@champion")
-def recognise(
-    videos: Videos,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="A recogniser's folder, models:/<dataset>@<alias> or models:/<dataset>/<number>. "
-            "Default: recognisers/<dataset> of the only dataset of params.yaml.",
-            show_default=False,
-        ),
-    ] = None,
-    top: Annotated[int, typer.Option(min=1, help="Classes to show.")] = 5,
-    json: Annotated[bool, typer.Option("--json", help="A line of JSON for each video.")] = False,
-) -> None:
-    """Say which class each video shows."""
-    here = Path.cwd()
-
-    def main() -> None:
-        from stages.operate import recognise
-
-        name = model or f"recognisers/{chosen(None, 'by --model recognisers/<dataset>')}"
-        if model and (here / model).is_dir():
-            name = str(here / model)
-        recognise.main(
-            recognise.Options(
-                videos=tuple(here / video for video in videos), model=name, top=top, json=json
-            )
-        )
-
-    work("recognise", main)
 
 
 # -- compare and promote ----------------------------------------------------------------------

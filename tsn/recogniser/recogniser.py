@@ -5,8 +5,10 @@ Its networks are those of a folder (`tsn.recogniser.folder`). Letters: V video, 
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +19,7 @@ from tsn.modality import modality
 from tsn.model.checkpoint import load_model
 from tsn.model.network import TemporalSegmentNetwork
 from tsn.recogniser.folder import Member, RecogniserCard, current_libraries, load_recogniser_card
+from tsn.recogniser.sight import Seen, Sight, see_moments, write_test_clip
 from tsn.recogniser.sparse_read import Need, SparseRead, snippet_reader
 from tsn.recogniser.video_readers import VideoReaders
 from tsn.scoring.fusion import weighted_sum
@@ -61,14 +64,41 @@ class Recogniser:
         for one that cannot be read, is beyond the limits or is shorter than a snippet, and
         StoppedError once `stop` gives a reason, within moments while the video is read.
         """
+        return self._fused(self._see(video, stop))
+
+    def look(self, video: Path, stop: Stop = never) -> Sight:
+        """Return the scores of a video file, as `score`, and when and by what they came about."""
+        seen = self._see(video, stop)
+        scores = self._fused(seen)
+        moments = weighted_sum({name: one.snippets for name, one in seen.items()}, self.weights)
+        return see_moments(list(seen.values()), scores, moments)
+
+    def warm_up(self) -> None:
+        """Recognise a video that is made up, so that the next one does not wait for a start."""
+        with TemporaryDirectory(prefix="tsn-") as folder:
+            needs = [self._need(member) for member in self.card.members]
+            video = write_test_clip(Path(folder), max(need.least_frames for need in needs))
+            self.score(video)
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Return the weight of each modality."""
+        return self.card.weights
+
+    def _see(self, video: Path, stop: Stop) -> dict[str, Seen]:
+        """Return what each network makes of a video."""
         if not Path(video).is_file():
             raise FileNotFoundError(f"{video}: no such video file")
-        scores: dict[str, Scores] = {}
+        seen: dict[str, Seen] = {}
         for members in _by_frame_size(self.card.members):
             needs = {member.modality: self._need(member) for member in members}
             sparse = self._readers.read(video, list(needs.values()), stop)
-            scores |= {name: self._score(sparse, need) for name, need in needs.items()}
-        return weighted_sum(scores, self.card.weights)
+            seen |= {name: self._score(sparse, need) for name, need in needs.items()}
+        return seen
+
+    def _fused(self, seen: Mapping[str, Seen]) -> Scores:
+        scores = {name: video_scores([one.snippets])[0] for name, one in seen.items()}
+        return weighted_sum(scores, self.weights)
 
     def _need(self, member: Member) -> Need:
         row = modality(member.modality)
@@ -79,20 +109,17 @@ class Recogniser:
             snippets=self.card.testing.snippets,
         )
 
-    def _score(self, sparse: SparseRead, need: Need) -> Scores:
+    def _score(self, sparse: SparseRead, need: Need) -> Seen:
         row = need.modality
+        read = snippet_reader(sparse, need, str(self._device), torch.get_num_threads())
         snippets = scoring_snippets(
-            snippet_reader(sparse, need, str(self._device), torch.get_num_threads()),
-            need.stream.num_entries(sparse.num_frames),
-            row,
-            snippets=need.snippets,
+            read, need.stream.num_entries(sparse.num_frames), row, snippets=need.snippets
         )
         testing = ScoringProtocol(config=self.card.testing, size=self._input_sizes[row.name])
         of_snippets = score_snippets(
             self._networks[row.name], snippets, row, testing, device=self._device
         )
-        scores: Scores = video_scores([of_snippets])[0]
-        return scores
+        return Seen(need=need, sparse=sparse, read=read, snippets=of_snippets)
 
 
 def softmax(scores: Scores) -> npt.NDArray[np.float64]:
@@ -103,15 +130,23 @@ def softmax(scores: Scores) -> npt.NDArray[np.float64]:
 
 
 def load_recogniser(
-    folder: Path, device: torch.device, limits: Limits = DEFAULT_LIMITS
+    folder: Path,
+    device: torch.device,
+    limits: Limits = DEFAULT_LIMITS,
+    modalities: Sequence[str] = (),
+    crops: str | None = None,
 ) -> Recogniser:
     """Return the recogniser of a folder of `save_recogniser`, on `device`.
+
+    modalities: those to ask, all unless some are named; crops: a row of `TESTING_CROPS` to take
+    instead of the card's. With either it answers sooner, and its scores are no longer the
+    pipeline's. ValueError for a modality that it has not.
 
     Raises FileNotFoundError without one; RecogniserError for one of another version, with a key
     that is unknown or missing, or with anything changed since it was written.
     """
     folder = Path(folder)
-    card = load_recogniser_card(folder)
+    card = _narrowed(load_recogniser_card(folder), modalities, crops)
     _warn_of_other_libraries(card)
     networks, input_sizes = {}, {}
     for member in card.members:
@@ -120,6 +155,22 @@ def load_recogniser(
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         networks[name], input_sizes[name] = network, sidecar.input_size
     return Recogniser(card, networks, input_sizes, device, limits)
+
+
+def _narrowed(card: RecogniserCard, modalities: Sequence[str], crops: str | None) -> RecogniserCard:
+    """Return the card with some of its members, and other crops."""
+    names = [member.modality for member in card.members]
+    if unknown := [name for name in modalities if name not in names]:
+        raise ValueError(
+            f"the recogniser of {card.dataset} has no {', '.join(unknown)}; "
+            f"it has {', '.join(names)}"
+        )
+    wanted = modalities or names
+    return replace(
+        card,
+        members=tuple(member for member in card.members if member.modality in wanted),
+        testing=replace(card.testing, crops=crops or card.testing.crops),
+    )
 
 
 def _by_frame_size(members: Sequence[Member]) -> list[list[Member]]:
