@@ -84,16 +84,14 @@ def serve_champion(dataset: str, port: int) -> None:
         services.start(f"recogniser-{port}", [*command, "--model", model])
         print(f"starting {model} ...", flush=True)
         services.wait_for(f"http://{HOST}:{port}/ping")
-        print(f"http://{HOST}:{port}/invocations answers. Ask it:\n{curl(port)}\nCtrl-C stops it")
+        print(f"http://{HOST}:{port}/ is ready: put a video there. Or ask:\n{curl(port)}")
+        print("Ctrl-C stops it", flush=True)
         services.keep()
 
 
 def curl(port: int) -> str:
     """Return a command that asks the service which class a video shows."""
-    return (
-        f"curl http://{HOST}:{port}/invocations -H 'Content-Type: application/json' \\\n"
-        """  -d '{"dataframe_records": [{"video": "/path/to/clip.mov"}]}'"""
-    )
+    return f"curl http://{HOST}:{port}/recognise -F video=@clip.mov"
 
 
 def serve_all(prefect_port: int, mlflow_port: int) -> None:

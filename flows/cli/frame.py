@@ -77,7 +77,7 @@ Dataset = Annotated[
 ]
 Videos = Annotated[
     list[Path],
-    typer.Argument(help="Video files."),
+    typer.Argument(help="Video files, folders of them, or patterns in quotes."),
 ]
 Targets = Annotated[
     list[str] | None,
@@ -109,23 +109,24 @@ def find_root(start: Path) -> Path | None:
     return next((f for f in folders if all((f / mark).is_file() for mark in MARKS)), None)
 
 
-def work(name: str, main: Callable[[], None]) -> None:
-    """Run a command's work in the project's folder.
+def work(name: str, main: Callable[[], None], *, anywhere: bool = False) -> None:
+    """Run a command's work in the project's folder; outside a project, `anywhere` or not at all.
 
-    An expected error is one line. Outside a project nothing is run.
+    An expected error is one line.
     """
     from flows.processes.programs import ProgramError
     from stages.runtime import command
     from stages.runtime.places import make_private
 
     root = find_root(Path.cwd())
-    if root is None:
+    if root is None and not anywhere:
         sys.exit(
             f"tsn: {Path.cwd()} is in no project; change to your clone, the folder with "
             f"{' and '.join(MARKS)}"
         )
-    os.chdir(root)
-    make_private(root)
+    if root is not None:
+        os.chdir(root)
+        make_private(root)
 
     def told() -> None:
         try:

@@ -1,19 +1,46 @@
 """The commands that use networks: what videos show, clips and long ones, and what is looked for."""
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from flows.cli.frame import USE, Videos, chosen, command, modality_names, work
 
+
+class Crops(StrEnum):
+    one, ten = "1", "10"
+
+
+CROPS = {Crops.one: "centre", Crops.ten: "ten_crop"}
 Model = Annotated[
     str | None,
     typer.Option(
         help="A recogniser's folder, models:/<dataset>@<alias> or models:/<dataset>/<number>. "
-        "Default: recognisers/<dataset> of the only dataset of params.yaml.",
+        "Default: the champion of the only dataset of params.yaml, or recognisers/<dataset>.",
         show_default=False,
     ),
+]
+Top = Annotated[int, typer.Option(min=1, help="Classes to show.")]
+Json = Annotated[bool, typer.Option("--json", help="A line of JSON for each video.")]
+Csv = Annotated[bool, typer.Option("--csv", help="A table, with a row for each video.")]
+Modalities = Annotated[
+    str | None,
+    typer.Option(
+        help="Those to ask, with commas between. rgb alone is fast. Default: all.",
+        show_default=False,
+    ),
+]
+CropsOfFrame = Annotated[
+    Crops | None,
+    typer.Option(
+        "--crops", help="Of each frame: 1 is fast. Default: the recogniser's.", show_default=False
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(help="cpu, cuda or auto. Default: that of params.yaml.", show_default=False),
 ]
 Untrimmed = Annotated[
     bool, typer.Option("--untrimmed", help="Long videos: say what they show when, and draw it.")
@@ -47,49 +74,59 @@ Annotations = Annotated[
 @command(
     USE,
     "tsn recognise clip.mov",
-    "tsn recognise *.mp4 --model models:/mine@champion",
+    "tsn recognise clips/ --csv > classes.csv",
+    "tsn recognise *.mp4 --model models:/mine@champion --modalities rgb --crops 1",
     "tsn recognise long.mp4 --untrimmed",
 )
 def recognise(
     videos: Videos,
     model: Model = None,
-    top: Annotated[int, typer.Option(min=1, help="Classes to show.")] = 5,
-    json: Annotated[bool, typer.Option("--json", help="A line of JSON for each video.")] = False,
+    top: Top = 5,
+    json: Json = False,
+    csv: Csv = False,
+    modalities: Modalities = None,
+    crops: CropsOfFrame = None,
+    device: Device = None,
     untrimmed: Untrimmed = False,
     out: Out = None,
     sure: Sure = None,
     annotations: Annotations = None,
 ) -> None:
-    """Say which class each video shows; of a long one with --untrimmed, when it shows which."""
+    """Say which class each video shows; of a long one with --untrimmed, when it shows which.
+
+    It works anywhere with --model FOLDER. Progress and rate of several videos are told on stderr.
+    """
     here = Path.cwd()
+    if untrimmed and csv:
+        raise typer.BadParameter("--untrimmed writes a CSV file of each video anyway")
     if not untrimmed and (out or annotations or sure is not None):
         raise typer.BadParameter("--out, --sure and --annotations are for --untrimmed")
 
     def main() -> None:
-        name = model or f"recognisers/{chosen(None, 'by --model recognisers/<dataset>')}"
-        if model and (here / model).is_dir():
-            name = str(here / model)
-        files = tuple(here / video for video in videos)
-        if untrimmed:
-            from stages.operate import timeline
+        from stages.operate import recognise, timeline
 
+        common: dict[str, Any] = {
+            "videos": tuple(here / video for video in videos),
+            "model": str(here / model) if model and (here / model).is_dir() else model,
+            "top": top,
+            "json": json,
+            "modalities": tuple((modalities or "").replace(",", " ").split()),
+            "crops": crops and CROPS[crops],
+            "device": device,
+        }
+        if untrimmed:
             timeline.main(
                 timeline.Options(
-                    videos=files,
-                    model=name,
+                    **common,
                     out=here / (out or "timelines"),
-                    top=top,
                     sure=sure,
                     annotations=annotations and here / annotations,
-                    json=json,
                 )
             )
         else:
-            from stages.operate import recognise
+            recognise.main(recognise.Options(**common, csv=csv))
 
-            recognise.main(recognise.Options(videos=files, model=name, top=top, json=json))
-
-    work("recognise", main)
+    work("recognise", main, anywhere=True)
 
 
 @command(

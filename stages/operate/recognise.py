@@ -1,18 +1,25 @@
 """The classes of raw video files, by a packaged recogniser or a registered one."""
 
+import csv
+import io
 import json
 import re
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO, TypeVar
 
 import numpy as np
+from tqdm import tqdm
 
-from stages.runtime.machine import choose_device, read_machine
+from stages.operate.found_videos import find_videos
+from stages.runtime import command, params
+from stages.runtime.machine import choose_device, this_machine
+from stages.runtime.places import RECOGNISERS
 from stages.tracking import registry
 from tsn.metrics import Scores
 from tsn.names import shown
@@ -22,6 +29,8 @@ from tsn.streams.contents import VideoError
 
 REGISTERED = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<number>\d+))")
 BAR_WIDTH = 20
+T = TypeVar("T")
+COLUMNS = ("video", "class", "probability", "seconds", "error")  # of a table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,33 +44,90 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """videos: files. model: a recogniser's folder, models:/<dataset>@<alias> or
-    models:/<dataset>/<number>. top: classes to show. json: a line of JSON for each video."""
+    """videos: files, folders, patterns. model: a recogniser's folder, models:/<dataset>@<alias> or
+    models:/<dataset>/<number>; None: that of the project. top: classes to show. json: a line of
+    JSON for each video. csv: a table of them. modalities, crops: as `load_recogniser` takes them.
+    device: as `this_machine`.
+    """
 
     videos: tuple[Path, ...]
-    model: str
+    model: str | None
     top: int = 5
     json: bool = False
+    csv: bool = False
+    modalities: tuple[str, ...] = ()
+    crops: str | None = None
+    device: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.json and self.csv:
+            raise ValueError("--json and --csv are two forms of the answer: choose one")
 
 
 def main(options: Options) -> None:
-    machine = read_machine()
-    failed = 0
-    with model_folder(options.model) as folder:
-        recogniser = load_recogniser(folder, choose_device(machine), machine.reading)
-        for video in options.videos:
+    videos = find_videos(options.videos)
+    machine = this_machine(options.device)
+    began, failed = time.monotonic(), 0
+    with model_folder(options.model or default_model()) as folder:
+        device, narrowed = choose_device(machine), (options.modalities, options.crops)
+        recogniser = load_recogniser(folder, device, machine.reading, *narrowed)
+        if options.csv:
+            print(csv_line((*COLUMNS, *(f"score:{name}" for name in recogniser.classes))))
+        for video, problem in told_progress(videos.items()):
             try:
-                if problem := file_problem(video):
-                    raise VideoError(video, problem)
+                if why := problem or file_problem(video):
+                    raise VideoError(video, why)
                 answer = recognise(recogniser, video)
             except VideoError as error:
                 failed += 1
-                print(f"{shown(video)}: {shown(error.reason)}", file=sys.stderr)
+                tell(f"{shown(video)}: {shown(error.reason)}", sys.stderr)
+                if options.json or options.csv:
+                    tell(refused(video, error.reason, options.json), sys.stdout)
                 continue
-            show = json_line if options.json else text
-            print(show(answer, recogniser.classes, options.top), flush=True)
+            show = json_line if options.json else csv_row if options.csv else text
+            tell(show(answer, recogniser.classes, options.top), sys.stdout)
+    if len(videos) > 1:
+        seconds = time.monotonic() - began
+        print(
+            f"{len(videos)} videos in {seconds:.0f} s, {60 * len(videos) / seconds:.0f} a minute",
+            file=sys.stderr,
+        )
     if failed:
-        raise ValueError(f"{failed} of {len(options.videos)} videos could not be recognised")
+        raise ValueError(f"{failed} of {len(videos)} videos could not be recognised")
+
+
+def told_progress(videos: Collection[T]) -> Iterable[T]:
+    """Return the videos, behind a bar on stderr if they are several and a terminal is there."""
+    if len(videos) == 1:
+        return videos
+    return command.progress(videos, total=len(videos), unit="video", text="recognise")
+
+
+def tell(line: str, stream: TextIO) -> None:
+    """Write a line at once, above the bar if there is one."""
+    tqdm.write(line, file=stream)
+    stream.flush()
+
+
+def default_model() -> str:
+    """Return the champion of the only dataset of params.yaml, or else its packaged recogniser; say
+    which on stderr. ValueError where there is neither.
+    """
+    if not params.PARAMS.is_file():
+        raise ValueError("not in a project: name a recogniser's folder by --model")
+    active = params.active_datasets()
+    if len(active) != 1:
+        raise ValueError(
+            f"say which recogniser, by --model: params.yaml has {', '.join(active)}, so "
+            f"models:/{active[0]}@champion or recognisers/{active[0]}, for example"
+        )
+    champion = registry.find(active[0], registry.CHAMPION)
+    if champion is not None:
+        print(f"by the champion, {champion}", file=sys.stderr)
+        return f"models:/{active[0]}@{registry.CHAMPION}"
+    packaged = str(RECOGNISERS / active[0])
+    print(f"by {packaged}: {active[0]} has no champion", file=sys.stderr)
+    return packaged
 
 
 @contextmanager
@@ -104,7 +170,7 @@ def recognise(recogniser: Recogniser, video: Path) -> Answer:
 def text(answer: Answer, classes: Sequence[str], top: int) -> str:
     """Return the best classes with the softmax of their scores as bars."""
     shares = softmax(answer.scores)
-    best = np.argsort(-answer.scores, kind="stable")[:top]
+    best = _best(answer, top)
     width = max(len(classes[label]) for label in best)
     lines = [f"{shown(answer.video)} ({answer.seconds:.1f} s)"]
     for label in best:
@@ -116,13 +182,41 @@ def text(answer: Answer, classes: Sequence[str], top: int) -> str:
 def json_line(answer: Answer, classes: Sequence[str], top: int) -> str:
     """Return the best classes in order, and every class's fused score, as a line of JSON."""
     shares = softmax(answer.scores)
-    best = np.argsort(-answer.scores, kind="stable")[:top]
     return json.dumps(
         {
             "video": str(answer.video),
             "seconds": round(answer.seconds, 3),
-            "top": [{"class": classes[k], "probability": float(shares[k])} for k in best],
+            "top": [
+                {"class": classes[k], "probability": float(shares[k])} for k in _best(answer, top)
+            ],
             "scores": {name: float(s) for name, s in zip(classes, answer.scores, strict=True)},
         },
         ensure_ascii=False,
     )
+
+
+def csv_row(answer: Answer, classes: Sequence[str], top: int) -> str:  # noqa: ARG001
+    """Return the best class and every class's fused score, as a row of COLUMNS and of scores."""
+    best = int(answer.scores.argmax())
+    share = float(softmax(answer.scores)[best])
+    row = (answer.video, classes[best], share, round(answer.seconds, 3), "")
+    return csv_line((*row, *map(str, answer.scores)))
+
+
+def refused(video: Path, reason: str, as_json: bool) -> str:
+    """Return the line of a video that has no answer."""
+    if as_json:
+        return json.dumps({"video": shown(video), "error": shown(reason)})
+    return csv_line((shown(video), "", "", "", shown(reason)))
+
+
+def csv_line(values: Sequence[object]) -> str:
+    """Return values as a line of CSV, without its end."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(values)
+    return line.getvalue()
+
+
+def _best(answer: Answer, top: int) -> list[int]:
+    """Return the best classes' labels, the best first."""
+    return [int(label) for label in np.argsort(-answer.scores, kind="stable")[:top]]

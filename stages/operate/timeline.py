@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from stages.operate.recognise import model_folder
+from stages.operate.found_videos import find_videos
+from stages.operate.recognise import default_model, model_folder
 from stages.reporting.figures.timeline import clock, draw_timeline
 from stages.runtime.command import progress
-from stages.runtime.machine import choose_device, read_machine
+from stages.runtime.machine import choose_device, this_machine
 from tsn.files import file_sha256, read_csv, write_csv, write_json
 from tsn.metrics import Scores
 from tsn.names import same_name, shown
@@ -36,14 +37,19 @@ SECOND = "second"  # the first column of the scores
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """videos: files. model: as in `recognise`. out: the folder of the timelines. top: classes to
-    tell of a second and of a whole video. sure: the share from which on a second shows a class,
-    None for what the recogniser's test videos say. annotations: what really happens, as ActivityNet
-    or THUMOS14 publish it. json: print the JSON, too, a line for each video."""
+    """videos, model, modalities, crops, device: as in `recognise`. out: the folder of timelines.
+    top: classes to tell of a second and of a whole video. sure: the share from which on a second
+    shows a class, None for what the recogniser's test videos say. annotations: what really
+    happens, as ActivityNet or THUMOS14 publish it. json: print the JSON, too, a line for each
+    video.
+    """
 
     videos: tuple[Path, ...]
-    model: str
+    model: str | None
     out: Path
+    modalities: tuple[str, ...] = ()
+    crops: str | None = None
+    device: str | None = None
     top: int = 5
     sure: float | None = None
     annotations: Path | None = None
@@ -62,27 +68,30 @@ class Watched:
 
 
 def main(options: Options) -> None:
-    refuse_same_names(options.videos)
+    videos = find_videos(options.videos)
+    refuse_same_names(list(videos))
     truth = read_annotations(options.annotations) if options.annotations else {}
-    machine = read_machine()
+    machine = this_machine(options.device)
     found: dict[Path, Watched] = {}
-    with model_folder(options.model) as folder:
-        recogniser = load_recogniser(folder, choose_device(machine), machine.reading)
+    with model_folder(options.model or default_model()) as folder:
+        device, narrowed = choose_device(machine), (options.modalities, options.crops)
+        recogniser = load_recogniser(folder, device, machine.reading, *narrowed)
+        asked = " ".join([recogniser.card.fingerprint, *options.modalities, options.crops or ""])
         least = least_sure(read_test_scores(folder)) if options.sure is None else options.sure
-        for video in options.videos:
+        for video, problem in videos.items():
             try:
-                if problem := file_problem(video):
-                    raise VideoError(video, problem)
-                found[video] = watch(recogniser, video, options.out)
+                if why := problem or file_problem(video):
+                    raise VideoError(video, why)
+                found[video] = watch(recogniser, asked.rstrip(), video, options.out)
             except VideoError as error:
                 print(f"{shown(video)}: {shown(error.reason)}", file=sys.stderr)
                 continue
             tell(found[video], recogniser.classes, least, truth, options)
     if options.annotations and found:
         print("\n".join(precision_lines(found, recogniser.classes, truth)))
-    if len(found) < len(options.videos):
-        failed = len(options.videos) - len(found)
-        raise ValueError(f"{failed} of {len(options.videos)} videos could not be recognised")
+    if len(found) < len(videos):
+        failed = len(videos) - len(found)
+        raise ValueError(f"{failed} of {len(videos)} videos could not be recognised")
 
 
 def refuse_same_names(videos: Sequence[Path]) -> None:
@@ -95,11 +104,14 @@ def refuse_same_names(videos: Sequence[Path]) -> None:
         )
 
 
-def watch(recogniser: Recogniser, video: Path, out: Path) -> Watched:
-    """Return a video's scores, those of its files in `out` if they are the same video's."""
-    digest, fingerprint = file_sha256(video), recogniser.card.fingerprint
+def watch(recogniser: Recogniser, asked: str, video: Path, out: Path) -> Watched:
+    """Return a video's scores, those of its files in `out` if they are the same video's.
+
+    asked: which recogniser is asked, and what of it.
+    """
+    digest = file_sha256(video)
     there = read_watched(out / f"{video.name}.json")
-    if there and (there.sha256, there.recogniser) == (digest, fingerprint):
+    if there and (there.sha256, there.recogniser) == (digest, asked):
         return there
     parts = recogniser.score_seconds(video)
     first = next(parts)
@@ -108,7 +120,7 @@ def watch(recogniser: Recogniser, video: Path, out: Path) -> Watched:
     watched = Watched(
         video=str(video),
         sha256=digest,
-        recogniser=fingerprint,
+        recogniser=asked,
         seconds=round(first.seconds, 3),
         scores=np.stack(list(progress(rows, total=total, unit="s of video", text=text))),
     )

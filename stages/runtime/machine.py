@@ -2,7 +2,7 @@
 
 import ctypes
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from stages.runtime import gpu_slots, params
@@ -55,6 +55,17 @@ class Machine:
 def read_machine() -> Machine:
     """Return the machine section of params.yaml."""
     return params.section(params.load(), "machine", Machine)
+
+
+def this_machine(device: str | None) -> Machine:
+    """Return the machine for what a person waits for, with a thread a core, and that device if it
+    is not None. Where there is no params.yaml, it is that of a project which says nothing of it.
+    """
+    if params.PARAMS.is_file():
+        found = read_machine()
+    else:
+        found = Machine(device="auto", processes=1, threads=1, workers=0, checkpoint_seconds=60.0)
+    return replace(found, device=device or found.device, threads=count_cores())
 
 
 def choose_device(machine: Machine) -> "torch.device":

@@ -84,6 +84,7 @@ def main() -> None:
 
     more = [name.strip() for name in os.environ.get(HOSTS, "").split(",") if name.strip()]
     server = ModelServer(model, limits, more)
+    server.warm_up()
     run(server.app, options.host, options.port, server.stop)
 
 

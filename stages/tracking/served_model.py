@@ -16,18 +16,22 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
+import cv2
 import mlflow
+import numpy as np
 import pandas as pd
 import torch
 from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
+from tsn.drawing.flow_colours import flow_colours, full_strength
+from tsn.drawing.image import Image
 from tsn.metrics import Scores
 from tsn.recogniser.recogniser import load_recogniser, softmax
 from tsn.recogniser.served_limits import served_limits
@@ -38,6 +42,8 @@ from tsn.workers.pool import Stop, StoppedError, never
 BUNDLE = "recogniser"  # the artifact's name
 EXPECTED = "a file's path in `video`, or its bytes in `content`"
 PATH = re.compile(r"(?<![\w/])(?:/[^\s/'\":,]+){2,}")
+SHOWN = 5  # classes in `top`
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
@@ -77,17 +83,42 @@ class ServedRecogniser(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
             return answers.astype(object).where(answers.notna(), None)
         return answers
 
+    def look(self, video: Path) -> dict[str, Any]:
+        """Return the answer to a row that names this file, with what a page shows beside it.
+
+        `top` has up to five classes and their shares. `moments` has where in the video each test
+        snippet is (0 to 1), and each of these classes' share there. `pictures` are of the moment
+        that shows the class best, as data URLs: the frame, and the flow if it is looked at. Of a
+        video that cannot be recognised, there is `error` alone.
+        """
+        stop = self._until(time.monotonic() + self.seconds)
+        try:
+            sight = self._ask(self.recogniser.look, video, stop)
+        except (ValueError, StoppedError) as error:
+            return {"error": PATH.sub("a file", str(error))}
+        classes, shares = self.recogniser.classes, softmax(sight.scores)
+        best = [int(label) for label in np.argsort(-sight.scores, kind="stable")[:SHOWN]]
+        moments = softmax(sight.moments)[:, best]
+        pictures = {"frame": _data_url(sight.frame)}
+        if sight.flow is not None:
+            pictures["flow"] = _data_url(flow_colours(sight.flow, full_strength(sight.bound)))
+        return {
+            **self._answered(sight.scores),
+            "top": [{"class": classes[k], "probability": float(shares[k])} for k in best],
+            "moments": {"at": list(sight.at), "probabilities": moments.T.tolist()},
+            "pictures": pictures,
+        }
+
+    def warm_up(self) -> None:
+        """Recognise a video that is made up, so that the first request finds all started."""
+        self.recogniser.warm_up()
+
     def _answer_all(self, rows: Sequence[Mapping[Any, Any]]) -> list[dict[str, Any]]:
         """Return the answers to the rows of a request, each within its share of what time is left.
 
         Rows that take more are tried once more in the end, with what the others have left.
         """
-        wanted, end = self.stop.get(), time.monotonic() + self.seconds
-
-        def until(deadline: float) -> Stop:
-            late = f"not within the {self.seconds:g} s of a request"
-            return lambda: wanted() or late * (time.monotonic() > deadline)
-
+        end = time.monotonic() + self.seconds
         answers: dict[int, dict[str, Any]] = {}
         waiting = list(range(len(rows)))
         for _ in range(2):
@@ -96,7 +127,7 @@ class ServedRecogniser(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
                 now = time.monotonic()
                 share = (end - now) / (len(waiting) - index)
                 try:
-                    answers[number] = self._answer(rows[number], until(now + share))
+                    answers[number] = self._answer(rows[number], self._until(now + share))
                 except StoppedError as error:
                     answers[number] = {"error": str(error)}
                     late.append(number)
@@ -116,6 +147,10 @@ class ServedRecogniser(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
                 scores = self._score_bytes(_bytes(content), stop)
         except ValueError as error:
             return {"error": PATH.sub("a file", str(error))}
+        return self._answered(scores)
+
+    def _answered(self, scores: Scores) -> dict[str, Any]:
+        """Return what every answer has."""
         best, classes = int(scores.argmax()), self.recogniser.classes
         return {
             "label": classes[best],
@@ -123,15 +158,23 @@ class ServedRecogniser(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
             "scores": {name: float(score) for name, score in zip(classes, scores, strict=True)},
         }
 
+    def _until(self, deadline: float) -> Stop:
+        """Return what gives the request's reason to stop, or that its time has passed."""
+        wanted, late = self.stop.get(), f"not within the {self.seconds:g} s of a request"
+        return lambda: wanted() or late * (time.monotonic() > deadline)
+
     def _score(self, video: Path, stop: Stop) -> Scores:
-        """Return the scores of a file; raise ValueError with the reason if it has none."""
+        return self._ask(self.recogniser.score, video, stop)
+
+    def _ask(self, recognise: Callable[[Path, Stop], T], video: Path, stop: Stop) -> T:
+        """Return what is made of a file; raise ValueError with the reason if nothing can be."""
         if why := stop():
             raise StoppedError(why)
         # Unlike that of a Path, it has no error for a text that can be no path.
         if not os.path.isfile(video):  # noqa: PTH113
             raise ValueError("no such video file")
         try:
-            return self.recogniser.score(video, stop)
+            return recognise(video, stop)
         except VideoError as error:
             raise ValueError(error.reason) from error
         except ReadError as error:
@@ -144,6 +187,11 @@ class ServedRecogniser(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
             video = Path(folder) / "content"
             video.write_bytes(content)
             return self._score(video, stop)
+
+
+def _data_url(image: Image) -> str:
+    jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 85])[1]
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg.tobytes()).decode()
 
 
 def _given(row: Mapping[Any, Any], column: str) -> str | bytes | None:

@@ -42,11 +42,11 @@ def _flow_cells(name: str, flow: Flow, bound: float) -> list[tuple[str, Image]]:
     stored = flow_to_uint8(flow, bound)
     planes = [cv2.cvtColor(stored[..., axis], cv2.COLOR_GRAY2BGR) for axis in range(2)]
     titles = [f"{name} x", f"{name} y", f"{name}, in colours"]
-    images = [*planes, flow_colours(flow, _strength(bound))]
+    images = [*planes, flow_colours(flow, full_strength(bound))]
     return list(zip(titles, images, strict=True))
 
 
-def _strength(bound: float) -> float:
+def full_strength(bound: float) -> float:
     """Return the length of full colour: most flow is far below the bound at which it is clipped."""
     return bound / 4
 
@@ -60,7 +60,7 @@ def _key(width: int, bound: float) -> Image:
     strip = np.full((len(wheel) + 2 * GAP, width, 3), 255, dtype=np.uint8)
     strip[GAP:-GAP, GAP : GAP + len(wheel)] = wheel
     for height, text in (
-        (28, f"colours: direction, full at {_strength(bound):g} pixels a frame"),
+        (28, f"colours: direction, full at {full_strength(bound):g} pixels a frame"),
         (46, f"x, y as stored: grey is 0, black -{bound:g}, white {bound:g}"),
     ):
         write_text(strip, text, (len(wheel) + 3 * GAP, height), 0.4, (0, 0, 0))

@@ -5,9 +5,10 @@ Its networks are those of a folder (`tsn.recogniser.folder`). Letters: V video, 
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,8 @@ from tsn.model.checkpoint import load_model
 from tsn.model.network import TemporalSegmentNetwork
 from tsn.recogniser.dense_read import Part, read_seconds
 from tsn.recogniser.folder import Member, RecogniserCard, current_libraries, load_recogniser_card
-from tsn.recogniser.sparse_read import Need, SparseRead, snippet_reader
+from tsn.recogniser.sight import Seen, Sight, see_moments, write_test_clip
+from tsn.recogniser.sparse_read import Need, ReadSnippet, SparseRead, snippet_reader
 from tsn.recogniser.video_readers import VideoReaders
 from tsn.scoring.fusion import weighted_sum
 from tsn.scoring.score import ScoringProtocol, score_snippets, video_scores
@@ -73,14 +75,42 @@ class Recogniser:
         for one that cannot be read, is beyond the limits or is shorter than a snippet, and
         StoppedError once `stop` gives a reason, within moments while the video is read.
         """
+        return self._fused(self._see(video, stop))
+
+    def look(self, video: Path, stop: Stop = never) -> Sight:
+        """Return the scores of a video file, as `score`, and when and by what they came about."""
+        seen = self._see(video, stop)
+        scores = self._fused(seen)
+        moments = weighted_sum({name: one.snippets for name, one in seen.items()}, self.weights)
+        return see_moments(list(seen.values()), scores, moments)
+
+    def warm_up(self) -> None:
+        """Recognise a video that is made up, so that the next one does not wait for a start."""
+        with TemporaryDirectory(prefix="tsn-") as folder:
+            snippets = self.card.testing.snippets
+            needs = [self._need(member, snippets) for member in self.card.members]
+            video = write_test_clip(Path(folder), max(need.least_frames for need in needs))
+            self.score(video)
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Return the weight of each modality."""
+        return self.card.weights
+
+    def _see(self, video: Path, stop: Stop) -> dict[str, Seen]:
+        """Return what each network makes of a video."""
         if not Path(video).is_file():
             raise FileNotFoundError(f"{video}: no such video file")
-        scores: dict[str, Scores] = {}
+        seen: dict[str, Seen] = {}
         for members in _by_frame_size(self.card.members):
             needs = {row.modality: self._need(row, self.card.testing.snippets) for row in members}
             sparse = self._readers.read(video, list(needs.values()), stop)
-            scores |= {name: self._score(sparse, need) for name, need in needs.items()}
-        return weighted_sum(scores, self.card.weights)
+            seen |= {name: self._score(sparse, need) for name, need in needs.items()}
+        return seen
+
+    def _fused(self, seen: Mapping[str, Seen]) -> Scores:
+        scores = {name: video_scores([one.snippets])[0] for name, one in seen.items()}
+        return weighted_sum(scores, self.weights)
 
     def score_seconds(self, video: Path) -> Iterator[ScoredSeconds]:
         """Yield the fused scores of a long video before softmax, a snippet a second.
@@ -93,7 +123,7 @@ class Recogniser:
         needs = {row.modality: self._need(row, snippets=1) for row in self.card.members}
         for part in prefetch(read_seconds(video, list(needs.values()), self._limits), depth=1):
             scores = {name: self._score_part(part, need) for name, need in needs.items()}
-            fused = weighted_sum(scores, self.card.weights)
+            fused = weighted_sum(scores, self.weights)
             yield ScoredSeconds(scores=fused, seconds=part.seconds)
 
     def _need(self, member: Member, snippets: int) -> Need:
@@ -105,29 +135,29 @@ class Recogniser:
             snippets=snippets,
         )
 
-    def _score(self, sparse: SparseRead, need: Need) -> Scores:
-        snippets = self._read(sparse, need, torch.get_num_threads())
-        scores: Scores = video_scores([self._score_snippets(snippets, need)])[0]
-        return scores
+    def _score(self, sparse: SparseRead, need: Need) -> Seen:
+        read, snippets = self._read(sparse, need, torch.get_num_threads())
+        return Seen(
+            need=need, sparse=sparse, read=read, snippets=self._score_snippets(snippets, need)
+        )
 
     def _score_part(self, part: Part, need: Need) -> Scores:
         """Return the scores (S, C) of a part's snippets."""
 
         def read(frames: npt.NDArray[np.uint8]) -> torch.Tensor:
             sparse = SparseRead(num_frames=len(frames), frames=dict(enumerate(frames)))
-            return self._read(sparse, need, 1)
+            return self._read(sparse, need, 1)[1]
 
         snippets = list(map_ahead(read, part.frames(need), torch.get_num_threads()))
         return self._score_snippets(torch.cat(snippets), need)
 
-    def _read(self, sparse: SparseRead, need: Need, threads: int) -> torch.Tensor:
-        """Return the snippets (S, C, H, W) that are needed of a video."""
-        return scoring_snippets(
-            snippet_reader(sparse, need, str(self._device), threads),
-            need.stream.num_entries(sparse.num_frames),
-            need.modality,
-            snippets=need.snippets,
-        )
+    def _read(
+        self, sparse: SparseRead, need: Need, threads: int
+    ) -> tuple[ReadSnippet, torch.Tensor]:
+        """Return what gives a video's snippets, and those (S, C, H, W) that are needed."""
+        read = snippet_reader(sparse, need, str(self._device), threads)
+        entries = need.stream.num_entries(sparse.num_frames)
+        return read, scoring_snippets(read, entries, need.modality, snippets=need.snippets)
 
     def _score_snippets(self, snippets: torch.Tensor, need: Need) -> Scores:
         name = need.modality.name
@@ -145,15 +175,23 @@ def softmax(scores: Scores) -> npt.NDArray[np.float64]:
 
 
 def load_recogniser(
-    folder: Path, device: torch.device, limits: Limits = DEFAULT_LIMITS
+    folder: Path,
+    device: torch.device,
+    limits: Limits = DEFAULT_LIMITS,
+    modalities: Sequence[str] = (),
+    crops: str | None = None,
 ) -> Recogniser:
     """Return the recogniser of a folder of `save_recogniser`, on `device`.
+
+    modalities: those to ask, all unless some are named; crops: a row of `TESTING_CROPS` to take
+    instead of the card's. With either it answers sooner, and its scores are no longer the
+    pipeline's. ValueError for a modality that it has not.
 
     Raises FileNotFoundError without one; RecogniserError for one of another version, with a key
     that is unknown or missing, or with anything changed since it was written.
     """
     folder = Path(folder)
-    card = load_recogniser_card(folder)
+    card = _narrowed(load_recogniser_card(folder), modalities, crops)
     _warn_of_other_libraries(card)
     networks, input_sizes = {}, {}
     for member in card.members:
@@ -162,6 +200,22 @@ def load_recogniser(
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         networks[name], input_sizes[name] = network, sidecar.input_size
     return Recogniser(card, networks, input_sizes, device, limits)
+
+
+def _narrowed(card: RecogniserCard, modalities: Sequence[str], crops: str | None) -> RecogniserCard:
+    """Return the card with some of its members, and other crops."""
+    names = [member.modality for member in card.members]
+    if unknown := [name for name in modalities if name not in names]:
+        raise ValueError(
+            f"the recogniser of {card.dataset} has no {', '.join(unknown)}; "
+            f"it has {', '.join(names)}"
+        )
+    wanted = modalities or names
+    return replace(
+        card,
+        members=tuple(member for member in card.members if member.modality in wanted),
+        testing=replace(card.testing, crops=crops or card.testing.crops),
+    )
 
 
 def _by_frame_size(members: Sequence[Member]) -> list[list[Member]]:

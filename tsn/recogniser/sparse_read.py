@@ -27,6 +27,7 @@ from tsn.workers.watchdog import watched
 # Entries computed by one thread in a row. Fewer would share the work better, but every run of flow
 # looks at one frame more than it has entries.
 LONGEST_RUN = 16
+ReadSnippet = Callable[[int], list[Image]]  # gives the images of the snippet that starts there
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,9 +107,7 @@ def _collect(path: Path, needs: Sequence[Need], num_frames: int, limits: Limits)
     return read_video(path, read, limits)
 
 
-def snippet_reader(
-    sparse: SparseRead, need: Need, device: str, threads: int
-) -> Callable[[int], list[Image]]:
+def snippet_reader(sparse: SparseRead, need: Need, device: str, threads: int) -> ReadSnippet:
     """Return what gives the images of the snippet that starts at an entry, as from an archive.
 
     The entries are computed on `device` ("cpu" or such as "cuda:0") by that many threads, and go

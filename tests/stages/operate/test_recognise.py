@@ -1,5 +1,7 @@
 """The recognise program: its answers, the names of models, and videos it cannot read."""
 
+import csv
+import io
 import json
 import os
 from pathlib import Path
@@ -9,17 +11,27 @@ import pytest
 import torch
 from mlflow_models import make_versions, new_run
 from recognisers import CLASSES, write_recogniser
+from typer.testing import CliRunner
 from unreadable import make_unreadable
 from videos import write_wandering
 
+from flows.cli.__main__ import app
 from stages.operate import recognise
 from stages.operate.recognise import Answer
+from stages.runtime import machine
 from stages.tracking import registry
 from tsn.recogniser.recogniser import load_recogniser
+from tsn.streams.limits import DEFAULT_LIMITS
 
 ANSWER = Answer(
     video=Path("clip.avi"), scores=np.log(np.array([1, 7, 2], np.float32)), seconds=1.25
 )
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the other tests have: more would hinder them."""
+    monkeypatch.setattr(machine, "count_cores", lambda: 1)
 
 
 def test_text_by_hand() -> None:
@@ -75,7 +87,10 @@ def test_bad_videos_among_good_ones(
     assert "bad.avi: not a video file: it holds text" in err
     assert "none.avi: no such video file" in err
     assert "locked.avi: may not be read; change its permissions" in err
-    assert "folder: a folder, expected a file" in err and "broken.avi: a broken link" in err
+    assert (
+        "folder: no videos in this folder, nor below it" in err
+        and "broken.avi: a broken link" in err
+    )
     assert r"caf\xe9.avi: its name is not UTF-8; rename it" in err
 
 
@@ -89,3 +104,53 @@ def test_an_alias_that_nothing_has_is_refused(mlflow_folder: Path) -> None:
     make_versions(1)
     with pytest.raises(registry.NotRegisteredError, match="toy has no version under the alias ch"):
         recognise.find_version("models:/toy@champion")
+
+
+def test_a_folder_of_videos_as_a_table_outside_any_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_recogniser(tmp_path / "toy", weights={"rgb": 1.0, "flow": 0.5})
+    good = write_wandering(tmp_path / "clips/in/good, or not.avi", 9)
+    (tmp_path / "clips/bad.avi").write_bytes(b"no video")
+    arguments = ["recognise", "clips", "--csv", "--model", "toy", "--crops", "1"]
+    done = CliRunner().invoke(app, [*arguments, "--modalities", "rgb", "--device", "cpu"])
+    assert done.exit_code == 1, done.output
+    bad_row, row = csv.DictReader(io.StringIO(done.stdout))
+    assert bad_row["error"].startswith("not a video file")
+    alone = load_recogniser(
+        tmp_path / "toy", torch.device("cpu"), DEFAULT_LIMITS, ("rgb",), "centre"
+    )
+    scores = alone.score(good)
+    assert (row["video"], row["error"]) == (str(good), "")
+    assert row["class"] == CLASSES[scores.argmax()]
+    found = [float(row[f"score:{name}"]) for name in CLASSES]
+    np.testing.assert_allclose(found, scores, atol=1e-4)
+    assert "2 videos in " in done.stderr
+    assert "1 of 2 videos could not be recognised" in done.stderr
+    assert not (tmp_path / ".tsn").exists()
+
+
+def test_the_recogniser_of_the_project_is_its_champion_or_what_is_packaged(
+    mlflow_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(mlflow_folder)
+    with pytest.raises(ValueError, match="not in a project: name a recogniser's folder by --model"):
+        recognise.default_model()
+    params = Path("params.yaml")
+    params.write_text("datasets: [toy]\n")
+    assert recognise.default_model() == "recognisers/toy"
+    assert "by recognisers/toy: toy has no champion" in capsys.readouterr().err
+    registry.promote(make_versions(1)[0])
+    assert recognise.default_model() == "models:/toy@champion"
+    assert "by the champion, models:/toy/1" in capsys.readouterr().err
+    params.write_text("datasets: [toy, other]\n")
+    with pytest.raises(
+        ValueError, match=r"say which recogniser, by --model: params\.yaml has toy, o"
+    ):
+        recognise.default_model()
+
+
+def test_two_forms_at_once_are_refused() -> None:
+    with pytest.raises(ValueError, match="--json and --csv are two forms of the answer"):
+        recognise.Options(videos=(), model=None, json=True, csv=True)

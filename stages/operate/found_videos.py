@@ -1,0 +1,40 @@
+"""The video files that a person names: files, folders of them, patterns."""
+
+import glob
+from collections.abc import Sequence
+from pathlib import Path
+
+# What a folder is looked through for. A file that is named itself may be called anything.
+ENDINGS = frozenset(
+    (
+        *(".3gp", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".gif", ".m2ts", ".m2v", ".m4v"),
+        *(".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".rm"),
+        *(".rmvb", ".ts", ".vob", ".webm", ".wmv", ".y4m"),
+    )
+)
+
+
+def find_videos(named: Sequence[Path]) -> dict[Path, str]:
+    """Return the files that are named, in that order, each once, with why one cannot be recognised.
+
+    Of a folder, all below it that end as videos do, sorted, but nothing hidden. Of a pattern that
+    is no file's name (`clips/**/*.mp4`), what it fits. A folder or a pattern without a video stands
+    for itself, with a reason; nothing else is looked at.
+    """
+    found: dict[Path, str] = {}
+    for name in named:
+        if name.is_dir():
+            files = [path for path in sorted(name.rglob("*")) if _is_video(path, name)]
+            why = "no videos in this folder, nor below it"
+        elif glob.has_magic(str(name)) and not name.exists():
+            fit = map(Path, sorted(glob.glob(str(name), recursive=True)))  # noqa: PTH207
+            files, why = [path for path in fit if path.is_file()], "no file fits this pattern"
+        else:
+            files, why = [name], ""
+        found |= dict.fromkeys(files, "") if files else {name: why}
+    return found
+
+
+def _is_video(path: Path, folder: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+    return path.suffix.lower() in ENDINGS and not hidden and path.is_file()
