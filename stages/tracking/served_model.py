@@ -30,8 +30,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
-from tsn.drawing.flow_colours import flow_colours, full_strength
+from tsn.drawing.flow_colours import flow_colours
 from tsn.drawing.image import Image
+from tsn.drawing.modality_sheet import full_strength
 from tsn.metrics import Scores
 from tsn.recogniser.recogniser import load_recogniser, softmax
 from tsn.recogniser.served_limits import served_limits
