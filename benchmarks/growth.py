@@ -77,7 +77,7 @@ def measure(arguments: list[str], project: Path) -> tuple[float, float]:
         "DVC_SITE_CACHE_DIR": str(project / ".tsn/dvc"),
     }
     with tempfile.TemporaryFile() as output:
-        command = [VENV / "bin/dvc", *arguments]
+        command = [str(VENV / "bin/dvc"), *arguments]
         process = subprocess.Popen(
             command, cwd=project, env=environment, stdout=output, stderr=output
         )
@@ -139,7 +139,7 @@ def write_clip(path: Path, frames: int, seed: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     spots = np.random.default_rng(seed).integers(0, 256, (8, 10, 3), dtype=np.uint8)
     scene = cv2.resize(spots, (WIDTH + 16, HEIGHT), interpolation=cv2.INTER_CUBIC)
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 25.0, (WIDTH, HEIGHT))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25.0, (WIDTH, HEIGHT))
     for frame in range(frames):
         shift = frame % 16
         writer.write(np.ascontiguousarray(scene[:, shift : shift + WIDTH]))

@@ -78,20 +78,27 @@ def write_archive(
     """Write (H, W, 3) or (H, W, 2) entries as JPEGs and return their number.
 
     The file appears under its name only when it is whole. `threads` encode while the next entries
-    are made; they change no byte. Raises ValueError for no entries, for entries of different
-    shapes, and for more of them than a plain zip holds.
+    are made; they change no byte. Images are written as they come; only those along y wait for the
+    last along x. Raises ValueError for no entries, for entries of different shapes, and for more of
+    them than a plain zip holds.
     """
-    members: dict[str, bytes] = {}
     encode = partial(_encode, jpeg_quality=jpeg_quality)
-    num_entries = 0
-    for images in map_ahead(encode, _of_one_shape(path, entries), threads):
-        members.update(images)
-        num_entries += 1
-    if not 0 < len(members) <= _MAX_MEMBERS:
-        raise ValueError(f"{path}: {len(members)} images to write, expected 1 to {_MAX_MEMBERS}")
+    num_entries, later = 0, dict[str, bytes]()
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "x") as archive:
-        for name in sorted(members):
-            archive.writestr(zipfile.ZipInfo(name, _FIXED_TIME), members[name])
+
+        def add(name: str, image: bytes) -> None:
+            if len(archive.filelist) == _MAX_MEMBERS:
+                raise ValueError(f"{path}: more than {_MAX_MEMBERS} images to write")
+            archive.writestr(zipfile.ZipInfo(name, _FIXED_TIME), image)
+
+        for first, *others in map_ahead(encode, _of_one_shape(path, entries), threads):
+            add(*first)
+            later.update(others)  # flow_y, after all of flow_x
+            num_entries += 1
+        for name, image in later.items():
+            add(name, image)
+        if num_entries == 0:
+            raise ValueError(f"{path}: no entries to write")
     return num_entries
 
 

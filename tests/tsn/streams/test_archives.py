@@ -1,6 +1,7 @@
 """Archives: random access gives what was written; anything short or damaged is refused."""
 
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -65,6 +66,27 @@ def test_equal_entries_give_equal_bytes(tmp_path: Path) -> None:
     for name in ("one.zip", "two.zip"):
         write_archive(tmp_path / name, gray_levels(5, 3), 90)
     assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
+
+
+def test_members_are_sorted_in_the_file(tmp_path: Path) -> None:
+    write_archive(tmp_path / "clip.zip", gray_levels(12, 2), 90)
+    with zipfile.ZipFile(tmp_path / "clip.zip") as archive:
+        written = sorted(archive.infolist(), key=lambda member: member.header_offset)
+    expected = [f"flow_{axis}_{number:05d}.jpg" for axis in "xy" for number in range(1, 13)]
+    assert [member.filename for member in written] == expected
+
+
+def test_frames_are_on_the_disk_before_the_last_one_is_made(tmp_path: Path) -> None:
+    written = []
+
+    def frames() -> Iterator[npt.NDArray[np.uint8]]:
+        noise = np.random.default_rng(1).integers(0, 256, (20, 64, 64, 3), dtype=np.uint8)
+        for frame in noise:
+            written.append(sum(path.stat().st_size for path in tmp_path.iterdir()))
+            yield frame
+
+    write_archive(tmp_path / "clip.zip", frames(), 95)
+    assert written[-1] > (tmp_path / "clip.zip").stat().st_size / 2
 
 
 def test_a_failure_while_writing_leaves_nothing(tmp_path: Path) -> None:
