@@ -22,6 +22,11 @@ from tsn.streams.table import STREAMS, Acceptance, FramesConfig, WorkerDevice, u
 from tsn.workers.pool import WorkerError
 
 
+# A thread decodes 1,100 frames of 320x240 a second, less than a GPU computes pairs of; and while
+# one worker opens a video or writes its end, the other's flow is computed.
+_WORKERS_PER_GPU = 2
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options(StageOptions):
     recipe_sections = ("extract.{modality}", "accept")
@@ -67,11 +72,13 @@ def make_job(
 
 
 def choose_devices(config: FramesConfig, machine: Machine) -> list[WorkerDevice]:
-    """Return a worker per GPU that is free, if the stream can use one, or `workers` cores."""
+    """Return two workers per GPU that is free, if the stream can use one, or `workers` cores."""
     num_gpus = lease_gpus(machine, 1, ALL) if uses_gpu(config) else 0
     if num_gpus:
-        threads = max(1, count_cores() // num_gpus)
-        return [WorkerDevice(name=f"cuda:{index}", threads=threads) for index in range(num_gpus)]
+        num_workers = _WORKERS_PER_GPU * num_gpus
+        threads = max(1, count_cores() // num_workers)
+        gpus = [f"cuda:{index % num_gpus}" for index in range(num_workers)]
+        return [WorkerDevice(name=gpu, threads=threads) for gpu in gpus]
     return [WorkerDevice(name="cpu", threads=1)] * max(machine.workers, 1)
 
 

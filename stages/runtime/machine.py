@@ -25,7 +25,7 @@ class Machine:
         `threads` and its own `workers`; a training with fewer micro-batches takes fewer.
     threads: CPU threads of one training process; fixed, so that results do not depend on the
         machine.
-    workers: processes that read data, or extract videos (on GPUs: one each); 0 reads in the
+    workers: processes that read data, or extract videos (on GPUs: two each); 0 reads in the
         training process.
     checkpoint_seconds: an interrupted training loses at most this much.
     reading: what one video may take; one that takes more is refused by name.

@@ -142,8 +142,10 @@ def test_devices_are_gpus_for_what_can_use_them_and_cores_for_the_rest(
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr("stages.extract.count_cores", lambda: 9)
     assert choose_devices(flow, lent) == [
-        WorkerDevice(name="cuda:0", threads=4),
-        WorkerDevice(name="cuda:1", threads=4),
+        WorkerDevice(name="cuda:0", threads=2),
+        WorkerDevice(name="cuda:1", threads=2),
+        WorkerDevice(name="cuda:0", threads=2),
+        WorkerDevice(name="cuda:1", threads=2),
     ]
     core = WorkerDevice(name="cpu", threads=1)
     assert choose_devices(frames, lent) == [core] * 3
