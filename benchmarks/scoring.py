@@ -62,6 +62,8 @@ def main() -> None:
     )
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.eval()
+    if arguments.compile:
+        network.backbone.compile()
     with tempfile.TemporaryDirectory() as folder:
         size = arguments.frame_width, arguments.frame_height
         clips = make_clips(Path(folder), row, arguments.videos, 60, *size)
@@ -129,6 +131,7 @@ def parse() -> argparse.Namespace:
     add("--snippets", type=int, default=6, help="of a video")
     add("--batch", type=int, default=100, help="crops at a time")
     add("--precision", default="auto", help="float32, bfloat16 or auto")
+    add("--compile", action="store_true", help="torch.compile the network")
     add("--threads", type=int, default=2)
     add("--workers", type=int, default=2, help="processes that read")
     add("--videos", type=int, default=30, help="how many are made and scored")

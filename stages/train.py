@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from stages.runtime import command, params, provenance, torchrun
-from stages.runtime.machine import Machine, choose_device, read_machine
+from stages.runtime.machine import Machine, choose_device, read_machine, worth_compiling
 from stages.runtime.options import StageOptions, input_path, option, output_path
 from stages.runtime.training_run import SavedTraining, accompany, complete, curves
 from stages.tracking import runs
@@ -89,6 +89,7 @@ def prepare(
         workers=machine.workers,
         share=share,
         precision=machine.precision,
+        compiled=worth_compiling(machine, device, config.solver.iterations),
     )
     return prepared, SavedTraining(inputs.name, fingerprint)
 
@@ -138,7 +139,8 @@ def recipe_params(recipe: params.Settings, name: str) -> dict[str, object]:
     sections = ("source", "split", "accept", f"extract.{name}", "init", f"train.{name}")
     machine = params.find(params.load(), "machine")
     return {dotted.partition(".")[0]: params.find(recipe, dotted) for dotted in sections} | {
-        f"machine.{key}": machine[key] for key in ("device", "processes", "threads", "precision")
+        f"machine.{key}": machine[key]
+        for key in ("device", "processes", "threads", "precision", "compile")
     }
 
 

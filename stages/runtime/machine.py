@@ -12,14 +12,16 @@ if TYPE_CHECKING:
     import torch
 
 PRECISIONS = ("auto", "float32", "bfloat16")  # those of tsn.model.precision, which loads PyTorch
+COMPILE = ("auto", "always", "never")
+ITERATIONS_TO_COMPILE = 3000  # compiling takes one to two minutes, and saves up to half of each
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
     """What this machine lends to a stage. `threads`, `device` and `processes` change the order of
-    float sums, `precision` their digits; TV-L1 on a GPU is that of the CPU to some ten-thousandths
-    of a pixel. What `reading` refuses is set aside. Nothing else changes a result.
+    float sums, `precision` and `compile` their digits; TV-L1 on a GPU is that of the CPU to some
+    ten-thousandths of a pixel. What `reading` refuses is set aside. Nothing else changes a result.
 
     device: cpu, cuda or auto (cuda when there is one).
     processes: how many processes one training of a cell takes, each with a GPU of its own, its own
@@ -30,6 +32,8 @@ class Machine:
         training process.
     checkpoint_seconds: an interrupted training loses at most this much.
     precision: of trainings and scorings, float32, bfloat16 or auto (tsn.model.precision).
+    compile: whether PyTorch compiles networks for trainings and scorings: always, never, or auto,
+        as `worth_compiling` says.
     reading: what one video may take; one that takes more is refused by name.
     """
 
@@ -39,6 +43,7 @@ class Machine:
     workers: int
     checkpoint_seconds: float
     precision: str = "auto"
+    compile: str = "auto"
     reading: Limits = DEFAULT_LIMITS
 
     def __post_init__(self) -> None:
@@ -46,6 +51,8 @@ class Machine:
             raise ValueError(f"device is auto, cpu or cuda, got {self.device!r}")
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision is one of {', '.join(PRECISIONS)}, got {self.precision!r}")
+        if self.compile not in COMPILE:
+            raise ValueError(f"compile is one of {', '.join(COMPILE)}, got {self.compile!r}")
         if self.processes < 1:
             raise ValueError(f"processes is at least 1, got {self.processes}")
         if self.threads < 1 or self.workers < 0:
@@ -91,6 +98,16 @@ def choose_device(machine: Machine) -> "torch.device":
         return torch.device("cpu")
     several = torch.cuda.device_count() > 1
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) if several else 0)
+
+
+def worth_compiling(machine: Machine, device: "torch.device", iterations: int = 0) -> bool:
+    """Return whether a network is to be compiled for so many iterations, or for scoring.
+
+    auto: for long trainings on a GPU. A scoring ends before a compilation has paid.
+    """
+    if machine.compile == "auto":
+        return device.type == "cuda" and iterations >= ITERATIONS_TO_COMPILE
+    return machine.compile == "always"
 
 
 def _keep_freed_memory() -> None:

@@ -116,6 +116,8 @@ class _Level:
         self.change, self.next_change, self.iterations = (
             torch.zeros(pairs, dtype=torch.int64, device=u.device) for _ in range(3)
         )
+        self.round: torch.cuda.CUDAGraph | None = None
+        self.is_compiled = False
         self.limit = round(EPSILON**2 * self.height * self.width * _CHANGE_UNIT)
 
     def linearise(self, frame0: Tensor, gradient0: Tensor, linear1: Tensor) -> None:
@@ -126,26 +128,53 @@ class _Level:
         """Iterate on every pair until its own change is within the limit."""
         self.change.fill_(self.limit + 1)
         for _ in range(OUTER_ITERATIONS):
-            self._launch(median, self.u, self.filtered_u, self.change, self.limit)
-            u = self.filtered_u
-            for _ in range(INNER_ITERATIONS // CHECK_EVERY):  # which is 2
-                self._iterate((u, self.p), (self.next_u, self.next_p), second=False)
-                self._iterate((self.next_u, self.next_p), (self.u, self.p), second=True)
-                self.change, self.next_change = self.next_change, self.change
-                u = self.u
+            self._replay_round()
             if not (self.change > self.limit).any().item():
                 return
 
+    def _replay_round(self) -> None:
+        """Run a round: on a GPU the first by its launches, which compiles, all later ones of the
+        level at once, as what was recorded of the second."""
+        if self.round is None and self.is_compiled and self.u.is_cuda:
+            self.round = torch.cuda.CUDAGraph()
+            stream = torch.cuda.Stream(self.u.device)  # type: ignore[no-untyped-call]
+            with torch.cuda.stream(stream):
+                self.round.capture_begin(capture_error_mode="thread_local")
+                self._round()
+                self.round.capture_end()
+        if self.round is None:
+            self._round()
+            self.is_compiled = True
+        else:
+            self.round.replay()
+
+    def _round(self) -> None:
+        """Filter the flow, and iterate as often as between two filters. `change` is where it was
+        at the end, so that a recording of this can be followed by itself."""
+        self._launch(median, self.u, self.filtered_u, self.change, self.limit)
+        u, change, next_change = self.filtered_u, self.change, self.next_change
+        for _ in range(INNER_ITERATIONS // CHECK_EVERY):  # which is 2
+            self._iterate((u, self.p), (self.next_u, self.next_p), change, next_change, False)
+            self._iterate((self.next_u, self.next_p), (self.u, self.p), change, next_change, True)
+            change, next_change = next_change, change
+            u = self.u
+        self.change.copy_(change)
+
     def _iterate(
-        self, before: tuple[Tensor, Tensor], after: tuple[Tensor, Tensor], second: bool
+        self,
+        before: tuple[Tensor, Tensor],
+        after: tuple[Tensor, Tensor],
+        change: Tensor,
+        next_change: Tensor,
+        second: bool,
     ) -> None:
         self._launch(
             iterate,
             *before,
             *after,
             self.data,
-            self.change,
-            self.next_change,
+            change,
+            next_change,
             self.iterations,
             self.limit,
             SECOND=second,

@@ -98,6 +98,7 @@ def prepare_scoring(
     device: torch.device,
     workers: int,
     precision: str = "float32",
+    compiled: bool = False,
 ) -> PreparedScoring:
     """Return the scoring of a network on its test list.
 
@@ -108,6 +109,8 @@ def prepare_scoring(
     network, card = load_model(inputs.model)
     refuse_other_cell(card, inputs.dataset, inputs.split, row.name, classes, inputs.model)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if compiled:
+        network.backbone.compile()
     clips, dropped = listed_clips(read_list(inputs.list), inputs.stream, row)
     if not clips:
         raise ValueError(f"{inputs.list}: no video of it could be extracted")

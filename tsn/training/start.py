@@ -115,10 +115,12 @@ def prepare_training(
     workers: int,
     share: Share = ALONE,
     precision: str = "float32",
+    compiled: bool = False,
 ) -> PreparedTraining:
     """Return the training of a network on the device; the same in every process of `share`.
 
-    fingerprint: that of all that the network will be made of, for its card.
+    fingerprint: that of all that the network will be made of, for its card; compiled: whether
+    PyTorch compiles the network, which takes a minute or two.
     """
     row, classes = modality(inputs.modality), read_names(inputs.classes)
     clips, dropped = listed_clips(read_list(inputs.list), inputs.stream, row)
@@ -132,6 +134,8 @@ def prepare_training(
     )
     network = initial_network(config, row, classes, inputs)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if compiled:
+        network.compile()
     card = ModelCard(
         dataset=inputs.dataset,
         split=inputs.split,
