@@ -101,23 +101,39 @@ def cut_snippet(
     """
     height, width = out.shape[1:]
     crops = [image[box.y : box.y + box.height, box.x : box.x + box.width] for image in images]
+    channels = sum(crop.shape[2] if crop.ndim == 3 else 1 for crop in crops)
+    if channels != len(out):
+        raise ValueError(f"a snippet of {channels} channels, {modality.name} has {len(out)}")
     if crops[0].shape[:2] != (height, width):
-        if crops[0].ndim == 2:  # OpenCV scales four planes in the time of two
-            crops = [cv2.merge(crops[first : first + 4]) for first in range(0, len(crops), 4)]
         crops = [
-            cv2.resize(crop, (width, height), interpolation=cv2.INTER_LINEAR) for crop in crops
+            cv2.resize(crop, (width, height), interpolation=cv2.INTER_LINEAR)
+            for crop in _joined(crops, halved=crops[0].shape[:2] == (2 * height, 2 * width))
         ]
     planes = iter(out)
     for crop in crops:
-        turned = cv2.flip(crop, 1) if mirrored else crop
-        if turned.ndim == 2:
-            next(planes)[...] = turned
+        if crop.ndim == 2:
+            next(planes)[...] = crop
         else:
-            cv2.split(turned, [next(planes) for _ in range(turned.shape[2])])
+            cv2.split(crop, [next(planes) for _ in range(crop.shape[2])])
     if mirrored:
+        for plane in out:
+            cv2.flip(plane, 1, dst=plane)
         for channel in modality.inverted_when_mirrored:
             inverted = out[channel :: modality.entry_channels]
             np.subtract(255, inverted, out=inverted)
+
+
+def _joined(crops: Sequence[Image], *, halved: bool) -> Sequence[Image]:
+    """Return a snippet's crops as images of more channels, by which OpenCV scales them.
+
+    It scales four gray crops in the time of two. Where it halves, it rounds the mean of 2 x 2
+    pixels up for 1, 3 or 4 channels, and to even for others: there a snippet stays whole.
+    """
+    if halved:
+        return [cv2.merge(crops)]
+    if crops[0].ndim == 3:
+        return crops
+    return [cv2.merge(crops[first : first + 4]) for first in range(0, len(crops), 4)]
 
 
 class TrainingSnippets(Dataset[tuple[Tensor, int]]):
