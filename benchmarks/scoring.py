@@ -24,8 +24,7 @@ from made_streams import make_clips
 
 from stages.runtime.machine import Machine, choose_device
 from tsn.modality import modality
-from tsn.model.network import NetworkConfig, TemporalSegmentNetwork, build_network
-from tsn.model.precision import computing_in
+from tsn.model.network import NetworkConfig, TemporalSegmentNetwork, build_network, computing_in
 from tsn.scoring.score import ScoringConfig, ScoringProtocol, score_videos
 from tsn.snippets.dataset import ScoringSnippets, cut_views
 from tsn.snippets.normalise import normalise
@@ -62,8 +61,6 @@ def main() -> None:
     )
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.eval()
-    if arguments.compile:
-        network.backbone.compile()
     with tempfile.TemporaryDirectory() as folder:
         size = arguments.frame_width, arguments.frame_height
         clips = make_clips(Path(folder), row, arguments.videos, 60, *size)
@@ -131,7 +128,6 @@ def parse() -> argparse.Namespace:
     add("--snippets", type=int, default=6, help="of a video")
     add("--batch", type=int, default=100, help="crops at a time")
     add("--precision", default="auto", help="float32, bfloat16 or auto")
-    add("--compile", action="store_true", help="torch.compile the network")
     add("--threads", type=int, default=2)
     add("--workers", type=int, default=2, help="processes that read")
     add("--videos", type=int, default=30, help="how many are made and scored")

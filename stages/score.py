@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from stages.runtime import command, params, provenance
-from stages.runtime.machine import choose_device, read_machine, worth_compiling
+from stages.runtime.machine import choose_device, read_machine
 from stages.runtime.options import StageOptions, input_path, option, output_path
 from stages.tracking import runs
 from stages.tracking.entries import flatten_params
@@ -40,7 +40,6 @@ def main(options: Options) -> None:
             device=device,
             workers=machine.workers,
             precision=machine.precision,
-            compiled=worth_compiling(machine, device),
         )
         total = len(scoring.clips)
         snippets = list(command.progress(scoring.snippets, total=total, unit="video", text=text))

@@ -34,7 +34,9 @@ def main(python: str, folder: str, arguments: list[str]) -> None:
     for number in SIGNALS:
         signal.signal(number, lambda number, _: connection.send(bytes([number])))
     answer = connection.recv(4, socket.MSG_WAITALL)
-    code = int.from_bytes(answer, "big", signed=True) if len(answer) == 4 else 1
+    if len(answer) < 4:
+        sys.exit("the warm python has ended")
+    code = int.from_bytes(answer, "big", signed=True)
     if code < 0:  # it was ended by a signal, and so is this one
         with suppress(OSError):
             signal.signal(-code, signal.SIG_DFL)

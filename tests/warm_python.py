@@ -100,7 +100,7 @@ class Server:
         connection, _ = self._listener.accept()
         try:
             request, standard = receive(connection)
-        except ValueError:  # the client was killed before it had asked
+        except (ValueError, OSError):  # the client was killed before it had asked
             connection.close()
             return None
         pid = os.fork()

@@ -11,7 +11,7 @@ from tsn.streams.limits import DEFAULT_LIMITS, Limits
 if TYPE_CHECKING:
     import torch
 
-PRECISIONS = ("auto", "float32", "bfloat16")  # those of tsn.model.precision, which loads PyTorch
+PRECISIONS = ("auto", "float32", "bfloat16")  # those of tsn.model.network, which loads PyTorch
 COMPILE = ("auto", "always", "never")
 ITERATIONS_TO_COMPILE = 3000  # compiling takes one to two minutes, and saves up to half of each
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
@@ -31,9 +31,9 @@ class Machine:
     workers: processes that read data, or extract videos (on GPUs: two each); 0 reads in the
         training process.
     checkpoint_seconds: an interrupted training loses at most this much.
-    precision: of trainings and scorings, float32, bfloat16 or auto (tsn.model.precision).
-    compile: whether PyTorch compiles networks for trainings and scorings: always, never, or auto,
-        as `worth_compiling` says.
+    precision: of trainings and scorings, float32, bfloat16 or auto (tsn.model.network).
+    compile: whether PyTorch compiles a network for its training: always, never, or auto, as
+        `worth_compiling` says.
     reading: what one video may take; one that takes more is refused by name.
     """
 
@@ -100,10 +100,10 @@ def choose_device(machine: Machine) -> "torch.device":
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) if several else 0)
 
 
-def worth_compiling(machine: Machine, device: "torch.device", iterations: int = 0) -> bool:
-    """Return whether a network is to be compiled for so many iterations, or for scoring.
+def worth_compiling(machine: Machine, device: "torch.device", iterations: int) -> bool:
+    """Return whether a network is to be compiled for a training of so many iterations.
 
-    auto: for long trainings on a GPU. A scoring ends before a compilation has paid.
+    auto: for a long one on a GPU.
     """
     if machine.compile == "auto":
         return device.type == "cuda" and iterations >= ITERATIONS_TO_COMPILE

@@ -16,6 +16,7 @@ from tsn.model.backbones import backbone
 from tsn.model.consensus import Consensus, consensus
 
 CLASSIFIER_STD = 0.001
+BFLOAT16_SINCE = (8, 0)  # compute capability of the first GPUs that compute with it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +105,22 @@ def build_network(
     nn.init.normal_(network.fc.weight, std=CLASSIFIER_STD, generator=generator)
     nn.init.zeros_(network.fc.bias)
     return network
+
+
+def computing_in(precision: str, device: torch.device) -> torch.autocast:
+    """Return the context in which a network computes.
+
+    precision: float32, bfloat16, or auto: bfloat16 on a GPU that has it, else float32. Weights,
+    their gradients' sums and batch statistics are float32 in any case. With bfloat16, convolutions
+    and matrix products take and give numbers of 8 significant bits; in float32, a GPU's
+    convolutions may round what they take to TF32 (11 bits), which is PyTorch's default.
+    """
+    bfloat16 = precision == "bfloat16" or (
+        precision == "auto"
+        and device.type == "cuda"
+        and torch.cuda.get_device_capability(device) >= BFLOAT16_SINCE
+    )
+    return torch.autocast(device.type, torch.bfloat16, enabled=bfloat16)
 
 
 def freeze_partial_bn(network: TemporalSegmentNetwork) -> None:

@@ -28,8 +28,8 @@ from tsn.model.network import (
     NetworkConfig,
     TemporalSegmentNetwork,
     build_network,
+    computing_in,
 )
-from tsn.model.precision import computing_in
 from tsn.scoring.scores import BASELINE, VideoScores
 from tsn.snippets.crops import Box
 from tsn.snippets.dataset import Clip, cut_snippet, listed_clips, read_snippet, snippet_shape

@@ -17,8 +17,7 @@ from tsn.files import json_sha256
 from tsn.lists import read_list, read_names
 from tsn.modality import Modality, modality
 from tsn.model.checkpoint import ModelCard, load_model, refuse_other_cell
-from tsn.model.network import TemporalSegmentNetwork
-from tsn.model.precision import computing_in
+from tsn.model.network import TemporalSegmentNetwork, computing_in
 from tsn.scoring.scores import VideoScores
 from tsn.snippets.crops import TESTING_CROPS, testing_crops
 from tsn.snippets.dataset import Clip, ScoringSnippets, cut_views, listed_clips
@@ -98,7 +97,6 @@ def prepare_scoring(
     device: torch.device,
     workers: int,
     precision: str = "float32",
-    compiled: bool = False,
 ) -> PreparedScoring:
     """Return the scoring of a network on its test list.
 
@@ -109,8 +107,6 @@ def prepare_scoring(
     network, card = load_model(inputs.model)
     refuse_other_cell(card, inputs.dataset, inputs.split, row.name, classes, inputs.model)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if compiled:
-        network.backbone.compile()
     clips, dropped = listed_clips(read_list(inputs.list), inputs.stream, row)
     if not clips:
         raise ValueError(f"{inputs.list}: no video of it could be extracted")
@@ -127,7 +123,7 @@ def prepare_scoring(
 
 @dataclass(frozen=True, kw_only=True)
 class ScoringProtocol:
-    """How snippets are scored: crops of `size` pixels, in a precision (tsn.model.precision)."""
+    """How snippets are scored: crops of `size` pixels, in a precision (tsn.model.network)."""
 
     config: ScoringConfig
     size: int

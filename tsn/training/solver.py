@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from tsn.model.precision import computing_in
+from tsn.model.network import computing_in
 from tsn.training.batch_statistics import Seen, warn_of_gaps, watched
 from tsn.training.data_parallel import ALONE, Share, agree_on_start, summed
 from tsn.training.sgd import SGD, ParameterGroup

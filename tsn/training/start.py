@@ -123,15 +123,7 @@ def prepare_training(
     PyTorch compiles the network, which takes a minute or two.
     """
     row, classes = modality(inputs.modality), read_names(inputs.classes)
-    clips, dropped = listed_clips(read_list(inputs.list), inputs.stream, row)
-    snippets = TrainingSnippets(
-        clips,
-        row,
-        num_segments=config.network.num_segments,
-        input_size=config.input_size,
-        augmentation=config.augmentation,
-        seed=config.seed,
-    )
+    snippets, dropped = training_snippets(inputs, config)
     network = initial_network(config, row, classes, inputs)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if compiled:
@@ -160,6 +152,23 @@ def prepare_training(
         snippets=snippets,
         dropped=dropped,
     )
+
+
+def training_snippets(
+    inputs: TrainingInputs, config: TrainingConfig
+) -> tuple[TrainingSnippets, Mapping[str, str]]:
+    """Return what is trained on, and the quarantined videos with their reasons."""
+    row = modality(inputs.modality)
+    clips, dropped = listed_clips(read_list(inputs.list), inputs.stream, row)
+    snippets = TrainingSnippets(
+        clips,
+        row,
+        num_segments=config.network.num_segments,
+        input_size=config.input_size,
+        augmentation=config.augmentation,
+        seed=config.seed,
+    )
+    return snippets, dropped
 
 
 def initial_network(

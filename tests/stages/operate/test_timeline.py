@@ -79,7 +79,7 @@ def test_actions_between_background_are_found(tmp_path: Path, capsys: Any) -> No
         small_configs.SYNTHETIC, 1, [Happening(*some) for some in happenings], video
     )
     recogniser = ground_recogniser()
-    seen = timeline.watch(recogniser, video, tmp_path / "out")
+    seen = timeline.watch(recogniser, "r", video, tmp_path / "out")
     assert seen.scores.shape == (25, 4) and seen.seconds == 25
     timeline.tell(seen, NAMES, 0.75, {}, options(tmp_path, video))
     content = json.loads((tmp_path / "out/v_long.avi.json").read_text(encoding="utf-8"))

@@ -156,8 +156,8 @@ def test_refusals(tmp_path):
         draw_per_class_bars({"flow": [0.5]}, ["a", "b"], tmp_path / "a.png")
     with pytest.raises(ValueError, match="hold no tag"):
         draw_tag_bars({"rgb": replace(MEAN["rgb"], by_tag={})}, tmp_path / "a.png")
-    with pytest.raises(ValueError, match=r"a\.jpg: a figure is a \.png or an \.svg file"):
-        draw_fusion_bars(RESULTS, tmp_path / "a.jpg")
+    with pytest.raises(ValueError, match=r"a\.gif: a figure is a \.png, an \.svg or a \.jpg file"):
+        draw_fusion_bars(RESULTS, tmp_path / "a.gif")
 
 
 def test_pictures_of_other_classes_than_those_named_are_refused(tmp_path):
