@@ -80,8 +80,10 @@ def rounds(training: Training, iterations: int) -> tuple[list[float], list[float
     ahead = training.steps_ahead
     for steps in (loaded, bare):  # starts the workers, compiles
         seconds(steps, max(3, iterations // 4), ahead)
+    full = 2 * training.workers // training.solver.parts + 1  # what the readers have read ahead
     taken: list[tuple[float, float]] = []
     for number in range(ROUNDS):
+        seconds(loaded, full, ahead)  # while the bare steps ran
         taken.append((seconds(loaded, iterations, ahead), seconds(bare, iterations, ahead)))
         print(
             f"round {number + 1}: {1000 * taken[-1][0]:.1f} ms, bare {1000 * taken[-1][1]:.1f} ms"

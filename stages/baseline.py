@@ -51,7 +51,6 @@ def main(options: Options) -> None:
             fingerprint,
             device=device,
             workers=machine.workers,
-            precision=machine.precision,
         )
         total, text = len(prepared.train) + len(prepared.test), f"baseline {where}"
         bar = command.progress(prepared.features, total=total, unit="video", text=text)

@@ -21,11 +21,6 @@ from tsn.streams.extraction import Extracted, ExtractionJob, extract_stream
 from tsn.streams.table import STREAMS, Acceptance, FramesConfig, WorkerDevice, uses_gpu
 from tsn.workers.pool import WorkerError
 
-# A thread decodes 1,100 frames of 320x240 a second, no more than a GPU computes pairs of; and while
-# one worker opens a video or writes its end, the other's flow is computed.
-_WORKERS_PER_GPU = 2
-
-
 # A thread decodes 1,100 frames of 320x240 a second, less than a GPU computes pairs of; and while
 # one worker opens a video or writes its end, the other's flow is computed.
 _WORKERS_PER_GPU = 2

@@ -1,7 +1,7 @@
 """pretrain: the weights a dataset's networks start from (a file's, a package's, learned, none)."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -33,6 +33,7 @@ def main(options: Options) -> None:
     def run_training(prepare: Callable[[torch.device, int], Training]) -> None:
         machine = read_machine()
         training = prepare(choose_device(machine), machine.workers)
+        training = replace(training, precision=machine.precision)
         with runs.live_run(
             dataset=options.dataset,
             name="pretrain",

@@ -39,7 +39,6 @@ def main(options: Options) -> None:
             config,
             device=device,
             workers=machine.workers,
-            precision=machine.precision,
         )
         total = len(scoring.clips)
         snippets = list(command.progress(scoring.snippets, total=total, unit="video", text=text))

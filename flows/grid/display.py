@@ -52,10 +52,9 @@ def describe(outcome: Outcome) -> str:
     """Return a line on how a cell went, and what its stage said."""
     attempts = f", {outcome.attempts} attempts" if outcome.attempts > 1 else ""
     why = f": {outcome.reason}" if outcome.reason else ""
-    said = list(outcome.told[:MOST_LINES])
-    if more := len(outcome.told) - len(said):
-        log = LOGS / f"{file_name(outcome.cell)}.log"
-        said.append(f"and {more} lines more: {log}")
+    said = list(outcome.told[-MOST_LINES:])
+    if before := len(outcome.told) - len(said):
+        said.insert(0, f"{before} lines before: {LOGS / file_name(outcome.cell)}.log")
     how = f"{outcome.cell}: {outcome.state} in {outcome.seconds:.1f} s{attempts}{why}"
     return "\n".join([how, *(f"    {line}" for line in said)])
 

@@ -34,6 +34,7 @@ from tsn.locks import try_lock
 DVC_TMP = Path(".dvc/tmp")
 REPO_LOCK = "lock"
 COPY = DVC_TMP / "grid-dvc.lock"
+UNSORTED = DVC_TMP / "grid-unsorted"  # there while cells add entries in the order they end
 TRUNCATED_COPY = DVC_TMP / "truncated-dvc.lock"
 CONFLICT = re.compile("^(<<<<<<<|>>>>>>>) ", re.MULTILINE)
 READ_SECONDS = 10.0  # that dvc may take to write the file

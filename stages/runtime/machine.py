@@ -2,8 +2,11 @@
 
 import ctypes
 import os
+import shutil
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+import psutil
 
 from stages.runtime import gpu_slots, params
 from tsn.streams.limits import DEFAULT_LIMITS, Limits
@@ -13,6 +16,7 @@ if TYPE_CHECKING:
 
 PRECISIONS = ("auto", "float32", "bfloat16")  # those of tsn.model.network, which loads PyTorch
 COMPILE = ("auto", "always", "never")
+BYTES_OF_A_TRAINING = 1_500_000_000  # with its readers: synthetic takes 0.9 GB
 ITERATIONS_TO_COMPILE = 3000  # compiling takes one to two minutes, and saves up to half of each
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
@@ -31,7 +35,8 @@ class Machine:
     workers: processes that read data, or extract videos (on GPUs: two each); 0 reads in the
         training process.
     checkpoint_seconds: an interrupted training loses at most this much.
-    precision: of trainings and scorings, float32, bfloat16 or auto (tsn.model.network).
+    precision: of trainings, float32, bfloat16 or auto (tsn.model.network). Scores are float32:
+        those of a recogniser and of the pipeline are the same.
     compile: whether PyTorch compiles a network for its training: always, never, or auto, as
         `worth_compiling` says.
     reading: what one video may take; one that takes more is refused by name.
@@ -103,10 +108,11 @@ def choose_device(machine: Machine) -> "torch.device":
 def worth_compiling(machine: Machine, device: "torch.device", iterations: int) -> bool:
     """Return whether a network is to be compiled for a training of so many iterations.
 
-    auto: for a long one on a GPU.
+    auto: for a long one on a GPU, where there is the C compiler that PyTorch calls.
     """
     if machine.compile == "auto":
-        return device.type == "cuda" and iterations >= ITERATIONS_TO_COMPILE
+        long = device.type == "cuda" and iterations >= ITERATIONS_TO_COMPILE
+        return long and any(map(shutil.which, ("cc", "gcc", "clang")))
     return machine.compile == "always"
 
 
@@ -157,11 +163,13 @@ def lease_gpus(machine: Machine, at_least: int, at_most: int) -> int:
 def count_jobs(machine: Machine) -> int:
     """Return how many training runs this machine takes at once, each of `processes` processes.
 
-    A process takes a GPU slot, or as many cores as it has threads. At least 1.
+    A process takes a GPU slot, or as many cores as it has threads, and memory. At least 1.
     """
     if machine.device != "cpu" and _has_nvidia_driver():
         return max(1, len(gpu_slots.find_slots()) // machine.processes)
-    return max(1, count_cores() // (machine.threads * machine.processes))
+    by_cores = count_cores() // (machine.threads * machine.processes)
+    by_memory = int(psutil.virtual_memory().total) // (BYTES_OF_A_TRAINING * machine.processes)
+    return max(1, min(by_cores, by_memory))
 
 
 def count_cores() -> int:

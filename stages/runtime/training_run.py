@@ -119,8 +119,13 @@ def complete(
 
 def accompany(training: Training, saved: SavedTraining) -> None:
     """Do the part in `complete` of a training's other processes: compute, and leave no trace."""
-    for _ in training.iterate(len(resume(saved.path, training, saved.fingerprint))):
-        pass
+    unread: list[Step] = []
+    for step in training.launch(len(resume(saved.path, training, saved.fingerprint))):
+        unread.append(step)
+        if len(unread) > training.steps_ahead:
+            unread.pop(0).read()
+    for step in unread:
+        step.read()
 
 
 def curves(log: Sequence[Iteration]) -> dict[str, list[tuple[int, float]]]:

@@ -28,7 +28,6 @@ from tsn.model.network import (
     NetworkConfig,
     TemporalSegmentNetwork,
     build_network,
-    computing_in,
 )
 from tsn.scoring.scores import BASELINE, VideoScores
 from tsn.snippets.crops import Box
@@ -145,7 +144,6 @@ def prepare_baseline(
     *,
     device: torch.device,
     workers: int,
-    precision: str = "float32",
 ) -> PreparedBaseline:
     """Return the baseline of a split.
 
@@ -165,7 +163,7 @@ def prepare_baseline(
         dropped=dropped,
         features=iter(())
         if network is None
-        else video_features(network, snippets, device=device, workers=workers, precision=precision),
+        else video_features(network, snippets, device=device, workers=workers),
     )
 
 
@@ -236,15 +234,13 @@ def video_features(
     *,
     device: torch.device,
     workers: int,
-    precision: str,
 ) -> Iterator[Features]:
     """Yield the features (D,) of each clip, in order: the mean over its snippets."""
     network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     loader: DataLoader[Tensor] = DataLoader(dataset, batch_size=None, num_workers=workers)
     for snippets in loader:
         images = normalise(snippets.to(device), dataset.modality, network.row.inputs)
-        with computing_in(precision, device):
-            features: Features = network.backbone(images).float().mean(0).cpu().numpy()
+        features: Features = network.backbone(images).mean(0).cpu().numpy()
         yield features
 
 

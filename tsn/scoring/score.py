@@ -96,7 +96,6 @@ def prepare_scoring(
     *,
     device: torch.device,
     workers: int,
-    precision: str = "float32",
 ) -> PreparedScoring:
     """Return the scoring of a network on its test list.
 
@@ -111,7 +110,7 @@ def prepare_scoring(
     if not clips:
         raise ValueError(f"{inputs.list}: no video of it could be extracted")
     dataset = ScoringSnippets(clips, row, snippets=config.snippets)
-    testing = ScoringProtocol(config=config, size=card.input_size, precision=precision)
+    testing = ScoringProtocol(config=config, size=card.input_size)
     return PreparedScoring(
         card=card,
         config=config,

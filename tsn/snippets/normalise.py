@@ -15,7 +15,7 @@ def normalise(snippets: Tensor, modality: Modality, inputs: InputValues) -> Tens
     Differences are taken, what stands for nothing becomes 0, and values are scaled as the network's
     backbone expects.
     """
-    values = snippets.float()
+    values = snippets.to(torch.float32, copy=True)
     step = modality.entry_channels
     if modality.difference:
         values = values[..., step:, :, :] - values[..., :-step, :, :]

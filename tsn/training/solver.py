@@ -182,8 +182,12 @@ def solve(
         watch: AbstractContextManager[dict[str, Seen]] = (
             watched(network) if last else nullcontext({})
         )
+        # What is compiled calls no hooks, by which the last iteration is watched.
+        eager = last and network._compiled_call_impl is not None
+        stance = torch.compiler.set_stance("force_eager") if eager else nullcontext()
         waited = 0.0
         with (
+            stance,
             watch as statistics,
             summed(network, parameters, outcome, share) as mine,
         ):

@@ -169,3 +169,30 @@ def test_bad_machine_is_refused(change: dict[str, object], message: str) -> None
 
 def test_params_yaml_states_the_limits_that_a_served_model_has() -> None:
     assert machine.read_machine().reading == DEFAULT_LIMITS
+
+
+@pytest.mark.parametrize(
+    ("choice", "device", "iterations", "compiled"),
+    [
+        ("auto", "cuda", machine.ITERATIONS_TO_COMPILE, True),
+        ("auto", "cuda", machine.ITERATIONS_TO_COMPILE - 1, False),
+        ("auto", "cpu", 10**6, False),
+        ("always", "cpu", 1, True),
+        ("never", "cuda", 10**6, False),
+    ],
+)
+def test_long_trainings_on_a_gpu_are_compiled(
+    monkeypatch: pytest.MonkeyPatch, choice: str, device: str, iterations: int, compiled: bool
+) -> None:
+    lent = replace(MACHINE, compile=choice)
+    monkeypatch.setattr(machine.shutil, "which", lambda name: f"/usr/bin/{name}")
+    assert machine.worth_compiling(lent, torch.device(device), iterations) is compiled
+    monkeypatch.setattr(machine.shutil, "which", lambda name: None)
+    without = machine.worth_compiling(lent, torch.device(device), iterations)
+    assert without is (compiled and choice == "always")
+
+
+@pytest.mark.parametrize("change", [{"precision": "half"}, {"compile": "yes"}])
+def test_what_is_no_precision_or_no_way_to_compile_is_refused(change: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=r"is one of auto, .*, got '(half|yes)'"):
+        replace(MACHINE, **change)

@@ -12,7 +12,7 @@ from stages.runtime.machine import Machine
 from stages.runtime.training_run import SavedTraining, complete
 from tsn.model.network import build_network
 from tsn.snippets.dataset import TrainingSnippets
-from tsn.training.solver import Iteration
+from tsn.training.solver import Iteration, Training
 from tsn.training.start import TrainingConfig, network_training
 
 MACHINE = Machine(
@@ -104,13 +104,27 @@ def test_finished_training_is_kept_until_its_stage_has_ended(uninterrupted: Outc
     assert [row.lr for row in uninterrupted.log] == pytest.approx([0.1, 0.01, 0.01, 0.001])
 
 
+def test_steps_that_are_read_late_are_all_read(
+    attempt: Attempt, uninterrupted: Outcome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Training, "steps_ahead", 2)
+    late = FakeRun()
+    outcome = attempt(late, machine=replace(MACHINE, checkpoint_seconds=3600.0))
+    assert late.steps == [0, 1, 2, 3]
+    assert outcome.log == uninterrupted.log
+
+
+@pytest.mark.parametrize("ahead", [0, 1])  # as on the CPU, and as on a GPU
 @pytest.mark.parametrize("kills", [[3], [1, 2, 3]])
 def test_killed_and_resumed_is_uninterrupted(
     attempt: Attempt,
     uninterrupted: Outcome,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
     kills: list[int],
+    ahead: int,
 ) -> None:
+    monkeypatch.setattr(Training, "steps_ahead", ahead)
     for killed_at in kills:
         with pytest.raises(KeyboardInterrupt):
             attempt(FakeRun(killed_at))

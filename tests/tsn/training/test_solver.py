@@ -133,6 +133,24 @@ def test_gradient_that_is_not_finite_stops_before_the_step(value: float) -> None
     assert network.weight.flatten().tolist() == [0.25, 0.5]
 
 
+def test_bfloat16_is_near_and_keeps_the_weights_in_float32() -> None:
+    """An input that bfloat16 rounds, by a thousandth and more, gives a loss that is so far off."""
+    trained, losses = [], []
+    for precision in ("float32", "bfloat16", "auto"):  # which is float32 on the CPU
+        network = linear([[0.3], [0.6]])
+        steps = solve(
+            *(network, optimizer_of(network, SOLVER), always([1.01]), SOLVER),
+            seed=1,
+            start=0,
+            precision=precision,
+        )
+        losses.append([step.read().loss for step in steps])
+        trained.append(network.weight)
+    assert losses[0] == losses[2] != losses[1]
+    assert losses[1] == pytest.approx(losses[0], rel=0.01)
+    assert {weight.dtype for weight in trained} == {torch.float32}
+
+
 # -- accumulation -------------------------------------------------------------------------------
 
 
