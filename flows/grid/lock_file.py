@@ -28,13 +28,13 @@ from flows.grid.active import READERS, READERS_LOCK, drop_ended
 from flows.processes.locks import wait_for_lock
 from flows.processes.programs import NEVER, ProgramError
 from stages.runtime.places import DVC_LOCK
-from tsn.files import atomic_path, copy_file
+from tsn.files import atomic_path, copy_file, file_sha256
 from tsn.locks import try_lock
 
 DVC_TMP = Path(".dvc/tmp")
 REPO_LOCK = "lock"
 COPY = DVC_TMP / "grid-dvc.lock"
-UNSORTED = DVC_TMP / "grid-unsorted"  # there while cells add entries in the order they end
+SORTED = DVC_TMP / "grid-sorted"  # the digest of the dvc.lock that was last put in order
 TRUNCATED_COPY = DVC_TMP / "truncated-dvc.lock"
 CONFLICT = re.compile("^(<<<<<<<|>>>>>>>) ", re.MULTILINE)
 READ_SECONDS = 10.0  # that dvc may take to write the file
@@ -128,6 +128,12 @@ def is_whole(text: str) -> bool:
         return False
 
 
+def is_sorted(workspace: Path) -> bool:
+    """Return whether dvc.lock is as `sort_entries` has left it, or is not there."""
+    path, noted = workspace / DVC_LOCK, workspace / SORTED
+    return not path.is_file() or (noted.is_file() and noted.read_text() == file_sha256(path))
+
+
 def sort_entries(workspace: Path, order: Sequence[str], *, stop: threading.Event = NEVER) -> None:
     """Put the entries of dvc.lock into an order of cells; any others last, in the order they have.
 
@@ -148,6 +154,8 @@ def sort_entries(workspace: Path, order: Sequence[str], *, stop: threading.Event
                 content["stages"].move_to_end(name)
             with atomic_path(path, durable=True) as temporary:
                 yaml.dump(content, temporary)
+        with atomic_path(workspace / SORTED) as temporary:
+            temporary.write_text(file_sha256(path))
 
 
 def dvc_lock(

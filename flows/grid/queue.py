@@ -18,7 +18,7 @@ from pathlib import Path
 
 from flows.grid.active import only_run
 from flows.grid.cells import CellState, Outcome
-from flows.grid.lock_file import UNSORTED, keep_copy, repair, sort_entries
+from flows.grid.lock_file import is_sorted, keep_copy, repair, sort_entries
 from flows.grid.plan import (
     Cell,
     Plan,
@@ -175,7 +175,6 @@ def run_grid(
             changed = changed_cells(workspace)  # what a check finds good again has not changed
         keep_copy(workspace)
         outcomes: tuple[Outcome, ...] = ()
-        unsorted = workspace / UNSORTED
         with now_and_then(sync) as synced:
             for _ in range(ROUNDS):
                 if outcomes:  # the graph may have changed, too
@@ -184,17 +183,14 @@ def run_grid(
                     plan = plan_of(graph, changed, targets)
                 if outcomes and not plan.cells:
                     break
-                if plan.cells:
-                    unsorted.touch()
                 watch_all = partial(_watch_further, [synced, watch], outcomes)
                 outcomes += execute(plan, run_cell, jobs, watch=watch_all, stop=stop)
                 if not outcomes or not all(outcome.good for outcome in outcomes):
                     break
             else:
                 require_clean(workspace, targets)
-        if unsorted.exists():
+        if not is_sorted(workspace):  # to ask for the order takes seconds
             sort_entries(workspace, repro_order(workspace), stop=stop)
-            unsorted.unlink()
         log_to_mlflow(sync)
     return outcomes
 
