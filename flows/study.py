@@ -94,7 +94,7 @@ def run_rows(plan: Plan, root: Path, tree_name: str, *, jobs: int | None) -> Stu
             found.append(run_row(plan, run, root, tree_name, commit, jobs=jobs))
         except CancelledError:
             raise
-        except ProgramError as error:
+        except EXPECTED as error:
             failed[run.name] = str(error)
             logger.warning("row %s has no result: %s", run.name, error)
         result = StudyResult(plan=plan, commit=commit, found=found, failed=failed, refused=refused)

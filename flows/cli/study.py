@@ -73,6 +73,15 @@ def study(
     study that was stopped goes on where it was.
     """
 
+    run_options = {"--rows": rows, "--splits": splits, "--seeds": seeds, "--jobs": jobs}
+    given = [option for option, value in run_options.items() if value]
+    if promote is not None and given:
+        raise typer.BadParameter(f"{given[0]} is for running rows, not for --promote")
+    if promote is None and as_name is not None:
+        raise typer.BadParameter("--as is for --promote")
+    if name is None and (given or promote or dataset or small):
+        raise typer.BadParameter("say which study; `tsn study --list` shows them")
+
     def main() -> None:
         if show or name is None:
             _list()
@@ -101,15 +110,16 @@ def _run(name: str, dataset: str, values: dict[str, Any]) -> None:
     from stages.operate import studies
 
     chosen_values = {key: values[key] for key in ("rows", "splits", "seeds", "small")}
-    studies.make_plan(name, dataset, **chosen_values).runs(Path())  # or it says why not, at once
+    plan = studies.make_plan(name, dataset, **chosen_values)
+    plan.runs(Path())  # or it says why not, at once
     if on_a_leash():
         return
     from flows.study import study
     from stages.runtime.places import STUDY_REPORTS
 
     start("tsn study", study, {"name": name, "dataset": dataset, **values})
-    page = STUDY_REPORTS / name / dataset
-    print(page.with_suffix(".md").read_text(encoding="utf-8"))
+    page = STUDY_REPORTS / name / plan.file_name
+    print(Path(f"{page}.md").read_text(encoding="utf-8"))
     print(f"  the page              {page}.html")
     print("  every row, in DVC     dvc exp show")
     print("  the runs, in MLflow   tsn ui")
@@ -131,4 +141,6 @@ def _numbers(option: str, text: str) -> list[int]:
     words = _words(text)
     if wrong := [word for word in words if not word.isascii() or not word.isdecimal()]:
         raise ValueError(f"--{option}: {wrong[0]!r} is no number; write 1,2,3")
+    if twice := [word for word in words if words.count(word) > 1]:
+        raise ValueError(f"--{option}: {twice[0]} stands there twice")
     return [int(word) for word in words]

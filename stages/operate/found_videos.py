@@ -2,6 +2,7 @@
 
 import glob
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 # What a folder is looked through for. A file that is named itself may be called anything.
@@ -26,13 +27,27 @@ def find_videos(named: Sequence[Path]) -> dict[Path, str]:
         if name.is_dir():
             files = [path for path in sorted(name.rglob("*")) if _is_video(path, name)]
             why = "no videos in this folder, nor below it"
-        elif glob.has_magic(str(name)) and not name.exists():
-            fit = map(Path, sorted(glob.glob(str(name), recursive=True)))  # noqa: PTH207
+        elif glob.has_magic(_as_typed(name)) and not name.exists():
+            fit = sorted(Path(path) for path in _fitting(name))
             files, why = [path for path in fit if path.is_file()], "no file fits this pattern"
         else:
             files, why = [name], ""
         found |= dict.fromkeys(files, "") if files else {name: why}
     return found
+
+
+def _as_typed(name: Path) -> str:
+    """Return a name as seen from here: brackets in this folder's own name are no pattern."""
+    with suppress(ValueError):
+        return str(name.relative_to(Path.cwd()))
+    return str(name)
+
+
+def _fitting(pattern: Path) -> list[str]:
+    """Return what fits a pattern."""
+    inside = _as_typed(pattern)
+    here = "" if inside == str(pattern) else f"{glob.escape(str(Path.cwd()))}/"
+    return glob.glob(f"{here}{inside}", recursive=True)  # noqa: PTH207
 
 
 def _is_video(path: Path, folder: Path) -> bool:

@@ -24,7 +24,7 @@ def log_study(result: StudyResult, folder: Path) -> None:
         results=str(folder),
     ) as run:
         for suffix in SUFFIXES:
-            run.log_artifact(folder / f"{plan.dataset}.{suffix}")
+            run.log_artifact(folder / f"{plan.file_name}.{suffix}")
         for found in result.found:
             _log_row(result, found, fingerprint, run.run_id)
 

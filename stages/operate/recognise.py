@@ -121,7 +121,11 @@ def default_model() -> str:
             f"say which recogniser, by --model: params.yaml has {', '.join(active)}, so "
             f"models:/{active[0]}@champion or recognisers/{active[0]}, for example"
         )
-    champion = registry.find(active[0], registry.CHAMPION)
+    try:
+        champion = registry.find(active[0], registry.CHAMPION)
+    except OSError as error:
+        print(f"MLflow cannot be asked for a champion: {error}", file=sys.stderr)
+        champion = None
     if champion is not None:
         print(f"by the champion, {champion}", file=sys.stderr)
         return f"models:/{active[0]}@{registry.CHAMPION}"

@@ -147,6 +147,18 @@ class Plan:
     splits: Sequence[int]
     seeds: Sequence[int]
 
+    @property
+    def file_name(self) -> str:
+        """Return what its files are called: the dataset, and what is not as the study has it."""
+        parts = [self.dataset, *(["small"] if self.small else [])]
+        if self.rows:
+            parts += ["rows", *self.rows]
+        if list(self.splits) != list(self.study.splits):
+            parts += ["splits", *map(str, self.splits)]
+        if self.seeds:
+            parts += ["seeds", *map(str, self.seeds)]
+        return "-".join(parts)
+
     def runs(self, folder: Path) -> tuple[list[Run], dict[str, str]]:
         """Return the rows as they are run on a project's recipe, and why others cannot be.
 
@@ -283,6 +295,7 @@ def promote(plan: Plan, row: str, name: str) -> Path:
     """Write a row as the recipe `name`, which must not be there; return its path."""
     refuse_name(name)
     recipe = plan.recipe_of(Path(), row)
+    recipe.ca.comment = None  # at its top, of the recipe that it comes from
     check.check_recipe(Settings(params.recipe_path(name), plain(recipe)))
     recipe["ingest"]["inbox"] = f"inbox/new/{name}"
     like, path = params.recipe_path(plan.dataset), params.recipe_path(name)

@@ -127,6 +127,7 @@ def watch(recogniser: Recogniser, asked: str, video: Path, out: Path) -> Watched
     numbers = enumerate(watched.scores)
     # The shortest text that reads as the same float32
     lines = ([second, *map(str, row)] for second, row in numbers)
+    (out / f"{video.name}.json").unlink(missing_ok=True)  # it vouches for the scores beside it
     write_csv(out / f"{video.name}.csv", (SECOND, *recogniser.classes), lines)
     return watched
 

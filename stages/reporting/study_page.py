@@ -241,7 +241,7 @@ def _shown(value: float | None) -> str:
 
 def write(result: StudyResult, folder: Path) -> None:
     """Write the study into a folder: text for people, JSON for programs, a picture and a page."""
-    name, study = result.plan.dataset, result.plan.study
+    name, study = result.plan.file_name, result.plan.study
     picture = folder / f"{name}.png"
     beside = result.is_of_published_setting
     quoted = {row: study.rows[row].published for row in result.cells} if beside else {}

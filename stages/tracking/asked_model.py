@@ -74,6 +74,9 @@ class AskedModel:
                 with path.open("wb") as file:
                     shutil.copyfileobj(video, file)
                 answer = self._look(path)
+        except MlflowException as error:  # a model from before a row had an error of its own
+            self._count(False, True)
+            return refusal(HTTPStatus.UNPROCESSABLE_ENTITY, str(error.message))
         except Exception:
             logger.exception("a request failed")
             return refusal(HTTPStatus.INTERNAL_SERVER_ERROR, FAILED)

@@ -111,7 +111,11 @@ class ModelServer:
             raise HTTPException(415, "expected a form, as multipart/form-data, with a file `video`")
         async with self.place(), AsyncExitStack() as stack:
             async with self.arrival():
-                form = await stack.enter_async_context(request.form(max_files=1, max_fields=8))
+                try:
+                    reading = request.form(max_files=1, max_fields=8)
+                    form = await stack.enter_async_context(reading)
+                except UnicodeError as error:  # of a charset that Python has, and cannot use here
+                    raise HTTPException(400, "the form cannot be read") from error
             video = form.get("video")
             if not isinstance(video, UploadFile):
                 raise HTTPException(400, "expected a video file in the form's field `video`")

@@ -5,6 +5,7 @@ Its networks are those of a folder (`tsn.recogniser.folder`). Letters: V video, 
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -26,6 +27,7 @@ from tsn.recogniser.video_readers import VideoReaders
 from tsn.scoring.fusion import weighted_sum
 from tsn.scoring.score import ScoringProtocol, score_snippets, video_scores
 from tsn.snippets.dataset import scoring_snippets
+from tsn.streams.contents import VideoError
 from tsn.streams.limits import DEFAULT_LIMITS, Limits
 from tsn.streams.table import STREAMS
 from tsn.workers.pool import Stop, never
@@ -85,8 +87,11 @@ class Recogniser:
         return see_moments(list(seen.values()), scores, moments)
 
     def warm_up(self) -> None:
-        """Recognise a video that is made up, so that the next one does not wait for a start."""
-        with TemporaryDirectory(prefix="tsn-") as folder:
+        """Recognise a video that is made up, so that the next one does not wait for a start.
+
+        Limits that refuse even that video leave the recogniser cold.
+        """
+        with suppress(VideoError), TemporaryDirectory(prefix="tsn-") as folder:
             snippets = self.card.testing.snippets
             needs = [self._need(member, snippets) for member in self.card.members]
             video = write_test_clip(Path(folder), max(need.least_frames for need in needs))

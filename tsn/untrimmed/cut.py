@@ -109,7 +109,7 @@ def _files(folder: Path, videos: Mapping[str, AnnotatedVideo]) -> dict[str, Path
 
 
 def _clip(video: str, number: int, row: Annotation, file: Path, side: str) -> Clip:
-    name = f"{video}_{number:03}.mp4"
+    name = f"{video}_{number:03}_{row.start:g}-{row.end:g}.mp4"  # other times are another clip
     if problem := name_problem(name):
         raise SourceError(f"{shown(name)}: {problem}")
     return Clip(
