@@ -71,10 +71,10 @@ def test_the_list_is_one_that_the_csv_source_takes(tmp_path: Path) -> None:
     ids, left_out = listed_videos(CsvConfig(file=str(path), root=str(path.parent)))
     assert left_out == {}
     assert {video: (row.group, row.split) for video, row in ids.items()} == {
-        "run/a_001.mp4": ("a", "train"),
-        "run/a_003.mp4": ("a", "train"),
-        "walk/a_002.mp4": ("a", "train"),
-        "walk/b_001.mp4": ("b", "test"),
+        "run/a_001_0-1.mp4": ("a", "train"),
+        "run/a_003_1-1.5.mp4": ("a", "train"),
+        "walk/a_002_1-2.mp4": ("a", "train"),
+        "walk/b_001_0.5-1.mp4": ("b", "test"),
     }
 
 
@@ -83,9 +83,12 @@ def test_a_clip_that_is_there_is_not_cut_again(tmp_path: Path) -> None:
     videos = {"a": annotated("training", ("run", 0, 1), ("walk", 1, 2))}
     clips, _ = annotated_clips(tmp_path / "long", videos, {"training": "train"})
     (tmp_path / "out/run").mkdir(parents=True)
-    (tmp_path / "out/run/a_001.mp4").write_bytes(b"as it was")
-    assert cut(clips, tmp_path / "out") == {"run/a_001.mp4": "", "walk/a_002.mp4": ""}
-    assert (tmp_path / "out/run/a_001.mp4").read_bytes() == b"as it was"
+    (tmp_path / "out/run/a_001_0-1.mp4").write_bytes(b"as it was")
+    assert cut(clips, tmp_path / "out") == {"run/a_001_0-1.mp4": "", "walk/a_002_1-2.mp4": ""}
+    assert (tmp_path / "out/run/a_001_0-1.mp4").read_bytes() == b"as it was"
+    videos = {"a": annotated("training", ("run", 0, 0.5), ("walk", 1, 2))}  # corrected
+    clips, _ = annotated_clips(tmp_path / "long", videos, {"training": "train"})
+    assert set(cut(clips, tmp_path / "out")) == {"run/a_001_0-0.5.mp4", "walk/a_002_1-2.mp4"}
 
 
 def test_what_cannot_be_cut_is_told_and_leaves_no_file(tmp_path: Path) -> None:
@@ -97,8 +100,8 @@ def test_what_cannot_be_cut_is_told_and_leaves_no_file(tmp_path: Path) -> None:
     }
     clips, _ = annotated_clips(tmp_path / "long", videos, {"training": "train"})
     found = cut(clips, tmp_path / "out")
-    assert found["run/short_001.mp4"] == "the video has no frame there"
-    assert found["run/text_001.mp4"].startswith("damaged")
+    assert found["run/short_001_8-9.mp4"] == "the video has no frame there"
+    assert found["run/text_001_0-1.mp4"].startswith("damaged")
     assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == []
 
 
@@ -108,8 +111,8 @@ def test_odd_sides_lose_a_row_and_a_column(tmp_path: Path) -> None:
     clips, _ = annotated_clips(
         tmp_path, {"a": annotated("training", ("run", 0, 1))}, {"training": "train"}
     )
-    assert cut(clips, tmp_path / "out") == {"run/a_001.mp4": ""}
-    (first, *_) = FrameReader(tmp_path / "out/run/a_001.mp4")
+    assert cut(clips, tmp_path / "out") == {"run/a_001_0-1.mp4": ""}
+    (first, *_) = FrameReader(tmp_path / "out/run/a_001_0-1.mp4")
     assert first.shape == (48, 64, 3)
     assert np.abs(first.astype(int) - frames[0][:48, :64]).mean() < 6
 
@@ -131,6 +134,6 @@ def test_the_list_is_sorted_and_names_its_columns(tmp_path: Path) -> None:
     with write_clip_list(clips, tmp_path).open(newline="") as file:
         assert list(csv.reader(file)) == [
             ["path", "label", "group", "split"],
-            ["jump/a_002.mp4", "jump", "a", "train"],
-            ["run/a_001.mp4", "run", "a", "train"],
+            ["jump/a_002_0-1.mp4", "jump", "a", "train"],
+            ["run/a_001_0-1.mp4", "run", "a", "train"],
         ]
