@@ -77,7 +77,9 @@ def test_a_row_is_its_recipe_with_the_values_of_study_dataset_and_row(project: P
 def test_a_row_becomes_a_recipe_with_its_comments(project: Path) -> None:
     path = studies.promote(plan_of("consensus"), "max", "synthetic_max")
     comments = re.findall("#.*", (project / "recipes/synthetic.yaml").read_text())
-    assert set(comments[2:]) <= set(re.findall("#.*", path.read_text()))
+    top, others = comments[:3], comments[3:]  # at its top it says how to change this recipe
+    written = re.findall("#.*", path.read_text())
+    assert set(others) <= set(written) and not set(top) & set(written)
     check.check(check.Options(dataset="synthetic_max"))
     networks = params.find(params.load_recipe("synthetic_max"), "train").values()
     assert {row["network"]["consensus"] for row in networks} == {"max"}
@@ -224,7 +226,9 @@ def test_equal_results_are_equal_files(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         study_page.write(result, tmp_path / folder)
     for suffix in ("md", "json", "png", "html"):
-        first, second = (tmp_path / name / f"synthetic.{suffix}" for name in ("a", "b"))
+        name = f"{result.plan.file_name}.{suffix}"
+        first, second = (tmp_path / folder / name for folder in ("a", "b"))
         assert first.read_bytes() == second.read_bytes()
-    page = (tmp_path / "a/synthetic.html").read_text()
+    assert result.plan.file_name == "synthetic-seeds-1-2"
+    page = (tmp_path / "a/synthetic-seeds-1-2.html").read_text()
     assert "<th>RGB</th>" in page and "<td>11.0 ± 1.0</td>" in page and "data:image/png" in page
