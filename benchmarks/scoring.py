@@ -21,45 +21,25 @@ from pathlib import Path
 
 import torch
 from made_streams import make_clips
+from network_options import lend_device, make_network, make_parser, parse
 
-from stages.runtime.machine import Machine, choose_device
 from tsn.modality import modality
-from tsn.model.network import NetworkConfig, TemporalSegmentNetwork, build_network, computing_in
+from tsn.model.network import TemporalSegmentNetwork, computing_in
 from tsn.scoring.score import ScoringConfig, ScoringProtocol, score_videos
 from tsn.snippets.dataset import ScoringSnippets, cut_views
 from tsn.snippets.normalise import normalise
 
-CLASSES, ROUNDS = 10, 5
+ROUNDS = 5
 
 
 def main() -> None:
     """Measure, print a line for each, then the JSON line."""
-    arguments = parse()
-    machine = Machine(
-        device="auto",
-        processes=1,
-        threads=arguments.threads,
-        workers=arguments.workers,
-        checkpoint_seconds=60,
-        precision=arguments.precision,
-    )
-    device = choose_device(machine)
-    row = modality(arguments.modality)
-    config = NetworkConfig(
-        backbone=arguments.network,
-        consensus="average",
-        num_segments=1,
-        dropout=0.5,
-        partial_bn=False,
-        bn_momentum=0.1,
-    )
-    network = build_network(
-        config,
-        in_channels=row.channels,
-        num_classes=CLASSES,
-        generator=torch.Generator().manual_seed(1),
-    )
-    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    parser = make_parser(__doc__)
+    parser.add_argument("--snippets", type=int, default=6, help="of a video")
+    parser.add_argument("--batch", type=int, default=100, help="crops at a time")
+    arguments = parse(parser)
+    device, row = lend_device(arguments), modality(arguments.modality)
+    network, _ = make_network(arguments, device)
     network.eval()
     with tempfile.TemporaryDirectory() as folder:
         size = arguments.frame_width, arguments.frame_height
@@ -112,29 +92,6 @@ def compare(
             if number:  # the first warms up
                 times[name].append((time.perf_counter() - start) / len(dataset))
     return {name: statistics.median(rows) for name, rows in times.items()}
-
-
-def parse() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add: Callable[..., object] = parser.add_argument
-    add("--network", default="bn_inception_quarter", help="a backbone of the recipes")
-    add("--modality", default="flow")
-    add("--size", type=int, default=64, help="of the crops, in pixels")
-    add("--frame-width", type=int, help="of what is stored (default: 340 / 256 of the height)")
-    add("--frame-height", type=int, help="default: 8 / 7 of the crops, as 256 is of 224")
-    add("--snippets", type=int, default=6, help="of a video")
-    add("--batch", type=int, default=100, help="crops at a time")
-    add("--precision", default="auto", help="float32, bfloat16 or auto")
-    add("--threads", type=int, default=2)
-    add("--workers", type=int, default=2, help="processes that read")
-    add("--videos", type=int, default=30, help="how many are made and scored")
-    arguments = parser.parse_args()
-    arguments.frame_height = arguments.frame_height or round(arguments.size * 8 / 7)
-    arguments.frame_width = arguments.frame_width or round(arguments.frame_height * 340 / 256)
-    return arguments
 
 
 if __name__ == "__main__":

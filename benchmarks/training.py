@@ -16,36 +16,28 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import cycle, islice
 from pathlib import Path
 
 import torch
 from made_streams import make_clips
+from network_options import lend_device, make_network, make_parser, parse
 from torch import Tensor
 
-from stages.runtime.machine import Machine, choose_device
 from tsn.modality import modality
-from tsn.model.network import LearningRateMultipliers, NetworkConfig, build_network
+from tsn.model.network import LearningRateMultipliers
 from tsn.snippets.dataset import Augmentation, TrainingSnippets
-from tsn.training.solver import SolverConfig, Step, Training, solve
+from tsn.training.solver import SolverConfig, Step, Training, read_late, solve
 from tsn.training.start import TrainingConfig, network_training
 
-CLASSES, ROUNDS = 10, 5
+ROUNDS = 5
 
 
 def main() -> None:
     """Measure, print a line for each round, then the JSON line."""
-    arguments = parse()
-    machine = Machine(
-        device="auto",
-        processes=1,
-        threads=arguments.threads,
-        workers=arguments.workers,
-        checkpoint_seconds=60,
-        precision=arguments.precision,
-    )
-    device = choose_device(machine)
+    arguments = parse(training_parser())
+    device = lend_device(arguments)
     with tempfile.TemporaryDirectory() as folder:
         row = modality(arguments.modality)
         size = arguments.frame_width, arguments.frame_height
@@ -105,31 +97,21 @@ def batches(training: Training) -> Iterator[tuple[Tensor, Tensor]]:
 def seconds(steps: Iterator[Step], number: int, ahead: int) -> float:
     """Return the time a step takes, as the stage `train` takes them: read one late on a GPU."""
     start = time.perf_counter()
-    unread: list[Step] = []
-    for step in islice(steps, number):
-        unread.append(step)
-        if len(unread) > ahead:
-            unread.pop(0).read()
-    for step in unread:
-        step.read()
+    for _ in read_late(islice(steps, number), ahead):
+        pass
     return (time.perf_counter() - start) / number
 
 
 def make_training(arguments: argparse.Namespace, clips: list, device: torch.device) -> Training:
     """Return a training as the stage prepares it."""
-    row = modality(arguments.modality)
+    network, network_config = make_network(
+        arguments, device, segments=arguments.segments, partial_bn=arguments.partial_bn
+    )
     config = TrainingConfig(
         seed=1,
         input_size=arguments.size,
         initialisation="copied",
-        network=NetworkConfig(
-            backbone=arguments.network,
-            consensus="average",
-            num_segments=arguments.segments,
-            dropout=0.5,
-            partial_bn=arguments.partial_bn,
-            bn_momentum=0.1,
-        ),
+        network=network_config,
         augmentation=Augmentation(crop_scales=(1.0, 0.875, 0.75), crop_positions=13, mirror=True),
         solver=SolverConfig(
             iterations=1_000_000,
@@ -148,19 +130,12 @@ def make_training(arguments: argparse.Namespace, clips: list, device: torch.devi
     )
     snippets = TrainingSnippets(
         clips,
-        row,
+        modality(arguments.modality),
         num_segments=arguments.segments,
         input_size=arguments.size,
         augmentation=config.augmentation,
         seed=1,
     )
-    network = build_network(
-        config.network,
-        in_channels=row.channels,
-        num_classes=CLASSES,
-        generator=torch.Generator().manual_seed(1),
-    )
-    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if arguments.compile:
         network.compile()
     return network_training(
@@ -173,31 +148,17 @@ def make_training(arguments: argparse.Namespace, clips: list, device: torch.devi
     )
 
 
-def parse() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add: Callable[..., object] = parser.add_argument
-    add("--network", default="bn_inception_quarter", help="a backbone of the recipes")
-    add("--modality", default="flow")
-    add("--size", type=int, default=64, help="of the crops, in pixels")
-    add("--frame-width", type=int, help="of what is stored (default: 340 / 256 of the height)")
-    add("--frame-height", type=int, help="default: 8 / 7 of the crops, as 256 is of 224")
+def training_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = make_parser(__doc__)
+    add = parser.add_argument
     add("--segments", type=int, default=3)
     add("--batch", type=int, default=16, help="videos of an iteration")
     add("--micro-batch", type=int, help="videos at a time (default: all)")
     add("--partial-bn", action="store_true", help="freeze all batch normalisations but the first")
-    add("--precision", default="auto", help="float32, bfloat16 or auto")
     add("--compile", action="store_true", help="torch.compile the network")
-    add("--threads", type=int, default=2)
-    add("--workers", type=int, default=2, help="processes that read")
-    add("--videos", type=int, default=64, help="how many are made")
     add("--iterations", type=int, default=20, help="of a round")
-    arguments = parser.parse_args()
-    arguments.frame_height = arguments.frame_height or round(arguments.size * 8 / 7)
-    arguments.frame_width = arguments.frame_width or round(arguments.frame_height * 340 / 256)
-    return arguments
+    return parser
 
 
 if __name__ == "__main__":

@@ -119,13 +119,8 @@ def complete(
 
 def accompany(training: Training, saved: SavedTraining) -> None:
     """Do the part in `complete` of a training's other processes: compute, and leave no trace."""
-    unread: list[Step] = []
-    for step in training.launch(len(resume(saved.path, training, saved.fingerprint))):
-        unread.append(step)
-        if len(unread) > training.steps_ahead:
-            unread.pop(0).read()
-    for step in unread:
-        step.read()
+    for _ in training.iterate(len(resume(saved.path, training, saved.fingerprint))):
+        pass
 
 
 def curves(log: Sequence[Iteration]) -> dict[str, list[tuple[int, float]]]:

@@ -8,6 +8,7 @@ several processes differs in the order of float sums only (tsn.training.data_par
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -106,6 +107,17 @@ class Step:
                 "lower base_lr"
             )
         return Iteration(self.iteration, loss, accuracy, self.lr, norm)
+
+
+def read_late(steps: Iterator[Step], ahead: int) -> Iterator[Iteration]:
+    """Yield what each step saw, once so many more have been launched or all have."""
+    unread: deque[Step] = deque()
+    for step in steps:
+        unread.append(step)
+        if len(unread) > ahead:
+            yield unread.popleft().read()
+    for step in unread:
+        yield step.read()
 
 
 def learning_rate(iteration: int, solver: SolverConfig) -> float:
@@ -247,9 +259,8 @@ class Training:
         return int(self.device.type == "cuda")
 
     def iterate(self, start: int) -> Iterator[Iteration]:
-        """Run the iterations start, start + 1, ... and yield each when it is done."""
-        for step in self.launch(start):
-            yield step.read()
+        """Run the iterations start, start + 1, ... and yield each when it has been read."""
+        yield from read_late(self.launch(start), self.steps_ahead)
 
     def launch(self, start: int) -> Iterator[Step]:
         """Have the device do the iterations start, start + 1, ... and yield each at once.
