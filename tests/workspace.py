@@ -52,6 +52,22 @@ def shrink_recipe(recipe: Any, modalities: list[str]) -> None:
     }
 
 
+def copy_smallest_project(folder: Path) -> None:
+    """Copy the project into a new folder, with RGB of `synthetic` at its smallest size."""
+    folder.mkdir()
+    copy_project(ROOT, folder)
+    shutil.copy(ROOT / ".gitignore", folder)
+    yaml, recipe_path = YAML(), folder / "recipes/synthetic.yaml"
+    content = yaml.load(folder / "params.yaml")
+    content["machine"].update(device="cpu", workers=1, threads=1)
+    yaml.dump(content, folder / "params.yaml")
+    recipe = yaml.load(recipe_path)
+    recipe["source"]["synthetic"].update(groups=3, clips_per_group=1, frames=8)
+    shrink_recipe(recipe, ["rgb"])
+    recipe["fusion"] = {"headline": "rgb", "combinations": {}, "learned": False}
+    yaml.dump(recipe, recipe_path)
+
+
 def edit(path: Path, dotted: str, value: object) -> None:
     """Set a value in params.yaml or in a recipe."""
     yaml = YAML()

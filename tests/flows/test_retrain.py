@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 from prefect_server import shared_server
-from ruamel.yaml import YAML
 from toy_grid import cleaned, git, require_nobody, wait_until
-from workspace import BINARIES, ROOT, copy_project, shrink_recipe, warm
+from workspace import BINARIES, ROOT, copy_project, copy_smallest_project, edit, warm
 
 from stages.runtime import params
 from stages.tracking import registry
@@ -34,20 +33,11 @@ def server() -> dict[str, str]:
 def checkout(tmp_path: Path) -> Iterator[Path]:
     """The project in git, its recipe at the smallest size and one split; any challenger wins."""
     folder = tmp_path / "project"
-    folder.mkdir()
-    copy_project(ROOT, folder)
-    shutil.copy(ROOT / ".gitignore", folder)
-    yaml = YAML()
-    content = yaml.load(folder / "params.yaml")
-    content["splits"], content["modalities"] = [1], MODALITIES
-    content["machine"].update(device="cpu", workers=1, threads=1)
-    yaml.dump(content, folder / "params.yaml")
-    recipe = yaml.load(folder / RECIPE)
-    recipe["source"]["synthetic"].update(groups=3, clips_per_group=1, frames=8)
-    recipe["promotion"].update(minimum_gain=-1.0, maximum_class_loss=1.0)
-    shrink_recipe(recipe, MODALITIES)
-    recipe["fusion"] = {"headline": "rgb", "combinations": {}, "learned": False}
-    yaml.dump(recipe, folder / RECIPE)
+    copy_smallest_project(folder)
+    edit(folder / "params.yaml", "splits", [1])
+    edit(folder / "params.yaml", "modalities", MODALITIES)
+    edit(folder / RECIPE, "promotion.minimum_gain", -1.0)
+    edit(folder / RECIPE, "promotion.maximum_class_loss", 1.0)
     git(folder, "init", "-q", "-b", "main")
     git(folder, "add", "-A")
     git(folder, "commit", "-q", "-m", "project")

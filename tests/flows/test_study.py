@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -13,10 +12,9 @@ from mlflow import MlflowClient
 from prefect_server import shared_server
 from ruamel.yaml import YAML
 from toy_grid import cleaned, git, require_nobody, wait_until
-from workspace import BINARIES, ROOT, copy_project, dvc, shrink_recipe, warm
+from workspace import BINARIES, copy_smallest_project, dvc, warm
 
 RECIPE = "recipes/synthetic.yaml"
-MODALITIES = ["rgb"]
 STUDY = {
     "title": "Two functions",
     "source": "nobody",
@@ -46,19 +44,8 @@ def server() -> dict[str, str]:
 def checkout(tmp_path: Path) -> Iterator[Path]:
     """The project in git, its recipe at the smallest size, and a study of its own."""
     folder = tmp_path / "project"
-    folder.mkdir()
-    copy_project(ROOT, folder)
-    shutil.copy(ROOT / ".gitignore", folder)
-    yaml = YAML()
-    content = yaml.load(folder / "params.yaml")
-    content["machine"].update(device="cpu", workers=1, threads=1)
-    yaml.dump(content, folder / "params.yaml")
-    recipe = yaml.load(folder / RECIPE)
-    recipe["source"]["synthetic"].update(groups=3, clips_per_group=1, frames=8)
-    shrink_recipe(recipe, MODALITIES)
-    recipe["fusion"] = {"headline": "rgb", "combinations": {}, "learned": False}
-    yaml.dump(recipe, folder / RECIPE)
-    yaml.dump({"small": {}, "studies": {"two": STUDY}}, folder / "studies.yaml")
+    copy_smallest_project(folder)
+    YAML().dump({"small": {}, "studies": {"two": STUDY}}, folder / "studies.yaml")
     git(folder, "init", "-q", "-b", "main")
     git(folder, "add", "-A")
     git(folder, "commit", "-q", "-m", "project")
