@@ -1,5 +1,6 @@
 """A study in MLflow: a run with its table and picture, and below it a run for each row and seed."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 from stages.reporting.study_page import Found, StudyResult
@@ -13,7 +14,8 @@ SUFFIXES = ("md", "json", "png", "html")
 def log_study(result: StudyResult, folder: Path) -> None:
     """Log a study from the files of its folder; an equal one goes into the run that it has."""
     plan = result.plan
-    fingerprint = json_sha256([result.commit, plan.splits, plan.seeds, plan.rows, plan.small])
+    what = [asdict(plan.study), plan.splits, plan.seeds, plan.rows, plan.small]
+    fingerprint = json_sha256([result.commit, *what])
     with runs.run(
         part="study",
         dataset=plan.dataset,

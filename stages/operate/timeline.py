@@ -88,7 +88,8 @@ def main(options: Options) -> None:
                 continue
             tell(found[video], recogniser.classes, least, truth, options)
     if options.annotations and found:
-        print("\n".join(precision_lines(found, recogniser.classes, truth)))
+        lines = precision_lines(found, recogniser.classes, truth)
+        print("\n".join(lines), file=sys.stderr if options.json else sys.stdout)
     if len(found) < len(videos):
         failed = len(videos) - len(found)
         raise ValueError(f"{failed} of {len(videos)} videos could not be recognised")

@@ -30,10 +30,16 @@ class Options(StageOptions):
 
 def main(options: Options) -> None:
     wanted = [modality(name).name for name in options.modalities] or list(MODALITIES)
-    settings = dict(read_setting(word) for word in options.settings)
+    named = [read_setting(word) for word in options.settings]
+    settings = dict(named)
+    if len(settings) < len(named):
+        raise ValueError(f"{', '.join(options.settings)}: two have one title; write TITLE=FOLDER")
     found = [name for name in wanted if any(name in models for models in settings.values())]
-    if not found:
-        raise ValueError(f"{', '.join(options.settings)}: no model of {', '.join(wanted)}")
+    missing = [name for name in options.modalities if name not in found]
+    if missing or not found:
+        raise ValueError(
+            f"{', '.join(options.settings)}: no model of {', '.join(missing or wanted)}"
+        )
     numbers = {}
     for name in found:
         models = {title: row[name] for title, row in settings.items() if name in row}
