@@ -25,7 +25,10 @@ $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	sed -n -e '/^pip==/,/[^\\]$$/p' -e '/^setuptools==/,/[^\\]$$/p' requirements.lock > $(VENV)/first.lock
 	$(PIP) --require-hashes --requirement $(VENV)/first.lock
-	$(PIP) --require-hashes --no-build-isolation --requirement requirements.lock
+	@# PyTorch for GPUs comes in files of 400 MB; a connection that is cut is not worth the whole setup.
+	for attempt in 1 2 3; do \
+	  $(PIP) --require-hashes --no-build-isolation --requirement requirements.lock && exit 0; \
+	done; exit 1
 	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
