@@ -166,6 +166,44 @@ def fill(
 # -- compare and promote ----------------------------------------------------------------------
 
 
+@command(RUN, "tsn profile", "tsn profile mine --modality flow --iterations 50")
+def profile(
+    dataset: Dataset = None,
+    modality: Annotated[
+        str, typer.Option(help="Of the training.", autocompletion=modality_names)
+    ] = "rgb",
+    split: Annotated[int, typer.Option(min=1, help="Of the training.")] = 1,
+    iterations: Annotated[
+        int, typer.Option(min=1, help="To measure, and as many again under the profiler.")
+    ] = 20,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the files. Default: below .tsn/profile.", resolve_path=True),
+    ] = None,
+) -> None:
+    """Show where the time of a training goes: reading, forward, backward; as a table and a trace.
+
+    Nothing that is trained here is kept. Run it while nothing else runs.
+    """
+
+    def main() -> None:
+        from stages.operate import profile
+        from stages.runtime.places import PROFILE
+
+        name = chosen(dataset)
+        profile.main(
+            profile.Options(
+                dataset=name,
+                split=split,
+                modality=modality,
+                iterations=iterations,
+                out=out or PROFILE / f"{name}-{split}-{modality}",
+            )
+        )
+
+    work("profile", main)
+
+
 @command(MLFLOW, "tsn ui", "tsn ui --port 5005")
 def ui(port: Port = 5000) -> None:
     """Log what is finished, then serve the MLflow UI, until Ctrl-C.

@@ -16,12 +16,18 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.profiler import record_function
 from torch.utils.data import DataLoader, Dataset
 
 from tsn.model.network import computing_in
 from tsn.training.batch_statistics import Seen, warn_of_gaps, watched
 from tsn.training.data_parallel import ALONE, Share, agree_on_start, summed
 from tsn.training.sgd import SGD, ParameterGroup
+
+# The parts of an iteration, as PyTorch's profiler sees them (tsn.training.profile).
+LOAD, TRANSFER, FORWARD, BACKWARD, UPDATE = PARTS = (
+    *("load", "transfer", "forward", "backward", "update"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,8 +169,15 @@ def micro_batches(
         pin_memory=device.type == "cuda",
         generator=torch.Generator(),
     )
-    for inputs, labels in loader:
-        yield inputs.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+    batches = iter(loader)
+    while True:
+        with record_function(LOAD):
+            batch = next(batches, None)
+        if batch is None:
+            return
+        with record_function(TRANSFER):
+            inputs, labels = (tensor.to(device, non_blocking=True) for tensor in batch)
+        yield inputs, labels
 
 
 def solve(
@@ -197,23 +210,20 @@ def solve(
         # What is compiled calls no hooks, by which the last iteration is watched.
         eager = last and network._compiled_call_impl is not None
         stance = torch.compiler.set_stance("force_eager") if eager else nullcontext()
-        waited = 0.0
-        with (
-            stance,
-            watch as statistics,
-            summed(network, parameters, outcome, share) as mine,
-        ):
+        waited, added_up = 0.0, summed(network, parameters, outcome, share)
+        with stance, watch as statistics, added_up as mine:
             for part in mine:
                 torch.manual_seed(_mix(seed, iteration * solver.parts + part))  # for dropout
                 began = time.perf_counter()
                 x, labels = next(inputs)
                 waited += time.perf_counter() - began
                 outcome[part] = _accumulate(network, x, labels, solver.parts, precision)
-        norm = nn.utils.clip_grad_norm_(parameters, solver.clip_norm)
-        step = Step(iteration=iteration, lr=lr, outcome=outcome, norm=norm, waited=waited)
-        if device.type == "cpu":
-            step.read()  # there is nothing to wait for: a bad gradient changes no weight
-        optimizer.step(lr)
+        with record_function(UPDATE):
+            norm = nn.utils.clip_grad_norm_(parameters, solver.clip_norm)
+            step = Step(iteration=iteration, lr=lr, outcome=outcome, norm=norm, waited=waited)
+            if device.type == "cpu":
+                step.read()  # there is nothing to wait for: a bad gradient changes no weight
+            optimizer.step(lr)
         if share.rank == 0:
             warn_of_gaps(statistics)
         yield step
@@ -223,10 +233,11 @@ def _accumulate(
     network: nn.Module, x: Tensor, labels: Tensor, parts: int, precision: str
 ) -> Tensor:
     """Add a micro-batch's share of the gradient; return its (loss, accuracy), on the device."""
-    with computing_in(precision, x.device):
+    with record_function(FORWARD), computing_in(precision, x.device):
         scores = network(x)
         loss = nn.functional.cross_entropy(scores, labels)
-    (loss / parts).backward()  # type: ignore[no-untyped-call]
+    with record_function(BACKWARD):
+        (loss / parts).backward()  # type: ignore[no-untyped-call]
     return torch.stack([loss.detach(), (scores.argmax(1) == labels).float().mean()])
 
 
@@ -276,7 +287,7 @@ class Training:
             start=start,
             share=self.share,
         )
-        inputs = ((self.normalise(x), labels) for x, labels in batches)
+        inputs = (self._normalised(x, labels) for x, labels in batches)
         self.network.train()
         yield from solve(
             *(self.network, self.optimizer, inputs, self.solver),
@@ -285,3 +296,7 @@ class Training:
             share=self.share,
             precision=self.precision,
         )
+
+    def _normalised(self, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        with record_function(TRANSFER):
+            return self.normalise(x), labels
