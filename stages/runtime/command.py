@@ -48,6 +48,7 @@ def guarded(name: str, main: Callable[[], None]) -> None:
     whoever started the program may try again. Nothing else is worth it.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # or each request to Prefect is a line
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that `finally` clauses run
     try:
         main()

@@ -21,7 +21,7 @@ import torch
 from ruamel.yaml import YAML
 from safetensors.torch import load_file
 from torch import Tensor
-from workspace import ROOT
+from workspace import ROOT, warm
 
 from stages import train
 from stages.reporting.figures.training_curves import draw_training_curves
@@ -34,7 +34,7 @@ from tsn.model.checkpoint import save_initial
 from tsn.model.initialisation import Source
 
 SECONDS = 120.0  # against hanging
-ITERATIONS = 30
+ITERATIONS = 16
 RECIPE = "recipes/synthetic.yaml"
 MACHINE = Machine(device="cpu", processes=8, threads=1, workers=0, checkpoint_seconds=60.0)
 SOLVER = replace(
@@ -124,9 +124,11 @@ def options(folder: Path) -> list[str]:
     return words + [word for row in paths(folder).items() for word in (f"--{row[0]}", f"{row[1]}")]
 
 
-def start(folder: Path, *program: str, tracking: str = "off") -> subprocess.Popen[str]:
+def start(
+    folder: Path, *program: str, tracking: str = "off", python: str | Path = sys.executable
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", *(program or ["stages.train"]), *options(folder)],
+        [python, "-m", *(program or ["stages.train"]), *options(folder)],
         cwd=folder,
         env={
             **os.environ,
@@ -145,7 +147,8 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
 
 
 def run(folder: Path, *program: str, tracking: str = "off") -> str:
-    code, out, errors = finish(start(folder, *program, tracking=tracking))
+    process = start(folder, *program, tracking=tracking, python=warm() / "python")
+    code, out, errors = finish(process)
     assert code == 0, errors
     assert not (folder / ".tsn/progress/synthetic-1-rgb").exists()
     assert processes_in(folder) == {}
@@ -233,7 +236,7 @@ def sync(folder: Path) -> None:
     """Log the training, which may have been too short to log itself."""
     trained = shlex.join(["python", "-m", "stages.train", *options(folder)])
     done = subprocess.run(
-        [sys.executable, "-m", "stages.operate.sync", "--also", trained],
+        [warm() / "python", "-m", "stages.operate.sync", "--also", trained],
         cwd=folder,
         env={
             **os.environ,
