@@ -115,7 +115,7 @@ def run_row(
     write_yaml(tree / params.PARAMS, run.params, "")
     show_grid(tree, [], jobs=jobs)  # all of it: `dvc exp apply` wants every output of dvc.yaml
     metrics = Path("metrics") / plan.dataset
-    found = study_page.read_found(run, plan, tree / metrics)
+    found = study_page.read_found(run, plan, tree)
     untracked = [DVC_LOCK, *(metrics / f"split{number}.json" for number in plan.splits)]
     include = [word for path in untracked for word in ("--include-untracked", str(path))]
     fused = [f"fuse@{plan.dataset}-{split}" for split in plan.splits]  # all else is in the cache

@@ -15,9 +15,10 @@ from stages.operate.studies import Plan, Run
 from stages.reporting.figures.study_bars import draw_study_bars
 from stages.reporting.published import PUBLISHED
 from stages.reporting.results import data_uri, mean_over_splits, plain_rows, read_rows
-from tsn.files import atomic_path, json_sha256, write_json
+from tsn.files import atomic_path, json_sha256, read_csv, write_json
 
 TEMPLATE = Path(__file__).with_name("study.html.j2")
+MOST_CLASSES = 20  # that are shown, those that change most
 SEEDS_BELOW = 3.0  # points: a smaller difference needs several seeds to say anything
 
 
@@ -59,16 +60,19 @@ class Pair:
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What came of one run: percent by column, and the digest of each split's metrics."""
+    """What came of one run: percent by column, and of the last column by class; and the digest of
+    each split's metrics."""
 
     row: str
     seed: int | None
     accuracies: Mapping[str, float]
+    by_class: Mapping[str, float]
     digests: Mapping[int, str]
 
 
-def read_found(run: Run, plan: Plan, metrics: Path) -> Found:
-    """Return what a run's metrics files, `split<number>.json`, say; the mean over its splits."""
+def read_found(run: Run, plan: Plan, tree: Path) -> Found:
+    """Return what the metrics of a run's splits say that it has left in a worktree: their means."""
+    metrics, plots = tree / "metrics" / plan.dataset, tree / "plots" / plan.dataset
     splits = {number: read_rows(metrics / f"split{number}.json") for number in plan.splits}
     mean = mean_over_splits(list(splits.values()))
     return Found(
@@ -78,8 +82,22 @@ def read_found(run: Run, plan: Plan, metrics: Path) -> Found:
             title: 100 * mean[name].mean_class_accuracy
             for title, name in plan.study.columns.items()
         },
+        by_class=_by_class(
+            [plots / f"{number}/per_class.csv" for number in plan.splits],
+            list(plan.study.columns.values())[-1],
+        ),
         digests={number: json_sha256(plain_rows(rows)) for number, rows in splits.items()},
     )
+
+
+def _by_class(paths: Sequence[Path], column: str) -> dict[str, float]:
+    """Return the percent of each class, the mean over the splits that test it."""
+    found: dict[str, list[float]] = {}
+    for path in paths:
+        for row in read_csv(path, ("class", column)):
+            if row[column]:
+                found.setdefault(row["class"], []).append(100 * float(row[column]))
+    return {name: statistics.fmean(values) for name, values in found.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,6 +215,7 @@ class StudyResult:
                 }
                 for row, columns in self.cells.items()
             },
+            "by_class": {row: self._class_means(row) for row in self.cells},
             "failed": dict(self.failed),
             "refused": dict(self.refused),
             "as_published": all(pair.as_published for pair in self.pairs) if self.pairs else None,
@@ -217,6 +236,35 @@ class StudyResult:
                 ]
             rows.append([study.rows[row].label, *cells])
         return rows
+
+    def class_table(self) -> list[list[str]]:
+        """Return header and rows: what each row of the study gives a class over the first one.
+
+        In the last column of the study, for the classes that change most. Empty with one row.
+        """
+        first, *others = self.cells
+        means = {row: self._class_means(row) for row in self.cells}
+        changes = {
+            name: [means[row][name] - value for row in others]
+            for name, value in means[first].items()
+            if all(name in means[row] for row in others)
+        }
+        most = sorted(changes, key=lambda name: -max(map(abs, changes[name]), default=0.0))
+        shown = sorted(most[:MOST_CLASSES], key=lambda name: -sum(changes[name]))
+        label = {row: self.plan.study.rows[row].label for row in self.cells}
+        head = ["", *label.values()]
+        return [
+            head,
+            *(
+                [name, f"{means[first][name]:.1f}", *(f"{gain:+.1f}" for gain in changes[name])]
+                for name in shown
+                if others
+            ),
+        ]
+
+    def _class_means(self, row: str) -> dict[str, float]:
+        runs = [found.by_class for found in self.found if found.row == row]
+        return {name: statistics.fmean(run[name] for run in runs) for name in runs[0]}
 
     def published_table(self) -> list[list[str]]:
         """Return header and rows of the published numbers, of this study's rows and quoted ones."""
@@ -265,24 +313,31 @@ def write(result: StudyResult, folder: Path) -> None:
         temporary.write_text(html_page(result, picture), encoding="utf-8")
 
 
-def captions(result: StudyResult) -> tuple[str, str]:
-    """Return what stands over the two tables."""
+def captioned_tables(result: StudyResult) -> list[tuple[str, list[list[str]]]]:
+    """Return the tables that have a row, each with what stands over it."""
+    column = list(result.plan.study.columns)[-1]
     measured = f"Measured: mean class accuracy in %, {result.setting}"
     published = f"Published: {result.plan.study.source}."
     if result.is_of_published_setting:
-        return f"{measured}; in brackets what was published.", published
-    return f"{measured}.", f"{published} Another setting: only the order compares."
+        measured += "; in brackets what was published"
+    else:
+        published += " Another setting: only the order compares."
+    classes = f"{column} by class: accuracy in %, and the change in points of each other row"
+    tables = [
+        (f"{measured}.", result.table()),
+        (published, result.published_table()),
+        (f"{classes}.", result.class_table()),
+    ]
+    return [(caption, table) for caption, table in tables if len(table) > 1]
 
 
 def markdown(result: StudyResult) -> Iterator[str]:
     """Yield the lines of the tables and the verdict."""
     yield from (f"# {result.title}", "", result.verdict, "")
-    for caption, table in zip(
-        captions(result), (result.table(), result.published_table()), strict=True
-    ):
+    for caption, table in captioned_tables(result):
         yield from (caption, "")
         for index, row in enumerate(table):
-            yield f"| {' | '.join(row)} |"
+            yield f"| {' | '.join(cell.replace('|', '&#124;') for cell in row)} |"
             if index == 0:
                 yield f"|{' --- |' * len(row)}"
         yield ""
@@ -300,6 +355,6 @@ def html_page(result: StudyResult, picture: Path) -> str:
     )
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         result=result,
-        tables=zip(captions(result), (result.table(), result.published_table()), strict=True),
+        tables=captioned_tables(result),
         picture=data_uri(picture),
     )

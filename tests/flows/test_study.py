@@ -96,6 +96,7 @@ def test_a_killed_study_comes_to_its_table_which_dvc_and_mlflow_have(
     found = json.loads(whole)
     assert list(found["rows"]) == ["average", "best"]
     assert found["rows"]["average"] == first["average"]  # of the killed one
+    assert found["by_class"].keys() == {"average", "best"}
     study(checkout, server)
     assert page.read_bytes() == whole
     for suffix in ("md", "png", "html"):

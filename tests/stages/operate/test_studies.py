@@ -155,7 +155,13 @@ def test_unknown_and_quoted_rows_are_refused() -> None:
 def result_of(values: dict[str, list[float]], study: Study, **changes: Any) -> StudyResult:
     """A result whose columns all have the row's values, one for each seed."""
     found = [
-        Found(row=row, seed=seed, accuracies=dict.fromkeys(study.columns, value), digests={})
+        Found(
+            row=row,
+            seed=seed,
+            accuracies=dict.fromkeys(study.columns, value),
+            by_class={"still": 50.0, "moving": 100 - value, "Wave | hand": value},
+            digests={},
+        )
         for row, seeds in values.items()
         for seed, value in enumerate(seeds, start=1)
     ]
@@ -192,6 +198,17 @@ def test_the_order_is_that_of_every_pair_with_different_published_numbers() -> N
     assert alone.verdict.startswith("No order to compare")
     equal = result_of({"low": [10.0], "high": [10.0]}, SMALL)
     assert equal.verdict == "The order is not as published: it is in 0 of 1 pairs."
+
+
+def test_classes_show_what_each_row_gives_them_over_the_first() -> None:
+    result = result_of({"low": [10.0, 20.0], "high": [20.0, 20.0], "other": [5.0, 5.0]}, SMALL)
+    assert result.class_table() == [
+        ["", "low", "high", "other"],
+        ["moving", "85.0", "-5.0", "+10.0"],
+        ["still", "50.0", "+0.0", "+0.0"],
+        ["Wave | hand", "15.0", "+5.0", "-10.0"],
+    ]
+    assert len(result_of({"low": [10.0]}, SMALL).class_table()) == 1
 
 
 def test_columns_are_compared_within_a_row() -> None:
