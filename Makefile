@@ -33,7 +33,7 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 lock: ## requirements.lock anew, with the newest versions and the hashes of all platforms; needs uv
-	uv pip compile pyproject.toml --group dev --universal --generate-hashes --upgrade \
+	uv pip compile pyproject.toml --group dev --extra export --universal --generate-hashes --upgrade \
 	  --no-header --no-annotate --output-file requirements.lock
 
 # What only this machine's DVC is told: that there is no .git, as in a zip download (a folder of a

@@ -26,6 +26,7 @@ def test_every_pin_has_hashes_and_nothing_says_where_from() -> None:
 def test_what_is_asked_for_is_pinned_to_a_version_that_will_do() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     asked = project["project"]["dependencies"] + project["dependency-groups"]["dev"]
+    asked += project["project"]["optional-dependencies"]["export"]
     for requirement in map(Requirement, (*asked, *project["build-system"]["requires"])):
         (pin,) = PINS[canonicalize_name(requirement.name)].specifier
         assert requirement.specifier.contains(pin.version), requirement

@@ -107,10 +107,10 @@ def recognise(
 
         common: dict[str, Any] = {
             "videos": tuple(here / video for video in videos),
-            "model": str(here / model) if model and (here / model).is_dir() else model,
+            "model": _model(here, model),
             "top": top,
             "json": json,
-            "modalities": tuple((modalities or "").replace(",", " ").split()),
+            "modalities": _words(modalities),
             "crops": crops and CROPS[crops],
             "device": device,
         }
@@ -127,6 +127,38 @@ def recognise(
             recognise.main(recognise.Options(**common, csv=csv))
 
     work("recognise", main, anywhere=True)
+
+
+@command(USE, "tsn export", "tsn export --model recognisers/mine --modalities rgb --out phone")
+def export(
+    model: Model = None,
+    modalities: Modalities = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="The folder to write. Default: exported.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Write a recogniser's networks as ONNX, with a script that runs them without this project.
+
+    Every network is asked for the same scores as the original before it is written.
+    """
+    here = Path.cwd()
+
+    def main() -> None:
+        from stages.operate import export
+
+        export.main(
+            export.Options(
+                model=_model(here, model),
+                modalities=_words(modalities),
+                out=here / (out or "exported"),
+            )
+        )
+
+    work("export", main, anywhere=True)
 
 
 @command(
@@ -177,6 +209,16 @@ def visualise(
         )
 
     work("visualise", main)
+
+
+def _model(here: Path, name: str | None) -> str | None:
+    """Return a recogniser's name; a folder's as it is meant from `here`."""
+    return str(here / name) if name and (here / name).is_dir() else name
+
+
+def _words(text: str | None) -> tuple[str, ...]:
+    """Return words with commas between."""
+    return tuple((text or "").replace(",", " ").split())
 
 
 def _from(here: Path, word: str) -> str:

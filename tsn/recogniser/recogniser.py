@@ -196,7 +196,7 @@ def load_recogniser(
     that is unknown or missing, or with anything changed since it was written.
     """
     folder = Path(folder)
-    card = _narrowed(load_recogniser_card(folder), modalities, crops)
+    card = narrowed(load_recogniser_card(folder), modalities, crops)
     _warn_of_other_libraries(card)
     networks, input_sizes = {}, {}
     for member in card.members:
@@ -207,8 +207,10 @@ def load_recogniser(
     return Recogniser(card, networks, input_sizes, device, limits)
 
 
-def _narrowed(card: RecogniserCard, modalities: Sequence[str], crops: str | None) -> RecogniserCard:
-    """Return the card with some of its members, and other crops."""
+def narrowed(
+    card: RecogniserCard, modalities: Sequence[str], crops: str | None = None
+) -> RecogniserCard:
+    """Return the card with some of its members, or other crops. ValueError for one it has not."""
     names = [member.modality for member in card.members]
     if unknown := [name for name in modalities if name not in names]:
         raise ValueError(

@@ -1,0 +1,97 @@
+"""An exported recogniser: the scores of the original, and a script that needs none of this."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from recognisers import CLASSES, INPUT_SIZE, STREAM_CONFIGS, write_recogniser
+from videos import write_wandering
+
+from tsn.recogniser import export
+from tsn.recogniser.recogniser import load_recogniser
+
+needs_packages = pytest.mark.skipif(
+    bool(export.missing_packages()), reason=f"{export.missing_packages()} not installed"
+)
+WEIGHTS = {"rgb_diff": 0.7, "flow": 1.5}
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recogniser in `toy`, and its export in `out`."""
+    folder = tmp_path_factory.mktemp("export")
+    write_recogniser(folder / "toy", weights=WEIGHTS)
+    told = dict(export.export_streams(folder / "toy", folder / "out"))
+    assert list(told) == list(WEIGHTS) and max(told.values()) < 1e-4
+    return folder
+
+
+@needs_packages
+@pytest.mark.slow
+def test_the_networks_give_their_scores_of_any_number_of_snippets(exported: Path) -> None:
+    import onnxruntime
+
+    from tsn.modality import modality
+    from tsn.model.checkpoint import load_model
+    from tsn.snippets.normalise import normalise
+
+    about = json.loads((exported / "out/recogniser.json").read_text())
+    assert about["classes"] == list(CLASSES)
+    for name, channels in {"rgb_diff": 18, "flow": 10}.items():
+        stream = about["streams"][name]
+        assert stream["weight"] == WEIGHTS[name]
+        assert stream["made"]["width"] == STREAM_CONFIGS[name].width
+        network, _ = load_model(exported / "toy" / name)
+        session = onnxruntime.InferenceSession(exported / "out" / stream["file"])
+        snippets = np.random.default_rng(1).integers(
+            0, 256, (5, channels, INPUT_SIZE, INPUT_SIZE), np.uint8
+        )
+        values = normalise(torch.from_numpy(snippets), modality(name), network.row.inputs)
+        with torch.inference_mode():
+            expected = network.snippet_scores(values).numpy()
+        (found,) = session.run(None, {"snippets": snippets})
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@needs_packages
+@pytest.mark.slow
+def test_the_script_runs_them_without_the_project(exported: Path, tmp_path: Path) -> None:
+    video = write_wandering(tmp_path / "clip.avi", 9)
+    recogniser = load_recogniser(
+        exported / "toy", torch.device("cpu"), modalities=["rgb_diff"], crops="centre"
+    )
+    expected = dict(zip(CLASSES, recogniser.score(video).tolist(), strict=True))
+    done = subprocess.run(
+        [sys.executable, "-P", str(exported / "out/run.py"), str(video)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+    )
+    lines = [line.split(maxsplit=1) for line in done.stdout.splitlines()]
+    assert [name for _, name in lines] == sorted(expected, key=expected.__getitem__, reverse=True)
+    for score, name in lines:  # the project's frames have been JPEGs
+        assert float(score) == pytest.approx(expected[name], abs=0.05 * max(expected.values()))
+
+
+@needs_packages
+@pytest.mark.slow
+def test_an_export_that_differs_is_refused(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "TOLERANCE", -1.0)
+    with pytest.raises(ValueError, match="flow: the scores of the ONNX network differ by"):
+        list(export.export_streams(exported / "toy", tmp_path / "out", ["flow"]))
+    assert not list((tmp_path / "out").glob("*"))
+
+
+def test_without_the_packages_it_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "PACKAGES", ("onnx_of_nowhere",))
+    with pytest.raises(ValueError, match="pip install onnx_of_nowhere"):
+        list(export.export_streams(tmp_path / "toy", tmp_path / "out"))
