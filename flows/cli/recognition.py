@@ -22,7 +22,9 @@ Model = Annotated[
         show_default=False,
     ),
 ]
-Top = Annotated[int, typer.Option(min=1, help="Classes to show.")]
+Top = Annotated[
+    int | None, typer.Option(min=1, help="Classes to show. Default: 5.", show_default=False)
+]
 Json = Annotated[bool, typer.Option("--json", help="A line of JSON for each video.")]
 Csv = Annotated[bool, typer.Option("--csv", help="A table, with a row for each video.")]
 Modalities = Annotated[
@@ -41,6 +43,14 @@ CropsOfFrame = Annotated[
 Device = Annotated[
     str | None,
     typer.Option(help="cpu, cuda or auto. Default: that of params.yaml.", show_default=False),
+]
+Annotate = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="OUT.MP4|FOLDER",
+        help="Write the video with its classes and its flow on it; a folder for several videos.",
+        show_default=False,
+    ),
 ]
 Untrimmed = Annotated[
     bool, typer.Option("--untrimmed", help="Long videos: say what they show when, and draw it.")
@@ -76,17 +86,19 @@ Annotations = Annotated[
     "tsn recognise clip.mov",
     "tsn recognise clips/ --csv > classes.csv",
     "tsn recognise *.mp4 --model models:/mine@champion --modalities rgb --crops 1",
+    "tsn recognise clip.mov --annotate annotated.mp4",
     "tsn recognise long.mp4 --untrimmed",
 )
 def recognise(
     videos: Videos,
     model: Model = None,
-    top: Top = 5,
+    top: Top = None,
     json: Json = False,
     csv: Csv = False,
     modalities: Modalities = None,
     crops: CropsOfFrame = None,
     device: Device = None,
+    annotate: Annotate = None,
     untrimmed: Untrimmed = False,
     out: Out = None,
     sure: Sure = None,
@@ -99,6 +111,10 @@ def recognise(
     here = Path.cwd()
     if untrimmed and csv:
         raise typer.BadParameter("--untrimmed writes a CSV file of each video anyway")
+    if untrimmed and annotate:
+        raise typer.BadParameter("--annotate is for clips; --untrimmed draws a timeline")
+    if csv and top:
+        raise typer.BadParameter("--csv has the scores of all classes: leave out --top")
     if not untrimmed and (out or annotations or sure is not None):
         raise typer.BadParameter("--out, --sure and --annotations are for --untrimmed")
 
@@ -108,7 +124,7 @@ def recognise(
         common: dict[str, Any] = {
             "videos": tuple(here / video for video in videos),
             "model": _model(here, model),
-            "top": top,
+            "top": top or recognise.DEFAULT_TOP,
             "json": json,
             "modalities": _words(modalities),
             "crops": crops and CROPS[crops],
@@ -124,7 +140,8 @@ def recognise(
                 )
             )
         else:
-            recognise.main(recognise.Options(**common, csv=csv))
+            shown_on = annotate and here / annotate
+            recognise.main(recognise.Options(**common, csv=csv, annotate=shown_on))
 
     work("recognise", main, anywhere=True)
 

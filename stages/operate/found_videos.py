@@ -1,9 +1,12 @@
 """The video files that a person names: files, folders of them, patterns."""
 
 import glob
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
+
+from tsn.names import shown
 
 # What a folder is looked through for. A file that is named itself may be called anything.
 ENDINGS = frozenset(
@@ -34,6 +37,16 @@ def find_videos(named: Sequence[Path]) -> dict[Path, str]:
             files, why = [name], ""
         found |= dict.fromkeys(files, "") if files else {name: why}
     return found
+
+
+def refuse_same_names(videos: Iterable[Path], made: str, option: str) -> None:
+    """Raise ValueError for two videos of one name: what is made of them would have one, too."""
+    twice = [name for name, count in Counter(video.name for video in videos).items() if count > 1]
+    if twice:
+        raise ValueError(
+            f"several videos are called {shown(twice[0])}, and so would be their {made}; "
+            f"recognise them one by one, with another {option}"
+        )
 
 
 def _as_typed(name: Path) -> str:

@@ -16,19 +16,24 @@ from typing import TextIO, TypeVar
 import numpy as np
 from tqdm import tqdm
 
-from stages.operate.found_videos import find_videos
+from stages.operate.found_videos import find_videos, refuse_same_names
 from stages.runtime import command, params
 from stages.runtime.machine import choose_device, this_machine
 from stages.runtime.places import RECOGNISERS
 from stages.tracking import registry
 from tsn.metrics import Scores
 from tsn.names import shown
+from tsn.recogniser.annotate import make_overlay, write_annotated
 from tsn.recogniser.recogniser import Recogniser, load_recogniser, softmax
 from tsn.sources.folder import file_problem
 from tsn.streams.contents import VideoError
+from tsn.streams.limits import Limits
+from tsn.streams.video import Frame
 
 REGISTERED = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<number>\d+))")
 BAR_WIDTH = 20
+ENDING = ".mp4"  # of an annotated video
+DEFAULT_TOP = 5
 T = TypeVar("T")
 COLUMNS = ("video", "class", "probability", "seconds", "error")  # of a table
 
@@ -47,17 +52,19 @@ class Options:
     """videos: files, folders, patterns. model: a recogniser's folder, models:/<dataset>@<alias> or
     models:/<dataset>/<number>; None: that of the project. top: classes to show. json: a line of
     JSON for each video. csv: a table of them. modalities, crops: as `load_recogniser` takes them.
-    device: as `this_machine`.
+    device: as `this_machine`. annotate: where to write the video with its classes on it, if it
+    ends with .mp4; else a folder for those of all videos.
     """
 
     videos: tuple[Path, ...]
     model: str | None
-    top: int = 5
+    top: int = DEFAULT_TOP
     json: bool = False
     csv: bool = False
     modalities: tuple[str, ...] = ()
     crops: str | None = None
     device: str | None = None
+    annotate: Path | None = None
 
     def __post_init__(self) -> None:
         if self.json and self.csv:
@@ -66,6 +73,7 @@ class Options:
 
 def main(options: Options) -> None:
     videos = find_videos(options.videos)
+    targets = annotated_paths(list(videos), options.annotate)
     machine = this_machine(options.device)
     began, failed = time.monotonic(), 0
     with model_folder(options.model or default_model()) as folder:
@@ -77,7 +85,7 @@ def main(options: Options) -> None:
             try:
                 if why := problem or file_problem(video):
                     raise VideoError(video, why)
-                answer = recognise(recogniser, video)
+                answer = recognise(recogniser, video, targets.get(video), machine.reading)
             except VideoError as error:
                 failed += 1
                 tell(f"{shown(video)}: {shown(error.reason)}", sys.stderr)
@@ -164,11 +172,48 @@ def find_version(name: str) -> registry.Version:
     return version
 
 
-def recognise(recogniser: Recogniser, video: Path) -> Answer:
-    """Score one video file."""
+def annotated_paths(videos: Sequence[Path], annotate: Path | None) -> dict[Path, Path]:
+    """Return where each video is written with its classes on it; nowhere without `annotate`.
+
+    ValueError for one file of several videos, for two videos of one name, and for a video itself.
+    """
+    if annotate is None:
+        return {}
+    if annotate.suffix.lower() == ENDING:
+        if len(videos) > 1:
+            raise ValueError(
+                f"--annotate {shown(annotate.name)} is one file for {len(videos)} videos: name a "
+                "folder"
+            )
+        targets = dict.fromkeys(videos, annotate)
+    else:
+        refuse_same_names(videos, "annotated videos", "--annotate")
+        targets = {video: annotate / f"{video.name}{ENDING}" for video in videos}
+    for video, target in targets.items():
+        if target.exists() and video.exists() and target.samefile(video):
+            raise ValueError(f"--annotate would write over {shown(video)}: name another file")
+    return targets
+
+
+def recognise(
+    recogniser: Recogniser, video: Path, annotated: Path | None, limits: Limits
+) -> Answer:
+    """Score one video file, and write it with its classes on it if there is a path for that."""
     started = time.monotonic()
-    scores = recogniser.score(video)
-    return Answer(video=video, scores=scores, seconds=time.monotonic() - started)
+    if annotated is None:
+        scores = recogniser.score(video)
+        return Answer(video=video, scores=scores, seconds=time.monotonic() - started)
+    sight = recogniser.look(video)
+    answer = Answer(video=video, scores=sight.scores, seconds=time.monotonic() - started)
+    title = recogniser.classes[int(sight.scores.argmax())]
+    overlay = make_overlay(sight, recogniser.classes, softmax(sight.moments), title)
+
+    def progress(frames: Iterable[Frame], total: int) -> Iterable[Frame]:
+        return command.progress(frames, total=total, unit="frame", text=shown(annotated.name))
+
+    write_annotated(video, overlay, annotated, progress, limits)
+    tell(shown(annotated), sys.stderr)
+    return answer
 
 
 def text(answer: Answer, classes: Sequence[str], top: int) -> str:

@@ -7,7 +7,6 @@ same recogniser, is not read again.
 
 import json
 import sys
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -16,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.operate.found_videos import find_videos
+from stages.operate.found_videos import find_videos, refuse_same_names
 from stages.operate.recognise import default_model, model_folder
 from stages.reporting.figures.timeline import clock, draw_timeline
 from stages.runtime.command import progress
@@ -69,7 +68,7 @@ class Watched:
 
 def main(options: Options) -> None:
     videos = find_videos(options.videos)
-    refuse_same_names(list(videos))
+    refuse_same_names(videos, "timelines", "--out")
     truth = read_annotations(options.annotations) if options.annotations else {}
     machine = this_machine(options.device)
     found: dict[Path, Watched] = {}
@@ -93,16 +92,6 @@ def main(options: Options) -> None:
     if len(found) < len(videos):
         failed = len(videos) - len(found)
         raise ValueError(f"{failed} of {len(videos)} videos could not be recognised")
-
-
-def refuse_same_names(videos: Sequence[Path]) -> None:
-    """Raise ValueError for two videos whose timelines would have one name."""
-    twice = [name for name, count in Counter(video.name for video in videos).items() if count > 1]
-    if twice:
-        raise ValueError(
-            f"several videos are called {shown(twice[0])}, and so would be their timelines; "
-            "recognise them one by one, with another --out"
-        )
 
 
 def watch(recogniser: Recogniser, asked: str, video: Path, out: Path) -> Watched:

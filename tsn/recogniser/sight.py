@@ -42,41 +42,49 @@ class Seen:
 class Sight:
     """Fused scores before softmax: (C,) of the video, (S, C) of its moments.
 
-    at: where each moment is, from 0, the start, to 1, the end. frame, flow: of the moment at
-    which the video's class scores highest, (H, W, 3) BGR and (H, W, 2) in pixels, clipped at
-    `bound`; None and 0 of a recogniser that does not look at flow.
+    at: where each moment is, from 0, the start, to 1, the end. frame: of the moment `best`, at
+    which the video's class scores highest, (H, W, 3) BGR. flows: of every moment, (H, W, 2) in
+    pixels, clipped at `bound`; none and 0 of a recogniser that does not look at flow.
     """
 
     scores: Scores
     moments: Scores
     at: tuple[float, ...]
+    best: int
     frame: Frame
-    flow: Flow | None
+    flows: tuple[Flow, ...]
     bound: float
+
+    @property
+    def flow(self) -> Flow | None:
+        """Return the flow of the best moment, if there is any."""
+        return self.flows[self.best] if self.flows else None
 
 
 def see_moments(seen: Sequence[Seen], scores: Scores, moments: Scores) -> Sight:
     """Return the sight of a video with those fused scores."""
     first, best = seen[0], int(moments[:, scores.argmax()].argmax())
     middle, frames = first.need.least_frames / 2, first.sparse.num_frames
-    flow, bound = _flow(seen, best)
+    flows, bound = _flows(seen)
     return Sight(
         scores=scores,
         moments=moments,
         at=tuple(float(start + middle) / frames for start in first.starts),
+        best=best,
         frame=first.sparse.frames[int(first.starts[best])],
-        flow=flow,
+        flows=flows,
         bound=bound,
     )
 
 
-def _flow(seen: Sequence[Seen], moment: int) -> tuple[Flow | None, float]:
-    """Return the first field of the first snippet of flow at a moment, and its bound."""
+def _flows(seen: Sequence[Seen]) -> tuple[tuple[Flow, ...], float]:
+    """Return the first field of every moment's snippet of flow, and their bound."""
     for one in seen:
         if isinstance(one.need.config, FlowConfig):
-            field = np.stack(one.read(int(one.starts[moment]))[:2], axis=-1)
-            return uint8_to_flow(field, one.need.config.bound), one.need.config.bound
-    return None, 0.0
+            bound = one.need.config.bound
+            fields = (np.stack(one.read(int(start))[:2], axis=-1) for start in one.starts)
+            return tuple(uint8_to_flow(field, bound) for field in fields), bound
+    return (), 0.0
 
 
 def write_test_clip(folder: Path, num_frames: int) -> Path:

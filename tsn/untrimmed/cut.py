@@ -11,14 +11,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import av
-import numpy as np
 from av.error import FFmpegError
 
 from tsn.files import atomic_path, write_csv
 from tsn.names import name_problem, shown
 from tsn.sources.folder import SourceError, SourceMissingError
 from tsn.streams.contents import VideoError, open_container, video_stream
+from tsn.streams.encode import write_h264
 from tsn.streams.limits import Limits
 from tsn.streams.video import SOUGHT_CONTAINERS, initialise_worker, turned_pixels, unexpected
 from tsn.untrimmed.annotations import AnnotatedVideo, Annotation, find_video
@@ -27,7 +26,6 @@ from tsn.workers.watchdog import watched
 
 CLIPS = "clips.csv"
 COLUMNS = ("path", "label", "group", "split")
-CODEC, QUALITY = "libx264", {"crf": "17", "preset": "veryfast"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,12 +170,4 @@ def _encode(frames: Iterator[Any], rate: Any, path: Path) -> None:
     first = next(pixels, None)
     if first is None:
         raise _NoFrameError
-    height, width = (side // 2 * 2 for side in first.shape[:2])  # H.264 takes even ones alone
-    with av.open(str(path), "w", format="mp4") as output:
-        stream: Any = output.add_stream(CODEC, rate=rate, options=QUALITY)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.codec_context.thread_count = 1
-        for frame in chain([first], pixels):
-            even = np.ascontiguousarray(frame[:height, :width])
-            output.mux(stream.encode(av.VideoFrame.from_ndarray(even, format="bgr24")))
-        output.mux(stream.encode(None))
+    write_h264(chain([first], pixels), rate, path)

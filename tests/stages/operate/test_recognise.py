@@ -11,7 +11,7 @@ import pytest
 import torch
 from mlflow_models import make_versions, new_run
 from recognisers import CLASSES, write_recogniser
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 from unreadable import make_unreadable
 from videos import write_wandering
 
@@ -154,3 +154,30 @@ def test_the_recogniser_of_the_project_is_its_champion_or_what_is_packaged(
 def test_two_forms_at_once_are_refused() -> None:
     with pytest.raises(ValueError, match="--json and --csv are two forms of the answer"):
         recognise.Options(videos=(), model=None, json=True, csv=True)
+
+
+def test_annotated_videos_of_the_same_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_recogniser(tmp_path / "toy", weights={"rgb": 1.0, "flow": 0.5})
+    for name in ("a.avi", "b.avi"):
+        write_wandering(tmp_path / "clips" / name, 9)
+
+    def run(*words: str) -> Result:
+        return CliRunner().invoke(app, ["recognise", *words, "--model", "toy", "--device", "cpu"])
+
+    done, plain = run("clips", "--json", "--annotate", "made"), run("clips", "--json")
+    assert done.exit_code == 0, done.output
+    scores, expected = (
+        [json.loads(line)["scores"] for line in told.stdout.splitlines()] for told in (done, plain)
+    )
+    assert scores == expected
+    assert sorted(path.name for path in (tmp_path / "made").iterdir()) == ["a.avi.mp4", "b.avi.mp4"]
+    for words, why in (
+        (("clips", "--annotate", "one.mp4"), "one.mp4 is one file for 2 videos: name a folder"),
+        (("made/a.avi.mp4", "--annotate", "made/a.avi.mp4"), "would write over"),
+        (("clips", "made", "--csv", "--top", "3"), "leave out --top"),
+    ):
+        refused = run(*words)
+        assert refused.exit_code != 0 and why in refused.stderr
