@@ -109,14 +109,8 @@ def recognise(
     It works anywhere with --model FOLDER. Progress and rate of several videos are told on stderr.
     """
     here = Path.cwd()
-    if untrimmed and csv:
-        raise typer.BadParameter("--untrimmed writes a CSV file of each video anyway")
-    if untrimmed and annotate:
-        raise typer.BadParameter("--annotate is for clips; --untrimmed draws a timeline")
-    if csv and top:
-        raise typer.BadParameter("--csv has the scores of all classes: leave out --top")
-    if not untrimmed and (out or annotations or sure is not None):
-        raise typer.BadParameter("--out, --sure and --annotations are for --untrimmed")
+    of_untrimmed = out or annotations or sure is not None
+    _refuse_misfits(untrimmed, csv, bool(top), bool(annotate), bool(of_untrimmed))
 
     def main() -> None:
         from stages.operate import recognise, timeline
@@ -144,6 +138,20 @@ def recognise(
             recognise.main(recognise.Options(**common, csv=csv, annotate=shown_on))
 
     work("recognise", main, anywhere=True)
+
+
+def _refuse_misfits(
+    untrimmed: bool, csv: bool, top: bool, annotate: bool, of_untrimmed: bool
+) -> None:
+    """Raise BadParameter for options of `tsn recognise` that do nothing together."""
+    misfits = {
+        "--untrimmed writes a CSV file of each video anyway": untrimmed and csv,
+        "--annotate is for clips; --untrimmed draws a timeline": untrimmed and annotate,
+        "--csv has the scores of all classes: leave out --top": csv and top,
+        "--out, --sure and --annotations are for --untrimmed": of_untrimmed and not untrimmed,
+    }
+    for why in (why for why, found in misfits.items() if found):
+        raise typer.BadParameter(why)
 
 
 @command(USE, "tsn export", "tsn export --model recognisers/mine --modalities rgb --out phone")
