@@ -16,6 +16,7 @@ from stages.tracking.made import read_note, write_note
 from tsn.lists import read_digests
 from tsn.metrics import accuracy
 from tsn.modality import modality
+from tsn.recogniser.calibration import LEAST_VIDEOS, Calibration
 from tsn.recogniser.folder import (
     PackageConfig,
     RecogniserCard,
@@ -38,7 +39,7 @@ from tsn.streams.table import STREAMS
 @dataclass(frozen=True, kw_only=True)
 class Options(StageOptions):
     recipe_sections = ("extract", "fusion", "package", "score")
-    params_sections = ("modalities",)
+    params_sections = ("modalities", "splits")
 
     dataset: str = option("a recipe: recipes/<dataset>.yaml")
     videos: Path = option("folder of <class>/<clip>")
@@ -55,7 +56,8 @@ def main(options: Options) -> None:
     with provenance.unchanged(options, flow_code):
         cells = load_cells(parts)
         listed = parts.listed("test")
-        card = package(options.out, parts, cells, read_digests(options.checksums))
+        others = [recogniser_parts(options, split) for split in other_splits(options, parts.split)]
+        card = package(options.out, parts, cells, read_digests(options.checksums), others)
         device = choose_device(read_machine())
         difference = greatest_difference(options.out, options.videos, device)
     write_note(card.fingerprint)
@@ -65,10 +67,16 @@ def main(options: Options) -> None:
     command.log_finished()
 
 
-def recogniser_parts(options: Options) -> RecogniserParts:
-    """Return what the recipe makes the dataset's recogniser of."""
+def other_splits(options: Options, packaged: int) -> list[int]:
+    """Return the splits whose networks calibrate the recogniser: all others that are scored."""
+    splits = params.section(params.load(), "splits", tuple[int, ...])
+    return [k for k in splits if k != packaged and (options.scores / str(k)).is_dir()]
+
+
+def recogniser_parts(options: Options, split: int | None = None) -> RecogniserParts:
+    """Return what the recipe makes the dataset's recogniser of; split: one of another split."""
     recipe = params.load_recipe(options.dataset)
-    split = params.section(recipe, "package", PackageConfig).split
+    split = split or params.section(recipe, "package", PackageConfig).split
     modalities = params.section(params.load(), "modalities", tuple[str, ...])
     fusion = params.section(recipe, "fusion", FusionConfig)
     headline = fusion.headline_of(modalities)
@@ -142,8 +150,21 @@ def print_summary(options: Options, card: RecogniserCard, difference: float) -> 
         f"  {result.mean_class_accuracy:.1%} mean class accuracy on its {len(tests.videos)} test "
         f"videos; the {compared} smallest give the pipeline's scores to {difference:.1g}"
     )
+    print(f"  {calibration_line(card.calibration)}")
     print(f"  recognise a video     tsn recognise clip.avi --model {options.out}")
     print(f"  make it the champion  tsn promote {options.dataset}")
+
+
+def calibration_line(calibration: Calibration | None) -> str:
+    """Say by what scores become probabilities, and how good these are."""
+    if calibration is None:
+        return f"no probabilities: other splits have not {LEAST_VIDEOS} test videos to fit them on"
+    splits = ", ".join(map(str, calibration.splits))
+    return (
+        f"probabilities at temperature {calibration.temperature:.2f}, by {calibration.videos} "
+        f"videos of splits {splits}; calibration error {calibration.ece_before:.1%} before, "
+        f"{calibration.ece_after:.1%} after"
+    )
 
 
 def track(options: Options) -> bool:

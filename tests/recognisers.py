@@ -13,6 +13,7 @@ from tsn.files import file_sha256
 from tsn.modality import modality
 from tsn.model.checkpoint import ModelCard, save_model
 from tsn.model.network import build_network
+from tsn.recogniser.calibration import Calibration
 from tsn.recogniser.folder import RecogniserCard, ReferenceScores, save_recogniser
 from tsn.scoring.score import ScoringConfig
 
@@ -57,6 +58,7 @@ def write_recogniser(
     weights: Mapping[str, float],
     seed: int = 1,
     predicted: Sequence[int] | None = None,
+    calibration: Calibration | None = None,
 ) -> RecogniserCard:
     """A recogniser in `folder` of random networks, with made-up scores of the videos.
 
@@ -80,4 +82,5 @@ def write_recogniser(
             scores=scores.astype(np.float32),
         ),
         trained_on=["b" * 64, "a" * 64, "b" * 64],
+        calibration=calibration,
     )

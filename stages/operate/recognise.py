@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TextIO, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 from tqdm import tqdm
 
 from stages.operate.found_videos import find_videos, refuse_same_names
@@ -24,7 +25,9 @@ from stages.tracking import registry
 from tsn.metrics import Scores
 from tsn.names import shown
 from tsn.recogniser.annotate import make_overlay, write_annotated
-from tsn.recogniser.recogniser import Recogniser, load_recogniser, softmax
+from tsn.recogniser.calibration import softmax
+from tsn.recogniser.recogniser import Recogniser, load_recogniser
+from tsn.recogniser.sight import Sight
 from tsn.sources.folder import file_problem
 from tsn.streams.contents import VideoError
 from tsn.streams.limits import Limits
@@ -35,15 +38,21 @@ BAR_WIDTH = 20
 ENDING = ".mp4"  # of an annotated video
 DEFAULT_TOP = 5
 T = TypeVar("T")
-COLUMNS = ("video", "class", "probability", "seconds", "error")  # of a table
+# Of a table, between them the measure: probability of a calibrated recogniser, else share.
+COLUMNS = (("video", "class"), ("seconds", "error"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What a video was recognised as, and how long that took."""
+    """What a video was recognised as, and how long that took.
+
+    shares: of the classes (C,), which are what `measure` says, as `Recogniser.shares`.
+    """
 
     video: Path
     scores: Scores
+    shares: npt.NDArray[np.float64]
+    measure: str
     seconds: float
 
 
@@ -80,7 +89,8 @@ def main(options: Options) -> None:
         device, narrowed = choose_device(machine), (options.modalities, options.crops)
         recogniser = load_recogniser(folder, device, machine.reading, *narrowed)
         if options.csv:
-            print(csv_line((*COLUMNS, *(f"score:{name}" for name in recogniser.classes))))
+            scores = (f"score:{name}" for name in recogniser.classes)
+            print(csv_line((*COLUMNS[0], recogniser.measure, *COLUMNS[1], *scores)))
         for video, problem in told_progress(videos.items()):
             try:
                 if why := problem or file_problem(video):
@@ -200,11 +210,24 @@ def recognise(
 ) -> Answer:
     """Score one video file, and write it with its classes on it if there is a path for that."""
     started = time.monotonic()
-    if annotated is None:
-        scores = recogniser.score(video)
-        return Answer(video=video, scores=scores, seconds=time.monotonic() - started)
-    sight = recogniser.look(video)
-    answer = Answer(video=video, scores=sight.scores, seconds=time.monotonic() - started)
+    sight = None if annotated is None else recogniser.look(video)
+    scores = recogniser.score(video) if sight is None else sight.scores
+    answer = Answer(
+        video=video,
+        scores=scores,
+        shares=recogniser.shares(scores),
+        measure=recogniser.measure,
+        seconds=time.monotonic() - started,
+    )
+    if sight is not None and annotated is not None:
+        annotate(video, sight, recogniser, annotated, limits)
+    return answer
+
+
+def annotate(
+    video: Path, sight: Sight, recogniser: Recogniser, annotated: Path, limits: Limits
+) -> None:
+    """Write a video with its classes on it, behind a bar, and say where."""
     title = recogniser.classes[int(sight.scores.argmax())]
     overlay = make_overlay(sight, recogniser.classes, softmax(sight.moments), title)
 
@@ -213,12 +236,11 @@ def recognise(
 
     write_annotated(video, overlay, annotated, progress, limits)
     tell(shown(annotated), sys.stderr)
-    return answer
 
 
 def text(answer: Answer, classes: Sequence[str], top: int) -> str:
-    """Return the best classes with the softmax of their scores as bars."""
-    shares = softmax(answer.scores)
+    """Return the best classes with their shares as bars."""
+    shares = answer.shares
     best = _best(answer, top)
     width = max(len(classes[label]) for label in best)
     lines = [f"{shown(answer.video)} ({answer.seconds:.1f} s)"]
@@ -230,13 +252,13 @@ def text(answer: Answer, classes: Sequence[str], top: int) -> str:
 
 def json_line(answer: Answer, classes: Sequence[str], top: int) -> str:
     """Return the best classes in order, and every class's fused score, as a line of JSON."""
-    shares = softmax(answer.scores)
     return json.dumps(
         {
             "video": str(answer.video),
             "seconds": round(answer.seconds, 3),
             "top": [
-                {"class": classes[k], "probability": float(shares[k])} for k in _best(answer, top)
+                {"class": classes[k], answer.measure: float(answer.shares[k])}
+                for k in _best(answer, top)
             ],
             "scores": {name: float(s) for name, s in zip(classes, answer.scores, strict=True)},
         },
@@ -245,10 +267,9 @@ def json_line(answer: Answer, classes: Sequence[str], top: int) -> str:
 
 
 def csv_row(answer: Answer, classes: Sequence[str], top: int) -> str:  # noqa: ARG001
-    """Return the best class and every class's fused score, as a row of COLUMNS and of scores."""
+    """Return the best class, its share and every class's fused score, as a row of the table."""
     best = int(answer.scores.argmax())
-    share = float(softmax(answer.scores)[best])
-    row = (answer.video, classes[best], share, round(answer.seconds, 3), "")
+    row = (answer.video, classes[best], float(answer.shares[best]), round(answer.seconds, 3), "")
     return csv_line((*row, *map(str, answer.scores)))
 
 

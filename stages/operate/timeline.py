@@ -23,8 +23,9 @@ from stages.runtime.machine import choose_device, this_machine
 from tsn.files import file_sha256, read_csv, write_csv, write_json
 from tsn.metrics import Scores
 from tsn.names import same_name, shown
+from tsn.recogniser.calibration import softmax
 from tsn.recogniser.folder import read_test_scores
-from tsn.recogniser.recogniser import Recogniser, load_recogniser, softmax
+from tsn.recogniser.recogniser import Recogniser, load_recogniser
 from tsn.sources.folder import file_problem
 from tsn.streams.contents import VideoError
 from tsn.untrimmed.annotations import AnnotatedVideo, find_video, labels_of, read_annotations
@@ -194,7 +195,7 @@ def describe(
                 "start": span.start,
                 "end": span.end,
                 "class": None if span.label is None else classes[span.label],
-                "probability": round(span.share, 4),
+                "share": round(span.share, 4),
             }
             for span in spans
         ],
@@ -208,20 +209,20 @@ def describe(
 def best_classes(shares: Shares, classes: Sequence[str], top: int) -> list[dict[str, Any]]:
     """Return the best classes of shares (C,), in order."""
     best = np.argsort(-shares, kind="stable")[:top]
-    return [{"class": classes[k], "probability": round(float(shares[k]), 4)} for k in best]
+    return [{"class": classes[k], "share": round(float(shares[k]), 4)} for k in best]
 
 
 def text(content: Mapping[str, Any], picture: Path) -> str:
     """Return what a video shows when, and as a whole, as people read it."""
     found = [span for span in content["spans"] if span["class"] is not None]
     width = max((len(span["class"]) for span in found), default=0)
-    whole = ", ".join(f"{row['class']} {row['probability']:.0%}" for row in content["top"])
+    whole = ", ".join(f"{row['class']} {row['share']:.0%}" for row in content["top"])
     return "\n".join(
         [
             f"{shown(content['video'])} ({clock(content['seconds'])})",
             *(
                 f"  {clock(span['start']):>7} to {clock(span['end']):>7}  "
-                f"{span['class']:{width}}  {span['probability']:6.1%}"
+                f"{span['class']:{width}}  {span['share']:6.1%}"
                 for span in found
             ),
             *([] if found else [f"  no second is sure: none has {content['sure_from']:.0%}"]),

@@ -98,9 +98,10 @@ def _signature() -> Any:
     video = ColSpec(DataType.string, "video", required=False)
     content = ColSpec(DataType.binary, "content", required=False)
     label = ColSpec(DataType.string, "label")
-    probability = ColSpec(DataType.double, "probability")
+    # One or the other: a recogniser that is not calibrated gives no probability.
+    measures = [ColSpec(DataType.double, name, required=False) for name in ("probability", "share")]
     scores = ColSpec(Map(DataType.double), "scores")
-    return ModelSignature(Schema([video, content]), Schema([label, probability, scores]))
+    return ModelSignature(Schema([video, content]), Schema([label, *measures, scores]))
 
 
 def pinned_requirements(lock: Path = PINNED) -> list[str]:

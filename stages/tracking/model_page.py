@@ -30,10 +30,12 @@ def page() -> Response:
 
 
 class ServedClass(BaseModel):
-    """A class and the softmax of its fused score."""
+    """A class, with its probability or, of a recogniser that is not calibrated, its share: the
+    softmax of its fused score."""
 
     name: str = Field(alias="class")
-    probability: float
+    probability: float | None = None
+    share: float | None = None
 
 
 class Moments(BaseModel):
@@ -41,15 +43,19 @@ class Moments(BaseModel):
     softmax of its score there."""
 
     at: list[float]
-    probabilities: list[list[float]]
+    shares: list[list[float]]
 
 
 class Recognised(BaseModel):
-    """A video's answer. `scores` are fused scores before softmax; `pictures` are data URLs of the
-    moment that shows the class best: `frame`, and `flow` if the recogniser looks at it."""
+    """A video's answer, with the probability of its label, or its share.
+
+    `scores` are fused scores before softmax; `pictures` are data URLs of the moment that shows the
+    class best: `frame`, and `flow` if the recogniser looks at it.
+    """
 
     label: str
-    probability: float
+    probability: float | None = None
+    share: float | None = None
     scores: dict[str, float]
     top: list[ServedClass] = []
     moments: Moments | None = None

@@ -2,8 +2,9 @@
 
 A row of the input names a video file on the server's machine in `video`, or brings the file's bytes
 in `content` (base64 in JSON); the other column is left out or empty. A row of the answer has the
-best class in `label`, its softmax in `probability`, and in `scores` the fused score before softmax
-of every class by its name, in the order of `classes` in recogniser.json. A row that cannot be
+best class in `label`, in `probability` how likely it is (or in `share` the softmax of its score,
+where the recogniser is not calibrated), and in `scores` the fused score before softmax of every
+class by its name, in the order of `classes` in recogniser.json. A row that cannot be
 answered has the reason in `error` instead, and costs the others nothing. MLflow runs this file by
 itself, beside a copy of `tsn`.
 
@@ -34,7 +35,8 @@ from tsn.drawing.flow_colours import flow_colours
 from tsn.drawing.image import Image
 from tsn.drawing.modality_sheet import full_strength
 from tsn.metrics import Scores
-from tsn.recogniser.recogniser import load_recogniser, softmax
+from tsn.recogniser.calibration import softmax
+from tsn.recogniser.recogniser import load_recogniser
 from tsn.recogniser.served_limits import served_limits
 from tsn.recogniser.video_readers import ReadError
 from tsn.streams.contents import VideoError
@@ -70,7 +72,7 @@ class ServedRecogniser(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         model_input: pd.DataFrame,
         params: Mapping[str, Any] | None = None,  # noqa: ARG002
     ) -> pd.DataFrame:
-        """Return a row with `label`, `probability` and `scores` for every row of the input.
+        """Return a row with `label`, its share and `scores` for every row of the input.
 
         Where rows cannot be answered, there is a column `error`, and what a row lacks is None.
         """
@@ -88,16 +90,17 @@ class ServedRecogniser(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         """Return the answer to a row that names this file, with what a page shows beside it.
 
         `top` has up to five classes and their shares. `moments` has where in the video each test
-        snippet is (0 to 1), and each of these classes' share there. `pictures` are of the moment
-        that shows the class best, as data URLs: the frame, and the flow if it is looked at. Of a
-        video that cannot be recognised, there is `error` alone.
+        snippet is (0 to 1), and in `shares` the softmax of each of these classes' score there.
+        `pictures` are of the moment that shows the class best, as data URLs: the frame, and the
+        flow if it is looked at. Of a video that cannot be recognised, there is `error` alone.
         """
         stop = self._until(time.monotonic() + self.seconds)
         try:
             sight = self._ask(self.recogniser.look, video, stop)
         except (ValueError, StoppedError) as error:
             return {"error": PATH.sub("a file", str(error))}
-        classes, shares = self.recogniser.classes, softmax(sight.scores)
+        classes, shares = self.recogniser.classes, self.recogniser.shares(sight.scores)
+        measure = self.recogniser.measure
         best = [int(label) for label in np.argsort(-sight.scores, kind="stable")[:SHOWN]]
         moments = softmax(sight.moments)[:, best]
         pictures = {"frame": _data_url(sight.frame)}
@@ -105,8 +108,8 @@ class ServedRecogniser(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
             pictures["flow"] = _data_url(flow_colours(sight.flow, full_strength(sight.bound)))
         return {
             **self._answered(sight.scores),
-            "top": [{"class": classes[k], "probability": float(shares[k])} for k in best],
-            "moments": {"at": list(sight.at), "probabilities": moments.T.tolist()},
+            "top": [{"class": classes[k], measure: float(shares[k])} for k in best],
+            "moments": {"at": list(sight.at), "shares": moments.T.tolist()},
             "pictures": pictures,
         }
 
@@ -155,7 +158,7 @@ class ServedRecogniser(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         best, classes = int(scores.argmax()), self.recogniser.classes
         return {
             "label": classes[best],
-            "probability": float(softmax(scores)[best]),
+            self.recogniser.measure: float(self.recogniser.shares(scores)[best]),
             "scores": {name: float(score) for name, score in zip(classes, scores, strict=True)},
         }
 

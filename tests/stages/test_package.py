@@ -1,11 +1,13 @@
 """The package stage on a toy dataset: what it bundles, registers and refuses."""
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from recognisers import (
@@ -24,9 +26,11 @@ from stages.runtime.places import MADE
 from stages.tracking import logged_model, registry, runs, store
 from tsn.files import file_sha256, write_csv
 from tsn.lists import ListedVideo, SplitLists, write_splits
+from tsn.recogniser.calibration import calibration_error, fit_temperature, softmax
 from tsn.recogniser.folder import load_recogniser_card, read_test_scores, read_trained_on
 from tsn.recogniser.package import smallest
 from tsn.recogniser.recogniser import load_recogniser
+from tsn.scoring.fusion import fuse
 from tsn.scoring.scores import VideoScores, load_scores, save_scores
 from tsn.sources.folder import checksum_rows
 
@@ -218,6 +222,53 @@ def test_a_lock_file_without_a_pin_is_an_oserror(
     monkeypatch.setattr(logged_model, "SERVED_WITH", (*logged_model.SERVED_WITH, "nonesuch"))
     with pytest.raises(OSError, match="pins no nonesuch"):
         package.track(options)
+
+
+def write_other_split(project: Path, split: int, videos: tuple[str, ...]) -> npt.NDArray[np.int64]:
+    """The networks and made-up scores of another split; returns the videos' labels."""
+    generator = np.random.default_rng(split)
+    labels = generator.integers(len(CLASSES), size=len(videos))
+    for name in WEIGHTS:
+        models = project / "models"
+        shutil.copytree(models / str(SPLIT) / name, models / str(split) / name)
+        noise = generator.normal(size=(len(videos), len(CLASSES)))
+        scores = (np.eye(len(CLASSES))[labels] + noise).astype(np.float32)
+        cell = replace(
+            load_scores(project / "scores" / str(SPLIT) / f"{name}.npz"),
+            split=split,
+            videos=videos,
+            labels=labels,
+            snippets=scores[:, None],
+            scores=scores,
+        )
+        save_scores(cell, project / "scores" / str(split) / f"{name}.npz")
+    return labels
+
+
+def test_it_is_calibrated_by_the_other_splits_and_not_by_its_own_test_videos(
+    options: package.Options, capsys: pytest.CaptureFixture[str]
+) -> None:
+    package.main(options)
+    assert "no probabilities: other splits have not 30 test videos" in capsys.readouterr().out
+    assert load_recogniser_card(options.out).calibration is None
+    videos = (*(f"walk/{number}.avi" for number in range(10, 50)), *TEST)
+    labels = write_other_split(Path(), 3, videos)[:40]
+    cells = {name: load_scores(options.scores / f"3/{name}.npz") for name in WEIGHTS}
+    package.main(options)
+    found = load_recogniser_card(options.out).calibration
+    assert found is not None and (found.splits, found.videos) == ((3,), 40)
+    assert found.temperature == fit_temperature(fuse(cells, WEIGHTS)[:40], labels)
+    tests = read_test_scores(options.out)
+    after = calibration_error(softmax(tests.scores, found.temperature), tests.labels)
+    assert found.ece_after == pytest.approx(after)
+    assert f"probabilities at temperature {found.temperature:.2f}, by 40 videos of splits 3" in (
+        capsys.readouterr().out
+    )
+    sidecar = Path("models/3/rgb/weights.json")
+    card = json.loads(sidecar.read_text())
+    sidecar.write_text(json.dumps({**card, "iterations": card["iterations"] + 1}))
+    with pytest.raises(ValueError, match="models/3/rgb: another iterations than models/2/rgb has"):
+        package.main(options)
 
 
 def change_cell(options: package.Options, name: str, **changes: Any) -> None:

@@ -26,6 +26,7 @@ from tsn.lists import read_names, write_names
 from tsn.metrics import Labels, Scores
 from tsn.modality import MODALITIES, modality
 from tsn.model.checkpoint import SIDECAR, WEIGHTS, ModelCard, load_card, refuse_other_cell
+from tsn.recogniser.calibration import Calibration
 from tsn.records import RecordError, record, require_keys
 from tsn.scoring.fusion import describe_row
 from tsn.scoring.score import ScoringConfig
@@ -71,9 +72,10 @@ class RecogniserCard:
     """What a recogniser is made of. Scores are added in the order of `members`.
 
     `combination` is the row of the results that it is: a combination's name, or one modality's.
-    `libraries` are the versions it was made with; `test_scores_sha256` and `trained_on_sha256` are
-    digests of those files. `fingerprint` is one of all this and of the networks' shape: equal ones
-    give equal answers, and were tested and trained on the same videos.
+    `calibration` is None where its scores give no probabilities, as in every folder from before
+    there was one. `libraries` are the versions it was made with; `test_scores_sha256` and
+    `trained_on_sha256` are digests of those files. `fingerprint` is one of all this and of the
+    networks' shape: equal ones give equal answers, and were tested and trained on the same videos.
     """
 
     format: int
@@ -83,6 +85,7 @@ class RecogniserCard:
     testing: ScoringConfig
     combination: str
     members: tuple[Member, ...]
+    calibration: Calibration | None = None
     libraries: dict[str, str]
     test_scores_sha256: str
     trained_on_sha256: str
@@ -128,6 +131,7 @@ def save_recogniser(
     testing: ScoringConfig,
     tests: ReferenceScores,
     trained_on: Iterable[str],
+    calibration: Calibration | None = None,
 ) -> RecogniserCard:
     """Write a recogniser of the model folders in `models`, and return its card.
 
@@ -160,6 +164,8 @@ def save_recogniser(
         "test_scores_sha256": file_sha256(folder / TEST_SCORES),
         "trained_on_sha256": file_sha256(folder / TRAINED_ON),
     }
+    if calibration is not None:
+        content["calibration"] = asdict(calibration)
     content["fingerprint"] = _fingerprint(content, networks)
     write_json(folder / CARD, content)
     return load_recogniser_card(folder)
@@ -343,6 +349,8 @@ def _parse_card(content: Any, path: Path) -> RecogniserCard:
             f"{f'version {version}' if version else 'an older version'} of this project; version "
             f"{VERSION} reads format {FORMAT}; use the one that made it, or package it again"
         )
+    if isinstance(content, dict):
+        content = {"calibration": None, **content}
     try:
         hints = _fields(content, RecogniserCard, "")
         del hints["members"]  # each has a stream of its own class

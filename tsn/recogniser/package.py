@@ -13,6 +13,7 @@ import torch
 
 from tsn.lists import read_list
 from tsn.model.checkpoint import load_card
+from tsn.recogniser.calibration import Calibration, calibrate
 from tsn.recogniser.folder import (
     RecogniserCard,
     ReferenceScores,
@@ -84,10 +85,12 @@ def package(
     parts: RecogniserParts,
     cells: Mapping[str, VideoScores],
     digests: Mapping[str, str],
+    others: Sequence[RecogniserParts] = (),
 ) -> RecogniserCard:
     """Write the recogniser of `cells`, those of `load_cells`, to a folder and return its card.
 
-    digests: the SHA-256 of each video; ValueError where that of a listed one is missing.
+    digests: the SHA-256 of each video; ValueError where that of a listed one is missing. others:
+    the parts of other splits, by which it is calibrated.
     """
     first = next(iter(cells.values()))
     tests = ReferenceScores(
@@ -106,7 +109,42 @@ def package(
         testing=parts.testing,
         tests=tests,
         trained_on=_digests_of(parts.listed("train"), digests),
+        calibration=_calibrated(parts, tests, others),
     )
+
+
+def _calibrated(
+    parts: RecogniserParts, tests: ReferenceScores, others: Sequence[RecogniserParts]
+) -> Calibration | None:
+    """Return the calibration by what other splits' networks make of their test videos.
+
+    Videos of the recogniser's own test list are left out, so that its calibration error is of
+    videos that the temperature was not fitted on. None where too few videos are left.
+    """
+    own = set(parts.listed("test"))
+    scores, labels, splits = [tests.scores[:0]], [tests.labels[:0]], []
+    for other in others:
+        cells = load_cells(other)
+        first = next(iter(cells.values()))
+        _refuse_other_recipe(parts, other)
+        kept = [index for index, video in enumerate(first.videos) if video not in own]
+        scores.append(fuse(cells, other.weights)[kept])
+        labels.append(first.labels[kept])
+        splits.append(other.split)
+    held_out = np.concatenate(scores), np.concatenate(labels)
+    return calibrate(*held_out, tuple(splits), tests.scores, tests.labels)
+
+
+def _refuse_other_recipe(parts: RecogniserParts, other: RecogniserParts) -> None:
+    """Raise ValueError for networks of another shape or training than the recogniser's."""
+    for name in parts.weights:
+        ours, theirs = load_card(parts.models / name), load_card(other.models / name)
+        for field in ("classes", "network", "input_size", "iterations"):
+            if getattr(ours, field) != getattr(theirs, field):
+                raise ValueError(
+                    f"{other.models / name}: another {field} than {parts.models / name} has; run "
+                    f"the train stage of {parts.dataset} split {other.split} {name} again"
+                )
 
 
 def _digests_of(videos: Sequence[str], digests: Mapping[str, str]) -> list[str]:

@@ -19,6 +19,7 @@ from tsn.metrics import Scores
 from tsn.modality import modality
 from tsn.model.checkpoint import load_model
 from tsn.model.network import TemporalSegmentNetwork
+from tsn.recogniser.calibration import softmax
 from tsn.recogniser.dense_read import Part, read_seconds
 from tsn.recogniser.folder import Member, RecogniserCard, current_libraries, load_recogniser_card
 from tsn.recogniser.sight import Seen, Sight, see_moments, write_test_clip
@@ -102,6 +103,16 @@ class Recogniser:
         """Return the weight of each modality."""
         return self.card.weights
 
+    @property
+    def measure(self) -> str:
+        """Return what its shares are: "probability" if it is calibrated, else "share"."""
+        return "share" if self.card.calibration is None else "probability"
+
+    def shares(self, scores: Scores) -> npt.NDArray[np.float64]:
+        """Return fused scores (..., C) of videos as shares that sum to 1, as `measure` says."""
+        calibration = self.card.calibration
+        return softmax(scores, 1.0 if calibration is None else calibration.temperature)
+
     def _see(self, video: Path, stop: Stop) -> dict[str, Seen]:
         """Return what each network makes of a video."""
         if not Path(video).is_file():
@@ -172,13 +183,6 @@ class Recogniser:
         )
 
 
-def softmax(scores: Scores) -> npt.NDArray[np.float64]:
-    """Return scores (..., C) as shares that sum to 1: they rank classes, and are not calibrated."""
-    shifted = np.exp(scores.astype(np.float64) - scores.max(axis=-1, keepdims=True))
-    shares: npt.NDArray[np.float64] = shifted / shifted.sum(axis=-1, keepdims=True)
-    return shares
-
-
 def load_recogniser(
     folder: Path,
     device: torch.device,
@@ -210,19 +214,22 @@ def load_recogniser(
 def narrowed(
     card: RecogniserCard, modalities: Sequence[str], crops: str | None = None
 ) -> RecogniserCard:
-    """Return the card with some of its members, or other crops. ValueError for one it has not."""
+    """Return the card with some of its members, or other crops, which are not calibrated.
+
+    ValueError for a modality that it has not.
+    """
     names = [member.modality for member in card.members]
     if unknown := [name for name in modalities if name not in names]:
         raise ValueError(
             f"the recogniser of {card.dataset} has no {', '.join(unknown)}; "
             f"it has {', '.join(names)}"
         )
-    wanted = modalities or names
-    return replace(
+    narrow = replace(
         card,
-        members=tuple(member for member in card.members if member.modality in wanted),
+        members=tuple(row for row in card.members if row.modality in (modalities or names)),
         testing=replace(card.testing, crops=crops or card.testing.crops),
     )
+    return card if narrow == card else replace(narrow, calibration=None)
 
 
 def _by_frame_size(members: Sequence[Member]) -> list[list[Member]]:

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tsn.metrics import Scores
+from tsn.recogniser.calibration import softmax
 from tsn.recogniser.folder import ReferenceScores
-from tsn.recogniser.recogniser import softmax
 
 SMOOTHED = 3  # seconds: a mean of each with its neighbours
 RECOGNISED = 0.9  # of the rightly recognised test videos are as sure as a second has to be

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,11 @@ from tsn.recogniser.recogniser import load_recogniser
 from tsn.streams.limits import DEFAULT_LIMITS
 
 ANSWER = Answer(
-    video=Path("clip.avi"), scores=np.log(np.array([1, 7, 2], np.float32)), seconds=1.25
+    video=Path("clip.avi"),
+    scores=np.log(np.array([1, 7, 2], np.float32)),
+    shares=np.array([0.1, 0.7, 0.2]),
+    measure="probability",
+    seconds=1.25,
 )
 
 
@@ -47,6 +52,8 @@ def test_json_by_hand() -> None:
     assert answer["video"] == "clip.avi"
     assert [row["class"] for row in answer["top"]] == ["run"]
     assert answer["top"][0]["probability"] == pytest.approx(0.7)
+    answer = json.loads(recognise.json_line(replace(ANSWER, measure="share"), CLASSES, 1))
+    assert answer["top"][0].keys() == {"class", "share"}
     assert list(answer["scores"]) == list(CLASSES)
     assert np.float32(list(answer["scores"].values())).tolist() == ANSWER.scores.tolist()
 

@@ -17,7 +17,8 @@ from videos import write_wandering
 
 from stages.tracking.model_page import PAGE
 from tsn.drawing.modality_sheet import flow_colours, full_strength
-from tsn.recogniser.recogniser import load_recogniser, softmax
+from tsn.recogniser.calibration import softmax
+from tsn.recogniser.recogniser import load_recogniser
 
 FORM = "multipart/form-data"
 
@@ -56,10 +57,10 @@ def test_an_upload_gets_the_recognisers_answer_and_what_led_to_it(
     order = np.argsort(-sight.scores)
     assert [row["class"] for row in answer["top"]] == [CLASSES[k] for k in order]
     assert answer["label"] == CLASSES[order[0]]
-    assert answer["probability"] == answer["top"][0]["probability"]
+    assert answer["share"] == answer["top"][0]["share"]
     np.testing.assert_allclose(answer["moments"]["at"], sight.at)
     expected = softmax(sight.moments)[:, order].T
-    np.testing.assert_allclose(answer["moments"]["probabilities"], expected, atol=1e-4)
+    np.testing.assert_allclose(answer["moments"]["shares"], expected, atol=1e-4)
     assert sight.flow is not None
     colours = flow_colours(sight.flow, full_strength(sight.bound))
     for picture, image in (("frame", sight.frame), ("flow", colours)):
@@ -126,7 +127,7 @@ def test_a_model_of_before_says_less(made: Path, served: Any) -> None:
     older = SimpleNamespace(predict=served.predict, stop=served.stop, seconds=served.seconds)
     client = TestClient(serve(older).app, base_url="http://127.0.0.1")
     answer = send(client, (made / "clip.avi").read_bytes())
-    assert answer.json().keys() == {"label", "probability", "scores"}
+    assert answer.json().keys() == {"label", "share", "scores"}
     assert send(client, b"no video").json()["message"].startswith("not a video file")
 
 
@@ -140,7 +141,8 @@ def test_the_page_is_whole_and_the_description_true(client: TestClient) -> None:
     assert {"/recognise", "/invocations", "/model", "/metrics"} <= paths.keys()
     assert [*paths["/recognise"]["post"]["requestBody"]["content"]] == [FORM]
     answer = described["components"]["schemas"]["Recognised"]["properties"]
-    assert answer.keys() == {"label", "probability", "scores", "top", "moments", "pictures"}
+    measures = {"probability", "share"}
+    assert answer.keys() == {"label", *measures, "scores", "top", "moments", "pictures"}
     assert client.get("/docs").json() == described  # and not MLflow's, whose scripts are elsewhere
     assert client.get("/model").json()["classes"] == list(CLASSES)
     assert client.get("/health").status_code == 200

@@ -31,7 +31,8 @@ from workspace import ROOT
 
 from stages.tracking import registry, store
 from tsn.metrics import Scores
-from tsn.recogniser.recogniser import load_recogniser, softmax
+from tsn.recogniser.calibration import softmax
+from tsn.recogniser.recogniser import load_recogniser
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +77,7 @@ def test_a_path_and_bytes_give_the_recognisers_scores(
             assert tuple(answer["scores"]) == CLASSES
             np.testing.assert_allclose([*answer["scores"].values()], scores, atol=1e-4)
             assert answer["label"] == CLASSES[scores.argmax()]
-            assert answer["probability"] == pytest.approx(softmax(scores).max(), abs=1e-4)
+            assert answer["share"] == pytest.approx(softmax(scores).max(), abs=1e-4)
     good = by_path.to_dict("records")[0]
     for bad, reason in (
         ({"video": "/none.avi"}, "no such video file"),
@@ -254,7 +255,7 @@ def test_tsn_serve_answers_within_its_limits(
     assert status == 200, answer
     good, *bad, also_good = answer["predictions"]
     for found in (good, also_good):
-        assert found.keys() == {"label", "probability", "scores"}
+        assert found.keys() == {"label", "share", "scores"}
         assert found["label"] == CLASSES[scores.argmax()]
         named = [found["scores"][name] for name in CLASSES]
         np.testing.assert_allclose(named, scores, atol=1e-4)

@@ -522,8 +522,3 @@ def read_test_scores_of_nothing() -> recogniser_folder.ReferenceScores:
         labels=np.empty(0, np.int64),
         scores=np.empty((0, 3), np.float32),
     )
-
-
-def test_softmax_by_hand() -> None:
-    shares = recogniser.softmax(np.log(np.array([1.0, 2.0, 5.0], np.float32)))
-    np.testing.assert_allclose(shares, [0.125, 0.25, 0.625], rtol=1e-6)
