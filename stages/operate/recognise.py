@@ -88,6 +88,8 @@ def main(options: Options) -> None:
     with model_folder(options.model or default_model()) as folder:
         device, narrowed = choose_device(machine), (options.modalities, options.crops)
         recogniser = load_recogniser(folder, device, machine.reading, *narrowed)
+        if recogniser.measure == "share":
+            print("not calibrated: shares of the scores, no probabilities", file=sys.stderr)
         if options.csv:
             scores = (f"score:{name}" for name in recogniser.classes)
             print(csv_line((*COLUMNS[0], recogniser.measure, *COLUMNS[1], *scores)))

@@ -164,6 +164,7 @@ def _content(card: RecogniserCard, streams: Mapping[str, Any]) -> dict[str, Any]
         "dataset": card.dataset,
         "recogniser": card.fingerprint,
         "classes": card.classes,
+        "calibration": card.calibration and asdict(card.calibration),
         "sampling": {"snippets": card.testing.snippets, "crops": card.testing.crops},
         "streams": streams,
     }
