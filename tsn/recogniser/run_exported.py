@@ -35,7 +35,7 @@ def main(folder: Path, path: str) -> None:
         found = network.run(None, {"snippets": cut.reshape(len(cut), -1, size, size)})[0]
         scores += row["weight"] * found.mean(axis=0)
     for label in np.argsort(-scores)[:5]:
-        print(f"{scores[label]:8.3f}  {about['classes'][label]}")
+        print(f"{scores[label]:10.4g}  {about['classes'][label]}")
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ COMMANDS = [command.name or str(command.callback.__name__) for command in app.re
 
 def test_help_shows_every_command_with_an_example() -> None:
     text = CliRunner().invoke(app, ["--help"]).output
-    assert len(COMMANDS) == 20
+    assert len(COMMANDS) == 21
     for name in COMMANDS:
         assert f"\n  {name} " in text and f"$ tsn {name}" in text
 
