@@ -11,7 +11,7 @@ from flows.cli.frame import DATA, Dataset, chosen, command, recipe_names, work
 
 @command(DATA, "tsn new mine --videos ~/clips", "tsn new mine --videos clips.csv --like ucf101")
 def new(
-    name: Annotated[str, typer.Argument(help="The dataset's name: small letters, digits and _.")],
+    name: Annotated[str, typer.Argument(help="The dataset's name: letters, digits, _ and -.")],
     videos: Annotated[
         Path,
         typer.Option(
