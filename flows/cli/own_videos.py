@@ -44,7 +44,7 @@ def new(
         # A worktree shares the inbox with its project, and no other folder.
         inside = typed.is_relative_to(root / "inbox")
         path = typed.relative_to(root) if inside else typed
-        new.main(new.Options(name=name, videos=path, like=like))
+        new.main(new.Options(name=name, videos=path, like=like, quick=quick))
         if quick:
             from flows.grid.chain import first_answers
 

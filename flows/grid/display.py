@@ -126,12 +126,16 @@ class TerminalProgress:
         ]
         elapsed = now - min(self._began.values())
         left = seconds_left(self._expected, state.outcomes, running, state.queued, elapsed)
-        return "" if left is None else f", about {spoken(left)} left"
+        if left is None:
+            return ""
+        return f", about {spoken(left)} left" if left >= 60 else ", less than a minute left"
 
     def _show_overall(self, state: GridState) -> None:
         """Keep a bar of all cells below the others, until they have ended."""
         if self._overall is None:
-            self._overall = tqdm(desc="cells", bar_format=OVERALL, leave=False)
+            self._overall = tqdm(
+                total=state.total, desc="cells", bar_format=OVERALL, leave=False, dynamic_ncols=True
+            )
         self._overall.total, self._overall.n = state.total, len(state.outcomes)
         self._overall.set_postfix_str(self._left(state).removeprefix(", "))
         if not state.running:

@@ -41,17 +41,21 @@ SHOWN, MOST_NAMED = 5, 100
 WIDEST = 1.8  # sides of a frame, at most
 BUILT_IN = "synthetic"
 
+NEXT = """\
+Next: `tsn repro --quick` gives a first answer in minutes, `tsn repro` runs everything.
+`tsn check {name}` says what that will be."""
 FIRST = ("rgb", "flow")  # modalities for a first answer
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """name: of the dataset. videos: a folder of <class>/<clip>, or a CSV file. like: the recipe
-    that is copied."""
+    that is copied. quick: whether a first answer follows at once."""
 
     name: str
     videos: Path
     like: str = "weizmann"
+    quick: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +118,9 @@ def main(options: Options) -> None:
     lines = describe(found, recipe, settings)
     write_yaml(path, recipe, HEADER.format(name=options.name, like=source.path, path=path))
     write_yaml(params.PARAMS, settings, "")
-    print("\n".join([*lines, "", *next_steps(options.name, path, before)]))
+    print("\n".join([*lines, "", *describe_written(options.name, path, before)]))
+    if not options.quick:
+        print(NEXT.format(name=options.name))
     check.check(check.Options(dataset=options.name))
 
 
@@ -336,14 +342,9 @@ def describe_cost(found: Found, recipe: Any, settings: Any) -> list[str]:
     ]
 
 
-def next_steps(name: str, path: Path, before: Sequence[str]) -> list[str]:
-    """Say what was written, and what to type next."""
+def describe_written(name: str, path: Path, before: Sequence[str]) -> list[str]:
+    """Say what was written."""
     lines = [f"wrote {path}, and {name} into datasets of params.yaml"]
     if BUILT_IN in before:
         lines.append(f"{BUILT_IN} made room for it there; its recipe and results stay")
-    return [
-        *lines,
-        f"Next: `tsn check {name}` says what will run, `tsn repro --quick` gives a first answer in "
-        "minutes,",
-        "and `tsn repro` runs everything.",
-    ]
+    return lines
