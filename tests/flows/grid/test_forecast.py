@@ -52,17 +52,10 @@ def test_a_forecast_says_how_much_is_to_do(monkeypatch: pytest.MonkeyPatch) -> N
     assert "    jump: 3 to train, 2 to test in split 1" in lines
     rows = {line.split()[0]: line.split()[1:] for line in lines if line.strip()}
     # 100,000 frames of 280 x 224 in 157.36 s of a core, 6 s for the cell and 6 + 12 for the others
-    assert rows["extract"] == ["1", "1", "min"] and rows["all"] == [
-        "3",
-        *["3", "min", "on", "2", "cores"],
-    ]
-    assert rows["disk:"][:3] == ["about", "4.0", "GB;"] and rows["4"] == [
-        "cells",
-        "are",
-        "up",
-        "to",
-        "date",
-    ]
+    assert rows["extract"] == ["1", "1", "min"]
+    assert " ".join(rows["all"]) == "3 3 min on 2 cores"
+    assert " ".join(rows["disk:"]).startswith("about 4.0 GB;")
+    assert "  4 cells are up to date" in lines
 
 
 def test_what_is_done_or_not_here_is_said() -> None:
