@@ -167,7 +167,7 @@ class PrefectProgress:
     def __init__(self, workspace: Path) -> None:
         self._workspace = workspace
         self._flow_run = UUID(flow_run.id)
-        self._state = GridState(running=(), outcomes=(), waiting=0)
+        self._state = GridState(running=(), outcomes=(), queued=())
         self._bars: dict[str, UUID] = {}
         self._linked: set[str] = set()
         self._ended = 0

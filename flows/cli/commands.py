@@ -20,6 +20,7 @@ from flows.cli.frame import (
     Pool,
     Port,
     PrefectPort,
+    Quick,
     Targets,
     chosen,
     command,
@@ -31,19 +32,22 @@ from flows.cli.frame import (
 # -- run the pipeline -------------------------------------------------------------------------
 
 
-@command(RUN, "tsn repro", "tsn repro train@synthetic-1-flow report")
-def repro(targets: Targets = None, jobs: Jobs = None) -> None:
-    """Run what is not up to date, several cells at once, then show the tables.
+@command(RUN, "tsn repro", "tsn repro train@synthetic-1-flow report", "tsn repro --quick")
+def repro(targets: Targets = None, jobs: Jobs = None, quick: Quick = False) -> None:
+    """Run what is not up to date, several cells at once, then show what came out.
 
     A cell is a stage for one dataset, split and modality. What its stage prints is in .tsn/logs.
     """
 
     def main() -> None:
         from flows.cli.sources import take_changed_sources
-        from flows.grid.chain import run_chain
+        from flows.grid.chain import first_answers, run_chain
         from stages.operate.show import show_tables
 
         take_changed_sources(targets or [])
+        if quick:
+            first_answers(Path.cwd(), targets or [], jobs=jobs)
+            return
         run_chain(Path.cwd(), targets or [], jobs=jobs)
         show_tables()
 
@@ -78,7 +82,7 @@ def grid(
     work("grid", main)
 
 
-@command(RUN, "tsn check")
+@command(RUN, "tsn check", "tsn check mine")
 def check(
     dataset: Annotated[
         str | None,
@@ -89,11 +93,17 @@ def check(
         ),
     ] = None,
 ) -> None:
-    """Read params.yaml and the recipes, and say what cannot be run."""
+    """Say what cannot be run; then what would, for how long, on how much disk, of which clips.
+
+    Times are by the rates of a server's cores. A class is thin if it has few clips in a split.
+    """
 
     def main() -> None:
+        from flows.grid.forecast import forecast
+
         _check(dataset)
         print("params.yaml and the recipes can be run")
+        print("\n".join(forecast(Path.cwd(), dataset)))
 
     work("check", main)
 

@@ -82,7 +82,8 @@ Videos = Annotated[
 Targets = Annotated[
     list[str] | None,
     typer.Argument(
-        help="Stages, cells or patterns, such as train@*-flow. Default: everything.",
+        help="Stages, cells or patterns, such as train@*-flow; datasets with --quick. "
+        "Default: everything.",
         show_default=False,
     ),
 ]
@@ -95,6 +96,14 @@ Jobs = Annotated[
 Pool = Annotated[
     str | None,
     typer.Option(help="A Prefect work pool, whose workers run trainings and extractions."),
+]
+
+Quick = Annotated[
+    bool,
+    typer.Option(
+        "--quick",
+        help="Only a first answer, in minutes: the baseline of the first split, without training.",
+    ),
 ]
 
 Port = Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")]

@@ -6,12 +6,17 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.frame import DATA, Dataset, chosen, command, recipe_names, work
+from flows.cli.frame import DATA, Dataset, Quick, chosen, command, recipe_names, work
 
 
-@command(DATA, "tsn new mine --videos ~/clips", "tsn new mine --videos clips.csv --like ucf101")
+@command(
+    DATA,
+    "tsn new mine --videos ~/clips",
+    "tsn new mine --videos ~/clips --quick",
+    "tsn new mine --videos clips.csv --like ucf101",
+)
 def new(
-    name: Annotated[str, typer.Argument(help="The dataset's name: small letters, digits and _.")],
+    name: Annotated[str, typer.Argument(help="The dataset's name: letters, digits, _ and -.")],
     videos: Annotated[
         Path,
         typer.Option(
@@ -23,6 +28,7 @@ def new(
     like: Annotated[
         str, typer.Option(help="The recipe to copy the numbers from.", autocompletion=recipe_names)
     ] = "weizmann",
+    quick: Quick = False,
 ) -> None:
     """Look at your videos and write a recipe for them; estimate time and disk.
 
@@ -38,7 +44,11 @@ def new(
         # A worktree shares the inbox with its project, and no other folder.
         inside = typed.is_relative_to(root / "inbox")
         path = typed.relative_to(root) if inside else typed
-        new.main(new.Options(name=name, videos=path, like=like))
+        new.main(new.Options(name=name, videos=path, like=like, quick=quick))
+        if quick:
+            from flows.grid.chain import first_answers
+
+            first_answers(root, [name])
 
     work("new", main)
 

@@ -11,6 +11,7 @@ from flows.grid.cells import run_cell
 from flows.grid.display import TerminalProgress
 from flows.grid.lock_file import repair
 from flows.grid.queue import Jobs, require_good, run_grid
+from stages.operate.summary import first_answer
 from stages.runtime import machine, params
 
 
@@ -51,3 +52,21 @@ def choose_jobs(workspace: Path, jobs: int | None, cpu_jobs: int | None = None) 
         heavy=machine.count_jobs(section) if jobs is None else jobs,
         light=machine.count_cores() if cpu_jobs is None else cpu_jobs,
     )
+
+
+def first_answers(workspace: Path, datasets: Sequence[str], *, jobs: int | None = None) -> None:
+    """Run what a first answer of each dataset needs, and print it: the baseline of the first split
+    and modality of params.yaml.
+
+    ValueError for a dataset that is not among those of params.yaml.
+    """
+    settings = params.load(workspace / params.PARAMS)
+    active = params.active_datasets(settings)
+    if unknown := [name for name in datasets if name not in active]:
+        raise ValueError(f"{', '.join(unknown)}: datasets of params.yaml are {', '.join(active)}")
+    split = params.section(settings, "splits", tuple[int, ...])[0]
+    modality = params.section(settings, "modalities", tuple[str, ...])[0]
+    chosen = datasets or active
+    run_chain(workspace, [f"baseline@{row}-{split}-{modality}" for row in chosen], jobs=jobs)
+    for dataset in chosen:
+        print("\n".join(["", f"{dataset}:", *first_answer(dataset, split, modality)]))

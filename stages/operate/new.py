@@ -5,7 +5,6 @@ their names group them, and the shape of their frames. Every other number stays 
 """
 
 import math
-import re
 import statistics
 import tempfile
 from collections import Counter
@@ -18,19 +17,19 @@ from ruamel.yaml import YAML
 from ruamel.yaml.representer import RoundTripRepresenter
 
 from stages.operate import check
-from stages.runtime import command, params
-from stages.runtime.machine import read_machine
-from stages.runtime.places import SURVEY_CACHE
-from tsn.files import atomic_path, file_sha256
-from tsn.lists import SplitError
-from tsn.modality import modality
+from stages.operate.clips import SPLITS, look, some, thin_classes
+from stages.operate.cost import Clips, cells_of, quick_cells, seconds_of, spoken, stream_bytes
+from stages.runtime import params
+from stages.runtime.machine import count_cores
+from tsn.files import atomic_path
+from tsn.lists import SplitError, SplitLists
 from tsn.names import is_utf8, near_equal, shown
 from tsn.sources.csv_file import CsvConfig, listed_videos, write_clips
 from tsn.sources.folder import SourceError, find_videos
 from tsn.splits.checks import refuse_one_class
 from tsn.splits.formats import SplitConfig, split_lists
 from tsn.splits.groups import guesses
-from tsn.splits.survey import Facts, survey
+from tsn.splits.survey import Facts
 
 HEADER = """\
 # {name}: written by `tsn new` like {like}. Every number of this dataset.
@@ -38,42 +37,37 @@ HEADER = """\
 #   dvc exp run -S '{path}:train.rgb.solver.iterations=200'
 
 """
-NAME = re.compile(r"[a-z][a-z0-9_]*")
-LOOKED_AT = 200  # videos at most; `split` decodes every one
-SPLITS = 3
 SHOWN, MOST_NAMED = 5, 100
 WIDEST = 1.8  # sides of a frame, at most
 BUILT_IN = "synthetic"
 
+NEXT = """\
+Next: `tsn repro --quick` gives a first answer in minutes, `tsn repro` runs everything.
+`tsn check {name}` says what that will be."""
 FIRST = ("rgb", "flow")  # modalities for a first answer
-
-# Rough numbers of two cores of a server. Seconds for an image of a training: some to read it, some
-# for each 224 x 224 pixels. By stream, entries a second and bytes of one, at 340 x 256.
-SECONDS_TO_READ, SECONDS_TO_TRAIN = 0.02, 0.04
-RATES = {"frames": 400.0, "flow": 26.0, "warped_flow": 20.0}
-BYTES = {"frames": 28e3, "flow": 6e3, "warped_flow": 6e3}
-PIXELS = 340 * 256
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """name: of the dataset. videos: a folder of <class>/<clip>, or a CSV file. like: the recipe
-    that is copied."""
+    that is copied. quick: whether a first answer follows at once."""
 
     name: str
     videos: Path
     like: str = "weizmann"
+    quick: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
     """What a look at the videos found: ids `<class>/<clip>` and their files, the recipe's source,
-    how clips are split, their groups and these in words, what cannot be taken of the folder or file
-    and why, and facts of some videos."""
+    how clips are split and the lists this gives, their groups and these in words, what cannot be
+    taken of the folder or file and why, and facts of some videos."""
 
     files: Mapping[str, Path]
     source: Mapping[str, Any]
     split: SplitConfig
+    lists: SplitLists
     groups: Sequence[str]
     why: str
     left_out: Mapping[str, str]
@@ -83,6 +77,13 @@ class Found:
     def classes(self) -> Counter[str]:
         """Return how many clips each class has."""
         return classes_of(self.files)
+
+    @property
+    def clips(self) -> Clips:
+        """Return them as costs are told from them."""
+        frames = sum(row.frames for row in self.good) * len(self.files) / len(self.facts)
+        size = sum(path.stat().st_size for path in self.files.values())
+        return Clips(lists=self.lists, frames=frames, bytes=size)
 
     @property
     def good(self) -> list[Facts]:
@@ -117,14 +118,14 @@ def main(options: Options) -> None:
     lines = describe(found, recipe, settings)
     write_yaml(path, recipe, HEADER.format(name=options.name, like=source.path, path=path))
     write_yaml(params.PARAMS, settings, "")
-    print("\n".join([*lines, "", *next_steps(options.name, path, before)]))
+    print("\n".join([*lines, "", *describe_written(options.name, path, before)]))
+    if not options.quick:
+        print(NEXT.format(name=options.name))
     check.check(check.Options(dataset=options.name))
 
 
 def refuse_name(name: str) -> None:
-    """Raise ValueError unless a recipe can have that name."""
-    if not NAME.fullmatch(name):
-        raise ValueError(f"{name!r}: a dataset's name is small letters, digits and _, as in `mine`")
+    """Raise ValueError unless a recipe can have that name, and none has."""
     if (path := params.recipe_path(name)).exists():
         raise ValueError(f"{path} is there already: edit it, or choose another name")
 
@@ -134,8 +135,7 @@ def look_at(videos: Path) -> Found:
     if not is_utf8(str(videos)):
         raise SourceError(f"{shown(videos)}: not UTF-8, as a recipe is; rename it, or link to it")
     found = look_in_file(videos) if videos.is_file() else look_in_folder(videos)
-    some = sorted(found.files)[:: -(-len(found.files) // LOOKED_AT)]
-    return replace(found, facts=look({video: found.files[video] for video in some}))
+    return replace(found, facts=look({video: found.files[video] for video in some(found.files)}))
 
 
 def look_in_folder(videos: Path) -> Found:
@@ -146,7 +146,8 @@ def look_in_folder(videos: Path) -> Found:
     refusal: SplitError | None = None
     for guess in guesses(sorted(files)):
         try:
-            split = first_split("folder", guess.pattern, range(SPLITS, 0, -1), files, Path())
+            numbers = range(SPLITS, 0, -1)
+            split, lists = first_split("folder", guess.pattern, numbers, files, Path())
         except SplitError as error:
             refusal = error  # the last asks for least
             continue
@@ -155,6 +156,7 @@ def look_in_folder(videos: Path) -> Found:
             files=files,
             source=source,
             split=split,
+            lists=lists,
             groups=guess.groups,
             why=guess.why,
             left_out=left_out,
@@ -170,15 +172,16 @@ def look_in_file(path: Path) -> Found:
     refuse_one_class(classes_of(files), path)
     has_split = any(row.split for row in rows.values())
     groups = sorted({row.group for row in rows.values() if row.group})
-    with tempfile.TemporaryDirectory() as lists:
-        write_clips(rows, Path(lists))
+    with tempfile.TemporaryDirectory() as folder:
+        write_clips(rows, Path(folder))
         numbers = range(1, 0, -1) if has_split else range(SPLITS, 0, -1)
-        split = first_split("csv", None, numbers, files, Path(lists))
+        split, lists = first_split("csv", None, numbers, files, Path(folder))
     alone = "the file names none, so every clip stands alone"
     return Found(
         files=files,
         source={"csv": {"file": str(path), "root": str(root)}},
         split=split,
+        lists=lists,
         groups=groups,
         why="the file's column `group`" if groups else alone,
         left_out=left_out,
@@ -192,9 +195,9 @@ def classes_of(videos: Iterable[str]) -> Counter[str]:
 
 def first_split(
     format_: str, pattern: str | None, numbers: Sequence[int], files: Iterable[str], lists: Path
-) -> SplitConfig:
-    """Return the first number of splits with which every class is trained and tested; SplitError
-    says why there is none."""
+) -> tuple[SplitConfig, SplitLists]:
+    """Return the first number of splits with which every class is trained and tested, and its
+    lists; SplitError says why there is none."""
     refusal: SplitError | None = None
     for splits in numbers:
         config = SplitConfig(
@@ -207,22 +210,10 @@ def first_split(
             leaks="keep",
         )
         try:
-            split_lists(sorted(files), lists, config)
+            return config, split_lists(sorted(files), lists, config)
         except SplitError as error:
             refusal = error  # the last asks for least
-        else:
-            return config
     raise refusal or SplitError("no number of splits to try")
-
-
-def look(files: Mapping[str, Path]) -> dict[str, Facts]:
-    """Return the facts of videos, decoded as a whole."""
-    names = {str(path.absolute()): video for video, path in files.items()}
-    hashes = {path: file_sha256(Path(path)) for path in names}
-    machine = read_machine()
-    seen = survey(Path(), hashes, SURVEY_CACHE, machine.workers, machine.reading)
-    bar = command.progress(seen, total=len(hashes), unit="video", text="look")
-    return {names[path]: facts for path, facts in bar}
 
 
 def make_recipe(source: Path, name: str, found: Found) -> Any:
@@ -304,8 +295,7 @@ def describe(found: Found, recipe: Any, settings: Any) -> list[str]:
         lines.append(
             "  shapes             some stand and some lie: all are scaled to the usual shape"
         )
-    few = sorted(name for name, number in classes.items() if number < 2 * SPLITS)
-    if few:
+    if few := sorted(thin_classes(found.lists)):
         lines.append(f"  few clips          {shorten(few)}: results will vary between splits")
     alike = near_equal("classes", classes) + near_equal("groups", found.groups)
     lines += [f"  nearly equal       {line}" for line in alike]
@@ -330,51 +320,31 @@ def shorten(words: Sequence[str]) -> str:
 
 
 def describe_cost(found: Found, recipe: Any, settings: Any) -> list[str]:
-    """Say what time and disk to expect on two cores, for what params.yaml runs."""
+    """Say what time and disk to expect, for what params.yaml runs and for less."""
     modalities = [name for name in settings["modalities"] if name in recipe["train"]]
-    frames = sum(row.frames for row in found.good) * len(found.files) / len(found.facts)
-    everything = minutes(recipe, modalities, len(settings["splits"]), frames)
     first = [name for name in FIRST if name in recipe["train"]]
-    quick = minutes(recipe, first, 1, frames)
-    size = sum(disk(recipe, name, frames) for name in modalities)
+    splits, clips, cores = list(settings["splits"]), found.clips, count_cores()
+    times = [
+        spoken(seconds_of(cells, recipe, clips, cores))
+        for cells in (
+            cells_of(splits, modalities),
+            cells_of(splits[:1], first),
+            quick_cells(splits, modalities),
+        )
+    ]
+    everything, less, quick = times
+    size = clips.bytes + stream_bytes(recipe, modalities, clips)
     return [
-        f"  time to expect     about {everything:.0f} min on two cores with {len(modalities)} "
-        f"modalities and {len(settings['splits'])} splits; {quick:.0f} min with "
-        f"{' and '.join(first)} and one split",
-        f"  disk to expect     about {size / 1e9:.1f} GB, and the videos again",
+        f"  time to expect     {everything} on {cores} cores with {len(modalities)} "
+        f"modalities and {len(splits)} splits; {less} with {' and '.join(first)} and one split; "
+        f"{quick} for a first answer",
+        f"  disk to expect     about {size / 1e9:.1f} GB",
     ]
 
 
-def minutes(
-    recipe: Mapping[str, Any], modalities: Sequence[str], splits: int, frames: float
-) -> float:
-    """Return how long two cores take, roughly."""
-    seconds = 60.0
-    for name in modalities:
-        stream, training = recipe["extract"][name], recipe["train"][name]
-        rate = RATES[modality(name).stream]
-        seconds += frames / rate * stream["width"] * stream["height"] / PIXELS
-        solver = training["solver"]
-        images = solver["iterations"] * solver["batch_size"] * training["network"]["num_segments"]
-        one = SECONDS_TO_READ + SECONDS_TO_TRAIN * (training["input_size"] / 224) ** 2
-        seconds += 1.1 * splits * images * one  # the tenth: scoring
-    return seconds / 60
-
-
-def disk(recipe: Mapping[str, Any], name: str, frames: float) -> float:
-    """Return how many bytes a modality's stream takes, roughly."""
-    stream, each = recipe["extract"][name], BYTES[modality(name).stream]
-    return float(frames * each * stream["width"] * stream["height"] / PIXELS)
-
-
-def next_steps(name: str, path: Path, before: Sequence[str]) -> list[str]:
-    """Say what was written, and what to type next."""
+def describe_written(name: str, path: Path, before: Sequence[str]) -> list[str]:
+    """Say what was written."""
     lines = [f"wrote {path}, and {name} into datasets of params.yaml"]
     if BUILT_IN in before:
         lines.append(f"{BUILT_IN} made room for it there; its recipe and results stay")
-    return [
-        *lines,
-        "Next: `tsn repro`. For a first answer sooner, set in params.yaml",
-        "  splits: [1]",
-        f"  modalities: [{', '.join(FIRST)}]",
-    ]
+    return lines

@@ -1,19 +1,18 @@
-"""The fused tables of every dataset, and where to look next."""
+"""The fused tables of every dataset, and in a few lines what they say."""
 
 from pathlib import Path
 
+from stages.operate.summary import summary
 from stages.runtime import params
 
 
 def show_tables() -> None:
-    """Print the table of every dataset of params.yaml."""
+    """Print the table of every dataset of params.yaml, and its summary."""
     for dataset in params.active_datasets():
-        report = Path("reports") / dataset
-        if not (report / "table.txt").is_file():
+        table = Path("reports") / dataset / "table.txt"
+        if not table.is_file():
             print(f"\n{dataset}: no result yet; `tsn repro` makes it\n")
             continue
         print(f"\n{dataset}: mean class accuracy, %\n")
-        print((report / "table.txt").read_text(encoding="utf-8"))
-        print(f"  the page with every figure   {report / 'index.html'}")
-    print("  the runs, in MLflow          tsn ui")
-    print("  what changed since a commit  dvc metrics diff\n")
+        print(table.read_text(encoding="utf-8"))
+        print("\n".join([*summary(dataset), ""]))

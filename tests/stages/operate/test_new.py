@@ -126,7 +126,7 @@ def test_a_csv_file_with_sides_has_one_split_and_clips_of_one_name_are_two(
 def test_of_many_clips_some_are_looked_at_and_more_bad_ones_allowed_for(
     project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(new, "LOOKED_AT", 3)
+    monkeypatch.setattr("stages.operate.clips.LOOKED_AT", 3)
     clips = write_clips(project / "clips", PEOPLE)
     (clips / "jump/daria_jump.avi").write_text("no video")  # the first by name
     new.main(new.Options(name="mine", videos=clips))
@@ -153,7 +153,7 @@ def test_another_active_dataset_stays(project: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "clips", "reason"),
     [
-        ("My Clips", PEOPLE, "small letters, digits and _"),
+        ("My Clips", PEOPLE, "use letters, digits, _ and -"),
         ("mine", PEOPLE[:3], "one class .run., and a recogniser tells at least two apart"),
         ("mine", ["a.avi"], "expected <class>/<clip>"),
         ("weizmann", PEOPLE, "is there already"),

@@ -1,0 +1,170 @@
+"""What `tsn repro` would do: which cells, for how long, on how much disk, of which clips."""
+
+import re
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flows.grid.plan import changed_cells, plan_of, read_graph
+from flows.processes.programs import ProgramError
+from stages.operate.changed_sources import changed_sources
+from stages.operate.clips import (
+    ENOUGH_TEST,
+    ENOUGH_TRAIN,
+    coming_clips,
+    taken_clips,
+    thin_classes,
+)
+from stages.operate.cost import Cell, Clips, core_seconds, seconds_of, spoken, stream_bytes
+from stages.runtime import gpu_slots, params
+from stages.runtime.machine import count_cores, read_machine
+from tsn.lists import ListedVideo
+
+THIN_SHOWN = 5
+CELL = r"(?P<stage>\w+)@{dataset}(?:-(?P<split>\d+))?(?:-(?P<modality>\w+))?"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """A dataset's cells that will run, how many will not, and its clips, if they are known."""
+
+    dataset: str
+    cells: Sequence[Cell]
+    up_to_date: int
+    clips: Clips | None
+
+
+def cell_of(name: str, datasets: Sequence[str]) -> tuple[str, Cell] | None:
+    """Return the dataset and the parts of a cell, by its DVC name; None for one of no dataset."""
+    for dataset in sorted(datasets, key=len, reverse=True):
+        if found := re.fullmatch(CELL.format(dataset=re.escape(dataset)), name):
+            split = int(found["split"]) if found["split"] else None
+            return dataset, Cell(stage=found["stage"], split=split, modality=found["modality"])
+    return None
+
+
+def cells_of(names: Iterable[str], dataset: str, active: Sequence[str]) -> list[Cell]:
+    """Return the cells of a dataset among these, by their DVC names."""
+    found = (cell_of(name, active) for name in names)
+    return [row[1] for row in found if row is not None and row[0] == dataset]
+
+
+def forecast(workspace: Path, dataset: str | None) -> list[str]:
+    """Return lines on what would run now, of a dataset or of all that params.yaml chooses."""
+    active = params.active_datasets()
+    if dataset is not None and dataset not in active:
+        return [f"{dataset} is not among datasets of params.yaml, so nothing of it would run"]
+    try:
+        graph = read_graph(workspace)
+        changed = {f"download@{row}" for row in changed_sources(active)}
+        plan = plan_of(graph, changed.union(changed_cells(workspace)))
+    except ProgramError as error:
+        return [f"what would run is not known: {error}"]
+    lines: list[str] = []
+    for name in [dataset] if dataset else active:
+        coming = cells_of((cell.name for cell in plan.cells), name, active)
+        found = Forecast(
+            dataset=name,
+            cells=coming,
+            up_to_date=len(cells_of(graph, name, active)) - len(coming),
+            clips=find_clips(name, split=any(cell.stage == "split" for cell in coming)),
+        )
+        lines += ["", *describe(found, params.load_recipe(name).values)]
+    return lines
+
+
+def find_clips(dataset: str, *, split: bool) -> Clips | None:
+    """Return the clips of a dataset: as they were split, or as they will be if it is to be."""
+    return (
+        coming_clips(params.load_recipe(dataset)) if split else taken_clips(Path("data") / dataset)
+    )
+
+
+def describe(found: Forecast, recipe: Mapping[str, Any]) -> list[str]:
+    """Return what a dataset's forecast says."""
+    if found.clips is None:
+        return [
+            f"{found.dataset}: its videos are not here yet, so how long it takes is not known",
+            *count_cells(found, recipe),
+        ]
+    classes = len(found.clips.lists.classes)
+    clips = len(found.clips.lists.videos)
+    return [
+        f"{found.dataset}: {clips} clips of {classes} classes",
+        *describe_splits(found.clips),
+        "",
+        *count_cells(found, recipe),
+    ]
+
+
+def describe_splits(clips: Clips) -> list[str]:
+    """Return how many clips each split trains on and tests, and which classes are thin."""
+    lists = clips.lists
+    lines = [f"  {'split':8}{'to train':>10}{'a class':>12}{'to test':>10}{'a class':>12}"]
+    for split, train in lists.train.items():
+        test = lists.test[split]
+        lines.append(
+            f"  {split:<8}{len(train):>10}{of_a_class(train):>12}"
+            f"{len(test):>10}{of_a_class(test):>12}"
+        )
+    thin = thin_classes(lists)
+    if not thin:
+        return [
+            *lines,
+            f"  thin classes: none ({ENOUGH_TRAIN} to train and {ENOUGH_TEST} to test are enough)",
+        ]
+    lines.append(
+        f"  thin classes: {len(thin)} (below {ENOUGH_TRAIN} clips to train or {ENOUGH_TEST} to "
+        "test); add clips, or expect little of them"
+    )
+    lines += [f"    {name}: {few}" for name, few in list(thin.items())[:THIN_SHOWN]]
+    more = len(thin) - THIN_SHOWN
+    return [*lines, f"    and {more} more"] if more > 0 else lines
+
+
+def of_a_class(videos: Sequence[ListedVideo]) -> str:
+    """Return the least and the most videos that a class has: `3 to 6`, or `6` where all have."""
+    sizes = Counter(video.label for video in videos).values()
+    least, most = min(sizes), max(sizes)
+    return str(least) if least == most else f"{least} to {most}"
+
+
+def count_cells(found: Forecast, recipe: Mapping[str, Any]) -> list[str]:
+    """Return the table of stages with something to run, and what all of it takes."""
+    if not found.cells:
+        return [f"  all {found.up_to_date} cells are up to date; `tsn show` shows the result"]
+    cores, clips = count_cores(), found.clips
+    lines = [f"  {'to run':10}{'cells':>8}" + (f"{'about':>18}" if clips else "")]
+    for stage, count in Counter(cell.stage for cell in found.cells).items():
+        lines.append(f"  {stage:10}{count:>8}")
+        if clips:
+            rows = [core_seconds(c, recipe, clips) for c in found.cells if c.stage == stage]
+            lines[-1] += f"{spoken(sum(rows) / cores):>18}"
+    lines.append(f"  {'all':10}{len(found.cells):>8}")
+    if clips:
+        whole = spoken(seconds_of(found.cells, recipe, clips, cores))
+        by = "by the CPU, and much less by a GPU" if has_gpu() else f"on {cores} cores"
+        lines[-1] += f"{whole:>18} {by}"
+        lines += describe_disk(found, recipe, clips)
+    return [*lines, f"  {found.up_to_date} cells are up to date"] if found.up_to_date else lines
+
+
+def has_gpu() -> bool:
+    """Return whether trainings would run on a GPU, for which there are no rates."""
+    return read_machine().device != "cpu" and bool(gpu_slots.visible_gpus())
+
+
+def describe_disk(found: Forecast, recipe: Mapping[str, Any], clips: Clips) -> list[str]:
+    """Return how much disk the videos and streams to come take, and what is free."""
+    names = [cell.modality for cell in found.cells if cell.stage == "extract" and cell.modality]
+    size = stream_bytes(recipe, names, clips)
+    if any(cell.stage == "download" for cell in found.cells):
+        size += clips.bytes
+    free = shutil.disk_usage(Path()).free
+    if not size:
+        return []
+    short = "" if size < free else ": too little"
+    return [f"  disk: about {size / 1e9:.1f} GB; {free / 1e9:.0f} GB are free{short}"]
