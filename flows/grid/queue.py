@@ -57,11 +57,21 @@ class Jobs:
 
 @dataclass(frozen=True, kw_only=True)
 class GridState:
-    """The grid at one moment: the cells that run, those that have ended, how many are to come."""
+    """The grid at one moment: the cells that run, those that have ended, those that are to come."""
 
     running: tuple[str, ...]
     outcomes: tuple[Outcome, ...]
-    waiting: int
+    queued: tuple[str, ...]
+
+    @property
+    def waiting(self) -> int:
+        """Return how many cells are to come."""
+        return len(self.queued)
+
+    @property
+    def total(self) -> int:
+        """Return how many cells there are."""
+        return len(self.running) + len(self.outcomes) + len(self.queued)
 
 
 RunCell = Callable[[Cell], Outcome]
@@ -88,7 +98,8 @@ def execute(
                     context = contextvars.copy_context()
                     running[threads.submit(context.run, run_cell, cell)] = cell
                 names = tuple(cell.name for cell in running.values())
-                watch(GridState(running=names, outcomes=queue.outcomes, waiting=len(queue.waiting)))
+                queued = tuple(queue.waiting)
+                watch(GridState(running=names, outcomes=queue.outcomes, queued=queued))
                 if not running:
                     return queue.outcomes
                 ended, _ = wait(running, WATCH_SECONDS, FIRST_COMPLETED)

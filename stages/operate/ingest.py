@@ -74,6 +74,7 @@ def read_dataset(folder: Path) -> Dataset:
         {row.video: row for listed in side.values() for row in listed}
         for side in (lists.train, lists.test)
     )
+    test |= {row.video: row for row in lists.promotion}  # on which recognisers are tested, too
     return Dataset(
         videos=folder / "videos",
         classes=lists.classes,

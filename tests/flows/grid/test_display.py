@@ -18,7 +18,7 @@ def test_progress_tells_what_starts_and_ends_and_how_far_a_training_is(
     (tmp_path / ".tsn/status").mkdir(parents=True)
     (tmp_path / ".tsn/status/train@a.json").write_text(json.dumps(status))
     show = TerminalProgress(tmp_path)
-    show(GridState(running=("train@a", "fuse"), outcomes=(), waiting=1))
+    show(GridState(running=("train@a", "fuse"), outcomes=(), queued=("c",)))
     ended = Outcome(
         cell="fuse",
         state=CellState.RAN,
@@ -28,7 +28,7 @@ def test_progress_tells_what_starts_and_ends_and_how_far_a_training_is(
         link="http://x",
         told=tuple(f"line {number}" for number in range(MOST_LINES + 2)),
     )
-    show(GridState(running=(), outcomes=(ended,), waiting=0))
+    show(GridState(running=(), outcomes=(ended,), queued=()))
     assert capsys.readouterr().err.splitlines() == [
         "train@a: started",
         "fuse: started",

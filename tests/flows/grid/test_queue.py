@@ -158,16 +158,16 @@ def test_what_ended_is_logged_beside_the_cells_by_one_at_a_time_and_decides_noth
 
     done = tuple(outcome(Cell(name=name, upstreams=())) for name in "ab")
     with queue.now_and_then(sync) as watch:
-        watch(GridState(running=("a",), outcomes=(), waiting=1))
+        watch(GridState(running=("a",), outcomes=(), queued=("c",)))
         assert not began.acquire(timeout=0.1)  # nothing has ended yet
-        watch(GridState(running=("b",), outcomes=done[:1], waiting=0))
+        watch(GridState(running=("b",), outcomes=done[:1], queued=()))
         assert began.acquire(timeout=10)
-        watch(GridState(running=(), outcomes=done, waiting=0))
+        watch(GridState(running=(), outcomes=done, queued=()))
         assert not began.acquire(timeout=0.1)  # the first is still at it
         go_on.release()
         wait_until(lambda: "no space left" in caplog.text, "the end of the first")
         time.sleep(0.05)
-        watch(GridState(running=(), outcomes=done, waiting=0))
+        watch(GridState(running=(), outcomes=done, queued=()))
         assert began.acquire(timeout=10)
         go_on.release()
 
