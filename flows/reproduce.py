@@ -5,8 +5,8 @@ DVC stays the only truth about what is done, so a repeated flow goes on where th
 (`PREFECT_API_URL`) it runs on a temporary one, which ends with it.
 
 What is done, and in which order, is `flows/grid/queue.py`, which knows no Prefect; this module
-makes a task of each cell, and `flows/ui.py` shows the rest. Prefect never decides whether a cell
-succeeded, and a server that goes away does not stop one.
+makes a task of each cell, and `flows/grid/prefect_ui.py` shows the rest. Prefect never decides
+whether a cell succeeded, and a server that goes away does not stop one.
 """
 
 import threading
@@ -24,11 +24,11 @@ from flows.grid.cells import Outcome, run_cell
 from flows.grid.chain import choose_jobs
 from flows.grid.display import TerminalProgress
 from flows.grid.plan import Cell, read_graph
+from flows.grid.prefect_ui import CancelledError, GridPage, name_of_grid, summary, tell, told_in_log
 from flows.grid.queue import GridState, RunCell, require_good, run_grid
 from flows.grid.remote import Head, committed
 from flows.processes.access import take_secret
 from flows.processes.programs import ProgramError
-from flows.ui import CancelledError, GridPage, name_of_grid, summary, tell, told_in_log
 
 EXPECTED = (ProgramError, ValueError, OSError)  # their words say all, without a traceback
 T = TypeVar("T")

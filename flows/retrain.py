@@ -26,12 +26,19 @@ from prefect.states import Cancelled, Completed, Failed
 from flows.git import data_commits, worktree
 from flows.git.command import git
 from flows.grid.plan import read_graph
+from flows.grid.prefect_ui import (
+    CancelledError,
+    key_of,
+    name_of_retraining,
+    show,
+    tell,
+    told_in_log,
+)
 from flows.grid.recorded import inputs_digest, is_made
 from flows.grid.remote import CODE
 from flows.processes.locks import wait_for_lock
 from flows.processes.programs import ProgramError, run_dvc, run_stage
 from flows.reproduce import EXPECTED, run_in_task, show_grid
-from flows.ui import CancelledError, key_of, name_of_retraining, show, tell, told_in_log
 from stages.runtime import params
 from stages.runtime.places import RECOGNISERS, RETRAIN, RETRAIN_LOCK
 from stages.tracking import registry, runs, store
@@ -177,7 +184,7 @@ def nothing_new(dataset: str, root: Path, inputs: RetrainingInputs) -> str:
             f"{UNCHANGED} version {made.number} was made. There is no champion: `tsn promote "
             f"{dataset} --version {made.number}` makes it the champion"
         )
-    if made is not None and made == champion:
+    if made is not None and champion is not None and made.number == champion.number:
         return f"{UNCHANGED} version {made.number} was made, the champion"
     return ""
 

@@ -241,9 +241,8 @@ class GridPage:
 
     def _ended_row(self, outcome: Outcome) -> dict[str, str]:
         cell = outcome.cell
-        if outcome.good and cell not in self._accuracies:
-            if found := accuracy_of(self._workspace, cell):  # dvc.lock may be half written
-                self._accuracies[cell] = found
+        if outcome.good and not self._accuracies.get(cell):  # dvc.lock may be met half written
+            self._accuracies[cell] = accuracy_of(self._workspace, cell)
         attempts = f", {outcome.attempts} attempts" if outcome.attempts > 1 else ""
         return self._row(
             cell,
