@@ -49,8 +49,8 @@ def reproduce(
     """
     try:
         with told_in_log():
-            places = {"jobs": jobs, "cpu_jobs": cpu_jobs, "pool": pool}
-            return Completed(message=show_grid(workspace.resolve(), targets, **places))
+            done = show_grid(workspace.resolve(), targets, jobs=jobs, cpu_jobs=cpu_jobs, pool=pool)
+            return Completed(message=done)
     except CancelledError as error:
         return Cancelled(message=str(error))
     except EXPECTED as error:

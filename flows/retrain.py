@@ -81,7 +81,7 @@ def retrain(
                 story.tell("Training and tests", done)
                 compare_now = partial(compare, dataset, root, story, inputs)
                 message = run_in_task("compare", "compare with the champion", compare_now)
-        state = Completed(message=message)
+        state: State = Completed(message=message)
     except CancelledError as error:
         state = Cancelled(message=str(error))
     except EXPECTED as error:
@@ -96,13 +96,16 @@ class Story:
 
     sections: list[str] = field(default_factory=list)
 
-    def tell(self, heading: str, text: str, *, plain: bool = False) -> None:
-        """Add a section; a plain text is shown as it is, and is no Markdown."""
-        text = text.strip()
+    def tell(self, heading: str, text: str) -> None:
+        """Add a section."""
         tell(f"{heading}\n{text}")
-        self.sections.append(
-            f"## {heading}\n\n" + (f"```\n{text}\n```\n" if plain else f"{text}\n")
-        )
+        self.sections.append(f"## {heading}\n\n{text.strip()}\n")
+
+    def tell_lines(self, heading: str, text: str) -> None:
+        """Add a section of lines that are shown as they are."""
+        lines = [f"- `{line.strip()}`" for line in text.splitlines()]
+        tell(f"{heading}\n{text}")
+        self.sections.append("\n".join([f"## {heading}\n", *lines, ""]))
 
     def end(self, state: State, key: str) -> None:
         """Show all of it under the message of the run's end."""
@@ -137,7 +140,7 @@ def ingest(dataset: str, root: Path, story: Story, *, follow: bool) -> Retrainin
     pending, report = folder / "pending", folder / "ingest.txt"
     paths = ["--root", str(root), "--out", str(pending), "--report", str(report)]
     run_stage("operate.ingest", tree, ["--dataset", dataset, *paths])
-    story.tell("New clips", report.read_text(encoding="utf-8"), plain=True)
+    story.tell_lines("New clips", report.read_text(encoding="utf-8"))
     data_commits.commit_clips(root, tree, dataset, pending)
     commit = git(root, "rev-parse", "HEAD")
     if commit != before:

@@ -48,7 +48,7 @@ from tsn.recogniser.folder import (
 )
 from tsn.recogniser.recogniser import Recogniser, load_recogniser
 from tsn.recogniser.shared_test import SharedTestSet, held_back_test_set, shared_test_set
-from tsn.streams.video import VideoError
+from tsn.streams.contents import VideoError
 
 # Tags of a version: what was decided, for which data, against whom, and that it was carried out.
 VERDICT, DATA, OPPONENT, DONE = "verdict", "data", "compared_with", "carried_out"
@@ -197,11 +197,10 @@ def score_held_back(
         return None
     listed = read_list(path)
     digests = {row.video: file_sha256(options.videos / row.video) for row in listed}
-    found = [
-        score_list(folder, listed, digests, options, machine) for folder in (champion, challenger)
-    ]
+    ours = score_list(champion, listed, digests, options, machine)
+    theirs = score_list(challenger, listed, digests, options, machine)
     trained_on = read_trained_on(champion) | read_trained_on(challenger)
-    return held_back_test_set(*found, trained_on)
+    return held_back_test_set(ours, theirs, trained_on)
 
 
 def score_list(

@@ -82,13 +82,14 @@ def markdown(decision: Decision) -> Iterator[str]:
         "",
         f"| | {first} | challenger |",
         "| --- | ---: | ---: |",
-        f"| fused | {_fused(decision.against.champion)} | {_fused(decision.challenger)} |",
         f"| mean class accuracy | {found.champion:.1%} | {found.challenger:.1%} |",
         f"| on its own test list | {_tested(decision.against.champion)} | "
         f"{_tested(decision.challenger)} |",
         f"| right where the other is wrong | {found.only_champion} | {found.only_challenger} |",
         "",
         _judgement(found, decision.rule),
+        "",
+        _fused(decision.against.champion, decision.challenger, first),
     )
     if test.num_scored:
         yield from ("", f"{test.num_scored} videos, new to the champion, were scored for this.")
@@ -121,8 +122,12 @@ def _tested(version: Version) -> str:
     return f"{float(known):.1%}" if known else "–"
 
 
-def _fused(version: Version) -> str:
-    return version.tags.get("combination", "–")
+def _fused(champion: Version, challenger: Version, first: str) -> str:
+    """Say what the two fuse."""
+    ours, theirs = (row.tags.get("combination", "unknown") for row in (champion, challenger))
+    if ours == theirs:
+        return f"Both are {ours}."
+    return f"The challenger is {theirs}; {first} is {ours}."
 
 
 def _judgement(found: Comparison, rule: PromotionRule) -> str:

@@ -26,7 +26,14 @@ from tsn.sources.synthetic import SyntheticConfig, write_clips
 RECIPE = "recipes/synthetic.yaml"
 MODALITIES = ["rgb"]  # a whole grid twice: the fewest cells
 CLASSES = ["MeadowSway", "LakeSway", "DesertSway", "DuskSway"]  # that RGB can tell apart
-WELL_TRAINED = ITERATIONS
+WELL_TRAINED = {
+    "network.bn_momentum": 0.3,
+    "network.dropout": 0.0,
+    "solver.iterations": 120,
+    "solver.lr_steps": [90],
+    "solver.batch_size": 8,
+    "solver.micro_batch": 8,
+}
 pytestmark = pytest.mark.slow
 
 

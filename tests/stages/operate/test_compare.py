@@ -7,15 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from mlflow_models import aliases
-from recognisers import write_recogniser
+from recognisers import CLASSES, write_recogniser
 from videos import write_wandering
 
 from stages.operate import compare
 from stages.reporting import comparison_page
 from stages.tracking import registry, runs, store
 from stages.tracking.registry import CHALLENGER, CHAMPION, PREVIOUS
+from tsn.lists import ListedVideo, SplitLists, write_splits
+from tsn.recogniser.recogniser import load_recogniser
 
 PARAMS = """
 machine: {device: cpu, processes: 1, threads: 1, workers: 0, checkpoint_seconds: 60.0}
@@ -199,6 +203,41 @@ def test_a_video_the_champion_never_saw_is_scored_by_it(
         "1 videos, new to the champion, were scored"
         in (workspace / "out/comparison.md").read_text()
     )
+
+
+def test_videos_that_are_held_back_decide_and_are_scored_once(
+    workspace: Path,
+    bundles: Callable[[Sequence[int], int], Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On the test list the challenger would win."""
+    crown(bundles(WRONG_TWICE, 3))
+    challenge(bundles(LABELS, 2))
+    names = ["walk/1.avi", "walk/2.avi", "run/3.avi", "run/no_video.avi"]
+    for number, name in enumerate(names[:3]):
+        write_wandering(workspace / "videos" / name, 6, seed=20 + number)
+    (workspace / "videos" / names[3]).write_bytes(b"no video")
+    held_back = [ListedVideo(name, int("run" in name), name, ()) for name in names]
+    lists = SplitLists(classes=CLASSES, train={}, test={}, promotion=tuple(held_back))
+    write_splits(lists, workspace / "lists")
+    decision = run(workspace, None)
+    text = (workspace / "out/comparison.md").read_text()
+    assert "Against the champion, version 1, on 3 videos held back for promotion:" in text
+    assert "| on its own test list | 66.7% | 100.0% |" in text
+    expected = []
+    for bundle in (bundles(WRONG_TWICE, 3), bundles(LABELS, 2)):
+        own = load_recogniser(bundle, torch.device("cpu"))
+        right = [own.score(workspace / "videos" / v).argmax() == ("run" in v) for v in names[:3]]
+        expected.append((np.mean(right[:2]) + right[2]) / 2)
+    comparison = decision["comparison"]
+    assert isinstance(comparison, dict)
+    found = [comparison[name] for name in ("champion", "challenger")]
+    assert found == pytest.approx(expected)
+    (workspace / "videos" / names[3]).unlink()
+    write_splits(replace(lists, promotion=tuple(held_back[:3])), workspace / "lists")
+    run(workspace, None)  # of the three, and not again
+    monkeypatch.setattr(compare, "load_recogniser", None)
+    assert run(workspace, None)["comparison"] == comparison
 
 
 def test_a_verdict_is_not_carried_out_again_after_a_roll_back(
