@@ -15,7 +15,7 @@ from pathlib import Path
 from flows.processes.access import open_server
 from flows.processes.programs import BINARIES, ProgramError, run_logged
 from flows.processes.services import HOST, Services, require_free
-from flows.processes.start import be_quiet, make_prefect_private
+from flows.processes.start import make_prefect_private
 from stages.runtime.places import LOGS, mlflow_database
 from stages.tracking import registry, store
 
@@ -111,7 +111,6 @@ def _serve_all(services: Services, root: Path, prefect_port: int, mlflow_port: i
     secret = open_server(root, prefect_port)
     os.environ["MLFLOW_TRACKING_URI"] = mlflow
     os.environ["TSN_WORKSPACE"] = str(root)
-    be_quiet()
     make_prefect_private()
     services.start("prefect-server", prefect_server(prefect_port))
     start_mlflow(services, "mlflow-server", database, mlflow_port, artifacts)

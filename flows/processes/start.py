@@ -4,7 +4,6 @@ Without `PREFECT_API_URL` there may be a temporary server, which has to end with
 `on_a_leash` has a second process do all of it, and this one does not even load Prefect.
 """
 
-import logging
 import os
 import signal
 import sys
@@ -29,7 +28,6 @@ def start(name: str, flow: "Flow[..., Any]", values: Mapping[str, Any]) -> None:
     """
     from prefect.settings import PREFECT_API_URL  # which a profile may have, too
 
-    be_quiet()
     make_prefect_private()
     if (url := PREFECT_API_URL.value()) is not None:
         require_answer(url)
@@ -49,11 +47,6 @@ def start(name: str, flow: "Flow[..., Any]", values: Mapping[str, Any]) -> None:
         ) from error
     if not state.is_completed():
         sys.exit(f"{name}: {state.message}")
-
-
-def be_quiet() -> None:
-    """Have no line printed for each question to a server, of which there are many."""
-    logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 def require_answer(url: str) -> None:
