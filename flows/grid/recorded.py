@@ -23,7 +23,9 @@ from tsn.records import RecordError
 from tsn.scoring.scores import load_scores
 
 SELECTION = ("splits", "modalities")  # of params.yaml
-NOT_TRAINED = frozenset({"ingest", "promotion"})  # sections of a recipe that no cell depends on
+# Sections of a recipe, and stages, that no recogniser depends on.
+NOT_TRAINED = frozenset({"ingest", "promotion", "baseline"})
+NOT_A_PART = frozenset({*CHECKS, "baseline"})
 MEASURED = ("baseline", "score", "fuse", "report")  # stages that find an accuracy
 
 Entries = Mapping[str, Mapping[str, Any]]
@@ -50,7 +52,7 @@ def is_made(workspace: Path, tree: Path, dataset: str, graph: Graph) -> bool:
     """
     recorded, package = entries(workspace), f"package@{dataset}"
     cells = {
-        name for name in with_ancestors(graph, [package]) if stage_of(name) not in CHECKS
+        name for name in with_ancestors(graph, [package]) if stage_of(name) not in NOT_A_PART
     } & graph.keys()
     if not all(name in recorded and _has_params(recorded[name], tree) for name in cells):
         return False
