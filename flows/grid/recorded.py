@@ -51,9 +51,11 @@ def is_made(workspace: Path, tree: Path, dataset: str, graph: Graph) -> bool:
     those of `tree`, and of the recogniser itself the data, too.
     """
     recorded, package = entries(workspace), f"package@{dataset}"
-    cells = {
-        name for name in with_ancestors(graph, [package]) if stage_of(name) not in NOT_A_PART
-    } & graph.keys()
+    cells = [
+        name
+        for name in with_ancestors(graph, [package])
+        if stage_of(name) not in NOT_A_PART and not name.endswith(".dvc")  # which has data alone
+    ]
     if not all(name in recorded and _has_params(recorded[name], tree) for name in cells):
         return False
     used = {row["path"]: row["md5"] for row in recorded[package].get("deps", ())}

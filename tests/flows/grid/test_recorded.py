@@ -10,7 +10,8 @@ from flows.grid.recorded import accuracy_of, inputs_digest, is_made
 
 GRAPH = {
     "check@toy": (),
-    "download@toy": ("check@toy",),
+    "additions/toy.dvc": (),
+    "download@toy": ("check@toy", "additions/toy.dvc"),
     "split@toy": ("download@toy",),
     "train@toy-1-rgb": ("split@toy",),
     "package@toy": ("train@toy-1-rgb", "split@toy"),
