@@ -3,41 +3,53 @@
 `tsn retrain mine` does it once; prefect.yaml has its schedule. One run:
 
 1. ingests what is good of the recipe's inbox (`stages/operate/ingest.py`) and commits it;
-2. ends, if a retraining with these clips has come to its end before (with `--force` it goes on,
-   as after a change of the recipe or the code);
+2. ends, if neither the clips nor the recipe have changed since a recogniser was made of them
+   (with `--force` it goes on, as after a change of the code);
 3. runs the grid in a worktree pinned to the commit, so that nothing edited meanwhile gets in;
-4. compares the challenger with the champion on the same test list (`stages/operate/compare.py`) and
+4. compares the challenger with the champion on the same videos (`stages/operate/compare.py`) and
    promotes it by the recipe's rule; `tsn promote mine --roll-back` takes that back.
 
 A run that was killed anywhere is repeated by the next: what is finished is not computed again, and
-nothing is decided twice.
+nothing is decided twice. Prefect's UI has the story of each run in an artifact, and in its log.
 """
 
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from prefect import flow
-from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
 
 from flows.git import data_commits, worktree
 from flows.git.command import git
+from flows.grid.plan import read_graph
+from flows.grid.prefect_ui import (
+    CancelledError,
+    key_of,
+    name_of_retraining,
+    show,
+    tell,
+    told_in_log,
+)
+from flows.grid.recorded import inputs_digest, is_made
 from flows.grid.remote import CODE
 from flows.processes.locks import wait_for_lock
 from flows.processes.programs import ProgramError, run_dvc, run_stage
-from flows.reproduce import EXPECTED, CancelledError, key_of, run_in_task, show_grid
+from flows.reproduce import EXPECTED, run_in_task, show_grid
 from stages.runtime import params
-from stages.runtime.places import RETRAIN, RETRAIN_LOCK
-from stages.tracking import runs, store
+from stages.runtime.places import RECOGNISERS, RETRAIN, RETRAIN_LOCK
+from stages.tracking import registry, runs, store
+from stages.tracking.registry import CHAMPION, Version
+from tsn.recogniser.folder import CARD, load_recogniser_card
 
 logger = logging.getLogger(__name__)
+UNCHANGED = "nothing new: neither the clips nor the recipe have changed since"
 
 
-@flow(name="retrain", flow_run_name="{dataset}")
+@flow(name="retrain", flow_run_name=name_of_retraining)
 def retrain(
     dataset: str,
     workspace: Path = Path(),
@@ -50,55 +62,91 @@ def retrain(
 
     dataset: one of params.yaml. workspace: the checkout. follow: also take the commits of the
     upstream branch, with ours after them, and push that of the new clips. force: retrain even if
-    no clips are new. jobs: training runs at once. pool: a work pool whose workers run them.
+    neither clips nor recipe are new. jobs: training runs at once. pool: a work pool whose workers
+    run them.
     """
-    root = workspace.resolve()
+    root, story = workspace.resolve(), Story()
     os.environ["MLFLOW_TRACKING_URI"] = store.tracking_uri(root)
     try:
-        with wait_for_lock(root / RETRAIN_LOCK):  # schedules of several datasets may meet
-            ingest_now = partial(ingest, dataset, root, follow=follow)
+        # The lock, as schedules of several datasets may meet.
+        with told_in_log(), wait_for_lock(root / RETRAIN_LOCK):
+            ingest_now = partial(ingest, dataset, root, story, follow=follow)
             inputs = run_in_task("ingest", "take in new clips", ingest_now)
             if follow or pool is not None:
                 data_commits.publish(root)
-            if is_already_done(dataset, inputs) and not force:
-                return Completed(message="nothing new: no clips since the last retraining")
-            tree = prepare(dataset, root, inputs.commit)
-            show_grid(tree, [f"package@{dataset}", f"report@{dataset}"], jobs=jobs, pool=pool)
-            compare_now = partial(compare, dataset, root, tree, inputs)
-            headline = run_in_task("compare", "compare with the champion", compare_now)
-            return Completed(message=headline)
+            message = "" if force else nothing_new(dataset, root, inputs)
+            if not message:
+                targets = [f"package@{dataset}", f"report@{dataset}"]
+                done = show_grid(inputs.tree, targets, name=dataset, jobs=jobs, pool=pool)
+                story.tell("Training and tests", done)
+                compare_now = partial(compare, dataset, root, story, inputs)
+                message = run_in_task("compare", "compare with the champion", compare_now)
+        state: State = Completed(message=message)
     except CancelledError as error:
-        return Cancelled(message=str(error))
+        state = Cancelled(message=str(error))
     except EXPECTED as error:
-        return Failed(message=str(error))
+        state = Failed(message=str(error))
+    story.end(state, key_of("retraining", dataset))
+    return state
 
 
-@dataclass(frozen=True)
+@dataclass
+class Story:
+    """What a retraining has done so far, in sections of Markdown; every one is logged, too."""
+
+    sections: list[str] = field(default_factory=list)
+
+    def tell(self, heading: str, text: str) -> None:
+        """Add a section."""
+        tell(f"{heading}\n{text}")
+        self.sections.append(f"## {heading}\n\n{text.strip()}\n")
+
+    def tell_lines(self, heading: str, text: str) -> None:
+        """Add a section of lines that are shown as they are."""
+        lines = [f"- `{line.strip()}`" for line in text.splitlines()]
+        tell(f"{heading}\n{text}")
+        self.sections.append("\n".join([f"## {heading}\n", *lines, ""]))
+
+    def end(self, state: State, key: str) -> None:
+        """Show all of it under the message of the run's end."""
+        message = state.message or ""
+        tell(message, bad=state.is_failed())
+        title = message if state.is_completed() else f"{state.name}: {message}"
+        show("\n".join([f"# {title}\n", *self.sections]), key)
+
+
+@dataclass(frozen=True, kw_only=True)
 class RetrainingInputs:
-    """What to retrain with: a commit, and what stands for the clips it has (`data_state`)."""
+    """What to retrain with: a commit, a workspace at it, and a digest of its clips and recipe."""
 
     commit: str
-    data: str
+    tree: Path
+    digest: str
 
 
-def ingest(dataset: str, root: Path, *, follow: bool) -> RetrainingInputs:
+def ingest(dataset: str, root: Path, story: Story, *, follow: bool) -> RetrainingInputs:
     """Take in new clips, of the inbox and, with `follow`, of the upstream branch, as commits."""
     worktree.require_repository(root)
     if follow:
         data_commits.pull(root, f"retrain-{dataset}")
-    tree = prepare(dataset, root, git(root, "rev-parse", "HEAD"))
+    before = git(root, "rev-parse", "HEAD")
+    tree = prepare(dataset, root, before)
     refuse_uncommitted(dataset, root, tree)
     if follow:
         data_commits.fetch(tree, dataset)
-    run_dvc(["repro", "--quiet", f"split@{dataset}"], tree)  # what the dataset is so far
+    make_lists = ["repro", "--quiet", f"split@{dataset}"]
+    run_dvc(make_lists, tree)  # what the dataset is so far
     folder = root / RETRAIN / dataset
     pending, report = folder / "pending", folder / "ingest.txt"
     paths = ["--root", str(root), "--out", str(pending), "--report", str(report)]
     run_stage("operate.ingest", tree, ["--dataset", dataset, *paths])
-    show(f"```\n{report.read_text(encoding='utf-8')}```", key_of("new-clips", dataset))
+    story.tell_lines("New clips", report.read_text(encoding="utf-8"))
     data_commits.commit_clips(root, tree, dataset, pending)
     commit = git(root, "rev-parse", "HEAD")
-    return RetrainingInputs(commit, data_commits.data_state(root, dataset, commit))
+    if commit != before:
+        tree = prepare(dataset, root, commit)
+        run_dvc(make_lists, tree)
+    return RetrainingInputs(commit=commit, tree=tree, digest=inputs_digest(tree, dataset))
 
 
 def prepare(dataset: str, root: Path, commit: str) -> Path:
@@ -123,25 +171,44 @@ def refuse_uncommitted(dataset: str, root: Path, tree: Path) -> None:
         logger.warning("these edits are not committed, so retraining goes without them:\n%s", edits)
 
 
-def is_already_done(dataset: str, inputs: RetrainingInputs) -> bool:
-    """Return whether a retraining with these clips has come to its end before."""
-    return runs.is_logged(dataset, {"stage": "retrain", "data": inputs.data}, "retrain")
+def nothing_new(dataset: str, root: Path, inputs: RetrainingInputs) -> str:
+    """Return why there is nothing to do; empty when there is.
+
+    A retraining with these clips and this recipe has come to its end before; or, before the first,
+    a registered recogniser was made of them that is the champion, or nobody is.
+    """
+    key = {"stage": "retrain", "data": inputs.digest}
+    if runs.is_logged(dataset, key, "retrain"):
+        before = runs.find_runs(dataset, key)[0].tags
+        return f"{UNCHANGED} version {before['challenger']} was {before['verdict']}"
+    made, champion = made_before(dataset, root, inputs.tree), registry.find(dataset, CHAMPION)
+    if made is not None and champion is None:
+        return (
+            f"{UNCHANGED} version {made.number} was made. There is no champion: `tsn promote "
+            f"{dataset} --version {made.number}` makes it the champion"
+        )
+    if made is not None and champion is not None and made.number == champion.number:
+        return f"{UNCHANGED} version {made.number} was made, the champion"
+    return ""
 
 
-def compare(dataset: str, root: Path, tree: Path, inputs: RetrainingInputs) -> str:
+def made_before(dataset: str, root: Path, tree: Path) -> Version | None:
+    """Return the registered recogniser of what `tree` has, if it or the checkout has made one."""
+    graph = read_graph(tree)
+    for workspace in (tree, root):
+        folder = workspace / RECOGNISERS / dataset
+        if (folder / CARD).is_file() and is_made(workspace, tree, dataset, graph):
+            return registry.find_fingerprint(dataset, load_recogniser_card(folder).fingerprint)
+    return None
+
+
+def compare(dataset: str, root: Path, story: Story, inputs: RetrainingInputs) -> str:
     """Compare with the champion, and promote by the recipe's rule; return the headline."""
     out = root / RETRAIN / dataset
     arguments = ["--dataset", dataset, "--recogniser", f"recognisers/{dataset}"]
-    arguments += ["--videos", f"data/{dataset}/videos", "--out", str(out)]
-    run_stage("operate.compare", tree, [*arguments, "--decide-for", inputs.data])
-    text = (out / "comparison.md").read_text(encoding="utf-8")
-    show(text, key_of("retraining", dataset))
-    return text.splitlines()[0].lstrip("# ")
-
-
-def show(text: str, key: str) -> None:
-    """Show a text in Prefect's UI; that of a server which does not answer is only missed."""
-    try:
-        create_markdown_artifact(text, key=key)
-    except Exception as error:  # whatever it is, it does not decide
-        logger.warning("Prefect is not reachable: the retraining goes on without (%s)", error)
+    arguments += ["--videos", f"data/{dataset}/videos", "--lists", f"data/{dataset}/splits"]
+    arguments += ["--out", str(out)]
+    run_stage("operate.compare", inputs.tree, [*arguments, "--decide-for", inputs.digest])
+    headline, *text = (out / "comparison.md").read_text(encoding="utf-8").splitlines()
+    story.tell("Challenger and champion", "\n".join(text))
+    return headline.lstrip("# ")

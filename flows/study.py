@@ -22,11 +22,11 @@ from prefect.states import Cancelled, Completed, Failed
 
 from flows.git import worktree
 from flows.git.command import git
+from flows.grid.prefect_ui import CancelledError, key_of, show
 from flows.grid.remote import CODE
 from flows.processes.locks import lock_or_refuse
 from flows.processes.programs import ProgramError, dvc_output
-from flows.reproduce import EXPECTED, CancelledError, key_of, run_in_task, show_grid
-from flows.retrain import show
+from flows.reproduce import EXPECTED, run_in_task, show_grid
 from stages.operate.log_study import log_study
 from stages.operate.new import write_yaml
 from stages.operate.studies import Plan, Run, make_plan

@@ -75,6 +75,8 @@ def main(options: Options) -> None:
             print(f"    {describe_leaks(found[split].leaks, config.leaks)}")
         if found[split].backdrops:
             print(f"    {describe_backdrops(found[split].backdrops)}")
+    if lists.promotion:
+        print(f"  {len(lists.promotion)} clips are in no split: they are held back for promotion")
     for line in (*alike(lists), *describe_unreadable(facts), *describe_counts(facts)):
         print(f"  {line}")
 

@@ -21,6 +21,7 @@ def split_config(
     classes: tuple[str, ...] | None = None,
     clips_per_class: int | None = None,
     counts: Counts | None = None,
+    promotion_share: float | None = None,
 ) -> SplitConfig:
     """Return a configuration that keeps leaks, and wants nothing else that is not given."""
     return SplitConfig(
@@ -31,6 +32,7 @@ def split_config(
         clips_per_class=clips_per_class,
         counts=counts,
         leaks="keep",
+        promotion_share=promotion_share,
     )
 
 

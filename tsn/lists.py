@@ -12,6 +12,7 @@ from tsn.files import atomic_path, read_csv, write_csv
 SURVEY, LEAKS, CONTACT_SHEET = "survey.csv", "leaks.csv", "classes.jpg"  # beside the lists
 CLASSES, VIDEOS = "classes.txt", "videos.txt"
 TRAIN, TEST = "train.csv", "test.csv"  # of each split, in a folder of its number
+PROMOTION = "promotion.csv"  # of all splits, if videos are held back for promotion
 COLUMNS = ("video", "label", "group", "tags")
 
 
@@ -31,36 +32,51 @@ class ListedVideo:
 
 @dataclass(frozen=True, kw_only=True)
 class SplitLists:
-    """Class names in label order, and per split its training and test videos."""
+    """Class names in label order, and per split its training and test videos.
+
+    promotion: videos in no split, held back to choose between recognisers; often none.
+    """
 
     classes: tuple[str, ...]
     train: dict[int, tuple[ListedVideo, ...]]
     test: dict[int, tuple[ListedVideo, ...]]
+    promotion: tuple[ListedVideo, ...] = ()
 
     @property
     def videos(self) -> list[str]:
-        """Return the ids of all videos that any list has, sorted."""
+        """Return the ids of all videos that any split has, sorted."""
         sides = (*self.train.values(), *self.test.values())
         return sorted({listed.video for side in sides for listed in side})
 
 
 def write_splits(lists: SplitLists, folder: Path) -> None:
-    """Write `classes.txt`, `videos.txt`, and `<k>/train.csv`, `<k>/test.csv` for every split."""
+    """Write `classes.txt`, `videos.txt`, and `<k>/train.csv`, `<k>/test.csv` for every split.
+
+    And `promotion.csv`, where videos are held back.
+    """
     write_names(folder / CLASSES, lists.classes)
     write_names(folder / VIDEOS, lists.videos)
     for split in lists.train:
         for side, listed in ((TRAIN, lists.train[split]), (TEST, lists.test[split])):
-            lines = ((row.video, row.label, row.group, ";".join(row.tags)) for row in listed)
-            write_csv(folder / str(split) / side, COLUMNS, lines)
+            _write_list(folder / str(split) / side, listed)
+    if lists.promotion:
+        _write_list(folder / PROMOTION, lists.promotion)
+
+
+def _write_list(path: Path, listed: Iterable[ListedVideo]) -> None:
+    lines = ((row.video, row.label, row.group, ";".join(row.tags)) for row in listed)
+    write_csv(path, COLUMNS, lines)
 
 
 def read_splits(folder: Path) -> SplitLists:
     """Return the lists that `write_splits` wrote; FileNotFoundError where there are none."""
     splits = sorted(int(path.parent.name) for path in folder.glob(f"*/{TRAIN}"))
+    held_back = folder / PROMOTION
     return SplitLists(
         classes=read_names(folder / CLASSES),
         train={split: tuple(read_list(folder / str(split) / TRAIN)) for split in splits},
         test={split: tuple(read_list(folder / str(split) / TEST)) for split in splits},
+        promotion=tuple(read_list(held_back)) if held_back.is_file() else (),
     )
 
 

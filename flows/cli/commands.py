@@ -262,6 +262,7 @@ def compare(
             compare.Options(
                 dataset=name,
                 videos=Path("data") / name / "videos",
+                lists=Path("data") / name / "splits",
                 out=out or COMPARE / name,
             )
         )

@@ -113,14 +113,6 @@ def publish(root: Path) -> None:
     git(root, "push", "--quiet")
 
 
-def data_state(root: Path, dataset: str, commit: str) -> str:
-    """Return what stands for the clips that a commit has of a dataset: equal for equal clips."""
-    try:
-        return git(root, "rev-parse", "--verify", "--quiet", f"{commit}:./{pointer(dataset)}")
-    except ProgramError:
-        return "none"
-
-
 def pointer(dataset: str) -> Path:
     """Return the file by which git knows a dataset's additions."""
     return ADDITIONS / f"{dataset}.dvc"

@@ -63,7 +63,7 @@ def make_plan(workspace: Path, targets: Sequence[str] = ()) -> Plan:
 
 def plan_of(graph: Graph, changed: Iterable[str], targets: Sequence[str] = ()) -> Plan:
     """Return the plan for a graph (cell -> its upstreams) and the cells of it that have changed."""
-    wanted = _with_ancestors(graph, select(graph, targets)) if targets else set(graph)
+    wanted = with_ancestors(graph, select(graph, targets)) if targets else set(graph)
     order = [name for name in TopologicalSorter(graph).static_order() if name in wanted]
     todo = set(changed) & wanted
     for name in order:
@@ -94,7 +94,8 @@ def select(graph: Graph, targets: Sequence[str]) -> list[str]:
     return found
 
 
-def _with_ancestors(graph: Graph, names: Iterable[str]) -> set[str]:
+def with_ancestors(graph: Graph, names: Iterable[str]) -> set[str]:
+    """Return cells and all that they depend on."""
     found: set[str] = set()
     waiting = list(names)
     while waiting:

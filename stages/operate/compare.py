@@ -1,31 +1,61 @@
-"""compare: the challenger against the champion, on the same test videos.
+"""compare: the challenger against the champion, on the same videos.
+
+Those are the videos that the dataset holds back for promotion (`split.promotion_share`); both score
+them here, once each. Where none are held back, they are the challenger's test list.
+
+Where there is no champion, the best of the other versions stands in for it; where there is none
+either, the challenger is only proposed: a person promotes the first.
 
 Without `--decide-for` it only shows. With it, the challenger is promoted if the recipe's rule
-(`promotion`) says so, and what was decided is written down: for one state of the data, by which
-`flows/retrain.py` calls it, it is decided once, however often this is killed and started again.
+(`promotion`) says so, and what was decided is written down: for one state of clips and recipe, by
+which `flows/retrain.py` calls it, it is decided once, however often this is killed and started
+again.
 """
 
+import logging
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
+import numpy as np
+
 from stages.reporting import comparison_page
-from stages.reporting.comparison_page import KEPT, PROMOTED, AgainstChampion, Decision
+from stages.reporting.comparison_page import (
+    KEPT,
+    PROMOTED,
+    PROPOSED,
+    AgainstChampion,
+    Decision,
+)
 from stages.runtime import command, params
 from stages.runtime.machine import Machine, choose_device, read_machine
 from stages.runtime.options import StageOptions, input_path, option, output_path
 from stages.tracking import registry, runs
 from stages.tracking.registry import Version
+from tsn.files import file_sha256
+from tsn.lists import PROMOTION, ListedVideo, read_list
 from tsn.metrics import Scores
 from tsn.recogniser.comparison import PromotionRule, compare, objections
-from tsn.recogniser.folder import load_recogniser_card, read_test_scores, read_trained_on
+from tsn.recogniser.folder import (
+    TEST_SCORES,
+    ReferenceScores,
+    load_recogniser_card,
+    read_test_scores,
+    read_trained_on,
+    write_test_scores,
+)
 from tsn.recogniser.recogniser import Recogniser, load_recogniser
-from tsn.recogniser.shared_test import SharedTestSet, shared_test_set
+from tsn.recogniser.shared_test import SharedTestSet, held_back_test_set, shared_test_set
+from tsn.streams.contents import VideoError
 
 # Tags of a version: what was decided, for which data, against whom, and that it was carried out.
 VERDICT, DATA, OPPONENT, DONE = "verdict", "data", "compared_with", "carried_out"
+STANDS_IN = "stood_in_for_the_champion"  # whether the opponent was no champion
 NOBODY = "nobody"
+SCORED = "held_back"  # in `out`: what each recogniser said of the videos that are held back
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +65,7 @@ class Options(StageOptions):
     dataset: str = option("a recipe: recipes/<dataset>.yaml")
     recogniser: Path | None = option("the challenger's folder, else by that alias", default=None)
     videos: Path = input_path("folder of the dataset's videos")
+    lists: Path = option("folder of the dataset's split lists")
     out: Path = output_path("comparison.md, .json, .png")
     decide_for: str | None = option(
         "decide, for this state of the data", default=None, metavar="DATA"
@@ -81,16 +112,24 @@ def decide(
     """Compare the two, or say again what was decided for this data before."""
     known = is_written_down(challenger, options.decide_for) and not is_overtaken(challenger)
     champion = find_champion(challenger, known=known)
-    against = (
-        compare_with(champion, challenger, options.videos, rule, machine) if champion else None
+    stands_in = champion is not None and (
+        challenger.tags.get(STANDS_IN) == "true" if known else not is_champion(champion)
     )
-    reasons = tuple(objections(against.comparison, rule)) if against else ()
+    against = compare_with(champion, challenger, options, rule, machine) if champion else None
+    reasons: tuple[str, ...] = ()
+    verdict = PROPOSED
+    if against:
+        reasons = tuple(objections(against.comparison, rule))
+        if against.champion.number == challenger.number:
+            reasons = ("it is the champion already",)
+        verdict = KEPT if reasons else PROMOTED
     return Decision(
         challenger=challenger,
         against=against,
+        stands_in=stands_in,
         rule=rule,
         reasons=reasons,
-        verdict=challenger.tags[VERDICT] if known else KEPT if reasons else PROMOTED,
+        verdict=challenger.tags[VERDICT] if known else verdict,
         decided=options.decide_for is not None,
     )
 
@@ -104,8 +143,20 @@ def is_overtaken(challenger: Version) -> bool:
     """Return whether another version became the champion before the verdict was carried out."""
     if challenger.tags[DONE] == "true" or was_promoted(challenger):
         return False
-    champion = registry.find(challenger.model, registry.CHAMPION)
+    champion = find_opponent(challenger)
     return (champion.number if champion else NOBODY) != challenger.tags[OPPONENT]
+
+
+def find_opponent(challenger: Version) -> Version | None:
+    """Return the champion, or the best other version where there is none; None without any."""
+    champion = registry.find(challenger.model, registry.CHAMPION)
+    return champion or registry.find_best(challenger.model, but=challenger)
+
+
+def is_champion(version: Version) -> bool:
+    """Return whether it is the champion now."""
+    champion = registry.find(version.model, registry.CHAMPION)
+    return champion is not None and champion.number == version.number
 
 
 def was_promoted(challenger: Version) -> bool:
@@ -116,23 +167,75 @@ def was_promoted(challenger: Version) -> bool:
 
 
 def find_champion(challenger: Version, *, known: bool) -> Version | None:
-    """Return the champion, or the one of when the verdict was written down; None without any."""
+    """Return the opponent, or the one of when the verdict was written down; None without any."""
     if not known:
-        return registry.find(challenger.model, registry.CHAMPION)
+        return find_opponent(challenger)
     number = challenger.tags[OPPONENT]
     return None if number == NOBODY else registry.find_number(challenger.model, number)
 
 
 def compare_with(
-    champion: Version, challenger: Version, videos: Path, rule: PromotionRule, machine: Machine
+    champion: Version, challenger: Version, options: Options, rule: PromotionRule, machine: Machine
 ) -> AgainstChampion:
     """Compare their scores of the same videos."""
     with tempfile.TemporaryDirectory() as folder:
         ours = registry.fetch(champion, Path(folder) / "champion")
         theirs = registry.fetch(challenger, Path(folder) / "challenger")
-        test = score_shared_test(ours, theirs, videos, machine)
+        test = score_held_back(ours, theirs, options, machine)
+        if test is None:
+            test = score_shared_test(ours, theirs, options.videos, machine)
     found = compare(test.champion, test.challenger, test.labels, test.classes, rule.confidence)
     return AgainstChampion(champion=champion, test=test, comparison=found)
+
+
+def score_held_back(
+    champion: Path, challenger: Path, options: Options, machine: Machine
+) -> SharedTestSet | None:
+    """Return the scores of both folders on the videos held back; None where there are too few."""
+    path = options.lists / PROMOTION
+    if not path.is_file():
+        return None
+    listed = read_list(path)
+    digests = {row.video: file_sha256(options.videos / row.video) for row in listed}
+    ours = score_list(champion, listed, digests, options, machine)
+    theirs = score_list(challenger, listed, digests, options, machine)
+    trained_on = read_trained_on(champion) | read_trained_on(challenger)
+    return held_back_test_set(ours, theirs, trained_on)
+
+
+def score_list(
+    folder: Path,
+    listed: Sequence[ListedVideo],
+    digests: Mapping[str, str],
+    options: Options,
+    machine: Machine,
+) -> ReferenceScores:
+    """Return the scores of a recogniser on listed videos; those of last time are kept in `out`.
+
+    A video that it cannot read is left out, with a warning.
+    """
+    card = load_recogniser_card(folder)
+    kept = options.out / SCORED / card.fingerprint
+    if (kept / TEST_SCORES).is_file() and digests.keys() == set(read_test_scores(kept).videos):
+        return read_test_scores(kept)
+    recogniser = load_recogniser(folder, choose_device(machine))
+    scores: dict[str, Scores] = {}
+    text = f"score {len(listed)} videos that are held back"
+    for row in command.progress(listed, total=len(listed), unit="video", text=text):
+        try:
+            scores[row.video] = recogniser.score(options.videos / row.video)
+        except VideoError as error:
+            logger.warning("left out: %s", error)
+    rows = [row for row in listed if row.video in scores]
+    found = ReferenceScores(
+        classes=card.classes,
+        videos=tuple(row.video for row in rows),
+        sha256=tuple(digests[row.video] for row in rows),
+        labels=np.array([row.label for row in rows], np.int64),
+        scores=np.array([scores[row.video] for row in rows]).reshape(-1, len(card.classes)),
+    )
+    write_test_scores(found, kept)
+    return found
 
 
 def score_shared_test(
@@ -156,7 +259,9 @@ def write_down(decision: Decision, data: str) -> None:
     """Keep the verdict, before anything follows from it."""
     if not is_written_down(decision.challenger, data) or is_overtaken(decision.challenger):
         opponent = decision.against.champion.number if decision.against else NOBODY
-        tags = {OPPONENT: opponent, VERDICT: decision.verdict, DONE: "false", DATA: data}
+        stood_in = str(decision.stands_in).lower()
+        tags = {OPPONENT: opponent, STANDS_IN: stood_in, VERDICT: decision.verdict}
+        tags |= {DONE: "false", DATA: data}  # last, that by which the others count
         registry.set_tags(decision.challenger, tags)
 
 
@@ -183,6 +288,7 @@ def log(options: Options, decision: Decision, data: str) -> None:
             "verdict": decision.verdict,
             "challenger": decision.challenger.number,
             "champion": decision.against.champion.number if decision.against else NOBODY,
+            "compared_on": comparison_page.compared_on(decision.against),
         },
     ) as run:
         if decision.against:

@@ -43,7 +43,8 @@ def main(options: Options) -> None:
     text = f"{options.dataset}: {config.inbox} does not exist; new clips go there as <class>/<clip>"
     if inbox.exists():
         clips, misplaced = find_clips(inbox)
-        text = summary(options.dataset, ingest_clips(options, recipe, clips), misplaced)
+        ingested = ingest_clips(options, recipe, clips)
+        text = summary(options.dataset, ingested, misplaced, options.root)
     print(text)
     if options.report is not None:
         with atomic_path(options.report) as temporary:
@@ -74,6 +75,7 @@ def read_dataset(folder: Path) -> Dataset:
         {row.video: row for listed in side.values() for row in listed}
         for side in (lists.train, lists.test)
     )
+    test |= {row.video: row for row in lists.promotion}  # on which recognisers are tested, too
     return Dataset(
         videos=folder / "videos",
         classes=lists.classes,
@@ -83,17 +85,17 @@ def read_dataset(folder: Path) -> Dataset:
     )
 
 
-def summary(dataset: str, ingested: Ingested, misplaced: dict[Path, str]) -> str:
-    """Say what was taken in and what was not, and why."""
+def summary(dataset: str, ingested: Ingested, misplaced: dict[Path, str], root: Path) -> str:
+    """Say what was taken in and what was not, and why; paths below `root` are relative to it."""
     lines = [f"{dataset}: {len(ingested.taken)} new clips taken in, {ingested.known} known already"]
     if ingested.unsettled:
         lines.append(
             f"  {ingested.unsettled} were written just now: they are left for the next time"
         )
     refused = {**misplaced, **ingested.refused}
-    lines += [
-        f"  refused {shown(path)}: {reason}" for path, reason in list(refused.items())[:SHOWN]
-    ]
+    for path, reason in list(refused.items())[:SHOWN]:
+        name = path.relative_to(root) if path.is_relative_to(root) else path
+        lines.append(f"  refused {shown(name)}: {reason}")
     if len(refused) > SHOWN:
         lines.append(f"  and {len(refused) - SHOWN} more refused")
     return "\n".join(lines)

@@ -73,7 +73,7 @@ def describe(version: Version | None) -> str:
     """Return a version in words: what it fuses, and its accuracy on its own test list."""
     if version is None:
         return "none"
-    measured = version.tags.get("test.mean_class_accuracy")
+    measured = version.tags.get(registry.ACCURACY)
     facts = [version.tags.get("combination"), f"{float(measured):.1%}" if measured else None]
     known = [fact for fact in facts if fact]
     return f"{version}" + (f" ({', '.join(known)})" if known else "")

@@ -5,13 +5,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from stages.reporting.figures.per_class_bars import draw_per_class_bars
-from stages.tracking.registry import Version
+from stages.tracking.registry import ACCURACY, Version
 from tsn.files import atomic_path, write_json
 from tsn.recogniser.comparison import ClassChange, Comparison, PromotionRule
 from tsn.recogniser.shared_test import SharedTestSet
 
 FILES = MARKDOWN, NUMBERS, PICTURE = "comparison.md", "comparison.json", "comparison.png"
-PROMOTED, KEPT = "promoted", "not promoted"
+PROMOTED, KEPT, PROPOSED = "promoted", "not promoted", "proposed"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,14 +25,17 @@ class AgainstChampion:
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """A challenger, how it did against the champion (None: there was none), and what follows.
+    """A challenger, how it did against the champion, and what follows.
 
+    against: None where there was nobody to compare it with: then it is proposed, and no more.
+    stands_in: whether there was no champion, so that the best of the others stood in for it.
     `reasons` are the rule's against a promotion; `decided` is False for one that was only looked
     at.
     """
 
     challenger: Version
     against: AgainstChampion | None
+    stands_in: bool
     rule: PromotionRule
     reasons: tuple[str, ...]
     verdict: str
@@ -42,9 +45,7 @@ class Decision:
     def headline(self) -> str:
         """Return the decision in a line."""
         verb = "is" if self.decided else "would be"
-        if self.verdict == KEPT:
-            verb += " not"
-        return f"{self.challenger.model}: version {self.challenger.number} {verb} promoted"
+        return f"{self.challenger.model}: version {self.challenger.number} {verb} {self.verdict}"
 
 
 def write(decision: Decision, out: Path) -> None:
@@ -59,7 +60,8 @@ def write(decision: Decision, out: Path) -> None:
             "champion": [row.champion for row in rows],
             "challenger": [row.challenger for row in rows],
         }
-        title = f"Accuracy per class, {decision.against.comparison.videos} test videos"
+        number = decision.against.comparison.videos
+        title = f"Accuracy per class, {number} {compared_on(decision.against)}"
         draw_per_class_bars(accuracies, [row.name for row in rows], out / PICTURE, title)
 
 
@@ -67,20 +69,27 @@ def markdown(decision: Decision) -> Iterator[str]:
     """Yield what happened, in a screen of lines."""
     yield from (f"## {decision.headline}", "")
     if decision.against is None:
-        yield "There was no champion to compare it with."
+        yield "There was no champion, nor another version, to compare it with. The first champion"
+        yield f"is a person's choice: {_promotion(decision.challenger)} makes it one."
         return
     found, test = decision.against.comparison, decision.against.test
+    number, first = decision.against.champion.number, "champion"
+    opponent = f"the champion, version {number}"
+    if decision.stands_in:
+        opponent, first = f"version {number}, the best of the others", f"version {number}"
     yield from (
-        f"Against the champion, version {decision.against.champion.number}, on {found.videos} test "
-        "videos:",
+        f"Against {opponent}, on {found.videos} {compared_on(decision.against)}:",
         "",
-        "| | champion | challenger |",
+        f"| | {first} | challenger |",
         "| --- | ---: | ---: |",
-        f"| fused | {_fused(decision.against.champion)} | {_fused(decision.challenger)} |",
         f"| mean class accuracy | {found.champion:.1%} | {found.challenger:.1%} |",
+        f"| on its own test list | {_tested(decision.against.champion)} | "
+        f"{_tested(decision.challenger)} |",
         f"| right where the other is wrong | {found.only_champion} | {found.only_challenger} |",
         "",
         _judgement(found, decision.rule),
+        "",
+        _fused(decision.against.champion, decision.challenger, first),
     )
     if test.num_scored:
         yield from ("", f"{test.num_scored} videos, new to the champion, were scored for this.")
@@ -88,13 +97,37 @@ def markdown(decision: Decision) -> Iterator[str]:
         yield from ("", f"{test.num_left_out} more it was trained on: they do not count.")
     if decision.reasons:
         yield from ("", *(f"- {reason}" for reason in decision.reasons))
+    if decision.stands_in and decision.verdict == KEPT:
+        yield from ("", f"{_promotion(decision.against.champion)} makes that the champion.")
     changed = sorted((row for row in found.classes if row.gain), key=lambda row: row.gain)
     if changed:
-        yield from _class_table(changed)
+        yield from _class_table(changed, first)
 
 
-def _fused(version: Version) -> str:
-    return version.tags.get("combination", "–")
+def _promotion(version: Version) -> str:
+    """Return the command by which a person makes a version the champion."""
+    return f"`tsn promote {version.model} --version {version.number}`"
+
+
+def compared_on(against: AgainstChampion | None) -> str:
+    """Return which videos the two were compared on, in words."""
+    if against is None:
+        return "nothing"
+    return "videos held back for promotion" if against.test.held_back else "test videos"
+
+
+def _tested(version: Version) -> str:
+    """Return the accuracy of a version on the test list it was registered with."""
+    known = version.tags.get(ACCURACY)
+    return f"{float(known):.1%}" if known else "–"
+
+
+def _fused(champion: Version, challenger: Version, first: str) -> str:
+    """Say what the two fuse."""
+    ours, theirs = (row.tags.get("combination", "unknown") for row in (champion, challenger))
+    if ours == theirs:
+        return f"Both are {ours}."
+    return f"The challenger is {theirs}; {first} is {ours}."
 
 
 def _judgement(found: Comparison, rule: PromotionRule) -> str:
@@ -107,10 +140,10 @@ def _judgement(found: Comparison, rule: PromotionRule) -> str:
     )
 
 
-def _class_table(rows: list[ClassChange]) -> Iterator[str]:
+def _class_table(rows: list[ClassChange], first: str) -> Iterator[str]:
     yield from (
         "",
-        "| class | videos | champion | challenger | change |",
+        f"| class | videos | {first} | challenger | change |",
         "| --- |" + " ---: |" * 4,
     )
     for row in rows:
@@ -126,6 +159,7 @@ def numbers(decision: Decision) -> dict[str, object]:
         "dataset": decision.challenger.model,
         "challenger": decision.challenger.number,
         "champion": decision.against.champion.number if decision.against else None,
+        "stands_in": decision.stands_in,
         "verdict": decision.verdict,
         "decided": decision.decided,
         "reasons": decision.reasons,

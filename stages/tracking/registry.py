@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 
 PROJECT_VERSION, FORMAT_TAG = "tsn.version", "tsn.format"  # tags of versions
+ACCURACY = "test.mean_class_accuracy"  # a tag of versions, on the test list of each
 NEW = "new"  # a tag of a version, until it has been the challenger
 ROLLED_BACK_FROM = "rolled_back_from"  # a tag of the registered model, while two aliases swap
 
@@ -105,6 +106,18 @@ def find_number(dataset: str, number: str) -> Version:
             f"{dataset} has no version {number}; `tsn sync` registers what is packaged"
         )
     return found
+
+
+def find_best(dataset: str, *, but: Version) -> Version | None:
+    """Return the other version with the best accuracy on its own test list, the newest of equals.
+
+    None where there is no other that this project can read. Creates nothing.
+    """
+    with _existing_store() as client:
+        versions = client.search_model_versions(f"name = '{dataset}'") if client else ()
+        found = [version for version in map(_version, versions) if version.number != but.number]
+    usable = [row for row in found if row.tags.get(FORMAT_TAG) == str(FORMAT)]
+    return max(usable, key=lambda row: (float(row.tags[ACCURACY]), int(row.number)), default=None)
 
 
 def fetch(version: Version, folder: Path) -> Path:
@@ -207,7 +220,7 @@ def _tags(bundle: Path, card: RecogniserCard) -> dict[str, str]:
         FORMAT_TAG: str(card.format),
         "split": str(card.split),
         "combination": card.description,
-        "test.mean_class_accuracy": f"{result.mean_class_accuracy:.4f}",
+        ACCURACY: f"{result.mean_class_accuracy:.4f}",
         "test.top1": f"{result.top1:.4f}",
         "test.videos": str(len(tests.videos)),
     }

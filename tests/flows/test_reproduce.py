@@ -122,7 +122,7 @@ def test_flow_on_its_temporary_server_is_dvc_repro_and_leaves_nobody(
     workspace = make_workspace(tmp_path / "flow", cells(2, 0.0))
     done = run_flow(workspace, PREFECT_HOME=str(home))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Completed()" in done.stderr
+    assert "Completed('4 of 4 cells done')" in done.stderr
     assert "cells: 4 ran" in done.stderr
     assert results(workspace) == results(sequential)
     assert processes(workspace) == {}
@@ -193,6 +193,7 @@ class Seen:
     state: str
     tasks: dict[str, str]
     artifacts: dict[str, Any]
+    log: str
 
 
 def look(server: dict[str, str], name: str) -> Seen:
@@ -201,7 +202,9 @@ def look(server: dict[str, str], name: str) -> Seen:
     one = {"flow_runs": {"id": {"any_": [run["id"]]}}}
     tasks = {row["name"]: row["state_name"] for row in ask(server, "task_runs/filter", **one)}
     kept = {row["key"]: row["data"] for row in ask(server, "artifacts/filter", **one)}
-    return Seen(run["state_name"], tasks, kept)
+    mine = {"flow_run_id": {"any_": [run["id"]]}}
+    log = "\n".join(row["message"] for row in ask(server, "logs/filter", logs=mine))
+    return Seen(run["state_name"], tasks, kept, log)
 
 
 def named(server: dict[str, str], name: str) -> list[Any]:
@@ -229,8 +232,8 @@ def test_server_shows_cells_progress_links_and_a_table(
     assert seen.state == "Failed"
     expected = {"prep": "Completed", "train@1": "Completed", "fuse": "Completed", "bad": "Failed"}
     assert seen.tasks == expected
-    rows = json.loads(seen.artifacts["grid"])
-    outcomes = {row["cell"]: (row["outcome"], row["MLflow"]) for row in rows}
+    rows = json.loads(seen.artifacts["grid-all"])
+    outcomes = {row["cell"]: (row["state"], row["MLflow"]) for row in rows}
     assert outcomes == {
         "prep": ("ran", "[run](http://mlflow/prep)"),
         "train@1": ("ran", "[run](http://mlflow/1)"),
@@ -238,11 +241,14 @@ def test_server_shows_cells_progress_links_and_a_table(
         "bad": ("failed", ""),
         "below": ("skipped", ""),
     }
-    assert "http://mlflow/1" in seen.artifacts["mlflow-train-1"]
-    assert seen.artifacts["progress-train-1"] == 100.0
+    assert seen.artifacts.keys() == {"grid-all", "progress-all"}
+    assert seen.artifacts["progress-all"] == 60.0  # three of five cells have a result
+    assert "cells that are not up to date: 5" in seen.log
+    assert "[5 of 5] fuse: ran in" in seen.log and "bad: failed in" in seen.log
     again = run_flow(tmp_path, "fuse", **server)
     assert again.returncode == 0
     assert "cells: everything is up to date" in again.stderr
+    assert look(server, run_name(again.stderr)).artifacts == {"progress-all": 100.0}
 
 
 @pytest.mark.slow

@@ -150,7 +150,7 @@ def save_recogniser(
         _put_member(folder, name, models[name], weight, streams[name])
         for name, weight in weights.items()
     ]
-    _write_test_scores(tests, folder / TEST_SCORES)
+    write_test_scores(tests, folder)
     write_names(folder / TRAINED_ON, sorted(set(trained_on)))
     content = {
         "format": FORMAT,
@@ -268,10 +268,11 @@ def current_libraries() -> dict[str, str]:
     return {**versions, PROJECT: VERSION}
 
 
-def _write_test_scores(tests: ReferenceScores, path: Path) -> None:
+def write_test_scores(tests: ReferenceScores, folder: Path) -> None:
+    """Write scores, as `read_test_scores` reads them."""
     lines = zip(tests.videos, tests.sha256, tests.labels, tests.scores, strict=True)
     write_csv(
-        path,
+        folder / TEST_SCORES,
         (*SCORE_COLUMNS, *tests.classes),
         # The shortest text that reads as the same float32
         ((video, digest, label, *map(str, row)) for video, digest, label, row in lines),

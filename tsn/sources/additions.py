@@ -88,10 +88,11 @@ def merge_additions(source: Path, target: Path) -> int:
 
 
 def train_on(lists: SplitLists, additions: Sequence[ListedVideo]) -> SplitLists:
-    """Return the lists with the additions trained on, but where a split tests their group."""
+    """Return the lists with the additions trained on, but where a split tests their group, or it is
+    held back for promotion."""
     train = {}
     for split, listed in lists.train.items():
-        tested = {(row.label, row.group) for row in lists.test[split]}
+        tested = {(row.label, row.group) for row in (*lists.test[split], *lists.promotion)}
         new = [row for row in additions if (row.label, row.group) not in tested]
         train[split] = (*listed, *new)
     return replace(lists, train=train)

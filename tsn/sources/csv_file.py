@@ -26,14 +26,15 @@ from tsn.sources.folder import (
 
 REQUIRED = ("path", "label")
 OPTIONAL = ("group", "split")
-SIDES = ("", "train", "test")
+SIDES = ("", "train", "test", "promotion")
 CLIPS = "clips.csv"
 SEPARATORS = ",;\t"  # Excel takes the one of the country
 
 
 @dataclass(frozen=True, kw_only=True)
 class CsvConfig:
-    """A file with the columns path and label, and perhaps group and split (train or test).
+    """A file with the columns path and label, and perhaps group and split (train, test
+    or promotion).
 
     Paths are relative to `root`. A group (who, or where) never stands on both sides of a split.
     """
@@ -195,7 +196,7 @@ def _row(root: Path, number: int, line: dict[str, str] | None, within: Path | No
     if not label or label.startswith(".") or any(c in label for c in "/\\") or name_problem(label):
         raise SourceError(f"label {label!r}, expected a name that a folder can have")
     if values["split"] not in SIDES:
-        raise SourceError(f"split {values['split']!r}, expected train, test or nothing")
+        raise SourceError(f"split {values['split']!r}, expected train, test, promotion or nothing")
     if not values["path"]:
         raise SourceError(f"no such video: {root}/")
     if has_control(values["group"]):

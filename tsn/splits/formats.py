@@ -7,7 +7,7 @@ Videos are ids `<class>/<file name>`; labels are positions in the class list.
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -36,6 +36,9 @@ class SplitConfig:
     counts: what the dataset must have before anything is left out, and without what was added
         later; None: whatever it has.
     leaks: keep or drop training videos that are in the test list, too, under another name.
+    promotion_share: the share of the groups that no split has: retraining chooses the champion on
+        their videos, so that the accuracy on the test lists stays what it says. None: it chooses on
+        the test list.
     """
 
     format: str
@@ -45,8 +48,16 @@ class SplitConfig:
     clips_per_class: int | None
     counts: Counts | None
     leaks: str
+    promotion_share: float | None = None
 
     def __post_init__(self) -> None:
+        if self.promotion_share is not None:
+            if not 0 < self.promotion_share <= 0.5:
+                raise ValueError(f"promotion_share is in (0, 0.5], got {self.promotion_share}")
+            if self.format not in DEALT:
+                raise ValueError(
+                    f"promotion_share: the lists of {self.format} are kept whole; set it to null"
+                )
         if self.leaks not in (KEEP, DROP):
             raise ValueError(f"leaks is {self.leaks!r}, expected {KEEP} or {DROP}")
         if self.classes is not None and not self.classes:
@@ -109,7 +120,7 @@ def _listed_additions(
 class _Contents(NamedTuple):
     """What the lists of a dataset say: `classes`, read from `source`, and the lines of every split.
 
-    groups: of videos, where the lists name them.
+    groups: of videos, where the lists name them. promotion: the lines that no split has.
     """
 
     classes: Sequence[str]
@@ -117,6 +128,7 @@ class _Contents(NamedTuple):
     train: Mapping[int, Sequence[Line]]
     test: Mapping[int, Sequence[Line]]
     groups: Mapping[str, str]
+    promotion: Sequence[Line] = ()
 
 
 def _ucf101(_videos: Sequence[str], lists: Path, config: SplitConfig) -> _Contents:
@@ -185,10 +197,13 @@ def _folder(videos: Sequence[str], _lists: Path, config: SplitConfig) -> _Conten
 
 
 def _csv(videos: Sequence[str], lists: Path, config: SplitConfig) -> _Contents:
-    """Read clips.csv, of video, group and split: the one split it says, or leave groups out."""
+    """Read clips.csv, of video, group and split: the one split it says, or leave groups out.
+
+    What it says is for `promotion` is in no split.
+    """
     path = lists / "clips.csv"
     groups: dict[str, str] = {}
-    sides: dict[str, list[Line]] = {"train": [], "test": []}
+    sides: dict[str, list[Line]] = {"train": [], "test": [], "promotion": []}
     if not path.is_file():
         raise SplitError(f"{path}: no such list; a source of kind csv writes it")
     for number, row in enumerate(read_csv(path, ("video", "group", "split")), 2):
@@ -199,17 +214,22 @@ def _csv(videos: Sequence[str], lists: Path, config: SplitConfig) -> _Contents:
         return _leave_groups_out(videos, config, groups)
     if config.splits != 1:
         raise SplitError(f"{path} says which clips are train and test: `splits` is 1 then")
-    trained = {groups[line.video] for line in sides["train"]}
-    for tested in sides["test"]:
-        if groups[tested.video] in trained:
-            raise tested.error(f"group {groups[tested.video]} is in train too")
-    return _Contents(_folders(videos), path, {1: sides["train"]}, {1: sides["test"]}, groups)
+    if config.promotion_share is not None:
+        raise SplitError(f"{path} says which clips are for promotion: set promotion_share to null")
+    side_of: dict[str, str] = {}
+    for side, lines in sides.items():
+        for line in lines:
+            group = groups[line.video]
+            if side_of.setdefault(group, side) != side:
+                raise line.error(f"group {group} is in {side_of[group]} too")
+    train, test = ({1: sides[side]} for side in ("train", "test"))
+    return _Contents(_folders(videos), path, train, test, groups, sides["promotion"])
 
 
 def _leave_groups_out(
     videos: Sequence[str], config: SplitConfig, named: Mapping[str, str]
 ) -> _Contents:
-    """Deal the groups to the splits; a split tests on its own."""
+    """Deal the groups to the splits; a split tests on its own. Some are held back before."""
     classes = chosen_classes(_folders(videos), config.classes)
     group_of = {v: _group(v, config, named) for v in videos if v.split("/")[0] in classes}
     groups = sorted(set(group_of.values()))
@@ -221,15 +241,32 @@ def _leave_groups_out(
     classes_of: dict[str, set[str]] = defaultdict(set)
     for video, group in group_of.items():
         classes_of[group].add(video.split("/")[0])
-    fold = deal(classes_of, max(config.splits, 2))
+    held_back = _hold_back(classes_of, config.promotion_share)
+    fold = deal({g: c for g, c in classes_of.items() if g not in held_back}, max(config.splits, 2))
     train: dict[int, list[Line]] = defaultdict(list)
     test: dict[int, list[Line]] = defaultdict(list)
+    lines = [(g, Line(Path("videos"), n, v)) for n, (v, g) in enumerate(group_of.items(), 1)]
     for split in range(1, config.splits + 1):
-        for number, (video, group) in enumerate(group_of.items(), 1):
-            side = test if fold[group] == split else train
-            side[split].append(Line(Path("videos"), number, video))
-    return _Contents(_folders(videos), Path("videos"), train, test, group_of)
+        for group, line in lines:
+            if group not in held_back:
+                side = test if fold[group] == split else train
+                side[split].append(line)
+    promotion = [line for group, line in lines if group in held_back]
+    return _Contents(_folders(videos), Path("videos"), train, test, group_of, promotion)
 
+
+def _hold_back(classes_of: Mapping[str, Set[str]], share: float | None) -> Set[str]:
+    """Return the groups that are held back: about that share of them, with every class."""
+    if share is None:
+        return set()
+    try:
+        fold = deal(classes_of, round(1 / share))
+    except SplitError as error:
+        raise SplitError(f"promotion_share {share} of the groups: {error}") from error
+    return {group for group, number in fold.items() if number == 1}
+
+
+DEALT = ("folder", "csv")  # formats whose groups are the project's to deal
 
 LIST_FORMATS: dict[str, Callable[[Sequence[str], Path, SplitConfig], _Contents]] = {
     "ucf101": _ucf101,
@@ -284,7 +321,8 @@ def _checked(
             [row for _, row in testing.values()],
             config.clips_per_class,
         )
-    return SplitLists(classes=classes, train=out_train, test=out_test)
+    held_back = tuple(row for _, row in side(contents.promotion).values())
+    return SplitLists(classes=classes, train=out_train, test=out_test, promotion=held_back)
 
 
 def _folders(videos: Iterable[str]) -> list[str]:

@@ -7,15 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from mlflow_models import aliases
-from recognisers import write_recogniser
+from recognisers import CLASSES, write_recogniser
 from videos import write_wandering
 
 from stages.operate import compare
 from stages.reporting import comparison_page
 from stages.tracking import registry, runs, store
 from stages.tracking.registry import CHALLENGER, CHAMPION, PREVIOUS
+from tsn.lists import ListedVideo, SplitLists, write_splits
+from tsn.recogniser.recogniser import load_recogniser
 
 PARAMS = """
 machine: {device: cpu, processes: 1, threads: 1, workers: 0, checkpoint_seconds: 60.0}
@@ -69,6 +73,7 @@ def run(workspace: Path, data: str | None, recogniser: Path | None = None) -> di
         dataset="toy",
         recogniser=recogniser,
         videos=workspace / "videos",
+        lists=workspace / "lists",
         out=workspace / "out",
         decide_for=data,
     )
@@ -77,22 +82,68 @@ def run(workspace: Path, data: str | None, recogniser: Path | None = None) -> di
     return decision
 
 
-def test_the_first_challenger_has_nobody_to_beat(
+def crown(bundle: Path) -> None:
+    """A person makes it the champion."""
+    challenge(bundle)
+    version = registry.find("toy", CHALLENGER)
+    assert version is not None
+    registry.promote(version)
+
+
+def test_the_first_challenger_has_nobody_to_beat_and_is_only_proposed(
     workspace: Path, bundles: Callable[[Sequence[int], int], Path]
 ) -> None:
     challenge(bundles(WRONG_ONCE, 1))
     decision = run(workspace, "data 1")
-    assert (decision["verdict"], decision["champion"]) == ("promoted", None)
-    assert aliases() == {CHAMPION: "1", CHALLENGER: "1"}
-    assert "no champion to compare it with" in (workspace / "out/comparison.md").read_text()
+    assert (decision["verdict"], decision["champion"]) == ("proposed", None)
+    assert aliases() == {CHALLENGER: "1"}
+    text = (workspace / "out/comparison.md").read_text()
+    assert text.startswith("## toy: version 1 is proposed")
+    assert "`tsn promote toy --version 1` makes it one" in text
     assert runs.is_logged("toy", {"stage": "retrain", "data": "data 1"}, "retrain")
+
+
+@pytest.mark.parametrize(
+    ("best", "newest", "verdict", "champion"),
+    [
+        ((WRONG_ONCE, 1), (LABELS, 2), "promoted", {CHAMPION: "3"}),
+        ((LABELS, 2), (WRONG_ONCE, 1), "not promoted", {}),
+    ],
+)
+def test_without_a_champion_the_best_version_stands_in_for_it(
+    workspace: Path,
+    bundles: Callable[[Sequence[int], int], Path],
+    best: tuple[Sequence[int], int],
+    newest: tuple[Sequence[int], int],
+    verdict: str,
+    champion: dict[str, str],
+) -> None:
+    """Also one of 53 % after one of 98 % is not promoted for want of a champion."""
+    for made in (best, (WRONG_TWICE, 3), newest):
+        challenge(bundles(*made))
+    for _ in range(2):  # it is decided once, and told again alike
+        decision = run(workspace, "data 1")
+        found = decision["verdict"], decision["champion"], decision["stands_in"]
+        assert found == (verdict, "1", True)
+        assert aliases() == {CHALLENGER: "3", **champion}
+    text = (workspace / "out/comparison.md").read_text()
+    assert "Against version 1, the best of the others, on 6 test videos:" in text
+    assert ("`tsn promote toy --version 1` makes that" in text) == (verdict == "not promoted")
+
+
+def test_the_champion_itself_is_not_promoted_again(
+    workspace: Path, bundles: Callable[[Sequence[int], int], Path]
+) -> None:
+    crown(bundles(WRONG_ONCE, 1))
+    decision = run(workspace, "data 1")
+    found = decision["verdict"], decision["reasons"]
+    assert found == ("not promoted", ["it is the champion already"])
 
 
 def test_a_better_one_is_promoted_and_a_worse_one_is_not(
     workspace: Path, bundles: Callable[[Sequence[int], int], Path]
 ) -> None:
-    challenge(bundles(WRONG_ONCE, 1))
-    run(workspace, "data 1")
+    crown(bundles(WRONG_ONCE, 1))
     challenge(bundles(LABELS, 2))
     decision = run(workspace, "data 2")
     assert (decision["champion"], decision["verdict"], decision["reasons"]) == ("1", "promoted", [])
@@ -116,8 +167,7 @@ def test_a_better_one_is_promoted_and_a_worse_one_is_not(
 def test_looking_decides_nothing(
     workspace: Path, bundles: Callable[[Sequence[int], int], Path]
 ) -> None:
-    challenge(bundles(WRONG_ONCE, 1))
-    run(workspace, "data 1")
+    crown(bundles(WRONG_ONCE, 1))
     challenge(bundles(LABELS, 2))
     assert run(workspace, None)["decided"] is False
     assert "would be promoted" in (workspace / "out/comparison.md").read_text()
@@ -129,8 +179,7 @@ def test_the_recogniser_that_was_made_is_judged_whoever_has_the_alias(
     workspace: Path, bundles: Callable[[Sequence[int], int], Path]
 ) -> None:
     better, worse = bundles(LABELS, 2), bundles(WRONG_ONCE, 1)
-    challenge(worse)
-    run(workspace, "data 1")
+    crown(worse)
     with pytest.raises(
         ValueError, match=r"is not registered with MLflow; run `tsn repro package@toy`"
     ):
@@ -145,8 +194,7 @@ def test_the_recogniser_that_was_made_is_judged_whoever_has_the_alias(
 def test_a_video_the_champion_never_saw_is_scored_by_it(
     workspace: Path, bundles: Callable[[Sequence[int], int], Path], tmp_path: Path
 ) -> None:
-    challenge(bundles(WRONG_ONCE, 1))
-    run(workspace, "data 1")
+    crown(bundles(WRONG_ONCE, 1))
     video = write_wandering(workspace / "videos/walk/new.avi", 6, seed=9)
     write_recogniser(tmp_path / "other/toy", [video], weights={"rgb": 1.0}, seed=4, predicted=[0])
     challenge(tmp_path / "other/toy")
@@ -157,13 +205,47 @@ def test_a_video_the_champion_never_saw_is_scored_by_it(
     )
 
 
+def test_videos_that_are_held_back_decide_and_are_scored_once(
+    workspace: Path,
+    bundles: Callable[[Sequence[int], int], Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On the test list the challenger would win."""
+    crown(bundles(WRONG_TWICE, 3))
+    challenge(bundles(LABELS, 2))
+    names = ["walk/1.avi", "walk/2.avi", "run/3.avi", "run/no_video.avi"]
+    for number, name in enumerate(names[:3]):
+        write_wandering(workspace / "videos" / name, 6, seed=20 + number)
+    (workspace / "videos" / names[3]).write_bytes(b"no video")
+    held_back = [ListedVideo(name, int("run" in name), name, ()) for name in names]
+    lists = SplitLists(classes=CLASSES, train={}, test={}, promotion=tuple(held_back))
+    write_splits(lists, workspace / "lists")
+    decision = run(workspace, None)
+    text = (workspace / "out/comparison.md").read_text()
+    assert "Against the champion, version 1, on 3 videos held back for promotion:" in text
+    assert "| on its own test list | 66.7% | 100.0% |" in text
+    expected = []
+    for bundle in (bundles(WRONG_TWICE, 3), bundles(LABELS, 2)):
+        own = load_recogniser(bundle, torch.device("cpu"))
+        right = [own.score(workspace / "videos" / v).argmax() == ("run" in v) for v in names[:3]]
+        expected.append((np.mean(right[:2]) + right[2]) / 2)
+    comparison = decision["comparison"]
+    assert isinstance(comparison, dict)
+    found = [comparison[name] for name in ("champion", "challenger")]
+    assert found == pytest.approx(expected)
+    (workspace / "videos" / names[3]).unlink()
+    write_splits(replace(lists, promotion=tuple(held_back[:3])), workspace / "lists")
+    run(workspace, None)  # of the three, and not again
+    monkeypatch.setattr(compare, "load_recogniser", None)
+    assert run(workspace, None)["comparison"] == comparison
+
+
 def test_a_verdict_is_not_carried_out_again_after_a_roll_back(
     workspace: Path,
     bundles: Callable[[Sequence[int], int], Path],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    challenge(bundles(WRONG_ONCE, 1))
-    run(workspace, "data 1")
+    crown(bundles(WRONG_ONCE, 1))
     challenge(bundles(LABELS, 2))
     promote = registry.promote
 
@@ -184,8 +266,7 @@ def test_a_verdict_over_another_champion_is_found_anew(
     bundles: Callable[[Sequence[int], int], Path],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    challenge(bundles(WRONG_TWICE, 3))
-    run(workspace, "data 1")
+    crown(bundles(WRONG_TWICE, 3))
     challenge(bundles(WRONG_ONCE, 1))
 
     def killed(_: registry.Version) -> None:
@@ -257,8 +338,7 @@ def test_a_kill_at_any_write_is_healed_by_the_next_run(
     bundles: Callable[[Sequence[int], int], Path],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    challenge(bundles(WRONG_ONCE, 1))
-    run(workspace, "data 0")
+    crown(bundles(WRONG_ONCE, 1))
     clean = {CHAMPION: "1", CHALLENGER: "1"}
     promoted = {CHAMPION: "2", CHALLENGER: "2", PREVIOUS: "1"}
     killed = 0

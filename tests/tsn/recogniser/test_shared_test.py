@@ -5,7 +5,7 @@ import pytest
 
 from tsn.metrics import Scores
 from tsn.recogniser.folder import ReferenceScores
-from tsn.recogniser.shared_test import shared_test_set
+from tsn.recogniser.shared_test import held_back_test_set, shared_test_set
 
 
 def scores_of(**digests: int) -> ReferenceScores:
@@ -54,3 +54,14 @@ def test_other_classes_cannot_be_compared() -> None:
     )
     with pytest.raises(ValueError, match=r"know other classes \(\['b', 'c'\]\)"):
         shared_test_set(scores_of(x=1), other, frozenset(), refuse)
+
+
+def test_videos_held_back_count_unless_either_was_trained_on_them_or_could_not_read_them() -> None:
+    champion, challenger = scores_of(x=1, y=2, z=3, u=4), scores_of(z=7, y=8, x=9, v=6)
+    found = held_back_test_set(champion, challenger, frozenset({"sha-x"}))
+    assert found is not None and found.held_back
+    assert found.champion.tolist() == [[30, 3], [20, 2]]
+    assert found.challenger.tolist() == [[70, 7], [80, 8]]
+    assert found.labels.tolist() == [1, 0]
+    assert found.num_left_out == 2
+    assert held_back_test_set(champion, challenger, frozenset({"sha-x", "sha-z"})) is None

@@ -14,7 +14,16 @@ from list_files import (
     write_lists,
 )
 
-from tsn.lists import ListedVideo, SplitError, SplitLists, read_list, read_names, write_splits
+from tsn.lists import (
+    ListedVideo,
+    SplitError,
+    SplitLists,
+    read_list,
+    read_names,
+    read_splits,
+    write_splits,
+)
+from tsn.sources.additions import ADDITIONS, Addition, write_additions
 from tsn.splits.checks import Spelling
 from tsn.splits.formats import Counts, split_lists
 
@@ -429,3 +438,59 @@ def test_clips_whose_classes_take_turns_are_dealt(tmp_path: Path) -> None:
     assert all(len({row.label for row in side}) == 3 for side in lists.test.values())
     with pytest.raises(SplitError, match=r"of 4 groups.*jump has 3 \(IMG_02.avi, IMG_05.avi, IM"):
         split_lists(videos, tmp_path, split_config("folder", splits=4))
+
+
+def test_groups_that_are_held_back_for_promotion_are_in_no_split(tmp_path: Path) -> None:
+    chosen = split_config("folder", group_pattern=r"^(\w)_", splits=2, promotion_share=0.2)
+    lists = split_lists(OWN_VIDEOS, tmp_path, chosen)
+    assert [row.video for row in lists.promotion] == [
+        *("a/u_1.mp4", "a/u_2.mp4", "b/u_1.mp4", "b/u_2.mp4")
+    ]
+    assert [row.label for row in lists.promotion] == [0, 0, 1, 1]
+    kept = sorted(video for video in OWN_VIDEOS if "/u_" not in video)
+    assert lists.videos == kept
+    for split in (1, 2):
+        assert sorted(v.video for v in (*lists.train[split], *lists.test[split])) == kept
+    write_splits(lists, tmp_path / "splits")
+    assert read_splits(tmp_path / "splits") == lists
+    later = [Addition(f"a/{person}_9.mp4", "", "0" * 64) for person in "uv"]
+    write_additions(tmp_path / ADDITIONS, later)
+    with_later = split_lists([*OWN_VIDEOS, *(row.video for row in later)], tmp_path, chosen)
+    added = {v.video for side in with_later.train.values() for v in side} - set(OWN_VIDEOS)
+    assert added == {"a/v_9.mp4"} and with_later.promotion == lists.promotion
+
+
+def test_ones_own_promotion_list_is_taken(tmp_path: Path) -> None:
+    sides = ("train", "test", "promotion")
+    rows = [(f"{c}/{n}.mp4", f"{n}", sides[n % 3]) for c in "ab" for n in range(6)]
+    videos = [r[0] for r in rows]
+    lists = split_lists(videos, clips_csv(tmp_path, rows), split_config("csv"))
+    assert {row.group for row in lists.promotion} == {"2", "5"}
+    assert {row.group for row in lists.train[1]} == {"0", "3"}
+    with pytest.raises(SplitError, match="set promotion_share to null"):
+        split_lists(videos, tmp_path, split_config("csv", promotion_share=0.2))
+    clips_csv(
+        tmp_path, [(v, "same" if side != "train" else group, side) for v, group, side in rows]
+    )
+    with pytest.raises(SplitError, match="group same is in test too"):
+        split_lists(videos, tmp_path, split_config("csv"))
+
+
+@pytest.mark.parametrize(
+    ("list_format", "share", "message"),
+    [
+        ("ucf101", 0.2, "the lists of ucf101 are kept whole; set it to null"),
+        ("folder", 0.0, r"promotion_share is in \(0, 0.5\], got 0.0"),
+    ],
+)
+def test_a_share_that_cannot_be_held_back_is_refused(
+    list_format: str, share: float, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        split_config(list_format, promotion_share=share)
+
+
+def test_too_few_groups_to_hold_some_back_are_told(tmp_path: Path) -> None:
+    chosen = split_config("folder", group_pattern=r"^(\w)_", splits=2, promotion_share=0.1)
+    with pytest.raises(SplitError, match=r"promotion_share 0\.1 of the groups: every class needs"):
+        split_lists(OWN_VIDEOS, tmp_path, chosen)
