@@ -16,4 +16,4 @@ def show_tables() -> None:
         print((report / "table.txt").read_text(encoding="utf-8"))
         print(f"  the page with every figure   {report / 'index.html'}")
     print("  the runs, in MLflow          tsn ui")
-    print("  what changed since a commit  dvc metrics diff\n")
+    print("  what changed since a commit  tsn compare HEAD workspace\n")
