@@ -5,7 +5,7 @@ DVC itself reads: from git, its cache, or its remote.
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +17,7 @@ from stages.runtime.places import dvc_site
 # Where DVC keeps an experiment: below the commit that it began from, by its name.
 EXPERIMENT = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38}/(?P<name>.+)")
 HEADS = "refs/heads/"
+Copy = Callable[[Iterable[str]], dict[str, str]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,26 +57,33 @@ def list_names(root: Path) -> tuple[list[str], list[str]]:
         return sorted(branches), sorted({name for name, _ in _experiments(git)})
 
 
-def copy_files(commit: str, paths: Iterable[str], folder: Path, root: Path) -> Mapping[str, str]:
-    """Copy files of a commit below a folder, and return why others could not be had, by path.
+@contextmanager
+def copying(commit: str, root: Path, folder: Path) -> Iterator[Copy]:
+    """Give what copies files of a commit below a folder, and returns why others could not be had.
 
     A file that the commit does not know is no error, and not copied.
     """
     from dvc.exceptions import DvcException
 
-    missing: dict[str, str] = {}
     with _files(root, commit) as files:
-        for path in paths:
-            target = folder / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                if files.exists(path):
-                    files.get_file(path, str(target))
-            except (OSError, DvcException) as error:
-                target.unlink(missing_ok=True)
-                is_known = isinstance(error, FileNotFoundError)
-                missing[path] = "neither in DVC's cache nor in a remote" if is_known else str(error)
-    return missing
+
+        def copy(paths: Iterable[str]) -> dict[str, str]:
+            missing: dict[str, str] = {}
+            for path in paths:
+                target = folder / path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    if files.exists(path):
+                        files.get_file(path, str(target))
+                except (OSError, DvcException) as error:
+                    target.unlink(missing_ok=True)
+                    is_gone = isinstance(error, FileNotFoundError)
+                    missing[path] = (
+                        "neither in DVC's cache nor in a remote" if is_gone else f"{error}"
+                    )
+            return missing
+
+        yield copy
 
 
 @contextmanager

@@ -6,7 +6,6 @@ MLflow. Nothing in the checkout is changed.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,6 +20,7 @@ from stages.tracking.registry import Version
 from tsn.files import read_csv
 from tsn.metrics import accuracy
 from tsn.recogniser.folder import ReferenceScores, load_recogniser_card, read_test_scores
+from tsn.records import RecordError
 from tsn.scoring.fusion import FusionConfig, common_videos, describe_row, fuse
 from tsn.scoring.scores import VideoScores, load_scores
 
@@ -29,16 +29,21 @@ CHECKSUMS = ("video", "bytes", "sha256")
 
 def read_commit(name: str, what: str, commit: str, dataset: str, root: Path) -> Side:
     """Return what came of a commit, from git, DVC's cache or its remote."""
-    copy = partial(revisions.copy_files, commit, root=root)
-    recipe = str(params.recipe_path(dataset))
-    with TemporaryDirectory() as temporary:
+    wanted = (str(params.PARAMS), str(params.recipe_path(dataset)))
+    with (
+        TemporaryDirectory() as temporary,
+        revisions.copying(commit, root, Path(temporary)) as copy,
+    ):
         folder = Path(temporary)
-        copy([str(params.PARAMS), recipe], folder)
-        for path in (str(params.PARAMS), recipe):
-            if not (folder / path).is_file():
-                raise ValueError(f"{name} ({what}) has no {path}: {dataset} was not there yet")
-        missing = copy(_result_files(folder, dataset), folder)
-        side = read_folder(name, what, folder, dataset)
+        copy(wanted)
+        if absent := [path for path in wanted if not (folder / path).is_file()]:
+            raise ValueError(f"{name} ({what}) has no {absent[0]}: {dataset} was not there yet")
+        try:
+            missing = copy(_result_files(folder, dataset))
+            side = read_folder(name, what, folder, dataset)
+        except RecordError as error:
+            told = str(error).replace(f"{folder}/", "")
+            raise ValueError(f"{name} ({what}) cannot be read by this code: {told}") from error
     if missing:
         paths = sorted(missing)
         more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""

@@ -12,6 +12,7 @@ from stages.tracking import registry, versions
 from stages.tracking.registry import CHALLENGER, CHAMPION, PREVIOUS
 
 WORKSPACE = "workspace"  # DVC's word for what is checked out
+CHECKED_OUT = "what is checked out, whose results may be older than its settings"
 ALIASES = (CHAMPION, CHALLENGER, PREVIOUS)
 SHOWN = 12  # of the names that an unknown one might have been
 
@@ -32,8 +33,8 @@ def find(name: str, dataset: str, root: Path) -> Found:
     Raises ValueError where there is none, or several; then it says which.
     """
     if name == WORKSPACE:
-        read = partial(read_folder, name, "what is checked out", root, dataset)
-        return Found(kind=WORKSPACE, key=WORKSPACE, what="what is checked out", read=read)
+        read = partial(read_folder, name, CHECKED_OUT, root, dataset)
+        return Found(kind=WORKSPACE, key=WORKSPACE, what=CHECKED_OUT, read=read)
     finders = {"git": _commits, "exp": _experiments, "version": _versions}
     kind, _, rest = name.partition(":")
     chosen, bare = ([kind], rest) if rest and kind in finders else ([*finders], name)
