@@ -89,7 +89,7 @@ def copying(commit: str, root: Path, folder: Path) -> Iterator[Copy]:
 @contextmanager
 def _files(root: Path, commit: str | None = None) -> Iterator[Any]:
     """Give DVC's view of the files of a commit, or of the checkout."""
-    os.environ.setdefault("DVC_SITE_CACHE_DIR", dvc_site(root))
+    os.environ["DVC_SITE_CACHE_DIR"] = dvc_site(root)
     from dvc.api import DVCFileSystem
 
     files = DVCFileSystem(str(root), rev=commit)
