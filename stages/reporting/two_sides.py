@@ -4,6 +4,7 @@ Accuracies are fractions in 0..1; tables show percent, and a change in points of
 """
 
 import re
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -17,7 +18,7 @@ from tsn.recogniser.folder import ReferenceScores
 from tsn.recogniser.paired_tests import PairedTests
 
 TEMPLATE = Path(__file__).with_name("two_sides.html.j2")
-VALUE_LENGTH, CLASSES_SHOWN = 44, 20  # in a terminal; the page has all
+WIDTH, VALUE_LENGTH, CLASSES_SHOWN = 100, 44, 20  # in a terminal; the page has all
 NONE = "–"
 FUSED = "what is fused"
 
@@ -246,8 +247,7 @@ def text(two: TwoSides) -> Iterator[str]:
         yield f"  {letter}  {side.name}: {side.what}"
         yield f"     {side.description}"
     yield from ("", two.verdict)
-    if two.test:
-        yield two.test[0].upper() + two.test[1:]
+    yield from textwrap.wrap(two.test[:1].upper() + two.test[1:], WIDTH)
     shared = [row for row in two.metrics if row.change is not None]
     if shared:
         rows = [(row.name, percent(row.a), percent(row.b), _points(row.change)) for row in shared]
@@ -257,7 +257,8 @@ def text(two: TwoSides) -> Iterator[str]:
         yield from ("", *_columns(("settings that differ", "A", "B"), settings))
     if two.classes:
         yield from ("", *_class_lines(two.classes))
-    yield from ("", *(f"{note}." for note in two.notes)) if two.notes else ()
+    for note in two.notes:
+        yield from ("", *textwrap.wrap(f"{note}.", WIDTH))
 
 
 def _class_lines(changes: Sequence[ClassChange]) -> Iterator[str]:
