@@ -116,7 +116,8 @@ def run_row(
     show_grid(tree, [], jobs=jobs)  # all of it: `dvc exp apply` wants every output of dvc.yaml
     metrics = Path("metrics") / plan.dataset
     found = study_page.read_found(run, plan, tree)
-    untracked = [DVC_LOCK, *(metrics / f"split{number}.json" for number in plan.splits)]
+    files = (*(f"split{number}" for number in plan.splits), "mean")
+    untracked = [DVC_LOCK, *(metrics / f"{name}.json" for name in files)]
     include = [word for path in untracked for word in ("--include-untracked", str(path))]
     fused = [f"fuse@{plan.dataset}-{split}" for split in plan.splits]  # all else is in the cache
     name = f"{plan.name}-{plan.dataset}-{run.name}"

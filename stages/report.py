@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from stages.reporting import dataset_page, learned, results
+from stages.reporting import dataset_page, learned, results, summary
 from stages.reporting.figures.fusion_bars import draw_fusion_bars
 from stages.reporting.figures.per_class_bars import draw_per_class_bars
 from stages.reporting.figures.score_strip import draw_score_strip, evenly
@@ -53,6 +53,8 @@ class Options(StageOptions):
     stream: Path = input_path("extracted stream of the first modality, for thumbnails")
     quarantine: Path = input_path("folder of what extract set aside")
     mean: Path = output_path("mean.json")
+    summary: Path = output_path("a few numbers, for DVC's tables")
+    pictures: Path = output_path("pictures, for DVC's plots")
     out: Path = output_path("tables, figures, page")
 
 
@@ -143,6 +145,10 @@ def write(options: Options, found: Results) -> None:
     results.write_rows(options.mean, found.mean)
     options.out.mkdir(parents=True, exist_ok=True)
     cells = {split: load_cells(options, split, found.modalities) for split in found.splits}
+    per_class, classes = class_accuracies(options.plots, found)
+    summary.write(
+        found, cells, per_class, classes, options.plots, options.summary, options.pictures
+    )
     page = results.html_page(
         found,
         dataset_page.facts(options.lists),

@@ -291,11 +291,19 @@ def test_the_recogniser_gives_the_scores_of_the_pipeline(workspace: Path) -> Non
     np.testing.assert_allclose(list(scores.values()), tests.scores[-1], atol=1e-4)
 
 
-def test_dvc_plots_show_the_training_and_the_confusions(workspace: Path) -> None:
-    done = dvc(workspace, "plots", "show", "--json", "--out", "shown")
+def test_dvc_shows_a_line_of_numbers_and_four_pictures(workspace: Path) -> None:
+    table = dvc(workspace, "metrics", "show").stdout.splitlines()
+    assert max(map(len, table)) <= 120
+    assert table[0].split() == ["Path", "baseline", "flow", "result", "rgb", "top1"]
+    mean = json.loads((workspace / "metrics/odd/mean.json").read_text())
+    accuracy = round(100 * mean["rgb"]["mean_class_accuracy"], 2)
+    assert f"{accuracy}" in table[1].split()
+    done = dvc(workspace, "plots", "show", "--out", "shown")
     assert done.returncode == 0, done.stderr
-    for name in ("1/training/rgb.csv", "2/accuracy.csv", "2/confusion.csv", "1/per_class.png"):
-        assert f"plots/odd/{name}" in done.stdout
+    page = (workspace / "shown/index.html").read_text()
+    assert page.count("<img ") == 4 and "http" not in page  # drawn without a network
+    for name in ("accuracy", "classes", "confusion", "training"):
+        assert f"<p>plots/odd.summary/{name}.png</p>" in page
 
 
 def test_a_second_clone_takes_everything_from_the_remote(workspace: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import itertools
 import json
 import re
 import shlex
@@ -173,6 +174,42 @@ def test_stage_depends_on_the_parameters_it_reads(stage: str) -> None:
 def test_outputs_have_one_stage_each() -> None:
     outputs = [path for row in STAGES.values() for path in sorted(outputs_of(row))]
     assert len(outputs) == len(set(outputs))
+
+
+def edges_of_pipeline() -> set[tuple[str, str]]:
+    """Return which stages read what which others write, less what follows from the rest."""
+    reads = {
+        stage: {path.replace("${modalities[0]}", "${item.modality}") for path in inputs_of(stage)}
+        for stage in STAGES
+    }
+    edges = {
+        (first, second)
+        for first, second in itertools.permutations(STAGES, 2)
+        if any(
+            f"{out}/".startswith(f"{path}/") or f"{path}/".startswith(f"{out}/")
+            for out in outputs_of(STAGES[first])
+            for path in reads[second]
+        )
+    }
+    after = {stage: {second for first, second in edges if first == stage} for stage in STAGES}
+    for _ in STAGES:  # all that comes after a stage, at whatever distance
+        after = {s: found.union(*(after[other] for other in found)) for s, found in after.items()}
+    return {
+        (first, second)
+        for first, second in edges
+        if not any(second in after[other] for one, other in edges if one == first)
+    }
+
+
+def test_the_picture_in_the_readme_is_that_of_the_pipeline() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    lines = text.partition("flowchart LR\n")[2].partition("```")[0].splitlines()
+    drawn = set()
+    for line in lines:
+        steps = [re.findall(r"\w+", step) for step in re.sub(r"\[.*?\]", "", line).split("-->")]
+        for first, second in itertools.pairwise(steps):
+            drawn |= set(itertools.product(first, second))
+    assert drawn == edges_of_pipeline()
 
 
 def run_python(code: str) -> str:

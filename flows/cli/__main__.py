@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from flows.cli import commands, own_videos, recognition, serve, study, upkeep
+from flows.cli import commands, comparing, own_videos, recognition, serve, study, upkeep
 from flows.cli.frame import app, find_root
 
 # Imported, so that they are known.
-__all__ = ["commands", "own_videos", "recognition", "serve", "study", "upkeep"]
+__all__ = ["commands", "comparing", "own_videos", "recognition", "serve", "study", "upkeep"]
 AGAIN = "TSN_WITH_ANOTHER_CODE"
 
 

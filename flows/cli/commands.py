@@ -241,35 +241,6 @@ def sync() -> None:
     work("sync", main)
 
 
-@command(MLFLOW, "tsn compare mine")
-def compare(
-    dataset: Dataset = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder of the page. Default: .tsn/compare/<dataset>.", resolve_path=True
-        ),
-    ] = None,
-) -> None:
-    """Show the challenger against the champion, on the same test videos. Nothing is promoted."""
-
-    def main() -> None:
-        from stages.operate import compare
-        from stages.runtime.places import COMPARE
-
-        name = chosen(dataset)
-        compare.main(
-            compare.Options(
-                dataset=name,
-                videos=Path("data") / name / "videos",
-                lists=Path("data") / name / "splits",
-                out=out or COMPARE / name,
-            )
-        )
-
-    work("compare", main)
-
-
 @command(MLFLOW, "tsn promote mine", "tsn promote mine --version 3", "tsn promote --roll-back")
 def promote(
     dataset: Dataset = None,

@@ -75,6 +75,15 @@ Dataset = Annotated[
         show_default=False,
     ),
 ]
+OnDataset = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset",
+        help="A recipe. Default: the dataset of params.yaml, if it is one.",
+        autocompletion=recipe_names,
+        show_default=False,
+    ),
+]
 Videos = Annotated[
     list[Path],
     typer.Argument(help="Video files, folders of them, or patterns in quotes."),

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.cli.frame import RUN, Jobs, chosen, command, recipe_names, work
+from flows.cli.frame import RUN, Jobs, OnDataset, chosen, command, work
 
 
 def study_names(incomplete: str) -> list[str]:
@@ -17,15 +17,6 @@ def study_names(incomplete: str) -> list[str]:
 Name = Annotated[
     str | None,
     typer.Argument(help="A study of studies.yaml.", autocompletion=study_names, show_default=False),
-]
-OnDataset = Annotated[
-    str | None,
-    typer.Option(
-        "--dataset",
-        help="A recipe. Default: the dataset of params.yaml, if it is one.",
-        autocompletion=recipe_names,
-        show_default=False,
-    ),
 ]
 Rows = Annotated[str, typer.Option(help="Only these rows, as a,b.", show_default=False)]
 Splits = Annotated[

@@ -34,6 +34,7 @@ VISUALISE = TSN / "visualise"  # what networks look for, as it was last drawn
 DVC_SITE = TSN / "dvc"  # what DVC keeps as pickles: whoever may write there runs code as this user
 RETRAIN = TSN / "retrain"  # what the last retraining of each dataset took in and found
 RETRAIN_LOCK = RETRAIN / "lock"  # held by a retraining
+COMPARISON_REPORTS = Path("reports/compare")  # pages of two results, by dataset
 STUDY_REPORTS = Path("reports/studies")  # tables and pages of studies, by name
 
 

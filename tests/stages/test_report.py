@@ -17,6 +17,7 @@ from toy_cells import BASELINE_SCORES, FLOW, LISTED, RGB
 
 from stages import fuse, report
 from stages.report import run_key
+from stages.reporting import summary
 from stages.reporting.results import Row, measure
 from tsn.files import read_csv, write_csv
 from tsn.lists import ListedVideo, SplitLists, write_splits
@@ -104,6 +105,8 @@ def fuse_and_report(dataset: str = "d", splits: Sequence[int] = (1,)) -> None:
             scores=Path("scores"),
             stream=Path("stream"),
             mean=Path("metrics/mean.json"),
+            summary=Path("metrics/summary.json"),
+            pictures=Path("pictures"),
             out=Path("report"),
         )
     )
@@ -245,7 +248,7 @@ def test_learned_weights_are_of_training_videos_that_the_other_split_tests(
             videos = tuple(video + "x" * (split - 1) for video in cell.videos)
             found = replace(cell, split=split, videos=videos, scores=scores)
             save_scores(found, Path(f"scores/{split}/{cell.modality}.npz"))
-    Path("plots/2").mkdir()
+    shutil.copytree("plots/1/training", "plots/2/training")
     fuse_and_report(splits=(1, 2))
     mean = json.loads(Path("metrics/mean.json").read_text())
     assert list(mean) == ["rgb", "flow", "even", "more_flow", "learned", "baseline"]
@@ -268,6 +271,9 @@ def test_the_baseline_has_a_row_apart_or_a_reason(
     text = Path("report/table.txt").read_text()
     assert re.search(r"^rgb \* .*\n\nbaseline +50\.0 ", text, re.MULTILINE)
     assert "rgb beats it: +25.0 points." in text
+    numbers = {"result": 75.0, "top1": 66.67, "rgb": 75.0, "baseline": 50.0}
+    assert json.loads(Path("metrics/summary.json").read_text()) == numbers
+    assert {path.name for path in Path("pictures").iterdir()} == set(summary.PICTURES)
     assert list(pd.read_csv("plots/1/per_class.csv")["baseline"]) == [1.0, 0.0]
     monkeypatch.chdir(tmp_path / "scratch")
     empty = np.zeros((0, 2), np.float32)

@@ -28,7 +28,7 @@ def draw_training_curves(
         for axes, (column, label, scale) in zip(row, panels, strict=True):
             for name, colour in colour_series(list(logs)).items():
                 log = logs[name]
-                _draw_curve(axes, log, column, scale, name, colour, smooth=column != "lr")
+                draw_curve(axes, log, column, scale, name, colour, smooth=column != "lr")
             axes.set(xlabel="iteration")
             axes.set_title(label, fontsize=9, fontweight="normal", color=MUTED)
         row[0].set_ylim(bottom=0)
@@ -39,7 +39,7 @@ def draw_training_curves(
         save(figure, path)
 
 
-def _draw_curve(
+def draw_curve(
     axes: "Axes",
     log: "pd.DataFrame",
     column: str,
@@ -49,6 +49,7 @@ def _draw_curve(
     *,
     smooth: bool,
 ) -> None:
+    """Draw a column of a log; `scale` times its values."""
     x, y = log["iteration"], scale * log[column]
     if smooth and len(log) >= SMOOTH_FROM:
         axes.plot(x, y, color=colour, linewidth=0.5, alpha=0.25)

@@ -82,6 +82,9 @@ def test_expected_errors_are_one_line(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "tsn look: recipes/nonesuch.yaml: no such recipe; there are: " in done.stderr
     assert "Traceback" not in done.stderr
+    told = tsn_here(tmp_path, "compare", "nonesuch").stderr
+    assert told.endswith("; to compare two results, name both: tsn compare A B\n")
+    assert "--json is for two results" in tsn_here(tmp_path, "compare", "--json").stderr
     text = (tmp_path / "params.yaml").read_text().replace("[synthetic]", "[synthetic, mine]")
     (tmp_path / "params.yaml").write_text(text)
     told = tsn_here(tmp_path, "promote").stderr
