@@ -1,5 +1,9 @@
-"""Rows of a report, and what stands behind them: two splits of three rows, by hand."""
+"""A report of two splits of three rows, by hand: its rows, and the plainest page of them."""
 
+from stages.reporting.learned import Learned
+from stages.reporting.making import Making
+from stages.reporting.page import Page
+from stages.reporting.result_tables import Table
 from stages.reporting.results import Results, Row
 from stages.reporting.tested import VideoCounts
 
@@ -28,4 +32,20 @@ FOUND = Results(
     published={},
     learned={},
     tested=TESTED,
+)
+NETWORKS = Table(
+    header=["", "network"], rows=[["rgb", "n"]], singles=1, headline=None, baseline=None
+)
+PLAIN = Page(
+    results=FOUND,
+    right=85,
+    advice=None,
+    tags={},
+    facts={},
+    listings=[],
+    gallery=[],
+    learned=Learned(gains=None, confusions=(), surest=(), notes=()),
+    strip=None,
+    making=Making(facts={"Code": "c"}, link="", changes=None, weights=None, networks=NETWORKS),
+    figures={},
 )

@@ -44,8 +44,8 @@ def advise(found: Results, right: Mapping[str, npt.NDArray[np.bool_]]) -> Advice
     return Advice(
         sentences=[
             f"{best} alone has {_points(found, best)} %, the headline {headline} "
-            f"{_points(found, headline)} %. {best} is right and {headline} wrong of {wins} test "
-            f"videos; of {losses} it is the other way round. "
+            f"{_points(found, headline)} %. {best} is right on {wins} test videos that "
+            f"{headline} has wrong; on {losses} it is the other way round. "
             + (
                 f"Such a difference may well be chance (McNemar's p = {p:.2f})."
                 if p > CHANCE

@@ -66,7 +66,7 @@ def describe_making(
         f"{values['score']['snippets']} snippets of a video, {values['score']['crops']}; "
         f"{found.tested.videos} videos"
     )
-    facts["MLflow"] = f"experiment {found.dataset}" + ("" if link else ", which `tsn ui` shows")
+    facts["MLflow"] = f"experiment {found.dataset}" + ("" if link else ", shown by tsn ui")
     listing = Listing(
         title="What differs from " + base,
         caption=f"{len(changes) - MOST_CHANGES} more differ."

@@ -4,6 +4,7 @@ import logging
 from urllib.parse import quote
 
 from stages.tracking import store
+from stages.tracking.runs import LINK_QUERY
 
 logger = logging.getLogger(__name__)
 
@@ -24,4 +25,5 @@ def run_link(dataset: str, fingerprint: str) -> str:
         return ""
     wanted = quote(f'tags.fingerprint = "{fingerprint}"', safe="")
     server = store.shown_uri().rstrip("/")
-    return f"{server}/#/experiments/{experiment.experiment_id}?searchFilter={wanted}"
+    runs = f"{server}/#/experiments/{experiment.experiment_id}/runs"
+    return f"{runs}?searchFilter={wanted}&{LINK_QUERY}"

@@ -363,7 +363,5 @@ def test_a_stream_that_beats_the_headline_is_told_with_what_to_do(
     save_scores(replace(FLOW, scores=right), Path("scores/1/flow.npz"))
     fuse_and_report()
     page = Path("report/index.html").read_text()
-    assert (
-        "<p>flow alone has 100 %, the headline even 75 %. flow is right and even wrong of 1" in page
-    )
+    assert "<p>flow alone has 100 %, the headline even 75 %. flow is right on 1 test videos" in page
     assert "<pre>fusion:\n  learned: true</pre>" in page

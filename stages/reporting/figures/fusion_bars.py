@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from stages.reporting.figures.style import (
     MUTED,
+    PUBLISHED,
     WIDTH,
     colour_series,
     head,
@@ -73,5 +74,6 @@ def _draw_published(
     known = [(100 * v, place) for v, place in zip(values, places, strict=True) if v is not None]
     if known:
         x, y = zip(*known, strict=True)
-        edge = "#C2185B"
-        axes.plot(x, y, "D", label="published", markersize=6, color="white", markeredgecolor=edge)
+        axes.plot(
+            x, y, "D", label="published", markersize=6, color="white", markeredgecolor=PUBLISHED
+        )

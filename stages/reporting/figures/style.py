@@ -32,6 +32,7 @@ COLOURS = {
 FUSION_COLOURS = ("#222B36", "#6B7785", "#A3ADB8", "#CC79A7", "#009E73")
 INK, MUTED, EDGE, GRID = "#1D2430", "#5D6878", "#AEB6C1", "#E6E9ED"
 SHARE = "#2878B5"  # of an image of percents: the more, the less transparent
+PUBLISHED = "#C2185B"  # the edge of a mark
 TRAINING, TEST = "#7B8794", "#B08D3C"  # no modality's
 # What these are on a dark page, where they could not be seen; the others stay as they are.
 DARK = {

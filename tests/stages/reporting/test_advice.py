@@ -42,7 +42,7 @@ def test_nothing_is_said_while_the_fusion_is_as_good_or_is_none() -> None:
 def test_the_stream_the_test_and_the_weakest_member_are_named() -> None:
     first, second, *_, last = advice(results()).sentences
     assert first.startswith("flow alone has 90.0 %, the headline two_stream 60.0 %.")
-    assert "two_stream wrong of 7 test videos; of 1 it is the other way round" in first
+    assert "right on 7 test videos that two_stream has wrong; on 1 it is the other" in first
     assert first.endswith("may well be chance (McNemar's p = 0.07).")
     assert "Here rgb, with 30.0 %, counts 1." in second
     assert "chosen by them looks somewhat better" in last

@@ -7,17 +7,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from result_rows import FOUND, SPLITS, row
+from result_rows import FOUND, PLAIN, SPLITS, row
 
 from stages.reporting import page
 from stages.reporting.advice import Advice
 from stages.reporting.figures.style import COLOURS, DARK, FUSION_COLOURS, INK
 from stages.reporting.figures.training_curves import draw_training_curves
-from stages.reporting.learned import Learned
-from stages.reporting.making import Making
-from stages.reporting.page import Figure, Group, Listing, Page, Tile
+from stages.reporting.page import Figure, Group, Listing, Tile
 from stages.reporting.published import PublishedAccuracy
-from stages.reporting.result_tables import Table
 from stages.reporting.strip import Strip
 from stages.reporting.tested import VideoCounts
 
@@ -26,22 +23,6 @@ TILES = [
     Tile(picture="", lines=["2.avi", "split 1"]),
 ]
 CONFUSION = Group(title="<a> → b: 2 of 3", tiles=TILES)
-NETWORKS = Table(
-    header=["", "network"], rows=[["rgb", "n"]], singles=1, headline=None, baseline=None
-)
-PLAIN = Page(
-    results=FOUND,
-    right=85,
-    advice=None,
-    tags={},
-    facts={},
-    listings=[],
-    gallery=[],
-    learned=Learned(gains=None, confusions=(), surest=(), notes=()),
-    strip=None,
-    making=Making(facts={"Code": "c"}, link="", changes=None, weights=None, networks=NETWORKS),
-    figures={},
-)
 
 
 def test_it_is_complete_and_needs_no_other_file(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ def test_a_link_leads_to_the_run_of_the_fingerprint(monkeypatch: pytest.MonkeyPa
     client = SimpleNamespace(get_experiment_by_name=known.get)
     monkeypatch.setattr(store, "connect", lambda: client)
     assert links.run_link("d", "abc") == (
-        "http://host:5000/#/experiments/7?searchFilter=tags.fingerprint%20%3D%20%22abc%22"
+        "http://host:5000/#/experiments/7/runs?searchFilter=tags.fingerprint%20%3D%20%22abc%22"
+        "&workflowType=machine_learning"
     )
     assert links.run_link("other", "abc") == ""
     monkeypatch.setenv("TSN_TRACKING", "off")
