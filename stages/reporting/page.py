@@ -120,19 +120,21 @@ def picture(figure: Figure) -> str:
     """Return a figure as HTML: inline SVG, or an image."""
     label = html.escape(figure.title, quote=True)
     if figure.path.suffix == ".svg":
-        return inline_svg(figure.path.read_text(encoding="utf-8"), label)
+        return inline_svg(figure.path.read_text(encoding="utf-8"), label, wide=figure.wide)
     return f'<img src="{data_uri(figure.path, small=True)}" alt="{label}">'
 
 
-def inline_svg(text: str, label: str) -> str:
-    """Return Matplotlib's SVG for the inside of a page: as wide as its place, in its colours."""
+def inline_svg(text: str, label: str, *, wide: bool = False) -> str:
+    """Return Matplotlib's SVG for the inside of a page: as wide as its place, in its colours. A
+    `wide` one is at least as wide as it was drawn."""
     text = text[text.index("<svg") :]
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r'<g id="[^"]*"', "<g", text)  # the same in every figure
     text = COLOUR.sub(lambda found: colour_variable(found[0]), text)
     text = text.replace("'DejaVu Sans'", "'DejaVu Sans', Verdana, sans-serif")
     _, _, rest = text.partition("viewBox=")
-    return f'<svg role="img" aria-label="{label}" viewBox={rest}'
+    width = round(float(rest.split()[2])) if wide else 0
+    return f'<svg role="img" aria-label="{label}" style="min-width: {width}px" viewBox={rest}'
 
 
 def variable_name(colour: str) -> str:

@@ -62,8 +62,8 @@ def _describe(plots: Path, out: Path, found: Results) -> dict[str, Figure]:
     return {
         "fusion": Figure(
             "Modalities and fusions",
-            "Mean class accuracy; the line across the end of a bar is its 95 % interval, the "
-            "dashed one the baseline.",
+            "Mean class accuracy; the line below a bar is its 95 % interval, the dashed one the "
+            "baseline.",
             out / "fusion.svg",
         ),
         "classes": Figure(

@@ -67,7 +67,9 @@ def _cell(title: str, image: Image) -> Image:
 def _key(width: int, bound: float) -> Image:
     wheel = colour_wheel(61)
     strip = np.full((len(wheel) + 2 * GAP, width, 3), _GROUND, dtype=np.uint8)
-    strip[GAP:-GAP, GAP : GAP + len(wheel)] = wheel
+    y, x = np.mgrid[-1:1:61j, -1:1:61j]
+    disc = x**2 + y**2 <= 1
+    strip[GAP:-GAP, GAP : GAP + len(wheel)][disc] = wheel[disc]
     for height, text in (
         (28, f"colours: direction, full at {full_strength(bound):g} pixels a frame"),
         (46, f"x, y as stored: grey is 0, black -{bound:g}, white {bound:g}"),

@@ -37,6 +37,8 @@ def draw_confusion_matrix(
             f"confusion matrix of {len(classes)} classes: expected the shape "
             f"{(len(classes), len(classes))}, found {matrix.shape}"
         )
+    from matplotlib.colors import PowerNorm
+
     count = len(classes)
     totals = matrix.sum(axis=1, keepdims=True)
     percent = 100 * matrix / np.maximum(totals, 1)
@@ -44,9 +46,8 @@ def draw_confusion_matrix(
     with style():
         figure = new_figure(side, side)
         axes = figure.add_subplot()
-        image = axes.imshow(
-            percent, cmap=share_colours(), vmin=0, vmax=100, interpolation="nearest"
-        )
+        norm = PowerNorm(1.0 if count <= MANY_CLASSES else 0.5, 0, 100)  # a few percent, unwritten
+        image = axes.imshow(percent, cmap=share_colours(), norm=norm, interpolation="nearest")
         _label_classes(axes, classes)
         axes.grid(False)
         axes.set(xlabel="predicted class", ylabel="true class")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def draw_fusion_bars(results: Results, path: Path) -> None:
-    """Draw every modality and combination, its name above its bar, with its 95 % interval; the
+    """Draw every modality and combination, its name above its bar, below it its 95 % interval; the
     headline in bold type. A diamond is at the published value, a dashed line at the baseline.
     """
     mean, headline = results.mean, results.headline
@@ -47,7 +47,8 @@ def draw_fusion_bars(results: Results, path: Path) -> None:
                     text, (x, place - 0.24), ha=side, va="bottom", fontweight=weight, fontsize=8.5
                 )
             low, high = wilson_interval(value / 100, results.tested.weight)
-            axes.plot([100 * low, 100 * high], [place, place], color=MUTED, linewidth=1.4)
+            below = place + 0.27
+            axes.plot([100 * low, 100 * high], [below, below], color=MUTED, linewidth=1.6)
         if BASELINE in mean:
             _draw_baseline(axes, 100 * mean[BASELINE].mean_class_accuracy)
         known = {name: row.accuracy for name, row in results.published.items()}

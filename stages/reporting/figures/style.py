@@ -71,7 +71,7 @@ STYLE: dict[Any, Any] = {
     "axes.titlelocation": "left",
     "axes.titlesize": 11,
     "axes.titleweight": "bold",
-    "figure.dpi": 200,
+    "figure.dpi": 150,
     "figure.facecolor": "white",
     "font.family": "DejaVu Sans",
     "font.size": 9,

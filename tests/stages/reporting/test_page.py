@@ -11,7 +11,7 @@ from result_rows import FOUND, PLAIN, SPLITS, row
 
 from stages.reporting import page
 from stages.reporting.advice import Advice
-from stages.reporting.figures.style import COLOURS, DARK, FUSION_COLOURS, INK
+from stages.reporting.figures.style import COLOURS, DARK, FUSION_COLOURS, INK, WIDTH
 from stages.reporting.figures.training_curves import draw_training_curves
 from stages.reporting.page import Figure, Group, Listing, Tile
 from stages.reporting.published import PublishedAccuracy
@@ -107,7 +107,10 @@ def test_a_figure_stands_in_the_page_in_its_colours(tmp_path: Path) -> None:
     )
     draw_training_curves({"rgb": log}, tmp_path / "a.svg")
     found = page.picture(Figure('a "b"', "", tmp_path / "a.svg"))
-    assert found.startswith('<svg role="img" aria-label="a &quot;b&quot;" viewBox="0 0 ')
+    start = '<svg role="img" aria-label="a &quot;b&quot;" style="min-width: {}px" viewBox="0 0 '
+    assert found.startswith(start.format(0))
+    wide = page.picture(Figure('a "b"', "", tmp_path / "a.svg", wide=True))
+    assert wide.startswith(start.format(round(72 * WIDTH)))
     assert COLOURS["rgb"].lower() in found
     assert f"var(--c-{INK[1:].lower()}, {INK.lower()})" in found
     assert '<g id="' not in found and "metadata" not in found and "http://www.w3" in found
