@@ -9,6 +9,7 @@ import pandas as pd
 from stages.reporting import results
 from stages.reporting.figures.confusion_matrix import draw_confusion_matrix
 from stages.reporting.figures.per_class_bars import draw_per_class_bars
+from stages.reporting.figures.style import colour_series
 from stages.reporting.results import Row
 from stages.runtime import command, params, provenance
 from stages.runtime.options import StageOptions, input_path, option, output_path
@@ -129,7 +130,8 @@ def write_plots(
         }
     ).to_csv(out / "confusion.csv", index=False)
     shown = {name: per_class[name] for name in [*cells, headline]}
-    draw_per_class_bars(shown, cell.classes, out / "per_class.png")
+    colours = colour_series(list(rows))
+    draw_per_class_bars(shown, cell.classes, out / "per_class.png", colours=colours)
     matrix = confusion_matrix(rows[headline], cell.labels)
     draw_confusion_matrix(matrix, cell.classes, out / "confusion.png", f"Confusion, {headline}")
 

@@ -6,25 +6,30 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
-from stages.reporting import dataset_page, learned, results, summary
-from stages.reporting.figures.fusion_bars import draw_fusion_bars
-from stages.reporting.figures.per_class_bars import draw_per_class_bars
-from stages.reporting.figures.score_strip import draw_score_strip, evenly
-from stages.reporting.figures.tag_bars import draw_tag_bars
-from stages.reporting.figures.training_curves import draw_training_curves
-from stages.reporting.published import NetworkSetting, find_published
-from stages.reporting.results import Figure, Results, Row
-from stages.reporting.tables import read_table
+from stages.reporting import dataset_page, dvc_view, learned, page, result_tables, results
+from stages.reporting.advice import advise
+from stages.reporting.making import SECTIONS, describe_making
+from stages.reporting.page import Page
+from stages.reporting.published import ListSetting, NetworkSetting, find_published
+from stages.reporting.report_figures import (
+    LOOK,
+    VISUALISE,
+    Cells,
+    class_accuracies,
+    draw_figures,
+)
+from stages.reporting.results import Results, Row
+from stages.reporting.strip import draw_strip
+from stages.reporting.tested import count_tested
 from stages.reporting.thumbnails import Thumbnails
 from stages.runtime import command, params, provenance
 from stages.runtime.options import StageOptions, input_path, option, output_path
 from stages.tracking import runs
+from stages.tracking.links import run_link
 from stages.tracking.made import read_note, write_note
 from tsn.files import json_sha256
 from tsn.lists import TEST, TRAIN, read_list
-from tsn.modality import modality
 from tsn.scoring.fusion import FusionConfig, common_videos, fuse
 from tsn.scoring.learned import NothingToFitError, fit_weights, held_out_scores
 from tsn.scoring.scores import (
@@ -34,15 +39,21 @@ from tsn.scoring.scores import (
     VideoScores,
     load_scores,
 )
-from tsn.snippets.sampling import testing_starts
 from tsn.splits.leakage import LEAKED
 
-LOOK, VISUALISE = "look.png", "visualise.jpg"  # of the stages of these names
+SYNTHETIC = "synthetic"  # the source whose tags are these
+TAGS = {
+    "appearance": "classes that differ in what a frame shows, and in nothing else",
+    "motion": "classes that differ in how something moves, and in nothing else",
+    "long": "classes that differ in what lasts longer, over the whole clip",
+    "pan": "the camera pans",
+    "still": "the camera stands still",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options(StageOptions):
-    recipe_sections = ("fusion", "train")
+    recipe_sections = SECTIONS
     params_sections = ("splits", "modalities")
 
     dataset: str = option("a recipe: recipes/<dataset>.yaml")
@@ -60,7 +71,7 @@ class Options(StageOptions):
 
 def main(options: Options) -> None:
     metrics = sorted(options.metrics.glob("split*.json"))
-    with provenance.unchanged(options, [results.TEMPLATE, *metrics]):
+    with provenance.unchanged(options, [page.TEMPLATE, *metrics]):
         found = read_results(options)
         write(options, found)
     write_note(fingerprint_of(found.splits))
@@ -84,9 +95,10 @@ def read_results(options: Options) -> Results:
             not_run[LEARNED] = str(error)
     weights = fusion.rows(modalities)
     networks = {name: network_setting(recipe, name) for name in modalities}
+    cells = {k: load_cells(options, k, modalities)[modalities[0]] for k in numbers}
+    lists = list_setting(options, recipe, cells)
     found = {
-        name: find_published(options.dataset, row, networks, numbers)
-        for name, row in weights.items()
+        name: find_published(options.dataset, row, networks, lists) for name, row in weights.items()
     }
     return Results(
         dataset=options.dataset,
@@ -97,6 +109,18 @@ def read_results(options: Options) -> Results:
         not_run=not_run | ({} if has_baseline else {BASELINE: NO_INITIAL_WEIGHTS}),
         published={name: row for name, row in found.items() if row is not None},
         learned=learned,
+        tested=count_tested(cells, {k: read_list(options.lists / str(k) / TEST) for k in numbers}),
+    )
+
+
+def list_setting(
+    options: Options, recipe: params.Settings, cells: Mapping[int, VideoScores]
+) -> ListSetting:
+    """Return which videos were trained on and tested, as far as published numbers depend on it."""
+    trained = {split: len(read_list(options.lists / str(split) / TRAIN)) for split in cells}
+    return ListSetting(
+        format=params.section(recipe, "split.format", str),
+        videos={split: (trained[split], len(cell.videos)) for split, cell in cells.items()},
     )
 
 
@@ -145,114 +169,61 @@ def write(options: Options, found: Results) -> None:
     results.write_rows(options.mean, found.mean)
     options.out.mkdir(parents=True, exist_ok=True)
     cells = {split: load_cells(options, split, found.modalities) for split in found.splits}
-    per_class, classes = class_accuracies(options.plots, found)
-    summary.write(
-        found, cells, per_class, classes, options.plots, options.summary, options.pictures
-    )
-    page = results.html_page(
-        found,
-        dataset_page.facts(options.lists),
-        dataset_page.listings(options.lists, options.quarantine, found.modalities),
-        what_they_learned(options, found, cells),
-        [*draw(options, found), draw_strip(options, found, cells[min(cells)])],
-    )
-    (options.out / "index.html").write_text(page, encoding="utf-8")
-    (options.out / "table.md").write_text(results.markdown_table(found), encoding="utf-8")
-    (options.out / "table.txt").write_text(results.text_tables(found), encoding="utf-8")
+    dvc_view.write(found, cells, options.plots, options.summary, options.pictures)
+    text = page.html_page(describe(options, found, cells))
+    (options.out / "index.html").write_text(text, encoding="utf-8")
+    table, plain = result_tables.markdown_table(found), result_tables.text_tables(found)
+    (options.out / "table.md").write_text(table, encoding="utf-8")
+    (options.out / "table.txt").write_text(plain, encoding="utf-8")
 
 
-def draw(options: Options, found: Results) -> list[Figure]:
-    """Return the figures of the page, drawn into the report's folder."""
-    first = min(found.splits)
-    shown = [
-        Figure(
-            "Modalities and fusions",
-            "Mean class accuracy over the splits; the whisker is the spread, the dashed line the "
-            "baseline.",
-            options.out / "fusion.png",
-        ),
-        Figure(
-            "Classes",
-            "Accuracy per class, mean over the splits.",
-            options.out / "per_class.png",
-        ),
-        Figure(
-            "Training",
-            f"Loss, accuracy and learning rate of split {first}'s networks.",
-            options.out / "training.png",
-        ),
-    ]
-    bars, classes, curves = (figure.path for figure in shown)
-    draw_fusion_bars(found, bars)
-    draw_classes(options.plots, found, classes)
-    logs = options.plots / str(first) / "training"
-    tables = {name: read_table(logs / f"{name}.csv") for name in found.modalities}
-    draw_training_curves(tables, curves, f"Training, split {first}")
-    if any(row.by_tag for row in found.mean.values()):
-        caption = "Accuracy over the test videos that carry a tag."
-        shown.append(Figure("Kinds of video", caption, options.out / "tags.png"))
-        draw_tag_bars(found.mean, shown[-1].path)
-    caption = "A few videos as every modality has them."
-    look = Figure("What the networks see", caption, options.plots / LOOK)
-    caption = (
-        f"What each network of split {first} looks for in a class: a picture that was made from "
-        "noise so that the network takes it for the class. The percentage is the probability that "
-        "the network then gives it. Of flow: x and y, where grey is no motion, and in colours. "
-        "The command tsn visualise draws others."
-    )
-    wanted = Figure("What the networks look for", caption, options.plots / VISUALISE)
-    return [*shown, look, wanted, *dataset_page.pictures(options.lists, options.out)]
-
-
-def draw_classes(plots: Path, found: Results, path: Path) -> None:
-    """Draw the accuracy per class of modalities and headline, mean over the splits' tables."""
-    rows, classes = class_accuracies(plots, found)
-    draw_per_class_bars(rows, classes, path)
-
-
-def class_accuracies(
-    plots: Path, found: Results
-) -> tuple[dict[str, npt.NDArray[np.floating]], list[str]]:
-    """Return the accuracies of modalities and headline per class, mean over the splits' tables,
-    and the classes."""
-    tables = [read_table(plots / str(split) / "per_class.csv", "class") for split in found.splits]
-    mean = pd.concat(tables).groupby("class", sort=False).mean()
-    rows = {name: mean[name].to_numpy() for name in [*found.modalities, found.headline]}
-    return rows, [str(name) for name in mean.index]
-
-
-def what_they_learned(
-    options: Options, found: Results, cells: Mapping[int, Mapping[str, VideoScores]]
-) -> learned.Learned:
-    """Return what the page says of the test clips of every split, as the headline judges them."""
+def describe(options: Options, found: Results, cells: Cells) -> Page:
+    """Return what the page shows."""
+    recipe = params.load_recipe(options.dataset)
+    thumbnails = Thumbnails(stream=options.stream)
     weights = found.weights[found.headline]
+    fused = {split: fuse(row, weights) for split, row in cells.items()}
+    right = rows_right(found, cells)
     clips = [
         clip
         for split, row in cells.items()
-        for clip in learned.judge(split, fuse(row, weights), next(iter(row.values())))
+        for clip in learned.judge(split, fused[split], next(iter(row.values())))
     ]
-    gains = learned.fusion_gains(*class_accuracies(options.plots, found), found.headline)
-    return learned.section(clips, gains, Thumbnails(stream=options.stream).middle)
-
-
-def draw_strip(options: Options, found: Results, cells: Mapping[str, VideoScores]) -> Figure:
-    """Draw the scores over time of the clip whose snippets disagree most, above its frames."""
-    shares = learned.snippet_shares(cells, found.weights[found.headline])
-    cell, place = next(iter(cells.values())), learned.most_changing(shares)
-    video, length = cell.videos[place], modality(cell.modality).snippet_length
-    thumbnails = Thumbnails(stream=options.stream)
-    count = shares.shape[1]
-    entries = max(thumbnails.entries(video), length)
-    starts = [int(start) for start in testing_starts(entries, count, length)]
-    truth = cell.classes[cell.labels[place]]
-    frames = thumbnails.images(video, [starts[index] for index in evenly(count)])
-    path = options.out / "strip.jpg"
-    draw_score_strip(shares[place], cell.classes, truth, starts, frames, path)
-    caption = (
-        f"{video} of split {cell.split}, whose snippets {found.headline} takes for the most "
-        f"different classes: the probability of each class in %, snippet by snippet. It is {truth}."
+    accuracies, classes = class_accuracies(options.plots, found)
+    counts = found.tested.classes
+    gains = learned.fusion_gains(accuracies, classes, found.headline, counts)
+    synthetic = SYNTHETIC in params.find(recipe, "source")
+    return Page(
+        results=found,
+        right=int(right[found.headline].sum()),
+        advice=advise(found, right),
+        tags={tag: TAGS[tag] for tag in found.tested.tags if synthetic and tag in TAGS},
+        facts=dataset_page.facts(options.lists),
+        listings=dataset_page.listings(options.lists, options.quarantine, found.modalities),
+        gallery=dataset_page.gallery(options.lists, thumbnails.middle),
+        learned=learned.section(clips, gains, thumbnails.middle),
+        strip=draw_strip(cells[min(cells)], weights, found.headline, thumbnails),
+        making=describe_making(found, recipe, cells, link_to(options, found)),
+        figures=draw_figures(options.plots, options.lists, options.out, found, cells),
     )
-    return Figure("Scores over time", caption, path)
+
+
+def link_to(options: Options, found: Results) -> str:
+    """Return where MLflow shows the run of this mean, if a server does."""
+    return run_link(options.dataset, fingerprint_of(found.splits))
+
+
+def rows_right(found: Results, cells: Cells) -> dict[str, npt.NDArray[np.bool_]]:
+    """Return which tests each modality and the headline pass, one split after another."""
+    return {
+        name: np.concatenate(
+            [
+                fuse(row, found.weights[name]).argmax(axis=1) == next(iter(row.values())).labels
+                for row in cells.values()
+            ]
+        )
+        for name in dict.fromkeys([*found.modalities, found.headline])
+    }
 
 
 def log_mean(options: Options, found: Results) -> None:

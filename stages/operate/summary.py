@@ -1,6 +1,5 @@
 """What came out of a run in a few lines: the result, how sure it is, where to look, what next."""
 
-import math
 import sys
 import textwrap
 from collections import Counter
@@ -12,6 +11,7 @@ from typing import Any
 from stages.operate.clips import ENOUGH_TRAIN, taken_clips, thin_classes
 from stages.operate.cost import cells_of, quick_cells, seconds_of, spoken
 from stages.reporting.results import Row, accuracy_gain, is_modality, read_rows
+from stages.reporting.tested import wilson_interval, worth
 from stages.runtime import params
 from stages.runtime.machine import count_cores
 from stages.runtime.terminal import styled
@@ -20,7 +20,6 @@ from tsn.lists import read_splits
 from tsn.scoring.fusion import FusionConfig
 from tsn.scoring.scores import BASELINE, LEARNED, load_scores
 
-Z = 1.96  # of a two-sided interval of 95 %
 WIDTH = 83  # of text beside its title
 PAIRS = 2  # of classes that are mixed up
 WIDE = 0.2  # an interval that says little
@@ -41,19 +40,17 @@ class Answers:
         return len(set(self.clips))
 
     @property
+    def interval(self) -> tuple[float, float]:
+        """Return the 95 % interval of the mean class accuracy that so many clips allow."""
+        classes = Counter(dict(zip(self.clips, self.actual, strict=True)).values())
+        return wilson_interval(self.mean_class_accuracy, worth(classes.values()))
+
+    @property
     def mean_class_accuracy(self) -> float:
         """Return the mean over classes of the share of clips that are taken for what they are."""
         totals = Counter(self.actual)
         right = Counter(a for a, t in zip(self.actual, self.taken, strict=True) if a == t)
         return sum(right[name] / totals[name] for name in totals) / len(totals)
-
-
-def wilson_interval(share: float, count: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share of `count` independent trials (Wilson, 1927)."""
-    extra = Z**2 / count
-    half = Z * math.sqrt(share * (1 - share) / count + extra / (4 * count))
-    low, high = ((share + extra / 2 + sign * half) / (1 + extra) for sign in (-1, 1))
-    return max(low, 0.0), min(high, 1.0)
 
 
 def summary(dataset: str) -> list[str]:
@@ -96,7 +93,7 @@ def listed(lines: Mapping[str, str]) -> list[str]:
 
 def describe_result(name: str, accuracy: float, answers: Answers) -> str:
     """Return a result in words, with the interval that its test clips allow."""
-    low, high = wilson_interval(accuracy, answers.count)
+    low, high = answers.interval
     return (
         f"{name} {percent(accuracy)} mean class accuracy (95 % interval {100 * low:.0f} to "
         f"{100 * high:.0f} %, {answers.count} test clips; chance is "
@@ -161,7 +158,7 @@ def next_steps(
     wrong = Counter(actual for actual, _, _ in mixed_up(answers))
     if few := [name for name in thin if wrong[name]]:
         found.append(f"add clips of {', '.join(few[:3])}: below {ENOUGH_TRAIN} to train on")
-    low, high = wilson_interval(result.mean_class_accuracy, answers.count)
+    low, high = answers.interval
     if high - low > WIDE:
         found.append("test more clips: the interval is wide (`tsn check` shows the splits)")
     if not found and wrong:

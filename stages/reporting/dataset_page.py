@@ -2,19 +2,20 @@
 the videos that something is wrong with."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from stages.reporting.figures.dataset_bars import draw_dataset_bars
-from stages.reporting.results import Figure, Listing
+from stages.reporting.page import Figure, Listing, Tile
 from stages.reporting.tables import read_table
-from tsn.lists import CONTACT_SHEET, LEAKS, SURVEY, read_splits
+from tsn.lists import LEAKS, SURVEY, read_splits
 from tsn.splits.leakage import BACKDROP
 
 MOST_ROWS = 20  # of a listing
+MOST_TILES = 60
 
 
 def facts(lists: Path) -> dict[str, str]:
@@ -102,14 +103,26 @@ def _more(rows: Sequence[object], path: Path) -> str:
     return f"; {more} more are in {path}" if more > 0 else ""
 
 
-def pictures(lists: Path, out: Path) -> list[Figure]:
-    """Return the dataset's figures: clips per class and their lengths, drawn into `out`, and a
-    picture of each class."""
+def clips_figure(lists: Path, path: Path) -> Figure:
+    """Return the figure of clips per class and of their lengths, drawn at `path`."""
+    draw(lists, path)
     caption = "Clips of each class in the first split's lists, and how long the clips are."
-    clips = Figure("Clips", caption, out / "dataset.png")
-    draw(lists, clips.path)
-    caption = "The middle frame of one training clip of each class."
-    return [clips, Figure("Classes in pictures", caption, lists / CONTACT_SHEET)]
+    return Figure("Clips", caption, path)
+
+
+def gallery(lists: Path, picture: Callable[[str], str]) -> list[Tile]:
+    """Return a training clip of each class; of many classes, of some that are evenly spread.
+
+    picture: gives a video's, as a page holds it.
+    """
+    splits = read_splits(lists)
+    first = {row.label: row.video for row in reversed(splits.train[min(splits.train)])}
+    labels = [label for label in range(len(splits.classes)) if label in first]
+    places = np.linspace(0, len(labels) - 1, min(len(labels), MOST_TILES)).round().astype(int)
+    return [
+        Tile(picture=picture(first[labels[place]]), lines=[splits.classes[labels[place]]])
+        for place in places
+    ]
 
 
 def draw(lists: Path, path: Path) -> None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from stages.reporting.results import Table
+from stages.reporting.page import Group, Tile
+from stages.reporting.result_tables import Table
 from tsn.metrics import Scores
 from tsn.scoring.fusion import weighted_sum
 from tsn.scoring.scores import VideoScores
@@ -43,22 +44,6 @@ class Confusion:
     taken: str
     clips: Sequence[JudgedClip]
     total: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tile:
-    """A clip on the page: its picture ("" where there is none) and lines of text."""
-
-    picture: str
-    lines: Sequence[str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Group:
-    """Clips side by side, under a title."""
-
-    title: str
-    tiles: Sequence[Tile]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,11 +151,15 @@ def first_of_each(clips: Sequence[JudgedClip]) -> list[JudgedClip]:
 
 
 def fusion_gains(
-    accuracies: Mapping[str, npt.NDArray[np.floating]], classes: Sequence[str], headline: str
+    accuracies: Mapping[str, npt.NDArray[np.floating]],
+    classes: Sequence[str],
+    headline: str,
+    counts: Mapping[str, int],
 ) -> Gains | None:
     """Return the accuracy of every class by each modality and the headline, by what fusion gains.
 
-    accuracies: per class, of the modalities and the headline. The gain is over the modality that
+    accuracies: per class, of the modalities and the headline. counts: of the test videos of each
+    class. The gain is over the modality that
     is best over all classes. Of many classes, those that gain and those that lose most are listed;
     None where nothing is fused.
     """
@@ -189,6 +178,7 @@ def fusion_gains(
     rows = [
         [
             classes[place],
+            str(counts[classes[place]]),
             *(f"{100 * accuracies[name][place]:.1f}" for name in names),
             f"{100 * gains[place]:+.1f}",
         ]
@@ -199,7 +189,7 @@ def fusion_gains(
         f"over {best}, the best modality. {(gains > 0).sum()} of {len(gains)} classes gain, "
         f"{(gains < 0).sum()} lose.{listed}",
         table=Table(
-            header=["", *names, "gain"],
+            header=["", "videos", *names, "gain"],
             rows=rows,
             singles=len(rows),
             headline=None,

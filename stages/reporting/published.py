@@ -1,6 +1,7 @@
 """The accuracies that the paper's authors published, each with the setting that it was measured in.
 
-A number stands beside a result of the same setting only: dataset, networks, weights and splits.
+A number stands beside a result of the same setting only: the official lists, all of their test
+videos, networks, weights and splits.
 """
 
 import statistics
@@ -24,6 +25,15 @@ class NetworkSetting:
     backbone: str
     consensus: str
     num_segments: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListSetting:
+    """Which videos a result was measured on: the format of the lists, and of each split that was
+    run how many videos were trained on and tested."""
+
+    format: str
+    videos: Mapping[int, tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -120,6 +130,11 @@ HMDB51 = (
     Published(PAGE, _average(3), {**RGB, **FLOW_AND_WARPED}, 0.694, {}),
 )
 PUBLISHED = {"ucf101": UCF101, "ucf101_paper": UCF101, "hmdb51": HMDB51}  # by recipe
+FORMATS = {"ucf101": "ucf101", "ucf101_paper": "ucf101", "hmdb51": "hmdb51"}  # of their lists
+OFFICIAL = {  # training and test videos of each split, by the format of the lists
+    "ucf101": {1: (9537, 3783), 2: (9586, 3734), 3: (9624, 3696)},
+    "hmdb51": {1: (3570, 1530), 2: (3570, 1530), 3: (3570, 1530)},
+}
 
 
 @dataclass(frozen=True)
@@ -134,15 +149,21 @@ def find_published(
     dataset: str,
     weights: Mapping[str, float],
     networks: Mapping[str, NetworkSetting],
-    splits: Sequence[int],
+    lists: ListSetting,
 ) -> PublishedAccuracy | None:
     """Return what was published of a dataset's mean over exactly these splits, None if nothing.
 
-    Members may come in any order; each network has to be of the published setting.
+    Members may come in any order; each network has to be of the published setting, and the lists
+    the official ones, whole: chosen classes, fewer or more clips are another setting.
     """
+    official = OFFICIAL.get(lists.format, {})
+    if FORMATS.get(dataset) != lists.format or any(
+        official.get(split) != counts for split, counts in lists.videos.items()
+    ):
+        return None
     for row in PUBLISHED.get(dataset, ()):
         if row.weights != weights or any(networks[name] != row.network for name in weights):
             continue
-        if (accuracy := row.over(splits)) is not None:
+        if (accuracy := row.over(list(lists.videos))) is not None:
             return PublishedAccuracy(accuracy, row.setting)
     return None

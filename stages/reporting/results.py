@@ -1,23 +1,21 @@
-"""Accuracies of a dataset: read, averaged over splits, and laid out as tables and as a page.
+"""Accuracies of a dataset: measured, written, read, and averaged over splits.
 
 A *row* is one modality (`rgb`), the recipe's combination of some (`two_stream`), the fusion with
-learned weights or the baseline, in this order. All values are fractions in 0..1, and tables show
-percent.
+learned weights or the baseline, in this order. All values are fractions in 0..1.
 """
 
-import base64
 import json
-import mimetypes
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from stages.reporting.published import PublishedAccuracy
+from stages.reporting.tested import VideoCounts
 from tsn.files import write_json
 from tsn.lists import ListedVideo
 from tsn.metrics import Accuracy, Scores, accuracy
@@ -25,11 +23,6 @@ from tsn.modality import MODALITIES
 from tsn.records import record
 from tsn.scoring.fusion import describe_row
 from tsn.scoring.scores import BASELINE, LEARNED, VideoScores
-
-if TYPE_CHECKING:
-    from stages.reporting.learned import Learned
-
-TEMPLATE = Path(__file__).with_name("report.html.j2")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +47,8 @@ class Results:
     `weights` are those of the recipe's rows: each modality's. `wanted` is the row that the recipe
     calls the result, another one where its modalities are not all run; `not_run` are the
     combinations that are left out, and why. `published` are the numbers that rows are compared
-    with. `learned` are the fitted weights of each split, where the recipe asks for them.
+    with. `learned` are the fitted weights of each split, where the recipe asks for them. `tested`
+    are the videos behind every number.
     """
 
     dataset: str
@@ -65,6 +59,7 @@ class Results:
     not_run: Mapping[str, str]
     published: Mapping[str, PublishedAccuracy]
     learned: Mapping[int, Mapping[str, float]]
+    tested: VideoCounts
 
     @cached_property
     def mean(self) -> dict[str, Row]:
@@ -110,25 +105,6 @@ class Results:
 def _fitted(split: int, weights: Mapping[str, float]) -> str:
     shown = {name: round(weight, 2) for name, weight in weights.items() if weight >= 0.005}
     return describe_row(f"split {split}", shown)
-
-
-@dataclass(frozen=True)
-class Figure:
-    """An image file of the page."""
-
-    title: str
-    caption: str
-    path: Path
-
-
-@dataclass(frozen=True, kw_only=True)
-class Listing:
-    """A table of texts on the page."""
-
-    title: str
-    caption: str
-    header: Sequence[str]
-    rows: Sequence[Sequence[str]]
 
 
 def measure(
@@ -233,160 +209,3 @@ def is_modality(name: str) -> bool:
 def is_combination(name: str) -> bool:
     """Return whether a row is a fusion of several modalities."""
     return name != BASELINE and name not in MODALITIES
-
-
-@dataclass(frozen=True, kw_only=True)
-class Table:
-    """Cells as text; the first column is the row's name. `singles` rows come before combinations.
-
-    `headline` is the index of the row that is the dataset's result, where there is one, `baseline`
-    that of the baseline.
-    """
-
-    header: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    singles: int
-    headline: int | None
-    baseline: int | None
-
-
-def result_table(results: Results, names: Mapping[str, str]) -> Table:
-    """Return the accuracy of every row: each split, mean ± spread, top-1, top-5, the published one.
-
-    `names` are what the rows are called. One split alone needs no column of means.
-    """
-    published, order = results.published, list(results.mean)
-    several = len(results.splits) > 1
-    header = ["", *(f"split {number}" for number in results.splits)]
-    header += ["mean", "top-1", "top-5"] if several else ["top-1", "top-5"]
-    rows = []
-    for name, row in results.mean.items():
-        of_splits = (split[name].mean_class_accuracy for split in results.splits.values())
-        cells = [names[name], *map(_percent, of_splits)]
-        cells += [_mean_cell(row, several=True)] if several else []
-        cells += [_percent(row.top1), _percent(row.top5)]
-        if name in published:
-            gain = row.mean_class_accuracy - published[name].accuracy
-            cells += [_percent(published[name].accuracy), f"{100 * gain:+.1f}"]
-            cells += [published[name].setting]
-        elif published:
-            cells += ["–", "", ""]
-        rows.append(cells)
-    return Table(
-        header=header + (["published", "Δ", "setting"] if published else []),
-        rows=rows,
-        singles=len(results.modalities),
-        headline=order.index(results.headline),
-        baseline=order.index(BASELINE) if BASELINE in order else None,
-    )
-
-
-def tag_result_table(mean: Mapping[str, Row]) -> Table:
-    """Return the accuracy of every row on each tag's videos; no columns when nothing is tagged."""
-    tags = list(dict.fromkeys(tag for row in mean.values() for tag in row.by_tag))
-    return Table(
-        header=["", *tags],
-        rows=[[n, *(_percent(row.by_tag.get(tag)) for tag in tags)] for n, row in mean.items()],
-        singles=sum(map(is_modality, mean)),
-        headline=None,
-        baseline=list(mean).index(BASELINE) if BASELINE in mean else None,
-    )
-
-
-def _percent(fraction: float | None) -> str:
-    return "–" if fraction is None else f"{100 * fraction:.1f}"
-
-
-def _mean_cell(row: Row, *, several: bool) -> str:
-    shown = _percent(row.mean_class_accuracy)
-    return f"{shown} ± {_percent(row.spread)}" if several else shown
-
-
-def text_tables(results: Results) -> str:
-    """Return the tables for a terminal, by split and by tag; a star marks the headline.
-
-    What is fused stands below: the tables are wide.
-    """
-    tags = tag_result_table(results.mean)
-    names = {name: name for name in results.mean}
-    tables = [result_table(results, names), *([tags] if len(tags.header) > 1 else [])]
-    fused = [results.descriptions[name] for name in results.weights if is_combination(name)]
-    legend = ["\n".join(fused)] if fused else []
-    return _paragraphs([*map(_draw, tables), *legend, *results.notes])
-
-
-def markdown_table(results: Results) -> str:
-    """Return the result table in Markdown; the headline is bold."""
-    table = result_table(results, results.descriptions)
-    lines = [_pipe(table.header), _pipe(["---", *("---:" for _ in table.header[1:])])]
-    for index, row in enumerate(table.rows):
-        bold = [f"**{cell}**" if cell else "" for cell in row]
-        italic = [f"*{cell}*" if cell else "" for cell in row]
-        lines.append(_pipe({table.headline: bold, table.baseline: italic}.get(index, row)))
-    return _paragraphs(["\n".join(lines), *results.notes])
-
-
-def _paragraphs(texts: Sequence[str]) -> str:
-    return "\n\n".join(texts) + "\n"
-
-
-def _pipe(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _draw(table: Table) -> str:
-    rows = [list(row) for row in table.rows]
-    if table.headline is not None:
-        rows[table.headline][0] += " *"
-    widths = [max(map(len, column)) for column in zip(table.header, *rows, strict=True)]
-    lines = [_align(table.header, widths), "─" * (sum(widths) + 2 * (len(widths) - 1))]
-    for index, row in enumerate(rows):
-        if index in (table.singles, table.baseline) and index > 0:
-            lines.append("")
-        lines.append(_align(row, widths))
-    return "\n".join(lines)
-
-
-def _align(cells: Sequence[str], widths: Sequence[int]) -> str:
-    first, *others = (
-        cell.ljust(width) if index == 0 else cell.rjust(width)
-        for index, (cell, width) in enumerate(zip(cells, widths, strict=True))
-    )
-    return "  ".join([first, *others]).rstrip()
-
-
-def html_page(
-    results: Results,
-    facts: Mapping[str, str],
-    listings: Sequence[Listing],
-    learned: "Learned",
-    figures: Sequence[Figure],
-) -> str:
-    """Return one HTML document of tables, `facts` and `listings` about the dataset, what the
-    networks have `learned`, and figures.
-
-    It needs no other file and no network, so it can be mailed. Raises FileNotFoundError for a
-    figure that is not there.
-    """
-    import jinja2
-
-    published = results.published.get(results.headline)
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        results=results,
-        facts=facts,
-        listings=listings,
-        learned=learned,
-        percent=_mean_cell(results.mean[results.headline], several=len(results.splits) > 1),
-        published=_percent(published.accuracy) if published else None,
-        table=result_table(results, results.descriptions),
-        tags=tag_result_table(results.mean),
-        figures=[(figure, data_uri(figure.path)) for figure in figures],
-    )
-
-
-def data_uri(path: Path) -> str:
-    kind, _ = mimetypes.guess_type(path.name)
-    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"

@@ -13,8 +13,9 @@ from typing import Any
 
 from stages.operate.studies import Plan, Run
 from stages.reporting.figures.study_bars import draw_study_bars
+from stages.reporting.page import data_uri
 from stages.reporting.published import PUBLISHED
-from stages.reporting.results import data_uri, mean_over_splits, plain_rows, read_rows
+from stages.reporting.results import mean_over_splits, plain_rows, read_rows
 from tsn.files import atomic_path, json_sha256, read_csv, write_json
 
 TEMPLATE = Path(__file__).with_name("study.html.j2")

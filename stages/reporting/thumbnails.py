@@ -40,10 +40,15 @@ class Thumbnails:
     def middle(self, video: str) -> str:
         """Return the middle of a clip as a page holds it; "" where there is none."""
         entries = self.entries(video)
-        for image in self.images(video, [entries // 2]) if entries else ():
+        return next(iter(self.pictures(video, [entries // 2])), "") if entries else ""
+
+    def pictures(self, video: str, starts: list[int]) -> list[str]:
+        """Return entries of a clip as a page holds them; none where the stream has no such clip."""
+        found = []
+        for image in self.images(video, starts):
             data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1]
-            return f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}"
-        return ""
+            found.append(f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}")
+        return found
 
 
 def _image(entry: Image) -> Image:

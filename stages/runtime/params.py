@@ -38,8 +38,16 @@ def load(path: Path = PARAMS) -> Settings:
     if not path.is_file():
         raise RecordError(f"{path}: no such file; run from the project's root")
     try:
-        values = _parse(path.read_text(encoding="utf-8"))
-    except (YAMLError, UnicodeDecodeError) as error:
+        return from_text(path.read_text(encoding="utf-8"), path)
+    except UnicodeDecodeError as error:
+        raise RecordError(f"{path}: {error}") from error
+
+
+def from_text(text: str, path: Path) -> Settings:
+    """Return what the text of a file holds. Raises RecordError when it is no YAML."""
+    try:
+        values = _parse(text)
+    except YAMLError as error:
         raise RecordError(f"{path}: {error}") from error
     if not isinstance(values, dict):
         raise RecordError(f"{path}: expected a mapping of sections")

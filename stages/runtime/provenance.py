@@ -24,11 +24,13 @@ PROJECT_ROOT = Path(__file__).resolve().parents[2]
 NEUTRAL_MODULES = frozenset(
     {
         "stages.runtime.command",
+        "stages.runtime.computer",
         "stages.runtime.environment",
         "stages.runtime.gpu_slots",
         "stages.runtime.options",
         "stages.runtime.places",
         "stages.tracking.entries",
+        "stages.tracking.links",
         "stages.tracking.logged_model",
         "stages.tracking.made",
         "stages.tracking.store",

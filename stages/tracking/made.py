@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from stages.runtime.computer import describe_computer
 from stages.runtime.places import MADE
 from stages.tracking import store
 from tsn.files import write_json
@@ -34,12 +35,13 @@ _BEGAN = time.time_ns() // 1_000_000
 @dataclass(frozen=True, kw_only=True)
 class Made:
     """tags: which code made a result. began, ended: milliseconds since 1970. params: what its run
-    shows beside the parameters that the stage's own section holds."""
+    shows beside the parameters that the stage's own section holds. computer: what it ran on."""
 
     tags: dict[str, str]
     began: int | None = None
     ended: int | None = None
     params: dict[str, Any] = field(default_factory=dict)
+    computer: dict[str, str] = field(default_factory=dict)
 
 
 RESTORED = Made(tags={"restored": "true"})
@@ -53,7 +55,8 @@ def made_now() -> Made:
 def write_note(fingerprint: str, params: Mapping[str, Any] | None = None) -> None:
     """Keep how a result was made. Nothing depends on it: what cannot be written is left out."""
     ended = time.time_ns() // 1_000_000
-    note = replace(made_now(), ended=ended, params=dict(params or {}))
+    known = replace(made_now(), ended=ended, computer=describe_computer())
+    note = replace(known, params=dict(params or {}))
     with suppress(OSError):
         write_json(_path(fingerprint), asdict(note))
 

@@ -10,11 +10,14 @@ import numpy as np
 
 from tsn.drawing.flow_colours import colour_wheel, flow_colours
 from tsn.drawing.image import GAP, Image, difference
-from tsn.drawing.text import titled, write_text
+from tsn.drawing.text import write_text
 from tsn.flow.engines import Flow, flow_to_uint8
 from tsn.flow.moments import Moment
 
 _LEAST_WIDTH = 170
+_TITLE = 18  # height
+# Dark, so that white flow, which stands still, has an edge. BGR.
+_GROUND, _LETTERS = (43, 34, 28), (238, 232, 228)
 
 
 def modality_sheet(moments: Sequence[Moment], bound: float) -> Image:
@@ -52,16 +55,24 @@ def full_strength(bound: float) -> float:
 
 
 def _cell(title: str, image: Image) -> Image:
-    return titled(image, title, -(-_LEAST_WIDTH // image.shape[1]))
+    scale = -(-_LEAST_WIDTH // image.shape[1])
+    enlarged = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST)
+    border = (_TITLE, GAP, GAP, GAP)
+    frame = cv2.copyMakeBorder(enlarged, *border, cv2.BORDER_CONSTANT, value=_GROUND)
+    cell = np.asarray(frame, dtype=np.uint8)
+    write_text(cell, title, (GAP, _TITLE - 5), 0.4, _LETTERS)
+    return cell
 
 
 def _key(width: int, bound: float) -> Image:
     wheel = colour_wheel(61)
-    strip = np.full((len(wheel) + 2 * GAP, width, 3), 255, dtype=np.uint8)
-    strip[GAP:-GAP, GAP : GAP + len(wheel)] = wheel
+    strip = np.full((len(wheel) + 2 * GAP, width, 3), _GROUND, dtype=np.uint8)
+    y, x = np.mgrid[-1:1:61j, -1:1:61j]
+    disc = x**2 + y**2 <= 1
+    strip[GAP:-GAP, GAP : GAP + len(wheel)][disc] = wheel[disc]
     for height, text in (
         (28, f"colours: direction, full at {full_strength(bound):g} pixels a frame"),
         (46, f"x, y as stored: grey is 0, black -{bound:g}, white {bound:g}"),
     ):
-        write_text(strip, text, (len(wheel) + 3 * GAP, height), 0.4, (0, 0, 0))
+        write_text(strip, text, (len(wheel) + 3 * GAP, height), 0.4, _LETTERS)
     return strip

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tsn.metrics import Labels, Scores, per_class_accuracy
+from tsn.metrics import Labels, Scores, mcnemar, per_class_accuracy
 
 RESAMPLES = 10_000
 
@@ -140,17 +140,6 @@ def gain_interval(
     tail = (1 - confidence) / 2
     low, high = np.quantile(np.mean(gains, axis=0), [tail, 1 - tail])
     return float(low), float(high)
-
-
-def mcnemar(only_first: int, only_second: int) -> float:
-    """Return the two-sided p-value of McNemar's exact test: of the videos that one alone has right.
-
-    1 where there are none.
-    """
-    from scipy.stats import binomtest  # takes seconds to load
-
-    total = only_first + only_second
-    return float(binomtest(only_first, total).pvalue) if total else 1.0
 
 
 def objections(comparison: Comparison, rule: PromotionRule) -> list[str]:

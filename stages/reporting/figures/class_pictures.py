@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.reporting.figures.style import MUTED, new_figure, save, style
+from stages.reporting.figures.style import new_figure, save, style
 from tsn.drawing.image import Image
 
 CELL = 0.8  # inches
@@ -30,7 +30,7 @@ def draw_class_pictures(
             raise ValueError(
                 f"{column.heading}: expected {len(classes)} pictures, got {len(column.pictures)}"
             )
-    with style():
+    with style(pictures=True):
         figure = new_figure(1.6 + CELL * len(columns), 0.8 + (CELL + 0.18) * len(classes))
         figure.set_dpi(110)  # the pictures are noisy, and small ones are enough
         grid = figure.subplots(len(classes), len(columns), squeeze=False)
@@ -41,7 +41,7 @@ def draw_class_pictures(
                 axes.set(xticks=[], yticks=[])
                 axes.spines[:].set_visible(False)
                 if column.captions is not None:
-                    axes.set_xlabel(column.captions[row], fontsize=7, color=MUTED, labelpad=2)
+                    axes.set_xlabel(column.captions[row], fontsize=7, labelpad=2)
                 if row == 0:
                     heading = "\n".join(map(_in_words, column.heading.splitlines()))
                     axes.set_title(heading, fontsize=8, loc="center", fontweight="normal")

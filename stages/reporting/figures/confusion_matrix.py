@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from stages.reporting.figures.style import MANY_CLASSES, new_figure, save, style, write_cells
+from stages.reporting.figures.style import (
+    MANY_CLASSES,
+    WIDTH,
+    new_figure,
+    save,
+    share_colours,
+    style,
+    write_cells,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,23 +37,27 @@ def draw_confusion_matrix(
             f"confusion matrix of {len(classes)} classes: expected the shape "
             f"{(len(classes), len(classes))}, found {matrix.shape}"
         )
+    from matplotlib.colors import PowerNorm
+
     count = len(classes)
     totals = matrix.sum(axis=1, keepdims=True)
     percent = 100 * matrix / np.maximum(totals, 1)
-    side = 2.2 + max(3.2, min(0.42 * count, 0.11 * count + 4))
+    side = WIDTH if count <= 12 else 2.2 + max(3.2, min(0.42 * count, 0.11 * count + 4))
     with style():
-        figure = new_figure(side + 1.4, side)
+        figure = new_figure(side, side)
         axes = figure.add_subplot()
-        image = axes.imshow(percent, cmap="Blues", vmin=0, vmax=100, interpolation="nearest")
+        norm = PowerNorm(1.0 if count <= MANY_CLASSES else 0.5, 0, 100)  # a few percent, unwritten
+        image = axes.imshow(percent, cmap=share_colours(), norm=norm, interpolation="nearest")
         _label_classes(axes, classes)
         axes.grid(False)
         axes.set(xlabel="predicted class", ylabel="true class")
-        axes.set_title(title)
+        figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=11)
         if count <= MANY_CLASSES:
             write_cells(axes, percent)
-        bar = figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02)
-        bar.set_label("% of the true class")
-        bar.outline.set_visible(False)
+        else:
+            bar = figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02)
+            bar.set_label("% of the true class")
+            bar.outline.set_visible(False)
         save(figure, path)
 
 

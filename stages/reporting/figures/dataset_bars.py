@@ -6,7 +6,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from stages.reporting.figures.style import COLOURS, FUSION_COLOURS, head, new_figure, save, style
+from stages.reporting.figures.style import (
+    FUSION_COLOURS,
+    TEST,
+    TRAINING,
+    WIDTH,
+    head,
+    new_figure,
+    save,
+    style,
+)
 
 
 def draw_dataset_bars(
@@ -20,10 +29,11 @@ def draw_dataset_bars(
     order = np.argsort(-(train + test), kind="stable")
     places = np.arange(len(classes))
     with style():
-        figure = new_figure(9, max(3.2, 1.2 + 0.17 * len(classes)))
-        per_class, lengths = figure.subplots(1, 2, width_ratios=(2, 1))
-        per_class.barh(places, train[order], label="training", color=FUSION_COLOURS[0])
-        per_class.barh(places, test[order], left=train[order], label="test", color=COLOURS["flow"])
+        heights = (max(1.2, 0.19 * len(classes)), 1.1)
+        figure = new_figure(WIDTH, sum(heights) + 1.7)
+        per_class, lengths = figure.subplots(2, 1, height_ratios=heights)
+        per_class.barh(places, train[order], label="training", color=TRAINING)
+        per_class.barh(places, test[order], left=train[order], label="test", color=TEST)
         per_class.set_yticks(places, [classes[i] for i in order])
         per_class.set_ylim(len(classes) - 0.4, -0.6)
         per_class.set_xlabel("clips")

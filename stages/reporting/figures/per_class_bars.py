@@ -11,6 +11,7 @@ from stages.reporting.figures.style import (
     COLOURS,
     MANY_CLASSES,
     MUTED,
+    WIDTH,
     colour_series,
     head,
     new_figure,
@@ -30,8 +31,11 @@ def draw_per_class_bars(
     classes: Sequence[str],
     path: Path,
     title: str = "Accuracy per class",
+    colours: Mapping[str, str] | None = None,
 ) -> None:
     """Draw the accuracy of every class for each modality or combination of `accuracies`.
+
+    colours: of each series, where there are more than are drawn here.
 
     With both rgb and flow among them, the classes are ordered from those that flow recognises
     better to those that rgb does, with a line between; otherwise from the best to the worst. Up to
@@ -47,11 +51,19 @@ def draw_per_class_bars(
     few = len(classes) <= MANY_CLASSES
     height = (0.17 * len(percent) + 0.12 if few else 0.17) * len(classes) + 1.4
     with style():
-        figure = new_figure(8, max(height, 3))
+        figure = new_figure(WIDTH, max(height, 3))
         axes = figure.add_subplot()
-        for index, (name, colour) in enumerate(colour_series(list(percent)).items()):
-            values = percent[name][order]
-            _draw_series(axes, values, index, len(percent), few=few, label=name, color=colour)
+        colours = colours or colour_series(list(percent))
+        for index, name in enumerate(percent):
+            _draw_series(
+                axes,
+                percent[name][order],
+                index,
+                len(percent),
+                few=few,
+                label=name,
+                color=colours[name],
+            )
         size = 9 if few else 6.5
         axes.set_yticks(np.arange(len(classes)), [classes[i] for i in order], fontsize=size)
         axes.set_ylim(len(classes) - 0.4, -0.6)

@@ -5,7 +5,15 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.reporting.figures.style import FUSION_COLOURS, MUTED, head, new_figure, save, style
+from stages.reporting.figures.style import (
+    FUSION_COLOURS,
+    MUTED,
+    PUBLISHED,
+    head,
+    new_figure,
+    save,
+    style,
+)
 
 
 def draw_study_bars(
@@ -34,7 +42,15 @@ def draw_study_bars(
             quoted = [np.nan if value is None else value for value in published[row]]
             if not np.isnan(quoted).all():
                 label = None if "published" in axes.get_legend_handles_labels()[1] else "published"
-                axes.plot(offset, quoted, "D", color="#D55E00", markersize=5, label=label)
+                axes.plot(
+                    offset,
+                    quoted,
+                    "D",
+                    color="white",
+                    markeredgecolor=PUBLISHED,
+                    markersize=5,
+                    label=label,
+                )
         axes.set_xticks(places, columns)
         axes.set_ylim(0, 100)
         axes.set_ylabel("mean class accuracy, %")

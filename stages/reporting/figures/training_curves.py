@@ -1,16 +1,25 @@
 """Loss and accuracy over the iterations of several training runs."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stages.reporting.figures.style import MUTED, colour_series, head, new_figure, save, style
+from stages.reporting.figures.style import (
+    MUTED,
+    WIDTH,
+    colour_series,
+    head,
+    new_figure,
+    save,
+    style,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
 SMOOTH_FROM = 60
+MOST_RATES = 6  # on the axis
 
 
 def draw_training_curves(
@@ -23,20 +32,30 @@ def draw_training_curves(
     """
     panels = (("loss", "loss", 1), ("accuracy", "accuracy, %", 100), ("lr", "learning rate", 1))
     with style():
-        figure = new_figure(10, 3.4)
-        row = figure.subplots(1, len(panels))
+        figure = new_figure(WIDTH, 5.4)
+        row = figure.subplots(len(panels), 1, sharex=True)
         for axes, (column, label, scale) in zip(row, panels, strict=True):
             for name, colour in colour_series(list(logs)).items():
                 log = logs[name]
                 draw_curve(axes, log, column, scale, name, colour, smooth=column != "lr")
-            axes.set(xlabel="iteration")
             axes.set_title(label, fontsize=9, fontweight="normal", color=MUTED)
         row[0].set_ylim(bottom=0)
         row[1].set_ylim(0, 102)
         row[2].set_yscale("log")
-        row[2].grid(visible=True, which="major")
+        _label_rates(row[2], {float(rate) for log in logs.values() for rate in log["lr"]})
+        row[2].set(xlabel="iteration")
         head(figure, row[0], title)
         save(figure, path)
+
+
+def _label_rates(axes: "Axes", rates: Collection[float]) -> None:
+    """Have the axis of learning rates name those that there are, if they are few."""
+    shown = sorted(rate for rate in rates if rate > 0)
+    if 0 < len(shown) <= MOST_RATES:
+        axes.set_yticks(shown, [f"{rate:g}" for rate in shown])
+    else:
+        axes.yaxis.set_major_formatter(lambda rate, _: f"{rate:g}")
+    axes.set_yticks([], minor=True)
 
 
 def draw_curve(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from workspace import ROOT, copy_project, edit
 
-from stages.operate.summary import first_answer, summary, wilson_interval
+from stages.operate.summary import first_answer, summary
 from tsn.files import write_csv
 from tsn.lists import SURVEY, ListedVideo, SplitLists, write_splits
 from tsn.scoring.scores import BASELINE, VideoScores, save_scores
@@ -50,8 +50,6 @@ def text(lines: list[str]) -> str:
 def test_a_stream_that_beats_the_fusion_is_told(project: Path) -> None:
     write_result(project, {"rgb": 0.9, "flow": 0.5, "three_stream": 0.8, "learned": 0.85}, TAKEN)
     said = text(summary("mine"))
-    low, high = (round(100 * bound) for bound in wilson_interval(0.8, 10))
-    assert (low, high) == (49, 94)
     assert (
         "three_stream 80.0 % mean class accuracy (95 % interval 49 to 94 %, 10 test clips" in said
     )

@@ -11,12 +11,12 @@ from stages.reporting.figures.class_pictures import Column, draw_class_pictures
 from stages.reporting.figures.confusion_matrix import draw_confusion_matrix
 from stages.reporting.figures.fusion_bars import draw_fusion_bars
 from stages.reporting.figures.per_class_bars import _order_classes, draw_per_class_bars
-from stages.reporting.figures.score_strip import draw_score_strip
-from stages.reporting.figures.style import COLOURS, FUSION_COLOURS, colour_series
+from stages.reporting.figures.style import COLOURS, DARK, FUSION_COLOURS, WIDTH, colour_series
 from stages.reporting.figures.tag_bars import draw_tag_bars
 from stages.reporting.figures.training_curves import draw_training_curves
 from stages.reporting.published import PublishedAccuracy
 from stages.reporting.results import Results, Row
+from stages.reporting.tested import VideoCounts
 from tsn.modality import MODALITIES
 
 MEAN = {
@@ -42,6 +42,7 @@ RESULTS = Results(
     not_run={},
     published={"rgb": PublishedAccuracy(0.7, "K = 3, project page")},
     learned={},
+    tested=VideoCounts(splits={1: 60}, classes={"a": 60}, tags={"pan": 9}),
 )
 LOG = pd.DataFrame(
     {
@@ -53,24 +54,22 @@ LOG = pd.DataFrame(
 )
 GREYS = [np.full((8, 8, 3), level, np.uint8) for level in (40, 90, 140)]
 COLUMN = Column(heading="rgb", pictures=GREYS, captions=["1%", "50%", "100%"])
-SHARES = np.array([[0.9, 0.1, 0.0], [0.2, 0.7, 0.1]])
 DRAW = {
     "pictures": lambda path: draw_class_pictures([COLUMN], ["a", "b" * 80, "c"], path, "t"),
-    "strip": lambda path: draw_score_strip(SHARES, "abc", "b", [0, 5], GREYS[:2], path),
     "confusion": lambda path: draw_confusion_matrix(np.eye(3, dtype=int), list("abc"), path),
     "classes": lambda path: draw_per_class_bars(
         {"rgb": [0.1, 0.5], "flow": [0.3, 0.4]}, ["a", "b"], path
     ),
     "curves": lambda path: draw_training_curves({"rgb": LOG, "flow": LOG}, path),
     "fusion": lambda path: draw_fusion_bars(RESULTS, path),
-    "tags": lambda path: draw_tag_bars(MEAN, path),
+    "tags": lambda path: draw_tag_bars(MEAN, {"pan": 9}, list(MEAN), path),
 }
 
 
 def longest_bar(path, colour):
     """The most pixels of exactly the colour `#RRGGBB` in one line of the image."""
     rgb = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
-    image = cv2.imread(str(path))[:, :1100]  # without the names beside the border, in colour too
+    image = cv2.imread(str(path))[:, :640]  # without the names beside the border, in colour too
     return int((image == rgb[::-1]).all(axis=2).sum(axis=1).max())
 
 
@@ -107,7 +106,7 @@ def test_the_baseline_is_a_line_and_no_bar(tmp_path):
         images.append(cv2.imread(str(tmp_path / f"{name}.png")))
     assert images[0].shape == images[1].shape
     assert not np.array_equal(images[0], images[1])
-    draw_tag_bars(with_line, tmp_path / "tags.png")
+    draw_tag_bars(with_line, {"pan": 9}, list(with_line), tmp_path / "tags.png")
 
 
 def test_classes_go_from_flow_to_rgb():
@@ -133,7 +132,7 @@ def test_many_classes_fit(tmp_path):
     draw_confusion_matrix(np.eye(101, dtype=int), classes, tmp_path / "matrix.png")
     height, width = cv2.imread(str(tmp_path / "bars.png")).shape[:2]
     assert height > 101 * 20
-    assert width == 1200
+    assert width == round(150 * WIDTH)
 
 
 def test_a_class_without_videos_is_drawn_empty(tmp_path):
@@ -155,7 +154,7 @@ def test_refusals(tmp_path):
     with pytest.raises(ValueError, match="of flow: expected 2 values, found 1"):
         draw_per_class_bars({"flow": [0.5]}, ["a", "b"], tmp_path / "a.png")
     with pytest.raises(ValueError, match="hold no tag"):
-        draw_tag_bars({"rgb": replace(MEAN["rgb"], by_tag={})}, tmp_path / "a.png")
+        draw_tag_bars({"rgb": replace(MEAN["rgb"], by_tag={})}, {}, ["rgb"], tmp_path / "a.png")
     with pytest.raises(ValueError, match=r"a\.gif: a figure is a \.png, an \.svg or a \.jpg file"):
         draw_fusion_bars(RESULTS, tmp_path / "a.gif")
 
@@ -165,9 +164,24 @@ def test_pictures_of_other_classes_than_those_named_are_refused(tmp_path):
         draw_class_pictures([COLUMN], ["a", "b"], tmp_path / "a.png", "t")
 
 
-def test_a_strip_without_frames_is_lower(tmp_path):
-    sizes = []
-    for frames in (GREYS[:2], []):
-        draw_score_strip(SHARES, "abc", "b", [0, 5], frames, tmp_path / "a.png")
-        sizes.append(cv2.imread(str(tmp_path / "a.png")).shape)
-    assert sizes[0][0] > sizes[1][0] and sizes[0][1] == sizes[1][1]
+def test_no_two_rows_have_one_colour_on_a_dark_page():
+    names = [*MODALITIES, *(f"c{number}" for number in range(len(FUSION_COLOURS))), "learned"]
+    dark = [DARK.get(colour, colour) for colour in colour_series(names).values()]
+    assert len(set(dark)) == len(names)
+
+
+def test_a_combination_has_its_colour_where_others_are_left_out(tmp_path):
+    """In the figure of classes, which shows modalities and the headline alone."""
+    colours = colour_series(["rgb", "flow", "first", "second"])
+    rows = {"rgb": [0.5], "second": [0.5]}
+    draw_per_class_bars(rows, ["a"], tmp_path / "a.png", "t", colours)
+    assert longest_bar(tmp_path / "a.png", FUSION_COLOURS[1]) > 100
+
+
+@pytest.mark.parametrize("rates", [[0.05] * 50 + [5e-4] * 50, [0.01 * 0.99**i for i in range(100)]])
+def test_the_axis_of_learning_rates_has_numbers(tmp_path, rates):
+    """And no markup, where there are a few rates, and where there are many."""
+    draw_training_curves({"rgb": LOG.assign(lr=rates)}, tmp_path / "a.svg")
+    text = (tmp_path / "a.svg").read_text()
+    assert "$" not in text and "math" not in text
+    assert f">{rates[0]:g}</text>" in text

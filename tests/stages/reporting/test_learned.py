@@ -80,12 +80,12 @@ def test_of_101_classes_a_page_has_a_few_clips() -> None:
 
 def test_gains_are_over_the_modality_that_is_best_over_all_classes() -> None:
     rows = {"rgb": np.array([1.0, 0.0]), "flow": np.array([0.5, 0.75]), "both": np.array([1, 0.5])}
-    found = fusion_gains(rows, ["a", "b"], "both")
+    found = fusion_gains(rows, ["a", "b"], "both", {"a": 2, "b": 4})
     assert found is not None
-    assert found.table.header == ["", "rgb", "flow", "both", "gain"]
+    assert found.table.header == ["", "videos", "rgb", "flow", "both", "gain"]
     assert found.table.rows == [
-        ["a", "100.0", "50.0", "100.0", "+50.0"],
-        ["b", "0.0", "75.0", "50.0", "-25.0"],
+        ["a", "2", "100.0", "50.0", "100.0", "+50.0"],
+        ["b", "4", "0.0", "75.0", "50.0", "-25.0"],
     ]
     assert "of both over flow, the best modality. 1 of 2 classes gain, 1 lose." in found.caption
 
@@ -93,7 +93,8 @@ def test_gains_are_over_the_modality_that_is_best_over_all_classes() -> None:
 def test_gains_of_many_classes_are_the_most_and_the_least() -> None:
     count = 101
     rows = {"rgb": np.zeros(count), "flow": np.full(count, 0.5), "both": np.linspace(0, 1, count)}
-    found = fusion_gains(rows, [str(number) for number in range(count)], "both")
+    names = [str(number) for number in range(count)]
+    found = fusion_gains(rows, names, "both", dict.fromkeys(names, 1))
     assert found is not None
     shown = [row[0] for row in found.table.rows]
     assert shown == [*map(str, range(100, 90, -1)), *map(str, range(9, -1, -1))]
@@ -101,7 +102,7 @@ def test_gains_of_many_classes_are_the_most_and_the_least() -> None:
 
 
 def test_nothing_is_gained_where_nothing_is_fused() -> None:
-    assert fusion_gains({"rgb": np.array([1.0, 0.5])}, ["a", "b"], "rgb") is None
+    assert fusion_gains({"rgb": np.array([1.0, 0.5])}, ["a", "b"], "rgb", {}) is None
 
 
 def test_the_shares_of_snippets_are_of_the_weighted_sum() -> None:

@@ -1,11 +1,17 @@
 """Published numbers stand beside results of their own setting, and of no other."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pytest
 
-from stages.reporting.published import PUBLISHED, NetworkSetting, find_published
+from stages.reporting.published import (
+    OFFICIAL,
+    PUBLISHED,
+    ListSetting,
+    NetworkSetting,
+    find_published,
+)
 from tsn.modality import MODALITIES
 from tsn.model.backbones import BACKBONES
 from tsn.model.consensus import CONSENSUS
@@ -15,6 +21,13 @@ EVEN, FLOW_1_5 = {"rgb": 1.0, "flow": 1.0}, {"rgb": 1.0, "flow": 1.5}
 THREE = {"rgb": 1.0, "flow": 1.0, "warped_flow": 0.5}
 AVERAGE = NetworkSetting(backbone="bn_inception", consensus="average", num_segments=3)
 ALL = (1, 2, 3)
+
+
+def lists(splits: Sequence[int], dataset: str = "ucf101") -> ListSetting:
+    """The official lists, whole; of a split that is none of theirs, of no videos."""
+    form = dataset.partition("_")[0]
+    counts = OFFICIAL.get(form, {})
+    return ListSetting(format=form, videos={k: counts.get(k, (0, 0)) for k in splits})
 
 
 def networks(num_segments: int, **others: int) -> Mapping[str, NetworkSetting]:
@@ -56,7 +69,7 @@ def test_a_number_is_found_by_its_setting(
     splits: tuple[int, ...],
     expected: tuple[float, str] | None,
 ) -> None:
-    found = find_published(dataset, weights, networks(segments), splits)
+    found = find_published(dataset, weights, networks(segments), lists(splits, dataset))
     if expected is None:
         assert found is None
         return
@@ -66,13 +79,29 @@ def test_a_number_is_found_by_its_setting(
 
 def test_every_network_of_a_combination_has_to_be_of_the_setting() -> None:
     both = {**RGB, **DIFF}
-    found = find_published("ucf101", both, networks(7), ALL)
+    found = find_published("ucf101", both, networks(7), lists(ALL))
     assert found is not None and found.accuracy == 0.910
-    assert find_published("ucf101", both, networks(3, rgb_diff=7), ALL) is None
+    assert find_published("ucf101", both, networks(3, rgb_diff=7), lists(ALL)) is None
     for change in ({"backbone": "bn_inception_half"}, {"consensus": "top:2"}):
         other = {**networks(7), "rgb": replace(AVERAGE, num_segments=7, **change)}
-        assert find_published("ucf101", both, other, ALL) is None
-        assert find_published("ucf101", DIFF, other, ALL) is not None
+        assert find_published("ucf101", both, other, lists(ALL)) is None
+        assert find_published("ucf101", DIFF, other, lists(ALL)) is not None
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        ListSetting(format="folder", videos=OFFICIAL["ucf101"]),
+        ListSetting(format="hmdb51", videos=OFFICIAL["hmdb51"]),
+        ListSetting(format="ucf101", videos={1: (9537, 3783), 2: (9586, 3734), 3: (9624, 3695)}),
+        ListSetting(format="ucf101", videos={1: (9538, 3783), 2: (9586, 3734), 3: (9624, 3696)}),
+    ],
+)
+def test_other_lists_are_another_setting(other: ListSetting) -> None:
+    """Lists of one's own; HMDB51's; a test video that could not be scored; a training clip more."""
+    assert find_published("ucf101", RGB, networks(3), lists(ALL)) is not None
+    found = find_published("ucf101", RGB, networks(3), other)
+    assert found is None
 
 
 def test_single_splits_average_to_their_mean() -> None:

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
+from tsn.metrics import mcnemar
 from tsn.recogniser.comparison import (
     Comparison,
     PromotionRule,
     compare,
     gain_interval,
-    mcnemar,
     objections,
 )
 

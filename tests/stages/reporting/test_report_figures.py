@@ -1,10 +1,10 @@
-"""The confusions that DVC shows: of the headline, over the test videos of every split."""
+"""The confusions that are drawn: of the headline, over the test videos of every split."""
 
 from dataclasses import replace
 
 import numpy as np
 
-from stages.reporting.summary import confusions
+from stages.reporting.report_figures import count_confusions
 from tsn.scoring.scores import VideoScores
 
 
@@ -26,5 +26,5 @@ def test_confusions_are_of_the_fusion_and_added_over_the_splits() -> None:
     flow = replace(rgb, modality="flow", scores=right)
     wrong = replace(flow, split=2, scores=right[::-1])  # of the videos 1 and 3
     cells = {1: {"rgb": rgb, "flow": flow}, 2: {"rgb": replace(rgb, split=2), "flow": wrong}}
-    found = confusions(cells, {"rgb": 1.0, "flow": 2.0})
+    found = count_confusions(cells, {"rgb": 1.0, "flow": 2.0})
     assert found.tolist() == [[1, 1], [1, 3]]

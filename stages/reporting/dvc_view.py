@@ -5,24 +5,16 @@ are in the metrics files of the splits. `dvc plots show` puts pictures on a page
 diff` those of two revisions side by side.
 """
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
-from stages.reporting.figures.confusion_matrix import draw_confusion_matrix
 from stages.reporting.figures.fusion_bars import draw_fusion_bars
-from stages.reporting.figures.per_class_bars import draw_per_class_bars
 from stages.reporting.figures.training_by_split import draw_training_by_split
+from stages.reporting.report_figures import Cells, draw_classes, draw_confusions
 from stages.reporting.results import Results
 from stages.reporting.tables import read_table
 from tsn.files import write_json
-from tsn.metrics import confusion_matrix
-from tsn.scoring.fusion import fuse
-from tsn.scoring.scores import BASELINE, VideoScores
+from tsn.scoring.scores import BASELINE
 
-Cells = Mapping[int, Mapping[str, VideoScores]]  # by split, then modality
 PICTURES = ACCURACY, CLASSES, CONFUSION, TRAINING = (
     "accuracy.png",
     "classes.png",
@@ -47,25 +39,21 @@ def numbers(found: Results) -> dict[str, float]:
 def write(
     found: Results,
     cells: Cells,
-    per_class: Mapping[str, npt.NDArray[np.floating]],
-    classes: Sequence[str],
     plots: Path,
     summary: Path,
     pictures: Path,
 ) -> None:
     """Write the numbers, and the pictures into their folder.
 
-    per_class: accuracies of rows, one for each class. plots: the folder with the logs of training.
+    plots: the folder of what train and fuse have written.
     """
     write_json(summary, numbers(found))
     splits = ", ".join(map(str, found.splits))
     of = f"{found.dataset}, split{'s' if len(found.splits) > 1 else ''} {splits}"
     draw_fusion_bars(found, pictures / ACCURACY)
-    title = f"{of}: accuracy per class"
-    draw_per_class_bars(per_class, classes, pictures / CLASSES, title)
-    matrix = confusions(cells, found.weights[found.headline])
-    title = f"{of}: confusion of {found.headline}"
-    draw_confusion_matrix(matrix, classes, pictures / CONFUSION, title)
+    draw_classes(plots, found, pictures / CLASSES, f"{of}: accuracy per class")
+    title = f"{of}: confusion of {found.headline}, %"
+    draw_confusions(found, cells, pictures / CONFUSION, title)
     logs = {
         split: {
             name: read_table(plots / str(split) / "training" / f"{name}.csv")
@@ -74,13 +62,3 @@ def write(
         for split in found.splits
     }
     draw_training_by_split(logs, pictures / TRAINING, f"{found.dataset}: training")
-
-
-def confusions(cells: Cells, weights: Mapping[str, float]) -> npt.NDArray[np.int64]:
-    """Return counts [true class, predicted class] of a fusion, over all splits."""
-    counts = [
-        confusion_matrix(fuse(row, weights), next(iter(row.values())).labels)
-        for row in cells.values()
-    ]
-    total: npt.NDArray[np.int64] = np.sum(counts, axis=0)
-    return total
