@@ -65,7 +65,8 @@ def copying(commit: str, root: Path, folder: Path) -> Iterator[Copy]:
     """
     from dvc.exceptions import DvcException
 
-    with _files(root, commit) as files:
+    with _repository(root) as repository, repository.switch(commit):
+        files = repository.dvcfs
 
         def copy(paths: Iterable[str]) -> dict[str, str]:
             missing: dict[str, str] = {}
@@ -73,8 +74,8 @@ def copying(commit: str, root: Path, folder: Path) -> Iterator[Copy]:
                 target = folder / path
                 target.parent.mkdir(parents=True, exist_ok=True)
                 try:
-                    if files.exists(path):
-                        files.get_file(path, str(target))
+                    if files.exists(f"/{path}"):
+                        files.get_file(f"/{path}", str(target))
                 except (OSError, DvcException) as error:
                     target.unlink(missing_ok=True)
                     is_gone = isinstance(error, FileNotFoundError)
@@ -87,16 +88,17 @@ def copying(commit: str, root: Path, folder: Path) -> Iterator[Copy]:
 
 
 @contextmanager
-def _files(root: Path, commit: str | None = None) -> Iterator[Any]:
-    """Give DVC's view of the files of a commit, or of the checkout."""
+def _repository(root: Path) -> Iterator[Any]:
+    """Give DVC's repository of a project. What DVC cannot do is a ValueError in its words."""
     os.environ["DVC_SITE_CACHE_DIR"] = dvc_site(root)
-    from dvc.api import DVCFileSystem
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
 
-    files = DVCFileSystem(str(root), rev=commit)
     try:
-        yield files
-    finally:
-        files.close()
+        with Repo(str(root)) as repository:
+            yield repository
+    except DvcException as error:
+        raise ValueError(f"DVC: {error}") from error
 
 
 @contextmanager
@@ -104,9 +106,8 @@ def _git(root: Path) -> Iterator[Any]:
     """Give the repository's git; None for a project without."""
     from dvc.scm import NoSCM
 
-    with _files(root) as files:
-        git = files.repo.scm
-        yield None if isinstance(git, NoSCM) else git
+    with _repository(root) as repository:
+        yield None if isinstance(repository.scm, NoSCM) else repository.scm
 
 
 def _experiments(git: Any) -> Iterator[tuple[str, str]]:
