@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.grid.plan import changed_cells, plan_of, read_graph
+from flows.grid.queue import CHECKS, stage_of
 from flows.grid.time_left import cell_of
 from flows.processes.programs import ProgramError
 from stages.operate.changed_sources import changed_sources
@@ -51,8 +52,9 @@ def forecast(workspace: Path, dataset: str | None) -> list[str]:
         return [f"{dataset} is not among datasets of params.yaml, so nothing of it would run"]
     try:
         graph = read_graph(workspace)
-        changed = {f"download@{row}" for row in changed_sources(active)}
-        plan = plan_of(graph, changed.union(changed_cells(workspace)))
+        changed = {name for name in changed_cells(workspace) if stage_of(name) not in CHECKS}
+        changed |= {f"download@{row}" for row in changed_sources(active)}
+        plan = plan_of(graph, changed)  # what a check writes never changes: nothing runs for it
     except ProgramError as error:
         return [f"what would run is not known: {error}"]
     lines: list[str] = []
