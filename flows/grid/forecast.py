@@ -1,6 +1,5 @@
 """What `tsn repro` would do: which cells, for how long, on how much disk, of which clips."""
 
-import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,22 +8,25 @@ from pathlib import Path
 from typing import Any
 
 from flows.grid.plan import changed_cells, plan_of, read_graph
+from flows.grid.queue import CHECKS, stage_of
+from flows.grid.time_left import cell_of
 from flows.processes.programs import ProgramError
 from stages.operate.changed_sources import changed_sources
-from stages.operate.clips import (
-    ENOUGH_TEST,
-    ENOUGH_TRAIN,
-    coming_clips,
-    taken_clips,
-    thin_classes,
+from stages.operate.clips import ENOUGH_TEST, ENOUGH_TRAIN, Clips, taken_clips, thin_classes
+from stages.operate.coming import coming_clips
+from stages.operate.cost import (
+    Cell,
+    core_seconds,
+    readable_size,
+    seconds_of,
+    spoken,
+    stream_bytes,
 )
-from stages.operate.cost import Cell, Clips, core_seconds, seconds_of, spoken, stream_bytes
 from stages.runtime import gpu_slots, params
 from stages.runtime.machine import count_cores, read_machine
 from tsn.lists import ListedVideo
 
 THIN_SHOWN = 5
-CELL = r"(?P<stage>\w+)@{dataset}(?:-(?P<split>\d+))?(?:-(?P<modality>\w+))?"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,15 +37,6 @@ class Forecast:
     cells: Sequence[Cell]
     up_to_date: int
     clips: Clips | None
-
-
-def cell_of(name: str, datasets: Sequence[str]) -> tuple[str, Cell] | None:
-    """Return the dataset and the parts of a cell, by its DVC name; None for one of no dataset."""
-    for dataset in sorted(datasets, key=len, reverse=True):
-        if found := re.fullmatch(CELL.format(dataset=re.escape(dataset)), name):
-            split = int(found["split"]) if found["split"] else None
-            return dataset, Cell(stage=found["stage"], split=split, modality=found["modality"])
-    return None
 
 
 def cells_of(names: Iterable[str], dataset: str, active: Sequence[str]) -> list[Cell]:
@@ -59,8 +52,9 @@ def forecast(workspace: Path, dataset: str | None) -> list[str]:
         return [f"{dataset} is not among datasets of params.yaml, so nothing of it would run"]
     try:
         graph = read_graph(workspace)
-        changed = {f"download@{row}" for row in changed_sources(active)}
-        plan = plan_of(graph, changed.union(changed_cells(workspace)))
+        changed = {name for name in changed_cells(workspace) if stage_of(name) not in CHECKS}
+        changed |= {f"download@{row}" for row in changed_sources(active)}
+        plan = plan_of(graph, changed)  # what a check writes never changes: nothing runs for it
     except ProgramError as error:
         return [f"what would run is not known: {error}"]
     lines: list[str] = []
@@ -167,4 +161,4 @@ def describe_disk(found: Forecast, recipe: Mapping[str, Any], clips: Clips) -> l
     if not size:
         return []
     short = "" if size < free else ": too little"
-    return [f"  disk: about {size / 1e9:.1f} GB; {free / 1e9:.0f} GB are free{short}"]
+    return [f"  disk: about {readable_size(size)}; {free / 1e9:.0f} GB are free{short}"]

@@ -4,20 +4,21 @@ What a cell costs is known for a core of a server (`stages/operate/cost.py`). Th
 that ended say by which factor this machine is slower or faster, for each stage.
 """
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from flows.grid.cells import CellState, Outcome
-from flows.grid.forecast import cell_of
 from flows.grid.queue import stage_of
 from stages.operate.clips import taken_clips
-from stages.operate.cost import CELL_SECONDS, core_seconds
+from stages.operate.cost import CELL_SECONDS, Cell, core_seconds
 from stages.runtime import params
 from stages.runtime.machine import Machine
 
 BASIS = 0.1  # of what is expected in all has to have run, before anything is told
 LEAST_REST = 0.1  # of what a cell is expected to take, while it runs
+CELL = r"(?P<stage>\w+)@{dataset}(?:-(?P<split>\d+))?(?:-(?P<modality>\w+))?"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,15 @@ class Running:
     cell: str
     seconds: float
     left: float | None
+
+
+def cell_of(name: str, datasets: Sequence[str]) -> tuple[str, Cell] | None:
+    """Return the dataset and the parts of a cell, by its DVC name; None for one of no dataset."""
+    for dataset in sorted(datasets, key=len, reverse=True):
+        if found := re.fullmatch(CELL.format(dataset=re.escape(dataset)), name):
+            split = int(found["split"]) if found["split"] else None
+            return dataset, Cell(stage=found["stage"], split=split, modality=found["modality"])
+    return None
 
 
 def expected_seconds(workspace: Path, cells: Iterable[str]) -> dict[str, float] | None:

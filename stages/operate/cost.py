@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tsn.lists import SplitLists
+from stages.operate.clips import Clips
 from tsn.modality import modality
 
 CELL_SECONDS = 6.0  # DVC, Python and PyTorch start
@@ -32,15 +32,6 @@ OTHER_NETWORK_SECONDS = 0.2
 FORWARD = 0.25
 CROPS = {"centre": 1, "ten_crop": 10}
 DRAWN_CLASSES, DRAWN_STEPS = 12, 60  # of `visualise`: at most, and steps at full size for each
-
-
-@dataclass(frozen=True, kw_only=True)
-class Clips:
-    """The clips of a dataset: its lists, how many frames they have, and their files' bytes."""
-
-    lists: SplitLists
-    frames: float
-    bytes: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +108,11 @@ def stream_bytes(recipe: Mapping[str, Any], modalities: Iterable[str], clips: Cl
         each = pixels(recipe, name) * STREAM_BYTES[stream]
         sizes[stream, repr(recipe["extract"][name])] = clips.frames * each
     return sum(sizes.values())
+
+
+def readable_size(size: float) -> str:
+    """Return bytes as a person reads them: `56 MB`, `1.9 GB`."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
 
 
 def spoken(seconds: float) -> str:

@@ -17,8 +17,16 @@ from ruamel.yaml import YAML
 from ruamel.yaml.representer import RoundTripRepresenter
 
 from stages.operate import check
-from stages.operate.clips import SPLITS, look, some, thin_classes
-from stages.operate.cost import Clips, cells_of, quick_cells, seconds_of, spoken, stream_bytes
+from stages.operate.clips import Clips, thin_classes
+from stages.operate.coming import SPLITS, look, some
+from stages.operate.cost import (
+    cells_of,
+    quick_cells,
+    readable_size,
+    seconds_of,
+    spoken,
+    stream_bytes,
+)
 from stages.runtime import params
 from stages.runtime.machine import count_cores
 from tsn.files import atomic_path
@@ -338,7 +346,7 @@ def describe_cost(found: Found, recipe: Any, settings: Any) -> list[str]:
         f"  time to expect     {everything} on {cores} cores with {len(modalities)} "
         f"modalities and {len(splits)} splits; {less} with {' and '.join(first)} and one split; "
         f"{quick} for a first answer",
-        f"  disk to expect     about {size / 1e9:.1f} GB",
+        f"  disk to expect     about {readable_size(size)}",
     ]
 
 

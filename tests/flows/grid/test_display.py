@@ -1,6 +1,7 @@
 """What the terminal shows of a grid."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -39,3 +40,28 @@ def test_progress_tells_what_starts_and_ends_and_how_far_a_training_is(
         "cells: 1 ran",
     ]
     assert read_progress({"done": 1}) is None
+
+
+def test_lines_tell_the_time_that_is_left_once_there_is_a_basis(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "params.yaml").write_text(
+        "datasets: []\n"
+        "machine: {device: cpu, processes: 1, threads: 1, workers: 1, checkpoint_seconds: 60}\n"
+    )
+    show = TerminalProgress(tmp_path)  # cells of no dataset cost the same each
+    cells = [f"c{number}" for number in range(20)]
+    show(GridState(running=("c0",), outcomes=(), queued=tuple(cells[1:])))
+    ended: tuple[Outcome, ...] = ()
+    for number, cell in enumerate(cells[:2]):
+        ended += (
+            Outcome(cell=cell, state=CellState.RAN, seconds=60.0, attempts=1, reason="", link=""),
+        )
+        show(
+            GridState(
+                running=(cells[number + 1],), outcomes=ended, queued=tuple(cells[number + 2 :])
+            )
+        )
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("[")]
+    assert lines[0] == "[1 of 20] c0: ran in 60.0 s"  # a twentieth of the work
+    assert re.fullmatch(r"\[2 of 20, .* left\] c1: ran in 60.0 s", lines[1])

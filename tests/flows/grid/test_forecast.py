@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 from workspace import ROOT, copy_project
 
-from flows.grid.forecast import Forecast, cell_of, describe, forecast
-from stages.operate.cost import Cell, Clips
+from flows.grid.forecast import Forecast, describe, forecast
+from flows.grid.time_left import cell_of
+from stages.operate.clips import Clips
+from stages.operate.cost import Cell
 from stages.runtime import params
 from tsn.lists import ListedVideo, SplitLists
 

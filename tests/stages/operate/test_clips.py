@@ -7,7 +7,8 @@ from videos import write_pan
 from workspace import ROOT, copy_project
 
 from stages.operate import new
-from stages.operate.clips import coming_clips, some, thin_classes
+from stages.operate.clips import thin_classes
+from stages.operate.coming import coming_clips, some
 from stages.runtime import params
 from tsn.lists import ListedVideo, SplitLists
 
@@ -35,7 +36,7 @@ def test_a_class_is_thin_by_its_fewest_clips_of_a_split() -> None:
 
 
 def test_some_of_many_are_spread_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stages.operate.clips.LOOKED_AT", 3)
+    monkeypatch.setattr("stages.operate.coming.LOOKED_AT", 3)
     assert some("fbdace") == ["a", "c", "e"]
     assert some("ba") == ["a", "b"]
 

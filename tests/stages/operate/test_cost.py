@@ -6,12 +6,13 @@ import pytest
 from ruamel.yaml import YAML
 from workspace import ROOT
 
+from stages.operate.clips import Clips
 from stages.operate.cost import (
     Cell,
-    Clips,
     cells_of,
     core_seconds,
     quick_cells,
+    readable_size,
     seconds_of,
     spoken,
     stream_bytes,
@@ -120,3 +121,7 @@ def test_what_modalities_share_is_kept_once() -> None:
 def test_times_are_said_as_people_say_them() -> None:
     said = [spoken(seconds) for seconds in (20, 40, 9 * 60, 80 * 60, 30 * 3600)]
     assert said == ["< 1 min", "1 min", "9 min", "1 h 20 min", "30 h"]
+
+
+def test_sizes_are_read_in_megabytes_and_gigabytes() -> None:
+    assert [readable_size(size) for size in (56e6, 1.94e9)] == ["56 MB", "1.9 GB"]
