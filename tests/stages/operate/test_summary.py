@@ -56,7 +56,7 @@ def test_a_stream_that_beats_the_fusion_is_told(project: Path) -> None:
     assert "chance is 50 %" in said and "best stream rgb 90.0 %" in said
     assert "mixed up most run taken for jump (2 of 5 clips)" in said
     assert "rgb alone is 10.0 points better than three_stream" in said
-    assert "fusion.combinations of recipes/mine.yaml (+5.0 points with fitted ones)" in said
+    assert "the page has what to write under fusion in recipes/mine.yaml" in said
     assert "reports/mine/index.html" in said and "test more clips" in said
     assert "\x1b" not in said
 
