@@ -7,12 +7,14 @@ The recogniser is one of untrained networks, as the recipe makes them; ucf101_fo
 EfficientNet-Lite0, ucf101_paper BN-Inception. The clip is made: 10 s of 25 frames of 320x240 a
 second. Cold is the command `tsn recognise` from its start to its end; warm is a video of a loaded
 recogniser, the median of the rounds. Both with 25 snippets and one crop, by RGB alone and by all
-modalities. The last line is JSON: seconds, and the load of the machine before.
+modalities. The last line is JSON: seconds, the CPU's seconds of the cold command, which say more
+on a busy machine, and the load of the machine before.
 """
 
 import argparse
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -56,7 +58,8 @@ def main() -> None:
         make_recogniser(folder, params.load_recipe(arguments.recipe))
         write_video(clip, make_entries("frames", SECONDS * RATE, WIDTH, HEIGHT, seed=1))
         for title, modalities in {"rgb": ("rgb",), "all": tuple(MODALITIES)}.items():
-            figures[f"{title}_cold_s"] = cold(folder, clip, modalities, arguments.device)
+            took = cold(folder, clip, modalities, arguments.device)
+            figures[f"{title}_cold_s"], figures[f"{title}_cold_cpu_s"] = took
             figures[f"{title}_warm_s"] = warm(folder, clip, modalities, arguments)
             for state in ("cold", "warm"):
                 print(f"{title:4} {state}  {figures[f'{title}_{state}_s']:6.2f} s", flush=True)
@@ -107,14 +110,22 @@ def make_recogniser(folder: Path, recipe: params.Settings) -> None:
     )
 
 
-def cold(folder: Path, clip: Path, modalities: tuple[str, ...], device: str | None) -> float:
-    """Return the seconds of the command, with all that a new process loads."""
+def cold(
+    folder: Path, clip: Path, modalities: tuple[str, ...], device: str | None
+) -> tuple[float, float]:
+    """Return the seconds of the command, with all that a new process loads, and the CPU's."""
     words = ["recognise", str(clip), "--model", str(folder), "--modalities", ",".join(modalities)]
     if device:
         words += ["--device", device]
-    began = time.perf_counter()
+    began, cpu = time.perf_counter(), children_seconds()
     subprocess.run([sys.executable, "-m", "flows.cli", *words], check=True, capture_output=True)
-    return round(time.perf_counter() - began, 2)
+    return round(time.perf_counter() - began, 2), round(children_seconds() - cpu, 2)
+
+
+def children_seconds() -> float:
+    """Return the CPU's seconds of all processes that were started here and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def warm(
