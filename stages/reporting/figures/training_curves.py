@@ -41,7 +41,6 @@ def draw_training_curves(
             axes.set_title(label, fontsize=9, fontweight="normal", color=MUTED)
         row[0].set_ylim(bottom=0)
         row[1].set_ylim(0, 102)
-        row[2].set_yscale("log")
         _label_rates(row[2], {float(rate) for log in logs.values() for rate in log["lr"]})
         row[2].set(xlabel="iteration")
         head(figure, row[0], title)
@@ -49,9 +48,15 @@ def draw_training_curves(
 
 
 def _label_rates(axes: "Axes", rates: Collection[float]) -> None:
-    """Have the axis of learning rates name those that there are, if they are few."""
+    """Have the logarithmic axis of learning rates name those that there are, if they are few.
+
+    A training of no iterations has none, and its axis stays as it is.
+    """
     shown = sorted(rate for rate in rates if rate > 0)
-    if 0 < len(shown) <= MOST_RATES:
+    if not shown:
+        return
+    axes.set_yscale("log")
+    if len(shown) <= MOST_RATES:
         axes.set_yticks(shown, [f"{rate:g}" for rate in shown])
     else:
         axes.yaxis.set_major_formatter(lambda rate, _: f"{rate:g}")

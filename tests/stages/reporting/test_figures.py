@@ -185,3 +185,8 @@ def test_the_axis_of_learning_rates_has_numbers(tmp_path, rates):
     text = (tmp_path / "a.svg").read_text()
     assert "$" not in text and "math" not in text
     assert f">{rates[0]:g}</text>" in text
+
+
+def test_a_training_of_no_iterations_has_empty_panels(tmp_path):
+    draw_training_curves({"rgb": LOG[:0]}, tmp_path / "a.svg")
+    assert ">learning rate</text>" in (tmp_path / "a.svg").read_text()
