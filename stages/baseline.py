@@ -7,6 +7,7 @@ from stages.runtime import command, params, provenance
 from stages.runtime.machine import choose_device, read_machine
 from stages.runtime.options import StageOptions, input_path, option, output_path
 from stages.tracking import runs
+from stages.tracking.data_sets import listed_data
 from stages.tracking.made import read_note, write_note
 from tsn.metrics import accuracy
 from tsn.scoring.baseline import (
@@ -88,6 +89,8 @@ def log_scores(scores: VideoScores, options: Options) -> None:
     ) as run:
         result = asdict(accuracy(scores.scores, scores.labels))
         run.log_metrics({f"test/{name}": value for name, value in result.items()})
+        for path in (options.train, options.test):
+            run.log_dataset(listed_data(options.dataset, options.split, path))
         run.log_artifact(options.out)
 
 

@@ -14,6 +14,7 @@ from stages.reporting.results import Row
 from stages.runtime import command, params, provenance
 from stages.runtime.options import StageOptions, input_path, option, output_path
 from stages.tracking import runs
+from stages.tracking.data_sets import listed_data
 from stages.tracking.made import read_note, write_note
 from tsn.files import json_sha256
 from tsn.lists import read_list
@@ -136,7 +137,9 @@ def write_plots(
     draw_confusion_matrix(matrix, cell.classes, out / "confusion.png", f"Confusion, {headline}")
 
 
-def log_fusion(options: Options, config: FusionConfig, cells: Mapping[str, VideoScores]) -> None:
+def log_fusion(
+    options: Options, config: FusionConfig, headline: str, cells: Mapping[str, VideoScores]
+) -> None:
     """Log the split's run, tagged with the runs of the cells it fuses, and of the baseline."""
     metrics = results.read_rows(options.metrics)
     sources = {name: (cell.fingerprint, cell.model) for name, cell in cells.items()}
@@ -154,7 +157,8 @@ def log_fusion(options: Options, config: FusionConfig, cells: Mapping[str, Video
         },
         made=read_note(fingerprint_of(config, cells)),
     ) as run:
-        run.log_metrics(results.run_metrics(metrics))
+        run.log_metrics(results.run_metrics(metrics, headline))
+        run.log_dataset(listed_data(options.dataset, options.split, options.list))
         run.log_artifact(options.metrics)
         run.log_artifact(options.plots)
 
@@ -179,7 +183,7 @@ def track(options: Options) -> bool:
         options.dataset,
         run_key(options.split, config, cells),
         "fuse",
-        lambda: log_fusion(options, config, cells),
+        lambda: log_fusion(options, config, config.headline_of(modalities), cells),
     )
 
 

@@ -12,6 +12,7 @@ from stages.runtime import command, params, provenance
 from stages.runtime.machine import choose_device, read_machine
 from stages.runtime.options import StageOptions, input_path, option, output_path
 from stages.tracking import registry, runs, store
+from stages.tracking.data_sets import CONTEXTS, listed_data
 from stages.tracking.made import read_note, write_note
 from tsn.lists import read_digests
 from tsn.metrics import accuracy
@@ -121,6 +122,9 @@ def log_run(options: Options, card: RecogniserCard, cells: Mapping[str, VideoSco
     ) as run:
         result = asdict(accuracy(tests.scores, tests.labels))
         run.log_metrics({f"test/{name}": value for name, value in result.items()})
+        for side in CONTEXTS:
+            path = options.lists / str(card.split) / side
+            run.log_dataset(listed_data(options.dataset, card.split, path))
 
 
 def register(options: Options, card: RecogniserCard) -> None:

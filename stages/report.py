@@ -25,7 +25,8 @@ from stages.reporting.tested import count_tested
 from stages.reporting.thumbnails import Thumbnails
 from stages.runtime import command, params, provenance
 from stages.runtime.options import StageOptions, input_path, option, output_path
-from stages.tracking import runs
+from stages.tracking import notes, pipeline_runs, runs
+from stages.tracking.data_sets import all_data
 from stages.tracking.links import run_link
 from stages.tracking.made import read_note, write_note
 from tsn.files import json_sha256
@@ -227,26 +228,32 @@ def rows_right(found: Results, cells: Cells) -> dict[str, npt.NDArray[np.bool_]]
 
 
 def log_mean(options: Options, found: Results) -> None:
-    """Log the dataset's run: means over splits, tagged with the runs of the splits."""
+    """Log the pipeline's run: means over splits, and below it the runs that went into it."""
+    data = all_data(options.dataset, options.lists, found.splits)
     with runs.run(
         part="report",
         dataset=options.dataset,
         name="mean over splits",
-        key=run_key(found.splits),
-        params={"splits": sorted(found.splits), "learned": found.learned},
+        key=run_key(options.dataset, found.splits),
+        params=pipeline_runs.recipe_values(options.dataset),
         tags={
             "dataset": options.dataset,
             "modality": "fusion",
             "split": "mean",
+            "data": data.digest,
             **source_tags(found),
         },
         made=read_note(fingerprint_of(found.splits)),
     ) as run:
-        run.log_metrics(results.run_metrics(found.mean))
+        run.log_metrics(results.run_metrics(found.mean, found.headline))
+        run.log_dataset(data)
+        note = notes.pipeline_note(found.dataset, found.mean, found.headline)
+        run.set_tags({notes.NOTE: note})
         run.log_artifact(options.mean)
         run.log_artifact(options.plots / LOOK)
         run.log_artifact(options.plots / VISUALISE)
         run.log_artifact(options.out, "report")
+        run.adopt()
 
 
 def source_tags(found: Results) -> dict[str, str]:
@@ -261,9 +268,14 @@ def source_tags(found: Results) -> dict[str, str]:
     return tags
 
 
-def run_key(splits: Mapping[int, Mapping[str, Row]]) -> dict[str, str]:
-    """Return what the dataset's run is found by."""
-    return {"stage": "report", "fingerprint": fingerprint_of(splits)}
+def run_key(dataset: str, splits: Mapping[int, Mapping[str, Row]]) -> dict[str, str]:
+    """Return what the pipeline's run is found by: its results, and the recipe they are of."""
+    recipe = pipeline_runs.digest(pipeline_runs.recipe_values(dataset))
+    return {
+        "stage": pipeline_runs.PIPELINE,
+        "fingerprint": fingerprint_of(splits),
+        pipeline_runs.RECIPE: recipe,
+    }
 
 
 def fingerprint_of(splits: Mapping[int, Mapping[str, Row]]) -> str:
@@ -276,7 +288,7 @@ def track(options: Options) -> bool:
     found = read_results(options)
     return runs.backfill(
         options.dataset,
-        run_key(found.splits),
+        run_key(options.dataset, found.splits),
         "report",
         lambda: log_mean(options, found),
     )

@@ -7,6 +7,7 @@ from stages.runtime import command, params, provenance
 from stages.runtime.machine import choose_device, read_machine
 from stages.runtime.options import StageOptions, input_path, option, output_path
 from stages.tracking import runs
+from stages.tracking.data_sets import listed_data
 from stages.tracking.entries import flatten_params
 from stages.tracking.made import read_note, write_note
 from tsn.metrics import accuracy
@@ -59,7 +60,7 @@ def read_config(options: Options) -> ScoringConfig:
     return params.section(params.load_recipe(options.dataset), "score", ScoringConfig)
 
 
-def log_scores(scores: VideoScores, config: ScoringConfig, path: Path) -> None:
+def log_scores(scores: VideoScores, config: ScoringConfig, options: Options) -> None:
     """Add the test result to the run that trained the model."""
     result = accuracy(scores.scores, scores.labels)
     with runs.run(
@@ -76,7 +77,8 @@ def log_scores(scores: VideoScores, config: ScoringConfig, path: Path) -> None:
         made=read_note(scores.fingerprint),
     ) as run:
         run.log_metrics({f"test/{name}": value for name, value in asdict(result).items()})
-        run.log_artifact(path)
+        run.log_dataset(listed_data(options.dataset, options.split, options.list))
+        run.log_artifact(options.out)
 
 
 def run_key(scores: VideoScores, config: ScoringConfig) -> dict[str, str]:
@@ -101,7 +103,7 @@ def track(options: Options) -> bool:
         scores.dataset,
         run_key(scores, config),
         "score",
-        lambda: log_scores(scores, config, options.out),
+        lambda: log_scores(scores, config, options),
     )
 
 

@@ -13,8 +13,9 @@ from stages.runtime.machine import Machine, choose_device, read_machine, worth_c
 from stages.runtime.options import StageOptions, input_path, option, output_path
 from stages.runtime.training_run import SavedTraining, accompany, complete, curves
 from stages.tracking import runs
+from stages.tracking.data_sets import listed_data
 from stages.tracking.made import read_note, write_note
-from tsn.files import json_sha256
+from stages.tracking.open_run import Run
 from tsn.lists import read_list
 from tsn.modality import modality
 from tsn.model.checkpoint import SIDECAR, ModelCard, load_card, save_model
@@ -66,7 +67,7 @@ def main(options: Options) -> None:
             for video, reason in prepared.dropped.items():
                 print(f"left out {video}: {reason}")
             numbers = recipe_params(recipe, options.modality)
-            with live_run(prepared.card, prepared.snippets.clips, numbers) as run:
+            with live_run(options, prepared.card, prepared.snippets.clips, numbers) as run:
                 log = complete(prepared.training, saved, machine, run, text=text)
                 write(prepared, log, options)
                 if link := run.link():
@@ -103,11 +104,11 @@ def write(prepared: PreparedTraining, log: Sequence[Iteration], options: Options
 
 @contextmanager
 def live_run(
-    card: ModelCard, clips: Sequence[Clip], numbers: Mapping[str, object]
-) -> Iterator[runs.Run]:
+    options: Options, card: ModelCard, clips: Sequence[Clip], numbers: Mapping[str, object]
+) -> Iterator[Run]:
     """Give the cell's MLflow run while it trains."""
     with runs.live_run(**run_facts(card, clips, numbers)) as run:
-        log_data(run, card, clips)
+        log_data(run, options)
         yield run
 
 
@@ -128,10 +129,9 @@ def run_facts(
     }
 
 
-def log_data(run: runs.Run, card: ModelCard, clips: Sequence[Clip]) -> None:
+def log_data(run: Run, options: Options) -> None:
     """Say what is trained on."""
-    digest = json_sha256([(clip.video, clip.key) for clip in clips])
-    run.log_dataset(f"{card.dataset} split{card.split} train", digest, "training")
+    run.log_dataset(listed_data(options.dataset, options.split, options.list))
 
 
 def recipe_params(recipe: params.Settings, name: str) -> dict[str, object]:
@@ -163,7 +163,7 @@ def log_training(options: Options, card: ModelCard) -> None:
     clips, _ = listed_clips(read_list(options.list), options.stream, modality(options.modality))
     facts = run_facts(card, clips, made.params or known)
     with runs.run(part="train", **facts, made=made) as run:
-        log_data(run, card, clips)
+        log_data(run, options)
         run.log_series(curves(read_log(options.log)))
         for path in (options.log, options.out / INPUTS, options.out / SIDECAR):
             run.log_artifact(path)

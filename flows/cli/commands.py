@@ -5,7 +5,6 @@ that help comes at once. The stages of dvc.yaml are programs of their own: `pyth
 --help`.
 """
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -106,16 +105,6 @@ def check(
         print("\n".join(forecast(Path.cwd(), dataset)))
 
     work("check", main)
-
-
-def _sync() -> None:
-    """Log what is finished; what goes wrong with MLflow decides nothing."""
-    from stages.operate import sync
-
-    try:
-        sync.main(sync.Options())
-    except OSError as error:
-        print(f"not logged to MLflow: {error}", file=sys.stderr)
 
 
 def _check(dataset: str | None) -> None:
@@ -224,7 +213,7 @@ def ui(port: Port = 5000) -> None:
     def main() -> None:
         from flows.server import serve_ui
 
-        serve_ui(port, before=_sync)
+        serve_ui(port)
 
     work("ui", main)
 

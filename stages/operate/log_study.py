@@ -5,9 +5,9 @@ from pathlib import Path
 
 from stages.reporting.study_page import Found, StudyResult
 from stages.tracking import runs
+from stages.tracking.pipeline_runs import PARENT
 from tsn.files import json_sha256
 
-PARENT = "mlflow.parentRunId"
 SUFFIXES = ("md", "json", "png", "html")
 
 

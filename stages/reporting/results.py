@@ -154,13 +154,15 @@ def plain_rows(rows: Mapping[str, Row]) -> dict[str, dict[str, Any]]:
     }
 
 
-def run_metrics(rows: Mapping[str, Row]) -> dict[str, float]:
-    """Return the rows' numbers over all videos as a run has them, `rgb/top1`."""
+def run_metrics(rows: Mapping[str, Row], headline: str) -> dict[str, float]:
+    """Return the result's numbers as a run has them, and what every row is compared by.
+
+    `headline/top1`, and `mean_class_accuracy/rgb`. The rest is in the run's files.
+    """
+    result = plain_rows(rows)[headline]
     return {
-        f"{name}/{metric}": value
-        for name, row in plain_rows(rows).items()
-        for metric, value in row.items()
-        if isinstance(value, float)
+        **{f"headline/{name}": value for name, value in result.items() if isinstance(value, float)},
+        **{f"mean_class_accuracy/{name}": row.mean_class_accuracy for name, row in rows.items()},
     }
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from stages.runtime import command
 from stages.runtime.machine import Machine
 from stages.runtime.places import PROGRESS
-from stages.tracking import runs, status
+from stages.tracking import status
+from stages.tracking.open_run import Run
 from tsn.training.progress import resume, save_progress
 from tsn.training.solver import Iteration, Step, Training
 
@@ -47,7 +48,7 @@ class SavedTraining:
 class Telling:
     """Keeps the log of a training that runs, and tells of it: to MLflow and in the status file."""
 
-    def __init__(self, run: runs.Run, log: list[Iteration], total: int) -> None:
+    def __init__(self, run: Run, log: list[Iteration], total: int) -> None:
         self.log = log
         self._run = run
         self._total = total
@@ -78,7 +79,7 @@ class Telling:
 
 
 def complete(
-    training: Training, saved: SavedTraining, machine: Machine, run: runs.Run, *, text: str
+    training: Training, saved: SavedTraining, machine: Machine, run: Run, *, text: str
 ) -> list[Iteration]:
     """Run what is left of the iterations and return the whole log."""
     log = resume(saved.path, training, saved.fingerprint)

@@ -6,6 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -21,6 +22,17 @@ TAG_LENGTH = 5000
 # The UI's Dataset column shows a name and as much of the digest as MLflow's own have.
 DIGEST_LENGTH = 8
 FORBIDDEN_IN_NAMES = re.compile(r"[^/\w.\- :]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSet:
+    """What a run read. `source` says where it is; `profile` holds its counts."""
+
+    name: str
+    digest: str
+    context: str
+    source: Mapping[str, object]
+    profile: Mapping[str, object]
 
 
 def valid_name(name: str) -> str:
@@ -88,21 +100,17 @@ def batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
 
 
 def log_dataset(
-    client: "MlflowClient",
-    run_id: str,
-    name: str,
-    digest: str,
-    context: str,
-    tags: Mapping[str, str],
+    client: "MlflowClient", run_id: str, data: DataSet, tags: Mapping[str, str]
 ) -> None:
-    """Say what a run read: fills the UI's Dataset column without reading any data."""
+    """Say what a run read: fills the UI's Dataset column without reading any video."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     dataset = Dataset(
-        name=name,
-        digest=digest[:DIGEST_LENGTH],
+        name=data.name,
+        digest=data.digest[:DIGEST_LENGTH],
         source_type="code",
-        source=json.dumps({"tags": {**tags, "digest": digest}}),
+        source=json.dumps({"tags": {**tags, **data.source, "digest": data.digest}}),
+        profile=json.dumps(data.profile),
     )
-    tag = InputTag("mlflow.data.context", context)
+    tag = InputTag("mlflow.data.context", data.context)
     client.log_inputs(run_id, datasets=[DatasetInput(dataset, [tag])])

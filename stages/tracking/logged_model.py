@@ -4,6 +4,7 @@ The model holds the recogniser's folder, a copy of `tsn` and of `stages/tracking
 and no pickle. Its id leads to it in the experiment of the dataset.
 """
 
+import logging
 import tempfile
 import warnings
 from pathlib import Path
@@ -14,6 +15,7 @@ from tsn.recogniser.folder import RecogniserCard
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import DatasetInput
 
 FINGERPRINT = "fingerprint"  # a tag of logged models and of versions
 
@@ -60,14 +62,29 @@ def _log_model(
         with store.patient_transfer():
             client.log_model_artifacts(model.model_id, str(saved))
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+    _link_results(client, run_id, model.model_id)
     client.finalize_logged_model(model.model_id, "READY")
     return str(model.model_id)
+
+
+def _link_results(client: "MlflowClient", run_id: str, model_id: str) -> None:
+    """Have the model show the results of its run, with the data set that they are of."""
+    run = client.get_run(run_id)
+    tested = [row.dataset for row in run.inputs.dataset_inputs if _context(row) == "testing"]
+    data = {"dataset_name": tested[0].name, "dataset_digest": tested[0].digest} if tested else {}
+    for name, value in run.data.metrics.items():
+        client.log_metric(run_id, name, value, model_id=model_id, **data)
+
+
+def _context(row: "DatasetInput") -> str:
+    return next((tag.value for tag in row.tags if tag.key == "mlflow.data.context"), "")
 
 
 def _save_model(
     folder: Path, bundle: Path, card: RecogniserCard, run_id: str, model_id: str, location: str
 ) -> None:
     import mlflow
+    import pandas as pd
     from mlflow.models import Model
 
     model = Model(
@@ -78,7 +95,8 @@ def _save_model(
         metadata={FINGERPRINT: card.fingerprint, "classes": list(card.classes)},
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # no input example: it would be a whole video
+        warnings.simplefilter("ignore", UserWarning)
+        logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)  # of the example's check
         mlflow.pyfunc.save_model(
             path=str(folder),
             python_model=str(SERVED_MODEL),
@@ -86,6 +104,7 @@ def _save_model(
             code_paths=[str(LIBRARY)],
             pip_requirements=pinned_requirements(),
             signature=_signature(),
+            input_example=pd.DataFrame({"video": ["clip.mov"]}),
             mlflow_model=model,
         )
 

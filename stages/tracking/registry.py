@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stages.tracking import store
+from stages.tracking import notes, store
 from stages.tracking.logged_model import FINGERPRINT, logged_model
-from tsn.metrics import accuracy
+from tsn.metrics import Accuracy, accuracy
 from tsn.recogniser.folder import (
     CARD,
     FORMAT,
@@ -189,12 +189,15 @@ def _create_version(
 ) -> Version:
     _ensure_registered_model(client, dataset)
     model = client.get_logged_model(model_id)
+    tests, run = read_test_scores(bundle), client.get_run(model.source_run_id)
+    result = accuracy(tests.scores, tests.labels)
     return _version(
         client.create_model_version(
             dataset,
             source=f"models:/{model_id}",
             run_id=model.source_run_id,
-            tags=_tags(bundle, card),
+            tags=_tags(card, result, len(tests.videos)),
+            description=notes.version_note(card, result, len(tests.videos), run),
             model_id=model_id,
         )
     )
@@ -210,9 +213,7 @@ def made_by(version: Version) -> str:
     return f"version {made} (its format is {format_}; version {VERSION} has {FORMAT})"
 
 
-def _tags(bundle: Path, card: RecogniserCard) -> dict[str, str]:
-    tests = read_test_scores(bundle)
-    result = accuracy(tests.scores, tests.labels)
+def _tags(card: RecogniserCard, result: Accuracy, test_videos: int) -> dict[str, str]:
     return {
         FINGERPRINT: card.fingerprint,
         NEW: "true",
@@ -222,7 +223,7 @@ def _tags(bundle: Path, card: RecogniserCard) -> dict[str, str]:
         "combination": card.description,
         ACCURACY: f"{result.mean_class_accuracy:.4f}",
         "test.top1": f"{result.top1:.4f}",
-        "test.videos": str(len(tests.videos)),
+        "test.videos": str(test_videos),
     }
 
 
@@ -230,7 +231,7 @@ def _ensure_registered_model(client: "MlflowClient", name: str) -> None:
     from mlflow.exceptions import MlflowException
 
     try:
-        client.create_registered_model(name)
+        client.create_registered_model(name, description=notes.model_note(name))
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise

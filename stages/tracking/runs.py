@@ -1,43 +1,27 @@
-"""MLflow's runs: one flat run per cell, an experiment per dataset.
+"""MLflow's runs: an experiment per dataset, a run per cell, per fusion and per pipeline.
 
 Tracking never decides whether a stage succeeds. Whatever MLflow raises is logged once as a warning,
 the rest of that run's logging is skipped, and the stage's own files stay the record.
 
-`stages/tracking/store.py` knows where the store is.
+`stages/tracking/store.py` knows where the store is, `pipeline_runs.py` what belongs together.
 """
 
 import contextlib
-import logging
+import getpass
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stages.tracking import status, store
-from stages.tracking.entries import (
-    batches,
-    log_dataset,
-    log_missing_params,
-    log_tags,
-    valid_name,
-)
+from stages.tracking import pipeline_runs, store
+from stages.tracking.entries import log_tags
 from stages.tracking.made import Made, made_now
+from stages.tracking.open_run import Run, warn
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Metric
     from mlflow.entities import Run as StoredRun
-
-logger = logging.getLogger(__name__)
-
-FLUSH_POINTS = 200
-METRICS_PER_BATCH = 1000  # as an MLflow server accepts
-FLUSH_SECONDS = 5.0
-
-LINK_QUERY = "workflowType=machine_learning"
 
 # A tag of a split's fusion: the digest of its metrics, by which the mean finds its splits.
 METRICS_TAG = "metrics"
@@ -55,130 +39,6 @@ class RunRecord:
     tags: Mapping[str, str]
 
 
-@dataclass(kw_only=True)
-class Run:
-    """A run that is opened by the first values that are due. Every method returns at once and does
-    nothing once the store has failed.
-
-    `client` is None until it is open, and from a failure on. `existed` says that the run was there
-    before, and `ended_at` when its first part was complete, in milliseconds. `made` says how its
-    result came to be, and `results` are those of `run`.
-    """
-
-    made: Made
-    results: str
-    client: "MlflowClient | None" = None
-    run_id: str = ""
-    experiment_id: str = ""
-    existed: bool = False
-    ended_at: int | None = None
-    opening: Callable[[], None] | None = None
-    _waiting: "list[Callable[[MlflowClient], None]]" = field(default_factory=list)
-    _buffer: list[tuple[str, int, float]] = field(default_factory=list)
-    _flushed_at: float = field(default_factory=time.monotonic)
-    _last_values: dict[str, dict[int, str]] = field(default_factory=dict)
-
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Log values at `step`; without one they are the run's result. Written in batches."""
-        self._buffer += [(valid_name(name), step or 0, float(v)) for name, v in metrics.items()]
-        late = time.monotonic() - self._flushed_at > FLUSH_SECONDS
-        if late or len(self._buffer) >= FLUSH_POINTS:
-            self.flush()
-
-    def log_series(self, series: Mapping[str, Sequence[tuple[int, float]]]) -> None:
-        """Log whole curves, metric name -> (step, value) points, with what is due next."""
-        for name, points in series.items():
-            self._buffer += [(valid_name(name), step, float(value)) for step, value in points]
-
-    def log_artifact(self, path: Path, folder: str = "") -> None:
-        """Copy a file, or what a directory holds, into the run's artifact `folder`."""
-
-        def log(client: "MlflowClient") -> None:
-            upload = client.log_artifacts if path.is_dir() else client.log_artifact
-            upload(self.run_id, str(path), folder or None)
-
-        self._attempt(log)
-
-    def log_params(self, params: Mapping[str, object]) -> None:
-        """Log a nested mapping as flat dotted keys. A parameter never changes: only new ones go."""
-        self._attempt(lambda client: log_missing_params(client, self.run_id, params))
-
-    def set_tags(self, tags: Mapping[str, str]) -> None:
-        """Set tags, over older values."""
-        self._attempt(lambda client: log_tags(client, self.run_id, tags))
-
-    def log_dataset(self, name: str, digest: str, context: str) -> None:
-        """Say what the run read: fills the UI's Dataset column without reading any data."""
-        tags = self.made.tags
-        self._attempt(lambda client: log_dataset(client, self.run_id, name, digest, context, tags))
-
-    def link(self) -> str | None:
-        """Return the run's page on the tracking server; None for a store that is a local file."""
-        if self.client is None or not self.client.tracking_uri.startswith("http"):
-            return None
-        server = store.without_credentials(self.client.tracking_uri).rstrip("/")
-        page = f"{server}/#/experiments/{self.experiment_id}/runs/{self.run_id}"
-        return f"{page}?{LINK_QUERY}"
-
-    def flush(self) -> None:
-        """Open the run if it is not, and write the buffered metrics now."""
-        if self.opening is not None:
-            opening, self.opening = self.opening, None
-            opening()
-            for action in self._waiting:
-                self._attempt(action)
-            if link := self.link():
-                status.report(link=link)
-        points, self._buffer = self._buffer, []
-        self._attempt(lambda client: self._log_points(client, points))
-        self._flushed_at = time.monotonic()
-
-    def finish(self, end: str) -> None:
-        """Write what is buffered and end the run as FINISHED, FAILED or KILLED, if it is open."""
-        if self.opening is not None:
-            return
-        self.flush()
-        self._attempt(
-            lambda client: client.set_terminated(self.run_id, end, end_time=self.ended_at)
-        )
-
-    def _log_points(self, client: "MlflowClient", points: Sequence[tuple[str, int, float]]) -> None:
-        from mlflow.entities import Metric
-
-        now = time.time_ns() // 1_000_000
-        metrics = [
-            Metric(name, value, now, step)
-            for name, step, value in points
-            if self._is_new(client, name, step, value)
-        ]
-        for batch in batches(metrics, METRICS_PER_BATCH):
-            client.log_batch(self.run_id, metrics=batch, synchronous=True)
-
-    def _is_new(self, client: "MlflowClient", name: str, step: int, value: float) -> bool:
-        """False for a point that a resumed training repeats; a corrected value is new."""
-        if name not in self._last_values:
-            history: Sequence[Metric] = (
-                client.get_metric_history(self.run_id, name) if self.existed else ()
-            )
-            in_order = sorted(history, key=lambda metric: metric.timestamp)
-            self._last_values[name] = {metric.step: repr(metric.value) for metric in in_order}
-        known = self._last_values[name].get(step)
-        self._last_values[name][step] = repr(value)
-        return known != repr(value)
-
-    def _attempt(self, action: "Callable[[MlflowClient], None]") -> None:
-        if self.opening is not None:
-            self._waiting.append(action)
-            return
-        if self.client is None:
-            return
-        try:
-            action(self.client)
-        except Exception as error:  # whatever it is, the stage goes on
-            _warn(error, self.results)
-            self.client = None
-
-
 @contextlib.contextmanager
 def live_run(
     *,
@@ -189,19 +49,23 @@ def live_run(
     tags: Mapping[str, str],
     results: str = "the files this stage writes",
     made: Made | None = None,
+    watched: bool = True,
 ) -> Iterator[Run]:
     """Yield the run of experiment `dataset` whose tags equal `key`: the newest such, or a new one.
 
     It is opened when its first values are due, by `flush` or after a few seconds, so that what is
     done sooner never imports MLflow. So a resumed training, and the scoring of the model it made,
     continue its run. `results` names the file to look at when MLflow is not reachable; `made` says
-    how the result came to be, if not by this process. The run ends as FINISHED, as KILLED when the
+    how the result came to be, if not by this process; `watched`, that what the machine does while
+    it is open is logged, too. The run ends as FINISHED, as KILLED when the
     process was asked to stop, and as FAILED on any other exception, which propagates.
     """
     opened = Run(made=made or made_now(), results=results)
     if store.tracking_is_on():
         opened.opening = partial(_open, opened, dataset, name, key, tags)
     opened.log_params(params)
+    if watched:
+        opened.watch_machine()
     try:
         yield opened
     except (KeyboardInterrupt, SystemExit):
@@ -230,7 +94,14 @@ def run(
     When all of `part` is in the store, `is_logged` says so.
     """
     with live_run(
-        dataset=dataset, name=name, key=key, params=params, tags=tags, results=results, made=made
+        dataset=dataset,
+        name=name,
+        key=key,
+        params=params,
+        tags=tags,
+        results=results,
+        made=made,
+        watched=False,
     ) as opened:
         opened.flush()
         yield opened
@@ -250,7 +121,7 @@ def find_runs(dataset: str, key: Mapping[str, str]) -> list[RunRecord]:
             return []
         return [_to_record(stored) for stored in _search(client, experiment.experiment_id, key)]
     except Exception as error:  # whatever it is, the stage goes on
-        _warn(error, "the files this stage writes")
+        warn(error, "the files this stage writes")
         return []
 
 
@@ -294,7 +165,7 @@ def source_tags(dataset: str, cells: Mapping[str, Sequence[str]]) -> dict[str, s
         keys = ({"fingerprint": fingerprint} for fingerprint in fingerprints)
         found = (record for key in keys for record in find_runs(dataset, key))
         if (record := next(found, None)) is not None:
-            tags[f"source.{name}"] = record.run_id
+            tags[f"{pipeline_runs.SOURCE}{name}"] = record.run_id
     return tags
 
 
@@ -310,19 +181,9 @@ def is_reachable() -> bool:
         if store.sqlite_file(store.tracking_uri()) is None:
             store.connect().search_experiments(max_results=1)
     except Exception as error:  # whatever it is, the caller goes on
-        _warn(error, "the files of the stages")
+        warn(error, "the files of the stages")
         return False
     return True
-
-
-def _warn(error: Exception, results: str) -> None:
-    lines = store.without_credentials(error).strip().splitlines() or [type(error).__name__]
-    logger.warning(
-        "MLflow is not reachable (%s: %s): the stage goes on without it; the results are in %s",
-        store.shown_uri(),
-        lines[0][:200],
-        results,
-    )
 
 
 def _open(
@@ -339,13 +200,30 @@ def _open(
             opened.run_id = _reopen(client, stored, {**tags, **restored, **key})
             opened.existed, opened.ended_at = True, _first_end(stored) or made.ended
         if not opened.existed:
-            created = client.create_run(opened.experiment_id, run_name=name, start_time=made.began)
-            opened.run_id, opened.ended_at = created.info.run_id, made.ended
-            own = {**made.tags, **_stage_tag(()), **tags, **key}
-            log_tags(client, opened.run_id, own)
+            _create(client, opened, dataset, name, {**tags, **key})
         opened.client = client
     except Exception as error:  # whatever it is, the stage goes on
-        _warn(error, opened.results)
+        warn(error, opened.results)
+
+
+def _create(
+    client: "MlflowClient", opened: Run, dataset: str, name: str, tags: Mapping[str, str]
+) -> None:
+    """Create the run, named by what its recipe changes and tied to its pipeline."""
+    made, experiment = opened.made, opened.experiment_id
+    own = {**_user_tag(), **made.tags, **_stage_tag(()), **tags}
+    new = pipeline_runs.introduce(client, experiment, dataset, name, tags)
+    created = client.create_run(experiment, run_name=new.name, start_time=made.began)
+    opened.run_id, opened.ended_at = created.info.run_id, made.ended
+    log_tags(client, opened.run_id, {**own, **new.tags})
+
+
+def _user_tag() -> dict[str, str]:
+    """Return who runs this program, if the system knows a name."""
+    try:
+        return {"mlflow.user": getpass.getuser()}
+    except (ImportError, KeyError, OSError):
+        return {}
 
 
 def _first_end(stored: "StoredRun") -> int | None:

@@ -24,6 +24,7 @@ from stages.runtime.places import (
     make_private_file,
     mlflow_database,
 )
+from stages.tracking import notes, views
 from tsn.locks import try_lock
 
 if TYPE_CHECKING:
@@ -224,7 +225,7 @@ def ensure_experiment(client: "MlflowClient", name: str) -> str:
         database = sqlite_file(client.tracking_uri)
         artifacts = None if database is None else (database.parent / "mlartifacts" / name).as_uri()
         try:
-            return str(client.create_experiment(name, artifacts, tags=EXPERIMENT_TAGS))
+            return str(client.create_experiment(name, artifacts, tags=experiment_tags(name)))
         except MlflowException:
             # Another process was first: a server has no lock of ours.
             experiment = client.get_experiment_by_name(name)
@@ -233,4 +234,15 @@ def ensure_experiment(client: "MlflowClient", name: str) -> str:
     if experiment.lifecycle_stage == "deleted":
         logger.info("the MLflow experiment %s was deleted: it is restored", name)
         client.restore_experiment(experiment.experiment_id)
+    if experiment.tags.get(views.MADE) != views.NAMES:  # made by an older version
+        for tag, value in experiment_tags(name).items():
+            client.set_experiment_tag(experiment.experiment_id, tag, value)
     return str(experiment.experiment_id)
+
+
+def experiment_tags(name: str) -> dict[str, str]:
+    """Return what an experiment shows in the UI: its kind, its description, its saved views.
+
+    They are set once: what a person changes or deletes stays so.
+    """
+    return {**EXPERIMENT_TAGS, notes.NOTE: notes.experiment_note(name), **views.tags()}

@@ -63,9 +63,9 @@ FACTS = Facts(width=320, height=240, frames_per_second=25.0, counted=50, frames=
 def test_a_run_is_found_by_the_numbers_of_every_split() -> None:
     better = Row(mean_class_accuracy=0.6, top1=0.5, top5=1.0, by_tag={})
     keys = [
-        run_key({1: {"rgb": ROW}, 2: {"rgb": ROW}}),
-        run_key({1: {"rgb": ROW}}),
-        run_key({1: {"rgb": ROW}, 2: {"rgb": better}}),
+        run_key("d", {1: {"rgb": ROW}, 2: {"rgb": ROW}}),
+        run_key("d", {1: {"rgb": ROW}}),
+        run_key("d", {1: {"rgb": ROW}, 2: {"rgb": better}}),
     ]
     assert len({key["fingerprint"] for key in keys}) == 3
 

@@ -1,5 +1,7 @@
 """Tracking, asked through MLflow's own client on a real SQLite store."""
 
+import getpass
+import json
 import logging
 import os
 import socket
@@ -12,10 +14,14 @@ import pytest
 from workspace import ROOT, warm
 
 from stages.tracking import runs, store
-from stages.tracking.entries import flatten_params
+from stages.tracking.entries import DataSet, flatten_params
 from stages.tracking.made import RESTORED, read_note, write_note
+from stages.tracking.open_run import Run
 
 KEY = {"dataset": "synthetic", "split": "1", "modality": "rgb", "model": "abc"}
+DATA = DataSet(
+    name="synthetic split1", digest="d" * 64, context="training", source={}, profile={"videos": 9}
+)
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +59,7 @@ def test_a_run_is_complete_in_the_store(mlflow_folder, tmp_path, monkeypatch):
             run.log_metrics({"train/loss": 1 / (1 + iteration)}, step=iteration)
         run.log_metrics({"test/rgb+flow": 0.5})
         run.log_artifact(notes, folder="tables")
-        run.log_dataset("synthetic split1", "d" * 64, "train")
+        run.log_dataset(DATA)
         run.set_tags({"model.md5": "1234"})
 
     record = only_run()
@@ -71,7 +77,9 @@ def test_a_run_is_complete_in_the_store(mlflow_folder, tmp_path, monkeypatch):
     assert [f.path for f in client.list_artifacts(record.run_id, "tables")] == ["tables/notes.txt"]
     assert list((tmp_path / "mlartifacts" / "synthetic").rglob("notes.txt"))
     dataset = client.get_run(record.run_id).inputs.dataset_inputs[0]
-    assert (dataset.dataset.name, dataset.tags[0].value) == ("synthetic split1", "train")
+    assert (dataset.dataset.name, dataset.tags[0].value) == ("synthetic split1", "training")
+    assert json.loads(dataset.dataset.profile) == {"videos": 9}
+    assert record.tags["mlflow.user"] == getpass.getuser()
 
 
 def test_scoring_continues_the_run_of_the_training(mlflow_folder, monkeypatch, caplog):
@@ -186,12 +194,14 @@ def test_a_restored_result_claims_no_commit(mlflow_folder):
     with runs.run(
         part="train", dataset="synthetic", name="n", key=KEY, params={}, tags={}, made=RESTORED
     ) as run:
-        run.log_dataset("synthetic split1", "d" * 64, "train")
+        run.log_dataset(DATA)
     record = only_run()
     assert record.tags["restored"] == "true"
     assert not any("commit" in tag for tag in record.tags)
-    (read,) = store.connect().get_run(record.run_id).inputs.dataset_inputs
+    stored = store.connect().get_run(record.run_id)
+    (read,) = stored.inputs.dataset_inputs
     assert "commit" not in read.dataset.source
+    assert stored.info.status == "FINISHED" and stored.info.end_time is None  # it is not known
 
 
 def test_a_result_keeps_how_and_when_it_was_made(mlflow_folder, monkeypatch):
@@ -247,7 +257,7 @@ def test_a_server_that_is_down_costs_one_warning(monkeypatch, caplog):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
-    caplog.set_level(logging.WARNING, logger="stages.tracking.runs")
+    caplog.set_level(logging.WARNING, logger="stages.tracking.open_run")
     reached = False
     with runs.run(
         part="fuse",
@@ -263,14 +273,14 @@ def test_a_server_that_is_down_costs_one_warning(monkeypatch, caplog):
         assert run.link() is None
         reached = True
     assert reached
-    messages = [r.getMessage() for r in caplog.records if r.name == "stages.tracking.runs"]
+    messages = [r.getMessage() for r in caplog.records if r.name == "stages.tracking.open_run"]
     assert len(messages) == 1
     assert "MLflow is not reachable" in messages[0]
     assert "metrics/split1.json" in messages[0]
 
 
 def test_the_link_of_a_run_on_a_server():
-    run = runs.Run(
+    run = Run(
         client=SimpleNamespace(tracking_uri="http://host:5000/"),
         run_id="r",
         experiment_id="3",
@@ -287,7 +297,7 @@ def test_a_store_that_breaks_midway_costs_one_warning(mlflow_folder, caplog):
         for _ in range(3):
             run.log_metrics({"loss": 1.0}, step=1)
             run.flush()
-    warnings = [r for r in caplog.records if r.name == "stages.tracking.runs"]
+    warnings = [r for r in caplog.records if r.name == "stages.tracking.open_run"]
     assert len(warnings) == 1
 
 
