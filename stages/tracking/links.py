@@ -4,7 +4,7 @@ import logging
 from urllib.parse import quote
 
 from stages.tracking import store
-from stages.tracking.runs import LINK_QUERY
+from stages.tracking.open_run import LINK_QUERY
 
 logger = logging.getLogger(__name__)
 
