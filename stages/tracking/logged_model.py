@@ -95,7 +95,7 @@ def _save_model(
         metadata={FINGERPRINT: card.fingerprint, "classes": list(card.classes)},
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
+        warnings.simplefilter("ignore")  # MLflow's own, of the signature and the example
         logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)  # of the example's check
         mlflow.pyfunc.save_model(
             path=str(folder),
