@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from stages.reporting.result_tables import percent
 from stages.reporting.results import Results, accuracy_gain, is_combination
-from tsn.metrics import mcnemar
 from tsn.scoring.fusion import describe_row
 from tsn.scoring.scores import LEARNED
+from tsn.scoring.significance import mcnemar
 
 FITTED = "fitted"  # what the combination is called that the page proposes
 LEAST_WEIGHT = 0.05  # of the largest

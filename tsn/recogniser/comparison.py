@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tsn.metrics import Labels, Scores, mcnemar, per_class_accuracy
+from tsn.metrics import Labels, Scores, per_class_accuracy
+from tsn.scoring.significance import mcnemar
 
 RESAMPLES = 10_000
 

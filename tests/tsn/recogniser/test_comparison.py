@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from tsn.metrics import mcnemar
 from tsn.recogniser.comparison import (
     Comparison,
     PromotionRule,
@@ -11,6 +10,7 @@ from tsn.recogniser.comparison import (
     gain_interval,
     objections,
 )
+from tsn.scoring.significance import mcnemar
 
 CLASSES = ("a", "b")
 RULE = PromotionRule(minimum_gain=0.0, maximum_class_loss=0.25, confidence=0.95)
