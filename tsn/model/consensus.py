@@ -80,24 +80,27 @@ class TopConsensus(Consensus):
 
 
 class WeightedAverageConsensus(Consensus):
-    """The sum of the scores, each times a learned weight of its segment, 1 / K at first.
+    """The mean of the scores, each times a learned factor of its segment, 1 at first.
 
-    Nothing holds the weights to a sum of 1, or above 0. The journal version calls it linear
-    weighting.
+    Nothing holds the factors to a mean of 1, or above 0. The journal version calls it linear
+    weighting, with w_k = factor / K: a step of SGD would change that w_k by K^2 times as much of
+    itself, and a rate that suits the network would throw it about.
     """
 
     def __init__(self, num_segments: int, feature_dim: int) -> None:
         super().__init__(num_segments, feature_dim)
-        self.weights = nn.Parameter(torch.full((num_segments,), 1 / num_segments))
+        self.factors = nn.Parameter(torch.ones(num_segments))
 
     def aggregate(self, scores: Tensor) -> Tensor:
-        return torch.einsum("k,bkc->bc", self.weights, scores)
+        return torch.einsum("k,bkc->bc", self.factors / self.num_segments, scores)
 
 
 class AttentionConsensus(Consensus):
-    """A mean whose weights each video has for itself: softmax over its snippets of w . features.
+    """A mean whose weights each video has for itself: softmax over its snippets of a product.
 
-    The features are the backbone's, before dropout. w is learned, and 0 at first: the plain mean.
+    That is w . features / sqrt(D), of the backbone's features before dropout. w is learned, and 0
+    at first: the plain mean. Without the root a step of SGD changes the product by D times as much,
+    and soon one snippet has all the weight (Vaswani et al., 2017, section 3.2.1).
     """
 
     def __init__(self, num_segments: int, feature_dim: int) -> None:
@@ -105,7 +108,8 @@ class AttentionConsensus(Consensus):
         self.attention = nn.Parameter(torch.zeros(feature_dim))
 
     def combine(self, scores: Tensor, features: Tensor) -> Tensor:
-        weights = (features @ self.attention).softmax(dim=1)  # (B, K)
+        products = features @ self.attention / self.feature_dim**0.5
+        weights = products.softmax(dim=1)  # (B, K)
         return torch.einsum("bk,bkc->bc", weights, scores)
 
 

@@ -44,7 +44,7 @@ def network() -> TemporalSegmentNetwork:
         CARD.network, in_channels=10, num_classes=3, generator=torch.Generator().manual_seed(1)
     )
     with torch.no_grad():
-        built.consensus.weights.copy_(torch.tensor([0.5, -1.0, 2.0]))
+        built.consensus.factors.copy_(torch.tensor([0.5, -1.0, 2.0]))
     return built
 
 

@@ -20,7 +20,7 @@ def result_of(name: str, scores: Tensor = SCORES) -> Tensor:
 def weighted(weights: list[float]) -> WeightedAverageConsensus:
     function = WeightedAverageConsensus(len(weights), 2)
     with torch.no_grad():
-        function.weights.copy_(torch.tensor(weights))
+        function.factors.copy_(len(weights) * torch.tensor(weights))
     return function
 
 
@@ -49,8 +49,8 @@ def test_weighted_average_with_free_weights() -> None:
 def test_attention_with_a_learned_product() -> None:
     function = AttentionConsensus(3, 2)
     with torch.no_grad():
-        function.attention.copy_(torch.tensor([2.0, 1.0]).log())
-    # w . features = log 2, log 1, log 2: weights 2/5, 1/5, 2/5
+        function.attention.copy_(2**0.5 * torch.tensor([2.0, 1.0]).log())
+    # w . features / sqrt(2) = log 2, log 1, log 2: weights 2/5, 1/5, 2/5
     result = function(SCORES, FEATURES)
     torch.testing.assert_close(result, torch.tensor([[16 / 5, 18 / 5]]))
 
@@ -81,22 +81,23 @@ def test_max_gives_a_tie_to_one_snippet() -> None:
 def test_weighted_average_learns_each_weight_by_its_scores() -> None:
     function = weighted([1 / 3] * 3)
     function(SCORES, FEATURES).sum().backward()
-    # d/dw_k of sum_k w_k (s_k of one class + s_k of the other)
-    torch.testing.assert_close(function.weights.grad, torch.tensor([7.0, 2.0, 9.0]))
+    # d/df_k of sum_k f_k (s_k of one class + s_k of the other) / 3
+    torch.testing.assert_close(function.factors.grad, torch.tensor([7.0, 2.0, 9.0]) / 3)
 
 
 def test_attention_learns_towards_the_features_of_the_better_snippets() -> None:
     function = AttentionConsensus(3, 2)
     features = FEATURES.clone().requires_grad_()
     function(SCORES[..., :1], features).sum().backward()
-    # d/de_k = a_k (s_k - mean) = -2/3, -1/3, 1, and de_k/dw = features k
-    torch.testing.assert_close(function.attention.grad, torch.tensor([1 / 3, 2 / 3]))
+    # d/de_k = a_k (s_k - mean) = -2/3, -1/3, 1, and de_k/dw = features k / sqrt(2)
+    torch.testing.assert_close(function.attention.grad, torch.tensor([1 / 3, 2 / 3]) / 2**0.5)
     assert features.grad is not None  # times w, which is 0 at the start
     assert not features.grad.any()
     with torch.no_grad():
-        function.attention.copy_(torch.tensor([2.0, 1.0]).log())
+        function.attention.copy_(2**0.5 * torch.tensor([2.0, 1.0]).log())
     function(SCORES[..., :1], features).sum().backward()
-    # a = 2/5, 1/5, 2/5; mean 16/5; a_k (s_k - mean) = -22/25, -6/25, 28/25, times w = log 2, 0
+    # a = 2/5, 1/5, 2/5; mean 16/5; a_k (s_k - mean) = -22/25, -6/25, 28/25,
+    # times w / sqrt(2) = log 2, 0
     by_hand = torch.tensor([-22 / 25, -6 / 25, 28 / 25]) * torch.tensor(2.0).log()
     torch.testing.assert_close(features.grad[0, :, 0], by_hand)
 

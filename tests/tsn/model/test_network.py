@@ -113,7 +113,7 @@ def test_parameter_groups_cover_what_trains_once(partial_bn: bool) -> None:
     }
 
     def expected(name: str) -> tuple[float, float]:
-        if name == "consensus.weights" or "_bn." in name:
+        if name == "consensus.factors" or "_bn." in name:
             return (1.0, 0.0)
         if name.startswith("backbone.conv1_7x7_s2."):
             return (5.0, 1.0) if name.endswith("weight") else (10.0, 0.0)
