@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
+from av.error import FFmpegError
 
 from tsn.drawing.flow_colours import flow_colours
 from tsn.drawing.image import Image
@@ -19,11 +20,13 @@ from tsn.drawing.modality_sheet import full_strength
 from tsn.drawing.text import to_ascii
 from tsn.files import atomic_path
 from tsn.recogniser.sight import Sight
+from tsn.streams.contents import VideoError
 from tsn.streams.encode import write_h264
 from tsn.streams.limits import DEFAULT_LIMITS, Limits
 from tsn.streams.video import Frame, FrameReader
 
 LEAST_HEIGHT = 360  # smaller videos are enlarged, or their letters could not be read
+MOST_WIDTH = 4096  # to which they are: encoders take little more
 BARS = 3
 UNKNOWN_RATE = 25
 COLOURS = ((255, 164, 127), (92, 154, 255), (168, 209, 79))  # BGR: blue, orange, green
@@ -66,7 +69,7 @@ def write_annotated(
     """Write a video with the overlay on it, as H.264 in MP4, without sound; complete or absent.
 
     progress: is given the frames and their likely number, and gives them back. Raises as
-    `FrameReader` does.
+    `FrameReader` does, and VideoError for frames that H.264 cannot have.
     """
     reader = FrameReader(video, limits)
     frames = iter(reader)
@@ -78,7 +81,14 @@ def write_annotated(
         for number, frame in enumerate(progress(chain(first, frames), total))
     )
     with atomic_path(out) as temporary:
-        write_h264(drawn, rate, temporary)
+        try:
+            write_h264(drawn, rate, temporary)
+        except FFmpegError as error:
+            if isinstance(error, OSError):  # the disk's, and not the video's
+                raise
+            height, width = first[0].shape[:2]
+            reason = f"frames of {width}x{height} cannot be written as H.264"
+            raise VideoError(video, reason) from error
 
 
 def draw(frame: Frame, overlay: Overlay, position: float) -> Frame:
@@ -100,7 +110,7 @@ def draw(frame: Frame, overlay: Overlay, position: float) -> Frame:
 
 def _enlarged(frame: Frame) -> Frame:
     height, width = frame.shape[:2]
-    factor = max(1.0, LEAST_HEIGHT / height)
+    factor = max(1.0, min(LEAST_HEIGHT / height, MOST_WIDTH / width))
     size = (2 * round(factor * width / 2), 2 * round(factor * height / 2))
     image = cv2.resize(frame, size, interpolation=cv2.INTER_CUBIC) if factor > 1 else frame.copy()
     return np.asarray(image, dtype=np.uint8)

@@ -5,7 +5,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from videos import write_wandering
+from videos import write_video, write_wandering
 
 from tsn.recogniser.annotate import COLOURS, LEAST_HEIGHT, Overlay, draw, write_annotated
 from tsn.streams.contents import VideoError
@@ -55,6 +55,18 @@ def test_a_small_video_is_enlarged_and_every_frame_of_it_written(tmp_path: Path)
         assert (stream.codec_context.name, stream.average_rate) == ("h264", 25)
         assert (stream.width, stream.height) == (480, LEAST_HEIGHT)
         assert len(list(container.decode(stream))) == told[0] == 12
+
+
+def test_a_flat_video_is_enlarged_no_wider_than_encoders_take() -> None:
+    flat = np.full((16, 2000, 3), 100, np.uint8)
+    assert draw(flat, OVERLAY, 0.5).shape == (32, 4096, 3)
+
+
+def test_frames_that_h264_cannot_have_are_refused_as_those_of_a_bad_video(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "clip.avi", [np.full((16, 17000, 3), 100, np.uint8)] * 3)
+    with pytest.raises(VideoError, match=r"frames of 17000x16 cannot be written as H\.264"):
+        write_annotated(video, OVERLAY, tmp_path / "made/out.mp4", lambda frames, _: frames)
+    assert not list(tmp_path.glob("made/*"))
 
 
 def test_a_video_that_ends_too_soon_leaves_nothing(tmp_path: Path) -> None:
