@@ -5,7 +5,9 @@ from pathlib import Path
 
 from stages.operate.recognise import default_model, model_folder
 from tsn.names import shown
-from tsn.recogniser.export import export_streams
+from tsn.recogniser.export import RUN, export_streams
+
+NO_FRAMES = "no stream of frames, so no script; docs/recognising.md says how flow is made"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,4 +28,6 @@ def main(options: Options) -> None:
                 f"{difference:.1g}",
                 flush=True,
             )
-    print(f"{shown(options.out)}: python {shown(options.out / 'run.py')} clip.mov")
+    script = options.out / RUN
+    how = f"python {shown(script)} clip.mov" if script.is_file() else NO_FRAMES
+    print(f"{shown(options.out)}: {how}")

@@ -2,7 +2,8 @@
 
     recogniser.json   classes, sampling, and of each stream its file, input and weight
     <modality>.onnx   scores (N, C) before softmax of the cut snippets (N, C, H, W), uint8
-    run.py            recognises a video by the streams of frames, with OpenCV and onnxruntime
+    run.py            recognises a video by the streams of frames, with OpenCV and onnxruntime; not
+                      there without such a stream
 
 A network's file normalises its input itself. Letters: N snippet, C class or channel, H, W.
 """
@@ -26,12 +27,18 @@ from tsn.modality import Modality, modality
 from tsn.model.backbone import InputValues
 from tsn.model.checkpoint import load_model
 from tsn.model.network import TemporalSegmentNetwork
-from tsn.recogniser.folder import CARD, Member, RecogniserCard, load_recogniser_card
+from tsn.recogniser.folder import (
+    CARD,
+    TEST_SCORES,
+    Member,
+    RecogniserCard,
+    load_recogniser_card,
+)
 from tsn.recogniser.recogniser import narrowed
 from tsn.snippets.normalise import normalise
 
 FORMAT = 1
-SCRIPT = Path(__file__).with_name("run_exported.py")
+SCRIPT, RUN = Path(__file__).with_name("run_exported.py"), "run.py"
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 TOLERANCE = 1e-4  # between the scores of both, as a share of the largest where that is above 1
 CHECKED = (1, 3)  # snippets at once
@@ -49,13 +56,15 @@ def export_streams(
 
     modalities: those to export, all unless some are named. recogniser.json is written last: without
     it there is no export. Raises ValueError for a modality that the recogniser has not, for a
-    package that is not installed, and for an ONNX network that gives other scores; else as
-    `load_recogniser` does.
+    package that is not installed, for the folder of a recogniser as `out`, whose card that would
+    replace, and for an ONNX network that gives other scores; else as `load_recogniser` does.
     """
     if missing := missing_packages():
         raise ValueError(
             f"an export takes {' and '.join(missing)}: pip install {' '.join(missing)}"
         )
+    if (out / TEST_SCORES).exists():
+        raise ValueError(f"{out}: a recogniser is there; export to another folder")
     card = narrowed(load_recogniser_card(folder), modalities)
     (out / CARD).unlink(missing_ok=True)
     streams = {}
@@ -69,8 +78,10 @@ def export_streams(
             difference = greatest_difference(exported, snippets, temporary)
         streams[name] = _describe(member, network.row.inputs, sidecar.input_size, path)
         yield name, difference
-    with atomic_path(out / "run.py") as temporary:
-        shutil.copyfile(SCRIPT, temporary)
+    (out / RUN).unlink(missing_ok=True)
+    if any(row["entries"] == "frames" for row in streams.values()):
+        with atomic_path(out / RUN) as temporary:
+            shutil.copyfile(SCRIPT, temporary)
     write_json(out / CARD, _content(card, streams))
 
 

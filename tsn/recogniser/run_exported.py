@@ -21,7 +21,11 @@ def main(folder: Path, path: str) -> None:
     video, frames, scores = cv2.VideoCapture(path), [], np.zeros(len(about["classes"]))
     while (read := video.read())[0]:
         frames.append(read[1])
-    for row in (row for row in about["streams"].values() if row["entries"] == "frames"):
+    rows = [row for row in about["streams"].values() if row["entries"] == "frames"]
+    least = max(row["snippet_length"] for row in rows)
+    if len(frames) < least:
+        sys.exit(f"{path}: {len(frames)} frames can be read, a snippet takes {least}")
+    for row in rows:
         length, size = row["snippet_length"], row["input_size"]
         width, height = row["made"]["width"], row["made"]["height"]
         x, y = (width - size) // 2, (height - size) // 2
@@ -39,4 +43,6 @@ def main(folder: Path, path: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python run.py VIDEO")
     main(Path(__file__).parent, sys.argv[1])

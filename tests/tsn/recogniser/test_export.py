@@ -11,6 +11,7 @@ import torch
 from recognisers import CLASSES, FRAMES, INPUT_SIZE, STREAM_CONFIGS, write_recogniser
 from videos import write_wandering
 
+from stages.operate.export import Options, main
 from tsn.modality import modality
 from tsn.model.checkpoint import load_model
 from tsn.recogniser import export
@@ -82,6 +83,47 @@ def test_the_script_runs_them_without_the_project(exported: Path, tmp_path: Path
     assert [name for _, name in lines] == sorted(expected, key=expected.__getitem__, reverse=True)
     for score, name in lines:
         assert float(score) == pytest.approx(expected[name], rel=1e-2)
+
+
+@needs_packages
+@pytest.mark.slow
+def test_the_script_refuses_what_is_no_video_and_too_few_frames(
+    exported: Path, tmp_path: Path
+) -> None:
+    short, text = write_wandering(tmp_path / "short.avi", 3), tmp_path / "text.avi"
+    text.write_text("no video")
+    for video, count in ((short, 3), (text, 0)):
+        done = subprocess.run(
+            [sys.executable, "-P", str(exported / "out/run.py"), str(video)],
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 1 and not done.stdout
+        said = done.stderr.splitlines()[-1]
+        assert said == f"{video}: {count} frames can be read, a snippet takes 6"
+
+
+@needs_packages
+@pytest.mark.slow
+def test_flow_alone_has_no_script(
+    exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "run.py").touch()  # of an export of all
+    options = Options(model=str(exported / "toy"), out=out, modalities=("flow",))
+    main(options)
+    assert sorted(path.name for path in out.iterdir()) == ["flow.onnx", "recogniser.json"]
+    assert capsys.readouterr().out.splitlines()[-1].startswith(f"{out}: no stream of frames")
+
+
+@needs_packages
+def test_a_recogniser_is_not_written_over(tmp_path: Path) -> None:
+    write_recogniser(tmp_path / "toy", weights={"rgb": 1.0})
+    before = (tmp_path / "toy/recogniser.json").read_bytes()
+    with pytest.raises(ValueError, match="a recogniser is there"):
+        list(export.export_streams(tmp_path / "toy", tmp_path / "toy"))
+    assert (tmp_path / "toy/recogniser.json").read_bytes() == before
 
 
 @needs_packages
