@@ -47,7 +47,12 @@ from tsn.recogniser.folder import (
     write_test_scores,
 )
 from tsn.recogniser.recogniser import Recogniser, load_recogniser
-from tsn.recogniser.shared_test import SharedTestSet, held_back_test_set, shared_test_set
+from tsn.recogniser.shared_test import (
+    SharedTestSet,
+    held_back_test_set,
+    refuse_other_classes,
+    shared_test_set,
+)
 from tsn.streams.contents import VideoError
 
 # Tags of a version: what was decided, for which data, against whom, and that it was carried out.
@@ -196,6 +201,9 @@ def score_held_back(
     if not path.is_file():
         return None
     listed = read_list(path)
+    refuse_other_classes(
+        load_recogniser_card(champion).classes, load_recogniser_card(challenger).classes
+    )  # before hours of scoring
     digests = {row.video: file_sha256(options.videos / row.video) for row in listed}
     ours = score_list(champion, listed, digests, options, machine)
     theirs = score_list(challenger, listed, digests, options, machine)
@@ -216,8 +224,10 @@ def score_list(
     """
     card = load_recogniser_card(folder)
     kept = options.out / SCORED / card.fingerprint
-    if (kept / TEST_SCORES).is_file() and digests.keys() == set(read_test_scores(kept).videos):
-        return read_test_scores(kept)
+    if (kept / TEST_SCORES).is_file():
+        before = read_test_scores(kept)
+        if dict(zip(before.videos, before.sha256, strict=True)) == digests:
+            return before
     recogniser = load_recogniser(folder, choose_device(machine))
     scores: dict[str, Scores] = {}
     text = f"score {len(listed)} videos that are held back"

@@ -236,8 +236,16 @@ def test_videos_that_are_held_back_decide_and_are_scored_once(
     (workspace / "videos" / names[3]).unlink()
     write_splits(replace(lists, promotion=tuple(held_back[:3])), workspace / "lists")
     run(workspace, None)  # of the three, and not again
-    monkeypatch.setattr(compare, "load_recogniser", None)
-    assert run(workspace, None)["comparison"] == comparison
+    with monkeypatch.context() as patched:
+        patched.setattr(compare, "load_recogniser", None)
+        assert run(workspace, None)["comparison"] == comparison
+    again = []
+    monkeypatch.setattr(
+        compare, "load_recogniser", lambda *a: again.append(a) or load_recogniser(*a)
+    )
+    write_wandering(workspace / "videos" / names[0], 6, seed=30)  # another one of that name
+    run(workspace, None)
+    assert len(again) == 2
 
 
 def test_a_verdict_is_not_carried_out_again_after_a_roll_back(
