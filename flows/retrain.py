@@ -15,6 +15,7 @@ nothing is decided twice. Prefect's UI has the story of each run in an artifact,
 
 import logging
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -43,7 +44,7 @@ from stages.runtime import params
 from stages.runtime.places import RECOGNISERS, RETRAIN, RETRAIN_LOCK
 from stages.tracking import registry, runs, store
 from stages.tracking.registry import CHAMPION, Version
-from tsn.recogniser.folder import CARD, load_recogniser_card
+from tsn.recogniser.folder import CARD, RecogniserError, load_recogniser_card
 
 logger = logging.getLogger(__name__)
 UNCHANGED = "nothing new: neither the clips nor the recipe have changed since"
@@ -198,7 +199,8 @@ def made_before(dataset: str, root: Path, tree: Path) -> Version | None:
     for workspace in (tree, root):
         folder = workspace / RECOGNISERS / dataset
         if (folder / CARD).is_file() and is_made(workspace, tree, dataset, graph):
-            return registry.find_fingerprint(dataset, load_recogniser_card(folder).fingerprint)
+            with suppress(RecogniserError):  # of another version of this project: it is made anew
+                return registry.find_fingerprint(dataset, load_recogniser_card(folder).fingerprint)
     return None
 
 

@@ -18,7 +18,8 @@ from ruamel.yaml import YAML
 from toy_grid import cleaned, git, require_nobody, wait_until
 from workspace import BINARIES, ROOT, copy_project, copy_smallest_project, edit, warm
 
-from flows.retrain import RetrainingInputs, nothing_new
+from flows import retrain as retraining
+from flows.retrain import RetrainingInputs, made_before, nothing_new
 from stages.runtime import params
 from stages.tracking import registry
 from tsn.sources.synthetic import SyntheticConfig, write_clips
@@ -198,6 +199,17 @@ def require_shown(server: dict[str, str], flow_run: Any, commit: str) -> None:
     story = kept["retraining-synthetic"]
     assert story.startswith("# synthetic: version 2 is promoted")
     assert "broken.avi" in story and "| mean class accuracy | 25.0% |" in story
+
+
+def test_a_recogniser_that_this_version_cannot_read_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retraining, "is_made", lambda *_: True)
+    monkeypatch.setattr(retraining, "read_graph", lambda _: {})
+    card = tmp_path / "recognisers/toy/recogniser.json"
+    card.parent.mkdir(parents=True)
+    card.write_text('{"format": 2}')
+    assert made_before("toy", tmp_path, tmp_path) is None
 
 
 def test_no_git_is_told(tmp_path: Path, server: dict[str, str]) -> None:
