@@ -59,7 +59,8 @@ def pages(server: str) -> list[str]:
     found = []
     for dataset in params.active_datasets():
         query = f"experiments/get-by-name?experiment_name={dataset}"
-        with suppress(OSError), urllib.request.urlopen(f"{server}/api/2.0/mlflow/{query}") as said:
+        url = f"{server}/api/2.0/mlflow/{query}"
+        with suppress(OSError), urllib.request.urlopen(url, timeout=5) as said:
             experiment = json.load(said)["experiment"]["experiment_id"]
             found.append(f"{server}/{views.page(experiment)}")
     return found or [f"{server}/{RUNS_PAGE}"]

@@ -9,6 +9,7 @@ train:
   rgb: {seed: 1, solver: {base_lr: 0.05}}
   flow: {seed: 1, solver: {base_lr: LR}}
 fusion: {headline: two_stream}
+package: {split: 1}
 promotion: {minimum_gain: 0.0}
 """
 SELECTION = "datasets: [d]\nsplits: [1, 2]\nmodalities: [rgb, flow]\n"

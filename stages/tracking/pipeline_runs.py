@@ -1,9 +1,10 @@
 """Pipeline runs: a dataset's mean over splits, and below it the runs that went into it.
 
 The mean's run is the parent of the runs that its pipeline made: networks, fusions, the recogniser.
-It has all numbers of the recipe, and is named by the recipe's digest and by what the recipe changes
-against the default: that of the experiment's first pipeline run. A run that two pipelines used
-stays with the first, which made it, and the tags `source.*` of the second lead there.
+It has all numbers of the recipe that results depend on, and is named by the recipe's digest and by
+what the recipe changes against the default: that of the experiment's first pipeline run. A run that
+two pipelines used stays with the first, which made it, and the tags `source.*` of the second lead
+there.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,7 +31,7 @@ DIGEST_LETTERS = 6
 SHOWN_CHANGES = 2
 VALUE_LETTERS = 24
 # Sections of a recipe that no result depends on.
-AFTERWARDS = ("ingest", "promotion")
+AFTERWARDS = ("ingest", "package", "promotion")
 # Sections that name the modality they are for.
 OF_ONE_MODALITY = ("extract", "train")
 

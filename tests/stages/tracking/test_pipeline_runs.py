@@ -68,6 +68,17 @@ def test_a_pipeline_is_the_parent_of_what_it_made_and_no_more(
     assert parent_of(late) == second["mean"]
 
 
+def test_which_split_is_packaged_makes_no_other_pipeline(
+    recipe: Callable[[str], None], mlflow_folder: Path
+) -> None:
+    """No stage but `package` runs again, so no pipeline run would be logged of it."""
+    recipe("0.05")
+    mean = log_pipeline("0.05")["mean"]
+    path = mlflow_folder / "recipes/d.yaml"
+    path.write_text(path.read_text().replace("package: {split: 1}", "package: {split: 2}"))
+    assert parent_of(log("package", "split2 recogniser", "0.05", modality="recogniser")) == mean
+
+
 def test_a_dataset_without_a_recipe_keeps_its_names(mlflow_folder: Path) -> None:
     assert name_of(log("cell", "split1 rgb", "0.05", modality="rgb")) == "split1 rgb"
 
