@@ -104,7 +104,8 @@ class Story:
 
     def tell_lines(self, heading: str, text: str) -> None:
         """Add a section of lines that are shown as they are."""
-        lines = [f"- `{line.strip()}`" for line in text.splitlines()]
+        plain = text.replace("`", "'")  # or the name of a clip could end what is shown as it is
+        lines = [f"- `{line.strip()}`" for line in plain.splitlines()]
         tell(f"{heading}\n{text}")
         self.sections.append("\n".join([f"## {heading}\n", *lines, ""]))
 

@@ -212,6 +212,14 @@ def test_a_recogniser_that_this_version_cannot_read_is_made_anew(
     assert made_before("toy", tmp_path, tmp_path) is None
 
 
+def test_the_name_of_a_clip_is_no_markdown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retraining, "tell", lambda _: None)  # no flow run is there
+    story = retraining.Story()
+    story.tell_lines("New clips", "toy: 0 new\n  refused inbox/a`<b>`.avi: no video")
+    (section,) = story.sections
+    assert section.splitlines()[2:] == ["- `toy: 0 new`", "- `refused inbox/a'<b>'.avi: no video`"]
+
+
 def test_no_git_is_told(tmp_path: Path, server: dict[str, str]) -> None:
     copy_project(ROOT, tmp_path / "zip")
     process = start(tmp_path / "zip", server)
