@@ -70,7 +70,18 @@ def main(options: Options) -> None:
 
 
 def inputs_of(options: Options) -> TrainingInputs:
-    """Return what the cell is trained on; FileNotFoundError where it was not made yet."""
+    """Return what the cell is trained on; FileNotFoundError where it was not made yet.
+
+    ValueError for a split or a modality that params.yaml does not choose: no cell makes those.
+    """
+    selection = params.load()
+    splits = params.section(selection, "splits", tuple[int, ...])
+    modalities = params.section(selection, "modalities", tuple[str, ...])
+    if options.split not in splits or options.modality not in modalities:
+        raise ValueError(
+            f"no training of split {options.split}, {options.modality}: params.yaml has splits "
+            f"{', '.join(map(str, splits))} and modalities {', '.join(modalities)}"
+        )
     data = Path("data") / options.dataset
     inputs = TrainingInputs(
         dataset=options.dataset,
