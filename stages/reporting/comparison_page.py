@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from stages.reporting.figures.per_class_bars import draw_per_class_bars
+from stages.tracking.notes import table_cell
 from stages.tracking.registry import ACCURACY, Version
 from tsn.files import atomic_path, write_json
 from tsn.recogniser.comparison import ClassChange, Comparison, PromotionRule
@@ -148,8 +149,8 @@ def _class_table(rows: list[ClassChange], first: str) -> Iterator[str]:
     )
     for row in rows:
         yield (
-            f"| {row.name} | {row.videos} | {row.champion:.1%} | {row.challenger:.1%} | "
-            f"{100 * row.gain:+.1f} |"
+            f"| {table_cell(row.name)} | {row.videos} | {row.champion:.1%} | "
+            f"{row.challenger:.1%} | {100 * row.gain:+.1f} |"
         )
 
 

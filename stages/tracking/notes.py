@@ -18,6 +18,11 @@ CLASSES_SHOWN = 20
 CURL = "curl http://127.0.0.1:5001/recognise -F video=@clip.mov"
 
 
+def table_cell(text: str) -> str:
+    """Return a text as a cell of a table has it: a class may be called `a|b`."""
+    return text.replace("|", "\\|")
+
+
 def experiment_note(dataset: str) -> str:
     """Return what the experiment of a dataset holds, and where to look for what."""
     return f"""Action recognition on **{dataset}**: which question is answered where?
@@ -88,7 +93,7 @@ def version_note(
         "recipe": tags.get("recipe", "not known"),
         "classes": ", ".join(shown),
     }
-    table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
+    table = "\n".join(f"| {name} | {table_cell(value)} |" for name, value in rows.items())
     return f"""{card.combination}: {100 * result.mean_class_accuracy:.1f} %, commit {commit}{dirty}
 
 | | |
