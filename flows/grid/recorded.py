@@ -16,10 +16,10 @@ from ruamel.yaml import YAML
 from flows.grid.lock_file import read_lock_file
 from flows.grid.plan import Graph, with_ancestors
 from flows.grid.queue import CHECKS, stage_of
+from stages.operate.sync import has_params
 from stages.runtime import params
 from tsn.files import json_sha256
 from tsn.metrics import accuracy
-from tsn.records import RecordError
 from tsn.scoring.scores import load_scores
 
 SELECTION = ("splits", "modalities")  # of params.yaml
@@ -56,7 +56,7 @@ def is_made(workspace: Path, tree: Path, dataset: str, graph: Graph) -> bool:
         for name in with_ancestors(graph, [package])
         if stage_of(name) not in NOT_A_PART and not name.endswith(".dvc")  # which has data alone
     ]
-    if not all(name in recorded and _has_params(recorded[name], tree) for name in cells):
+    if not all(name in recorded and has_params(recorded[name], tree) for name in cells):
         return False
     used = {row["path"]: row["md5"] for row in recorded[package].get("deps", ())}
     data = _data(entries(tree), dataset)
@@ -96,15 +96,3 @@ def _data(recorded: Entries, dataset: str) -> dict[str, str]:
         for stage in ("download", "split")
         for row in recorded.get(f"{stage}@{dataset}", {}).get("outs", ())
     }
-
-
-def _has_params(entry: Mapping[str, Any], tree: Path) -> bool:
-    """Return whether a cell was run with the parameters that `tree` has."""
-    try:
-        return all(
-            params.find(params.load(tree / path), key) == value
-            for path, values in entry.get("params", {}).items()
-            for key, value in values.items()
-        )
-    except RecordError:
-        return False  # a recipe or a section that is no longer there

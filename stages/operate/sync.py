@@ -123,18 +123,25 @@ def is_current(entry: Mapping[str, Any]) -> bool:
     """Return whether the files of a stage are here, and made with today's parameters."""
     outs, deps = entry.get("outs", []), entry.get("deps", [])
     try:
-        unchanged = all(
-            params.find(params.load(Path(path)), key) == value
-            for path, values in entry.get("params", {}).items()
-            for key, value in values.items()
-        )
         return (
-            unchanged
+            has_params(entry, Path())
             and all(Path(row["path"]).exists() for row in (*deps, *outs))
             and all(row["md5"] == md5(Path(row["path"])) for row in outs if "nfiles" not in row)
         )
+    except FileNotFoundError:
+        return False
+
+
+def has_params(entry: Mapping[str, Any], root: Path) -> bool:
+    """Return whether a stage was run with the parameters that the files below `root` have."""
+    try:
+        return all(
+            params.find(params.load(root / path), key) == value
+            for path, values in entry.get("params", {}).items()
+            for key, value in values.items()
+        )
     except (RecordError, FileNotFoundError):
-        return False  # a recipe, a section or a file that is no longer there
+        return False  # a recipe or a section that is no longer there
 
 
 def md5(path: Path) -> str:

@@ -1,9 +1,9 @@
 """What the registry says of a dataset's versions: which there are, and with which settings."""
 
 from stages.tracking import registry, store
+from stages.tracking.pipeline_runs import SOURCE
 from stages.tracking.registry import Version
 
-SOURCE = "source."  # begins the tags of a recogniser's run that name the runs of its networks
 OF_NETWORK = ("train", "extract")  # sections of a recipe that have a part for each modality
 OF_DATASET = ("source", "split", "accept", "init", "score")
 
