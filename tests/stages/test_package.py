@@ -267,7 +267,7 @@ def test_it_is_calibrated_by_the_other_splits_and_not_by_its_own_test_videos(
     sidecar = Path("models/3/rgb/weights.json")
     card = json.loads(sidecar.read_text())
     sidecar.write_text(json.dumps({**card, "iterations": card["iterations"] + 1}))
-    with pytest.raises(ValueError, match="models/3/rgb: another iterations than models/2/rgb has"):
+    with pytest.raises(ValueError, match="models/3/rgb differs from models/2/rgb in iterations"):
         package.main(options)
 
 

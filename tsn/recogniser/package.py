@@ -142,8 +142,8 @@ def _refuse_other_recipe(parts: RecogniserParts, other: RecogniserParts) -> None
         for field in ("classes", "network", "input_size", "iterations"):
             if getattr(ours, field) != getattr(theirs, field):
                 raise ValueError(
-                    f"{other.models / name}: another {field} than {parts.models / name} has; run "
-                    f"the train stage of {parts.dataset} split {other.split} {name} again"
+                    f"{other.models / name} differs from {parts.models / name} in {field}; run the "
+                    f"train stage of {parts.dataset} split {other.split} {name} again"
                 )
 
 
