@@ -125,6 +125,11 @@ def spoken(seconds: float) -> str:
     return f"{total // 60} h {total % 60} min" if total < 600 else f"{round(total / 60)} h"
 
 
+def counted(number: int, one: str, several: str = "") -> str:
+    """Return a number of things: `1 core`, `2 cores`."""
+    return f"{number} {one if number == 1 else several or f'{one}s'}"
+
+
 def pixels(recipe: Mapping[str, Any], name: str) -> int:
     """Return the pixels of an entry of a modality's stream."""
     stream = recipe["extract"][name]

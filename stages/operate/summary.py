@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.operate.clips import taken_clips, thin_classes
-from stages.operate.cost import cells_of, quick_cells, seconds_of, spoken
+from stages.operate.cost import cells_of, counted, quick_cells, seconds_of, spoken
 from stages.reporting.results import Row, accuracy_gain, is_combination, is_modality, read_rows
 from stages.reporting.tested import wilson_interval, worth
 from stages.runtime import params
@@ -195,11 +195,12 @@ def describe_full_run(dataset: str, recipe: Mapping[str, Any]) -> str:
     done = quick_cells(splits, modalities)
     coming = [cell for cell in cells_of(splits, modalities) if cell not in done]
     clips = taken_clips(Path("data") / dataset)
-    seconds = seconds_of(coming, recipe, clips, count_cores())
+    cores = count_cores()
+    seconds = seconds_of(coming, recipe, clips, cores)
     several = f"splits {', '.join(map(str, splits))}" if len(splits) > 1 else f"split {splits[0]}"
     return (
         f"trains networks of {', '.join(modalities)} on {several}, fuses them and makes a "
-        f"recogniser: `tsn repro`, {spoken(seconds)} on {count_cores()} cores"
+        f"recogniser: `tsn repro`, {spoken(seconds)} on {counted(cores, 'core')}"
     )
 
 
