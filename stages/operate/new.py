@@ -43,7 +43,7 @@ from tsn.splits.survey import Facts
 HEADER = """\
 # {name}: written by `tsn new` like {like}. Every number of this dataset.
 # Change one here, or for one experiment:
-#   dvc exp run -S '{path}:train.rgb.solver.iterations=200'
+#   dvc exp run -S '{path}:train.rgb.network.dropout=0.5'
 
 """
 SHOWN, MOST_NAMED = 5, 100
