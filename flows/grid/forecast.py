@@ -17,6 +17,7 @@ from stages.operate.coming import coming_clips
 from stages.operate.cost import (
     Cell,
     core_seconds,
+    counted,
     readable_size,
     seconds_of,
     spoken,
@@ -140,10 +141,13 @@ def count_cells(found: Forecast, recipe: Mapping[str, Any]) -> list[str]:
     lines.append(f"  {'all':10}{len(found.cells):>8}")
     if clips:
         whole = spoken(seconds_of(found.cells, recipe, clips, cores))
-        by = "by the CPU, and much less by a GPU" if has_gpu() else f"on {cores} cores"
+        by = "by the CPU, and much less by a GPU" if has_gpu() else f"on {counted(cores, 'core')}"
         lines[-1] += f"{whole:>18} {by}"
         lines += describe_disk(found, recipe, clips)
-    return [*lines, f"  {found.up_to_date} cells are up to date"] if found.up_to_date else lines
+    if not found.up_to_date:
+        return lines
+    verb = "is" if found.up_to_date == 1 else "are"
+    return [*lines, f"  {counted(found.up_to_date, 'cell')} {verb} up to date"]
 
 
 def has_gpu() -> bool:

@@ -20,6 +20,8 @@ from stages.operate.sync import has_params
 from stages.runtime import params
 from tsn.files import json_sha256
 from tsn.metrics import accuracy
+from tsn.records import record
+from tsn.scoring.fusion import FusionConfig
 from tsn.scoring.scores import load_scores
 
 SELECTION = ("splits", "modalities")  # of params.yaml
@@ -76,10 +78,16 @@ def accuracy_of(workspace: Path, cell: str) -> str:
                 scores = load_scores(path)
                 return f"{accuracy(scores.scores, scores.labels).mean_class_accuracy:.1%}"
             if path.parts[-3:-2] == ("metrics",):
-                recipe = next(v for name, v in entry["params"].items() if name != "params.yaml")
                 rows = json.loads(path.read_text(encoding="utf-8"))
-                return f"{rows[recipe['fusion']['headline']]['mean_class_accuracy']:.1%}"
+                return f"{rows[_headline(entry['params'])]['mean_class_accuracy']:.1%}"
     return ""
+
+
+def _headline(recorded: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the row of the result, of the modalities that a cell was run with."""
+    (recipe,) = (values for path, values in recorded.items() if path != str(params.PARAMS))
+    config = record(recipe["fusion"], FusionConfig, "fusion")
+    return config.headline_of(recorded[str(params.PARAMS)]["modalities"])
 
 
 def entries(workspace: Path) -> Entries:

@@ -1,5 +1,6 @@
 """The clips of a dataset that costs are told from, and which classes have few."""
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,10 +36,13 @@ def taken_clips(folder: Path) -> Clips:
 def thin_classes(lists: SplitLists) -> dict[str, str]:
     """Return the classes with few clips in the training or test list of a split, and how few."""
     found: dict[str, str] = {}
+    sizes = {
+        split: [Counter(video.label for video in side) for side in (train, lists.test[split])]
+        for split, train in lists.train.items()
+    }
     for label, name in enumerate(lists.classes):
-        for split, train in lists.train.items():
-            trained = sum(video.label == label for video in train)
-            tested = sum(video.label == label for video in lists.test[split])
-            if trained < ENOUGH_TRAIN or tested < ENOUGH_TEST:
-                found.setdefault(name, f"{trained} to train, {tested} to test in split {split}")
+        for split, (train, test) in sizes.items():
+            if train[label] < ENOUGH_TRAIN or test[label] < ENOUGH_TEST:
+                few = f"{train[label]} to train, {test[label]} to test in split {split}"
+                found.setdefault(name, few)
     return found

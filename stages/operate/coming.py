@@ -57,14 +57,15 @@ def coming_clips(recipe: Settings) -> Clips | None:
         with suppress(SourceMissingError):
             files = listed(config, lists).files if listed else {}
             found = split_lists(sorted(files), lists, split)
-            return measured(found, {video: files[video] for video in found.videos})
+            taken = {video: files[video] for video in found.videos}
+            return measured(found, taken, look({video: taken[video] for video in some(taken)}))
     return None
 
 
-def measured(lists: SplitLists, files: Mapping[str, Path]) -> Clips:
-    """Return clips by their lists and files; their length from a look at some of them."""
-    facts = look({video: files[video] for video in some(files)})
-    frames = sum(row.frames for row in facts.values()) * len(files) / max(1, len(facts))
+def measured(lists: SplitLists, files: Mapping[str, Path], facts: Mapping[str, Facts]) -> Clips:
+    """Return clips by their lists and files; their length by the facts of some of them."""
+    seen = sum(row.frames for row in facts.values() if not row.defect)
+    frames = seen * len(files) / max(1, len(facts))
     return Clips(
         lists=lists, frames=frames, bytes=sum(row.stat().st_size for row in files.values())
     )

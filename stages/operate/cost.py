@@ -10,6 +10,7 @@ from typing import Any
 
 from stages.operate.clips import Clips
 from tsn.modality import modality
+from tsn.snippets.crops import testing_crops
 
 CELL_SECONDS = 6.0  # DVC, Python and PyTorch start
 PAGE_SECONDS = 12.0  # and draw figures, or read a recogniser again
@@ -30,7 +31,6 @@ NETWORK_SECONDS = {
 }
 OTHER_NETWORK_SECONDS = 0.2
 FORWARD = 0.25
-CROPS = {"centre": 1, "ten_crop": 10}
 DRAWN_CLASSES, DRAWN_STEPS = 12, 60  # of `visualise`: at most, and steps at full size for each
 
 
@@ -125,6 +125,11 @@ def spoken(seconds: float) -> str:
     return f"{total // 60} h {total % 60} min" if total < 600 else f"{round(total / 60)} h"
 
 
+def counted(number: int, one: str, several: str = "") -> str:
+    """Return a number of things: `1 core`, `2 cores`."""
+    return f"{number} {one if number == 1 else several or f'{one}s'}"
+
+
 def pixels(recipe: Mapping[str, Any], name: str) -> int:
     """Return the pixels of an entry of a modality's stream."""
     stream = recipe["extract"][name]
@@ -172,7 +177,7 @@ def scoring_seconds(recipe: Mapping[str, Any], name: str, clips: Clips, split: i
     """Return how long the test clips of a split take."""
     config, train = recipe["score"], recipe["train"][name]
     step = step_seconds(train["network"]["backbone"], train["input_size"])
-    crops = CROPS.get(config["crops"], 1)
+    crops = len(testing_crops(config["crops"], 1, 1, 1))
     each = reading_seconds(recipe, name) + crops * FORWARD * step
     return float(len(clips.lists.test.get(split, ())) * config["snippets"] * each)
 

@@ -18,9 +18,10 @@ from ruamel.yaml.representer import RoundTripRepresenter
 
 from stages.operate import check
 from stages.operate.clips import Clips, thin_classes
-from stages.operate.coming import SPLITS, look, some
+from stages.operate.coming import SPLITS, look, measured, some
 from stages.operate.cost import (
     cells_of,
+    counted,
     quick_cells,
     readable_size,
     seconds_of,
@@ -42,7 +43,7 @@ from tsn.splits.survey import Facts
 HEADER = """\
 # {name}: written by `tsn new` like {like}. Every number of this dataset.
 # Change one here, or for one experiment:
-#   dvc exp run -S '{path}:train.rgb.solver.iterations=200'
+#   dvc exp run -S '{path}:train.rgb.network.dropout=0.5'
 
 """
 SHOWN, MOST_NAMED = 5, 100
@@ -89,9 +90,7 @@ class Found:
     @property
     def clips(self) -> Clips:
         """Return them as costs are told from them."""
-        frames = sum(row.frames for row in self.good) * len(self.files) / len(self.facts)
-        size = sum(path.stat().st_size for path in self.files.values())
-        return Clips(lists=self.lists, frames=frames, bytes=size)
+        return measured(self.lists, self.files, self.facts)
 
     @property
     def good(self) -> list[Facts]:
@@ -343,8 +342,9 @@ def describe_cost(found: Found, recipe: Any, settings: Any) -> list[str]:
     everything, less, quick = times
     size = clips.bytes + stream_bytes(recipe, modalities, clips)
     return [
-        f"  time to expect     {everything} on {cores} cores with {len(modalities)} "
-        f"modalities and {len(splits)} splits; {less} with {' and '.join(first)} and one split; "
+        f"  time to expect     {everything} on {counted(cores, 'core')} with "
+        f"{counted(len(modalities), 'modality', 'modalities')} and "
+        f"{counted(len(splits), 'split')}; {less} with {' and '.join(first)} and one split; "
         f"{quick} for a first answer",
         f"  disk to expect     about {readable_size(size)}",
     ]

@@ -33,13 +33,18 @@ class Revision:
 
 
 def find_commit(name: str, root: Path) -> Revision | None:
-    """Return what git means by a name: a branch, a tag, a hash or its beginning, `HEAD~1`."""
+    """Return what git means by a name: a branch, a tag, a hash or its beginning, `HEAD~1`.
+
+    None for what is no commit: a name that git does not know, or a file's or folder's in one.
+    """
     from dvc.scm import SCMError, map_scm_exception
 
     with _git(root) as git:
+        if git is None or not name:  # git takes no name for HEAD
+            return None
         try:
             with map_scm_exception():
-                return git and _revision(git, git.resolve_rev(name))
+                return _revision(git, git.resolve_rev(f"{git.resolve_rev(name)}^{{commit}}"))
         except SCMError:
             return None
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stages.operate.clips import ENOUGH_TRAIN, taken_clips, thin_classes
-from stages.operate.cost import cells_of, quick_cells, seconds_of, spoken
-from stages.reporting.results import Row, accuracy_gain, is_modality, read_rows
+from stages.operate.clips import taken_clips, thin_classes
+from stages.operate.cost import cells_of, counted, quick_cells, seconds_of, spoken
+from stages.reporting.results import Row, accuracy_gain, is_combination, is_modality, read_rows
 from stages.reporting.tested import wilson_interval, worth
 from stages.runtime import params
 from stages.runtime.machine import count_cores
@@ -145,14 +145,16 @@ def next_steps(
     if BASELINE in mean and accuracy_gain(result, mean[BASELINE]) <= 0:
         found.append(f"training has not beaten the baseline: more clips, or iterations in {recipe}")
     elif gain > 0:
-        found.append(
-            f"{best} alone is {gain:.1f} points better than {headline}: the page has what to write "
-            f"under fusion in {recipe}"
+        remedy = (
+            f"the page has what to write under fusion in {recipe}"
+            if is_combination(headline)
+            else f"write it as fusion.headline into {recipe}"
         )
+        found.append(f"{best} alone is {gain:.1f} points better than {headline}: {remedy}")
     thin = thin_classes(read_splits(Path("data") / dataset / "splits"))
     wrong = Counter(actual for actual, _, _ in mixed_up(answers))
     if few := [name for name in thin if wrong[name]]:
-        found.append(f"add clips of {', '.join(few[:3])}: below {ENOUGH_TRAIN} to train on")
+        found.append(f"add clips of {', '.join(f'{name} ({thin[name]})' for name in few[:3])}")
     low, high = answers.interval
     if high - low > WIDE:
         found.append("test more clips: the interval is wide (`tsn check` shows the splits)")
@@ -193,11 +195,12 @@ def describe_full_run(dataset: str, recipe: Mapping[str, Any]) -> str:
     done = quick_cells(splits, modalities)
     coming = [cell for cell in cells_of(splits, modalities) if cell not in done]
     clips = taken_clips(Path("data") / dataset)
-    seconds = seconds_of(coming, recipe, clips, count_cores())
+    cores = count_cores()
+    seconds = seconds_of(coming, recipe, clips, cores)
     several = f"splits {', '.join(map(str, splits))}" if len(splits) > 1 else f"split {splits[0]}"
     return (
         f"trains networks of {', '.join(modalities)} on {several}, fuses them and makes a "
-        f"recogniser: `tsn repro`, {spoken(seconds)} on {count_cores()} cores"
+        f"recogniser: `tsn repro`, {spoken(seconds)} on {counted(cores, 'core')}"
     )
 
 

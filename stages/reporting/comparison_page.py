@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from stages.reporting.figures.per_class_bars import draw_per_class_bars
-from stages.tracking.notes import table_cell
+from stages.reporting.result_tables import markdown_row
 from stages.tracking.registry import ACCURACY, Version
 from tsn.files import atomic_path, write_json
 from tsn.recogniser.comparison import ClassChange, Comparison, PromotionRule
@@ -148,10 +148,8 @@ def _class_table(rows: list[ClassChange], first: str) -> Iterator[str]:
         "| --- |" + " ---: |" * 4,
     )
     for row in rows:
-        yield (
-            f"| {table_cell(row.name)} | {row.videos} | {row.champion:.1%} | "
-            f"{row.challenger:.1%} | {100 * row.gain:+.1f} |"
-        )
+        accuracies = (f"{value:.1%}" for value in (row.champion, row.challenger))
+        yield markdown_row([row.name, str(row.videos), *accuracies, f"{100 * row.gain:+.1f}"])
 
 
 def numbers(decision: Decision) -> dict[str, object]:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from stages.reporting.page import Group, Tile
 from stages.reporting.result_tables import Table
+from stages.reporting.results import is_combination
 from tsn.metrics import Scores
 from tsn.scoring.fusion import weighted_sum
 from tsn.scoring.scores import VideoScores
@@ -159,18 +160,19 @@ def fusion_gains(
     """Return the accuracy of every class by each modality and the headline, by what fusion gains.
 
     accuracies: per class, of the modalities and the headline. counts: of the test videos of each
-    class. The gain is over the modality that
-    is best over all classes. Of many classes, those that gain and those that lose most are listed;
-    None where nothing is fused.
+    class: one without any is left out. The gain is over the modality that is best over all classes.
+    Of many classes, those that gain and those that lose most are listed; None where nothing is
+    fused.
     """
-    modalities = [name for name in accuracies if name != headline]
-    if len(modalities) < 2:
+    if not is_combination(headline):
         return None
-    best = max(modalities, key=lambda name: float(np.mean(accuracies[name])))
+    modalities = [name for name in accuracies if name != headline]
+    best = max(modalities, key=lambda name: float(np.nanmean(accuracies[name])))
     gains = accuracies[headline] - accuracies[best]
     order = np.argsort(-gains, kind="stable")
+    order = order[~np.isnan(gains[order])]
     listed = ""
-    if len(classes) > MOST_CLASSES:
+    if len(order) > MOST_CLASSES:
         half = MOST_CLASSES // 2
         order = np.concatenate([order[:half], order[-half:]])
         listed = f" The {half} that gain most are listed, and the {half} that gain least."
@@ -186,7 +188,7 @@ def fusion_gains(
     ]
     return Gains(
         caption=f"Accuracy per class in %, mean over the splits; the gain is that of {headline} "
-        f"over {best}, the best modality. {(gains > 0).sum()} of {len(gains)} classes gain, "
+        f"over {best}, the best modality. {(gains > 0).sum()} of {len(order)} classes gain, "
         f"{(gains < 0).sum()} lose.{listed}",
         table=Table(
             header=["", "videos", *names, "gain"],

@@ -1,7 +1,7 @@
 """How a report's results were made: code, recipe, weights, networks, computer and times.
 
-All of it comes from the results, the recipe and the notes that the processes left which made the
-results. So the same results give the same page, whenever and wherever it is drawn again.
+All of it comes from the results, the recipe, the last commit and the notes that the processes left
+which made the results, and nothing from the moment: drawn again there, the page is the same.
 """
 
 import re
@@ -16,8 +16,10 @@ from stages.reporting.page import Listing
 from stages.reporting.result_tables import Table
 from stages.reporting.results import Results, is_combination
 from stages.runtime import params
+from stages.tracking.entries import flatten_params
 from stages.tracking.made import Made, code_tags, read_note
 from tsn.files import json_sha256
+from tsn.records import RecordError
 from tsn.scoring.scores import LEARNED, VideoScores
 
 # What a result depends on; where new clips come from, and promotion, are no part of it.
@@ -189,7 +191,9 @@ def recipe_changes(recipe: params.Settings) -> tuple[str, list[tuple[str, str, s
     name, values = _base_of(recipe)
     if values is None:
         return "", []
-    before, after = (_flat({k: v for k, v in row.items() if k in SECTIONS}) for row in values)
+    before, after = (
+        flatten_params({k: v for k, v in row.items() if k in SECTIONS}) for row in values
+    )
     keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
     return name, [(key, before.get(key, "–"), after.get(key, "–")) for key in keys]
 
@@ -200,21 +204,10 @@ def _base_of(
     copied = LIKE.search(recipe.path.read_text(encoding="utf-8"))
     if copied and Path(copied[1]).is_file():
         return copied[1], (params.load(Path(copied[1])).values, recipe.values)
-    done = subprocess.run(
-        ["git", "show", f"HEAD:./{recipe.path}"], capture_output=True, check=False
-    )
-    if done.returncode != 0:
+    try:
+        show = ["git", "show", f"HEAD:./{recipe.path}"]
+        text = subprocess.run(show, capture_output=True, check=True).stdout
+        committed = params.from_text(text.decode("utf-8", "replace"), recipe.path)
+    except (OSError, subprocess.SubprocessError, RecordError):  # no git, no commit, no YAML
         return "", None
-    committed = params.from_text(done.stdout.decode("utf-8", "replace"), recipe.path)
     return "the last commit", (committed.values, recipe.values)
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Return nested mappings as dotted keys with texts."""
-    flat: dict[str, str] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping) and value:
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = "null" if value is None else str(value)
-    return flat

@@ -121,11 +121,11 @@ def text_tables(results: Results) -> str:
 def markdown_table(results: Results) -> str:
     """Return the result table in Markdown; the headline is bold."""
     table = result_table(results, results.descriptions)
-    lines = [_pipe(table.header), _pipe(["---", *("---:" for _ in table.header[1:])])]
+    lines = [markdown_row(table.header), markdown_row(["---", *("---:" for _ in table.header[1:])])]
     for index, row in enumerate(table.rows):
         bold = [f"**{cell}**" if cell else "" for cell in row]
         italic = [f"*{cell}*" if cell else "" for cell in row]
-        lines.append(_pipe({table.headline: bold, table.baseline: italic}.get(index, row)))
+        lines.append(markdown_row({table.headline: bold, table.baseline: italic}.get(index, row)))
     return _paragraphs(["\n".join(lines), *all_notes(results)])
 
 
@@ -138,8 +138,9 @@ def _paragraphs(texts: Sequence[str]) -> str:
     return "\n\n".join(texts) + "\n"
 
 
-def _pipe(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+def markdown_row(cells: Sequence[str]) -> str:
+    """Return a row of a table in Markdown; a class may have a bar in its name."""
+    return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
 
 
 def _draw(table: Table) -> str:

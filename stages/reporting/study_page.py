@@ -15,6 +15,7 @@ from stages.operate.studies import Plan, Run
 from stages.reporting.figures.study_bars import draw_study_bars
 from stages.reporting.page import data_uri
 from stages.reporting.published import PUBLISHED
+from stages.reporting.result_tables import markdown_row
 from stages.reporting.results import mean_over_splits, plain_rows, read_rows
 from tsn.files import atomic_path, json_sha256, read_csv, write_json
 
@@ -338,7 +339,7 @@ def markdown(result: StudyResult) -> Iterator[str]:
     for caption, table in captioned_tables(result):
         yield from (caption, "")
         for index, row in enumerate(table):
-            yield f"| {' | '.join(cell.replace('|', '&#124;') for cell in row)} |"
+            yield markdown_row(row)
             if index == 0:
                 yield f"|{' --- |' * len(row)}"
         yield ""

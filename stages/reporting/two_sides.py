@@ -174,7 +174,7 @@ class TwoSides:
         own = [side.splits.keys() for side in (self.a, self.b)]
         if not self.splits and all(own):
             told = (f"{side.name}'s are of {_of_splits(side.splits)}" for side in (self.a, self.b))
-            notes.append(f"the accuracies are of different splits: {', '.join(told)}".capitalize())
+            notes.append(f"The accuracies are of different splits: {', '.join(told)}")
         elif own[0] != own[1] and self.splits:
             notes.append(f"The accuracies are of {_of_splits(self.splits)}, which both have")
         if self.paired and self.paired.num_unpaired:

@@ -75,13 +75,21 @@ def test_the_digest_is_of_the_lists_and_what_trains(tmp_path: Path, tree: Path) 
     assert inputs_digest(tree, "toy") != digest
 
 
-def test_the_accuracy_of_a_fusion_is_the_headlines(tmp_path: Path) -> None:
-    recipe = {"recipes/toy.yaml": {"fusion": {"headline": "both"}}}
+@pytest.mark.parametrize(
+    ("modalities", "found"), [(["rgb", "flow"], "75.0%"), (["rgb"], "50.0%")], ids=["both", "one"]
+)
+def test_the_accuracy_of_a_fusion_is_that_of_the_headline_that_could_be_run(
+    tmp_path: Path, modalities: list[str], found: str
+) -> None:
+    fusion = {"headline": "both", "combinations": {"both": {"rgb": 1, "flow": 2}}, "learned": False}
+    selection = {"params.yaml": {"modalities": modalities}}
     outs = [{"md5": "a", "path": p} for p in ("plots/a.csv", "metrics/toy/split1.json")]
-    entry = {"cmd": "f", "params": {"params.yaml": {"splits": [1]}, **recipe}, "outs": outs}
+    recorded = {**selection, "recipes/toy.yaml": {"fusion": fusion}}
+    entry = {"cmd": "f", "params": recorded, "outs": outs}
     folder = workspace(tmp_path / "w", {"fuse@toy-1": entry, "report@toy": {"cmd": "r"}})
     (folder / "metrics/toy").mkdir(parents=True)
-    rows = {"rgb": {"mean_class_accuracy": 0.5}, "both": {"mean_class_accuracy": 0.75}}
+    rows = {"rgb": {"mean_class_accuracy": 0.5}}
+    rows |= {"both": {"mean_class_accuracy": 0.75}} if len(modalities) > 1 else {}
     (folder / "metrics/toy/split1.json").write_text(json.dumps(rows))
-    assert accuracy_of(folder, "fuse@toy-1") == "75.0%"
+    assert accuracy_of(folder, "fuse@toy-1") == found
     assert accuracy_of(folder, "report@toy") == accuracy_of(folder, "train@toy-1-rgb") == ""

@@ -1,6 +1,7 @@
 """Two results by name, on a real repository of git and DVC and a real registry."""
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -200,6 +201,14 @@ def test_an_unknown_name_is_told_what_there_is(workspace: Path) -> None:
         sides.find("version:7", "toy", workspace)
     with pytest.raises(ValueError, match="main and HEAD are the same: git revision"):
         compare("main", "HEAD")
+
+
+def test_what_git_knows_and_is_no_commit_is_no_result(workspace: Path) -> None:
+    git("tag", "-a", "-m", "a note", "noted", "first")
+    assert sides.find("noted", "toy", workspace).key == sides.find("first", "toy", workspace).key
+    for name in ("HEAD:params.yaml", "HEAD^{tree}", ""):
+        with pytest.raises(ValueError, match=f"^{re.escape(name)}: no git revision"):
+            sides.find(name, "toy", workspace)
 
 
 def test_a_commit_without_results_says_so(workspace: Path) -> None:

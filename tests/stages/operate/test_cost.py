@@ -11,6 +11,7 @@ from stages.operate.cost import (
     Cell,
     cells_of,
     core_seconds,
+    counted,
     quick_cells,
     readable_size,
     seconds_of,
@@ -125,3 +126,8 @@ def test_times_are_said_as_people_say_them() -> None:
 
 def test_sizes_are_read_in_megabytes_and_gigabytes() -> None:
     assert [readable_size(size) for size in (56e6, 1.94e9)] == ["56 MB", "1.9 GB"]
+
+
+def test_one_thing_is_no_plural() -> None:
+    assert [counted(number, "core") for number in (0, 1, 2)] == ["0 cores", "1 core", "2 cores"]
+    assert counted(2, "modality", "modalities") == "2 modalities"

@@ -1,6 +1,8 @@
 """A recipe for one's own videos: what it finds, writes and refuses."""
 
+import copy
 import csv
+import json
 import os
 import re
 from pathlib import Path
@@ -9,7 +11,7 @@ import pytest
 from videos import texture, write_pan, write_video
 from workspace import ROOT, copy_project
 
-from stages.operate import check, new
+from stages.operate import check, new, studies
 from stages.runtime import params
 
 
@@ -203,3 +205,17 @@ def test_a_folder_that_no_recipe_can_name_is_refused(project: Path) -> None:
     path.mkdir()
     with pytest.raises(ValueError, match=r"caf\\xe9: not UTF-8, as a recipe is"):
         new.main(new.Options(name="mine", videos=path))
+
+
+@pytest.mark.parametrize("like", sorted(path.stem for path in (ROOT / "recipes").glob("*.yaml")))
+def test_the_experiment_at_the_top_of_a_recipe_can_be_run_and_changes_it(
+    like: str,
+) -> None:
+    recipe = params.load_recipe(like)
+    for text in (recipe.path.read_text(), new.HEADER.format(name="a", like="b", path=recipe.path)):
+        found = re.search(rf"-S '{recipe.path}:(.+)=(.+)'", text)
+        assert found is not None
+        changed = copy.deepcopy(recipe.values)
+        studies.override(changed, {found[1]: json.loads(found[2])})
+        assert changed != recipe.values
+        check.check_recipe(params.Settings(recipe.path, changed))

@@ -61,6 +61,22 @@ def test_a_stream_that_beats_the_fusion_is_told(project: Path) -> None:
     assert "\x1b" not in said
 
 
+def test_a_stream_that_beats_the_headline_stream_is_told_without_the_page(project: Path) -> None:
+    edit(project / "recipes/mine.yaml", "fusion.headline", "flow")
+    write_result(project, {"rgb": 0.9, "flow": 0.5}, TAKEN)
+    said = text(summary("mine"))
+    assert "rgb alone is 40.0 points better than flow: write it as fusion.headline into" in said
+    assert "the page has what" not in said  # it advises of fusions alone
+
+
+def test_a_class_that_is_thin_where_it_is_tested_is_told_so(project: Path) -> None:
+    few = TEST[:6]  # one run
+    lists = SplitLists(classes=CLASSES, train={1: TRAIN}, test={1: few})
+    write_splits(lists, project / "data/mine/splits")
+    write_result(project, {"rgb": 0.9, "three_stream": 0.8}, TAKEN)
+    assert "add clips of run (4 to train, 1 to test in split 1)" in text(summary("mine"))
+
+
 def test_a_result_no_better_than_the_baseline_is_told(project: Path) -> None:
     write_result(project, {"rgb": 0.7, "three_stream": 0.8, BASELINE: 0.8}, TAKEN)
     said = text(summary("mine"))

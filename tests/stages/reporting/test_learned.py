@@ -102,7 +102,22 @@ def test_gains_of_many_classes_are_the_most_and_the_least() -> None:
 
 
 def test_nothing_is_gained_where_nothing_is_fused() -> None:
-    assert fusion_gains({"rgb": np.array([1.0, 0.5])}, ["a", "b"], "rgb", {}) is None
+    rows = {name: np.array([1.0, 0.5]) for name in ("rgb", "flow", "rgb_diff")}
+    assert fusion_gains({"rgb": rows["rgb"]}, ["a", "b"], "rgb", {}) is None
+    assert fusion_gains(rows, ["a", "b"], "rgb", {"a": 1, "b": 1}) is None  # one stream leads
+
+
+def test_a_class_that_nothing_tests_gains_nothing() -> None:
+    nan = float("nan")
+    rows = {
+        "rgb": np.array([0.5, nan, 0.5]),
+        "flow": np.array([0.5, nan, 1.0]),
+        "both": np.array([1.0, nan, 1.0]),
+    }
+    found = fusion_gains(rows, ["a", "b", "c"], "both", {"a": 2, "b": 0, "c": 2})
+    assert found is not None
+    assert [row[0] for row in found.table.rows] == ["a", "c"]
+    assert "of both over flow, the best modality. 1 of 2 classes gain, 0 lose." in found.caption
 
 
 def test_the_shares_of_snippets_are_of_the_weighted_sum() -> None:

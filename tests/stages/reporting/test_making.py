@@ -112,6 +112,20 @@ def test_a_recipe_is_compared_with_the_last_commit(project: Path) -> None:
     assert found.facts["Recipe"].endswith(": 1 value differs from the last commit")
 
 
+def test_without_git_or_with_a_broken_commit_there_is_nothing_to_compare_with(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = params.load_recipe("d")
+    (project / "recipes/d.yaml").write_text("a: [")
+    git("init", "-q")
+    git("add", "recipes")
+    git("commit", "-qm", "a")
+    (project / "recipes/d.yaml").write_text(RECIPE)
+    assert recipe_changes(recipe) == ("", [])
+    monkeypatch.setenv("PATH", str(project))
+    assert recipe_changes(recipe) == ("", [])
+
+
 def test_a_recipe_of_tsn_new_is_compared_with_the_one_it_copied(project: Path) -> None:
     text = RECIPE.replace("splits: 2", "splits: 3").replace("init: null\n", "")
     like = "# mine: written by `tsn new` like recipes/d.yaml. Every number of this dataset.\n"

@@ -1,0 +1,40 @@
+"""What is said of two sides, by hand."""
+
+from dataclasses import replace
+
+from result_rows import row
+
+from stages.reporting.two_sides import Side, TwoSides
+
+SIDE = Side(
+    name="HEAD",
+    what="git revision",
+    settings={},
+    knows_all_settings=True,
+    headline="rgb",
+    description="rgb",
+    mean={"rgb": row(0.5)},
+    splits={1: {"rgb": row(0.5)}},
+    tests={},
+    notes=(),
+)
+
+
+def two(a: Side, b: Side) -> TwoSides:
+    return TwoSides(dataset="d", a=a, b=b, paired=None, comparison=None, unpaired="none")
+
+
+def test_sides_of_other_splits_keep_their_names_and_their_own_means() -> None:
+    other = replace(SIDE, name="Try_2", mean={"rgb": row(0.75)}, splits={2: {"rgb": row(0.75)}})
+    found = two(SIDE, other)
+    assert found.notes == [
+        "The accuracies are of different splits: HEAD's are of split 1, Try_2's are of split 2"
+    ]
+    assert (found.metrics[0].a, found.metrics[0].b) == (0.5, 0.75)
+
+
+def test_where_some_splits_are_shared_only_those_count() -> None:
+    rows = {1: {"rgb": row(0.25)}, 2: {"rgb": row(0.75)}}
+    found = two(SIDE, replace(SIDE, name="b", mean={"rgb": row(0.5)}, splits=rows))
+    assert found.notes == ["The accuracies are of split 1, which both have"]
+    assert (found.metrics[0].a, found.metrics[0].b) == (0.5, 0.25)
