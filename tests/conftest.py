@@ -1,10 +1,12 @@
 """What several tests need: one thread each, small streams on disk, the smallest training."""
 
 import hashlib
+import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
@@ -140,3 +142,13 @@ def warm_programs(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "BINARIES", warm())
     for module in (programs, cells):
         monkeypatch.setattr(module, "DVC", (str(warm() / "dvc"), *programs.DVC[1:]))
+
+
+@pytest.fixture
+def children_left() -> Callable[[], set[BaseProcess]]:
+    """Returns the processes that the test has started and that have not ended.
+
+    Recognisers of other tests keep their readers until they are collected.
+    """
+    before = set(multiprocessing.active_children())
+    return lambda: set(multiprocessing.active_children()) - before

@@ -101,12 +101,17 @@ def run_on_schedule(checkout: Path, server: dict[str, str]) -> Any:
     YAML().dump({"name": "tsn", "pull": content["pull"], "deployments": [deployment]}, own)
     more = {"TSN_WORKSPACE": str(checkout), "PYTHONPATH": str(checkout)}
     prefect = [warm() / "prefect", "--no-prompt"]
-    worker = ["worker", "start", "--pool", pool, "--run-once", "--limit", "1"]
-    for command in (["deploy", "--all", "--prefect-file", str(own)], worker):
-        run_here = environment(server) | more
-        done = subprocess.run([*prefect, *command], cwd=checkout, env=run_here, timeout=900)
-        assert done.returncode == 0
     one = {"work_pools": {"name": {"any_": [pool]}}, "sort": "EXPECTED_START_TIME_ASC"}
+
+    def call(*words: str) -> None:
+        command = [*prefect, *words]
+        run_here = environment(server) | more
+        assert subprocess.run(command, cwd=checkout, env=run_here, timeout=900).returncode == 0
+
+    call("deploy", "--all", "--prefect-file", str(own))
+    # A worker that runs once looks once: after the server has planned the run.
+    wait_until(lambda: ask(server, "flow_runs/filter", **one), "a planned run", pause=1.0)
+    call("worker", "start", "--pool", pool, "--run-once", "--limit", "1")
     return ask(server, "flow_runs/filter", **one)[0]
 
 

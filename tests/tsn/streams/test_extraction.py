@@ -1,11 +1,10 @@
 """Extraction end to end on small videos: counts, values, the store, crashes and kills."""
 
-import multiprocessing
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -227,7 +226,7 @@ def test_an_archive_damaged_in_the_store_is_made_again(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_video_that_kills_its_worker_is_tried_again_then_quarantined(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, children_left: Callable[[], set[object]]
 ) -> None:
     monkeypatch.setenv("TSN_TEST_MARKER", str(tmp_path / "crashed"))
     for name, brightness in (("dim", 0), ("once", 170), ("always", 220)):
@@ -241,7 +240,7 @@ def test_a_video_that_kills_its_worker_is_tried_again_then_quarantined(
         "always.avi": "quarantined",
     }
     assert "died twice: the last one exited with code 3" in records["always.avi"].row.reason
-    assert multiprocessing.active_children() == []
+    assert children_left() == set()
     again = extract(tmp_path, CRASHING, FRAMES, videos, accept=accept)
     assert [again[video].from_store for video in videos] == [True, True, False]
 

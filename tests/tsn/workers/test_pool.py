@@ -1,12 +1,12 @@
 """The worker pool: answers, deaths and errors of tasks, and no process left behind."""
 
 import ctypes
-import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -39,11 +39,11 @@ def fail_to_start() -> None:
     os._exit(9)
 
 
-def test_a_death_costs_one_task() -> None:
+def test_a_death_costs_one_task(children_left: Callable[[], set[object]]) -> None:
     answers = dict(run_tasks(square_or_die, range(8), devices="ab", initialise=nothing))
     assert answers == {0: 0, 1: 1, 2: 4, 3: Died(7), 4: 16, 5: Died(-9), 6: 36, 7: 49}
     assert str(Died(-9)) == "was killed by signal 9"
-    assert multiprocessing.active_children() == []
+    assert children_left() == set()
 
 
 def where_or_die(number: int, device: str) -> str:
@@ -61,19 +61,21 @@ def test_a_dead_workers_seat_is_taken_by_the_next_and_by_no_two() -> None:
     assert set(answers.values()) == {"gpu 0", "gpu 1"}
 
 
-def test_an_exception_stops_everything_and_is_shown() -> None:
+def test_an_exception_stops_everything_and_is_shown(
+    children_left: Callable[[], set[object]],
+) -> None:
     with pytest.raises(WorkerError, match=r"-1: Traceback(?s:.*)ValueError: negative: -1"):
         list(run_tasks(square_or_die, [1, -1, 2], devices="a", initialise=nothing))
-    assert multiprocessing.active_children() == []
+    assert children_left() == set()
 
 
-def test_closing_it_stops_a_task_in_the_middle() -> None:
+def test_closing_it_stops_a_task_in_the_middle(children_left: Callable[[], set[object]]) -> None:
     answers = run_tasks(sleep, [0.0, 600.0, 600.0], devices="ab", initialise=nothing)
     start = time.monotonic()
     assert next(answers) == (0.0, 0.0)
     answers.close()  # type: ignore[attr-defined]
     assert time.monotonic() - start < 30
-    assert multiprocessing.active_children() == []
+    assert children_left() == set()
 
 
 def test_workers_that_cannot_start_are_an_error() -> None:
@@ -93,7 +95,9 @@ def answer(task: str, _: None) -> tuple[str, int]:
     return task, os.getpid()
 
 
-def test_a_helper_answers_again_and_another_takes_the_place_of_one_that_dies() -> None:
+def test_a_helper_answers_again_and_another_takes_the_place_of_one_that_dies(
+    children_left: Callable[[], set[object]],
+) -> None:
     helpers = Helpers(answer, nothing, most=2)
     first, second = helpers.ask("a"), helpers.ask("b")
     assert not isinstance(first, Died) and not isinstance(second, Died)
@@ -105,7 +109,7 @@ def test_a_helper_answers_again_and_another_takes_the_place_of_one_that_dies() -
     assert not isinstance(third, Died)
     assert third[0] == "c" and third[1] != first[1]
     del helpers
-    assert multiprocessing.active_children() == []
+    assert children_left() == set()
 
 
 def sleep_in_c(seconds: int, _: None) -> None:
@@ -113,7 +117,9 @@ def sleep_in_c(seconds: int, _: None) -> None:
     ctypes.CDLL(None).sleep(seconds)
 
 
-def test_a_helper_whose_answer_is_no_longer_wanted_is_ended_at_once() -> None:
+def test_a_helper_whose_answer_is_no_longer_wanted_is_ended_at_once(
+    children_left: Callable[[], set[object]],
+) -> None:
     helpers = Helpers(sleep_in_c, nothing, most=1)
     wanted_until = time.monotonic() + 3
 
@@ -124,7 +130,7 @@ def test_a_helper_whose_answer_is_no_longer_wanted_is_ended_at_once() -> None:
         with pytest.raises(StoppedError, match="nobody waits"):
             helpers.ask(600, stop)
     assert time.monotonic() < wanted_until + 10
-    assert multiprocessing.active_children() == []
+    assert children_left() == set()
     assert helpers.ask(0) is None
 
 
