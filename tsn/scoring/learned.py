@@ -13,8 +13,6 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
-from scipy.special import log_softmax
 
 from tsn.metrics import Scores
 from tsn.scoring.scores import ScoreError, VideoScores
@@ -62,6 +60,9 @@ def fit_weights(scores: Mapping[str, Scores], labels: Labels) -> dict[str, float
     They minimise the mean cross-entropy of the softmax of the weighted sum, with a small ridge. A
     modality that knows little has a weight near 0, one that is worse than chance has 0.
     """
+    from scipy.optimize import minimize  # takes as long to load as all else of the report
+    from scipy.special import log_softmax
+
     centred = {name: _centred(values) for name, values in scores.items()}
     names = [name for name, values in centred.items() if values.std() > 0]
     unknowing = dict.fromkeys(scores, 1.0)  # if no modality knows anything: all alike
