@@ -162,7 +162,10 @@ def print_summary(options: Options, card: RecogniserCard, difference: float) -> 
 def calibration_line(calibration: Calibration | None) -> str:
     """Say by what scores become probabilities, and how good these are."""
     if calibration is None:
-        return f"no probabilities: other splits have not {LEAST_VIDEOS} test videos to fit them on"
+        return (
+            "no probabilities: they are fitted on test videos of other splits that are run, at "
+            f"least {LEAST_VIDEOS}"
+        )
     splits = ", ".join(map(str, calibration.splits))
     return (
         f"probabilities at temperature {calibration.temperature:.2f}, by {calibration.videos} "

@@ -154,6 +154,7 @@ class TerminalProgress:
                 total=progress.total, initial=progress.done, desc=cell, unit="it", leave=False
             )
         bar = self._bars[cell]
+        bar.total = progress.total  # what is seen first may be of a run before, of another recipe
         bar.set_postfix(loss=f"{progress.loss:.3f}", refresh=False)
         bar.update(progress.done - bar.n)
 

@@ -150,7 +150,7 @@ def default_model() -> str:
         print(f"by the champion, {champion}", file=sys.stderr)
         return f"models:/{active[0]}@{registry.CHAMPION}"
     packaged = str(RECOGNISERS / active[0])
-    print(f"by {packaged}: {active[0]} has no champion", file=sys.stderr)
+    print(f"by {packaged}, as no version is the champion yet", file=sys.stderr)
     return packaged
 
 

@@ -37,7 +37,10 @@ def read_commit(name: str, what: str, commit: str, dataset: str, root: Path) -> 
         folder = Path(temporary)
         copy(wanted)
         if absent := [path for path in wanted if not (folder / path).is_file()]:
-            raise ValueError(f"{name} ({what}) has no {absent[0]}: {dataset} was not there yet")
+            raise ValueError(
+                f"{name} ({what}) has no {absent[0]}; if it is in the "
+                f"checkout, commit it first: git add params.yaml recipes dvc.lock metrics"
+            )
         try:
             missing = copy(_result_files(folder, dataset))
             side = read_folder(name, what, folder, dataset)

@@ -73,8 +73,7 @@ def summary(dataset: str) -> list[str]:
         "result": describe_result(headline, result.mean_class_accuracy, answers),
         "beside it": describe_others(mean, headline),
         **describe_pairs(answers),
-        "look": f"reports/{dataset}/index.html; `tsn ui` has the runs, and "
-        "`tsn compare HEAD workspace` what changed since the last commit",
+        "look": f"reports/{dataset}/index.html; `tsn ui` has the runs",
         "use": f"`tsn recognise clip.mov`, `tsn promote {dataset}`, `tsn serve {dataset}`",
         **next_steps(dataset, headline, mean, answers),
     }

@@ -249,7 +249,10 @@ def test_it_is_calibrated_by_the_other_splits_and_not_by_its_own_test_videos(
     options: package.Options, capsys: pytest.CaptureFixture[str]
 ) -> None:
     package.main(options)
-    assert "no probabilities: other splits have not 30 test videos" in capsys.readouterr().out
+    assert (
+        "no probabilities: they are fitted on test videos of other splits"
+        in capsys.readouterr().out
+    )
     assert load_recogniser_card(options.out).calibration is None
     videos = (*(f"walk/{number}.avi" for number in range(10, 50)), *TEST)
     labels = write_other_split(Path(), 3, videos)[:40]

@@ -193,7 +193,9 @@ def load_recogniser_card(folder: Path) -> RecogniserCard:
     """
     path = Path(folder) / CARD
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no recogniser there; run the package stage of a dataset")
+        raise FileNotFoundError(
+            f"{path}: no recogniser there; `tsn repro` makes one (`tsn repro --quick` does not)"
+        )
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:

@@ -147,7 +147,7 @@ def test_the_recogniser_of_the_project_is_its_champion_or_what_is_packaged(
     params = Path("params.yaml")
     params.write_text("datasets: [toy]\n")
     assert recognise.default_model() == "recognisers/toy"
-    assert "by recognisers/toy: toy has no champion" in capsys.readouterr().err
+    assert "by recognisers/toy, as no version is the champion yet" in capsys.readouterr().err
     registry.promote(make_versions(1)[0])
     assert recognise.default_model() == "models:/toy@champion"
     assert "by the champion, models:/toy/1" in capsys.readouterr().err

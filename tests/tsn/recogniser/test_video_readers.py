@@ -36,8 +36,8 @@ def test_what_is_refused_is_named_as_it_was_asked_for(tmp_path: Path) -> None:
 
 
 def test_a_reader_that_is_held_up_is_stopped_and_the_next_video_read(tmp_path: Path) -> None:
-    large = write_video(tmp_path / "a.avi", vivid_frames(40, 1920, 1080), "MJPG")
-    readers = VideoReaders(Limits(seconds=0.2, seconds_per_frame=0.2))
+    large = write_video(tmp_path / "a.avi", vivid_frames(20, 3840, 2160), "MJPG")
+    readers = VideoReaders(Limits(seconds=0.1, seconds_per_frame=0.1))
     with pytest.raises(VideoError, match="the process that read it was stopped: it took too long"):
         readers.read(large, [NEED])
     assert readers.read(encode_kind(tmp_path, "avi", 8), [NEED]).num_frames == 8
