@@ -3,7 +3,7 @@
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -96,13 +96,15 @@ def describe(found: Forecast, recipe: Mapping[str, Any]) -> list[str]:
 
 
 def describe_splits(clips: Clips) -> list[str]:
-    """Return how many clips each split trains on and tests, and which classes are thin."""
-    lists = clips.lists
+    """Return how many clips each split that is run trains on and tests, and its thin classes."""
+    chosen = params.section(params.load(), "splits", tuple[int, ...])
+    train = {split: clips.lists.train[split] for split in chosen if split in clips.lists.train}
+    lists = replace(clips.lists, train=train)
     lines = [f"  {'split':8}{'to train':>10}{'a class':>12}{'to test':>10}{'a class':>12}"]
-    for split, train in lists.train.items():
+    for split, trained in lists.train.items():
         test = lists.test[split]
         lines.append(
-            f"  {split:<8}{len(train):>10}{of_a_class(train):>12}"
+            f"  {split:<8}{len(trained):>10}{of_a_class(trained):>12}"
             f"{len(test):>10}{of_a_class(test):>12}"
         )
     thin = thin_classes(lists)

@@ -178,6 +178,7 @@ def run_grid(
     sync = partial(run_stage, "operate.sync", workspace, stop=stop)
     with only_run(workspace):
         repair(workspace, stop=stop)
+        logger.info("reading what is up to date")
         graph, changed = read_graph(workspace), changed_cells(workspace)
         unchecked = {stage_of(name) for name in changed}.intersection(CHECKS)
         for check in sorted(unchecked, key=CHECKS.index):

@@ -150,13 +150,18 @@ def next_steps(
             else f"write it as fusion.headline into {recipe}"
         )
         found.append(f"{best} alone is {gain:.1f} points better than {headline}: {remedy}")
-    thin = thin_classes(read_splits(Path("data") / dataset / "splits"))
+    lists = read_splits(Path("data") / dataset / "splits")
+    thin = thin_classes(lists)
     wrong = Counter(actual for actual, _, _ in mixed_up(answers))
     if few := [name for name in thin if wrong[name]]:
         found.append(f"add clips of {', '.join(f'{name} ({thin[name]})' for name in few[:3])}")
     low, high = answers.interval
     if high - low > WIDE:
-        found.append("test more clips: the interval is wide (`tsn check` shows the splits)")
+        every = sorted(lists.train)
+        if set(params.section(params.load(), "splits", tuple[int, ...])).issuperset(every):
+            found.append("test more clips: the interval is wide (`tsn check` shows the splits)")
+        else:
+            found.append(f"test more clips: `splits: {every}` in params.yaml; the interval is wide")
     if not found and wrong:
         actual, taken, _ = mixed_up(answers)[0]
         found.append(f"look at what {actual} and {taken} share: the page shows the clips")

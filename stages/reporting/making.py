@@ -18,7 +18,7 @@ from stages.reporting.results import Results, is_combination
 from stages.runtime import params
 from stages.tracking.entries import flatten_params
 from stages.tracking.made import Made, code_tags, read_note
-from tsn.files import json_sha256
+from stages.tracking.pipeline_runs import digest, recipe_values
 from tsn.records import RecordError
 from tsn.scoring.scores import LEARNED, VideoScores
 
@@ -62,8 +62,8 @@ def describe_making(
     }
     base, changes = recipe_changes(recipe)
     values = {name: params.find(recipe, name) for name in SECTIONS}
-    digest = json_sha256(values)[:8]
-    facts["Recipe"] = f"{recipe.path}, digest {digest}: {_as_base(base, changes)}"
+    named = digest(recipe_values(found.dataset))  # as MLflow's pipeline run is
+    facts["Recipe"] = f"{recipe.path}, digest {named}: {_as_base(base, changes)}"
     facts["Tested"] = (
         f"{values['score']['snippets']} snippets of a video, {values['score']['crops']}; "
         f"{found.tested.videos} videos"

@@ -11,6 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from stages.reporting.results import Row, mean_over_splits
 from tsn.files import atomic_path
 from tsn.recogniser.comparison import ClassChange, Comparison
@@ -147,6 +149,8 @@ class TwoSides:
         if self.comparison is None:
             return f"Which one is better cannot be tested: {self.unpaired}."
         low, high = self.comparison.interval
+        if self.paired and np.array_equal(self.paired.first, self.paired.second):
+            return "Both gave the same scores."
         if low <= 0 <= high:
             return "Which one is better cannot be told from these test videos."
         better = self.b if low > 0 else self.a

@@ -38,8 +38,8 @@ def test_a_forecast_says_how_much_is_to_do(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("flows.grid.forecast.has_gpu", lambda: False)
     lists = SplitLists(
         classes=("run", "jump"),
-        train={1: listed(0, 6) + listed(1, 3)},
-        test={1: listed(0, 2) + listed(1, 2)},
+        train={1: listed(0, 6) + listed(1, 3), 9: listed(0, 1)},  # params.yaml has no split 9
+        test={1: listed(0, 2) + listed(1, 2), 9: listed(1, 1)},
     )
     cells = [Cell(stage="download"), Cell(stage="extract", modality="rgb"), Cell(stage="report")]
     found = Forecast(
@@ -52,6 +52,7 @@ def test_a_forecast_says_how_much_is_to_do(monkeypatch: pytest.MonkeyPatch) -> N
     assert lines[0] == "mine: 9 clips of 2 classes"
     assert lines[2].split() == ["1", "9", "3", "to", "6", "4", "2"]
     assert "    jump: 3 to train, 2 to test in split 1" in lines
+    assert not any("split 9" in line or line.split()[:1] == ["9"] for line in lines)
     rows = {line.split()[0]: line.split()[1:] for line in lines if line.strip()}
     # 100,000 frames of 280 x 224 in 157.36 s of a core, 6 s for the cell and 6 + 12 for the others
     assert rows["extract"] == ["1", "1", "min"]

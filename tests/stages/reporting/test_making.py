@@ -19,6 +19,7 @@ from stages.reporting.making import (
 from stages.runtime import params
 from stages.runtime.places import MADE
 from stages.tracking.made import Made
+from stages.tracking.pipeline_runs import digest, recipe_values
 from tsn.files import write_json
 
 RECIPE = """
@@ -40,6 +41,7 @@ ingest: {inbox: a}
 """
 ALONE = replace(
     FOUND,
+    dataset="d",
     splits={1: {"rgb": FOUND.mean["rgb"]}},
     weights={"rgb": {"rgb": 1.0}},
     headline="rgb",
@@ -52,6 +54,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "recipes").mkdir()
     (tmp_path / "recipes/d.yaml").write_text(RECIPE)
+    (tmp_path / "params.yaml").write_text("splits: [1]\nmodalities: [rgb]\n")
     monkeypatch.setattr(making, "code_tags", lambda: {"git.commit": "c" * 40, "git.dirty": "true"})
     return tmp_path
 
@@ -110,6 +113,8 @@ def test_a_recipe_is_compared_with_the_last_commit(project: Path) -> None:
     found = describe_making(ALONE, params.load_recipe("d"), {1: {"rgb": CELL}}, "")
     assert found.changes is not None and found.changes.rows == changes
     assert found.facts["Recipe"].endswith(": 1 value differs from the last commit")
+    named = digest(recipe_values("d"))  # the first word of the pipeline run in MLflow
+    assert len(named) == 6 and f"digest {named}:" in found.facts["Recipe"]
 
 
 def test_without_git_or_with_a_broken_commit_there_is_nothing_to_compare_with(

@@ -2,9 +2,12 @@
 
 from dataclasses import replace
 
+import numpy as np
 from result_rows import row
 
 from stages.reporting.two_sides import Side, TwoSides
+from tsn.recogniser.comparison import compare
+from tsn.recogniser.paired_tests import PairedTests
 
 SIDE = Side(
     name="HEAD",
@@ -38,3 +41,24 @@ def test_where_some_splits_are_shared_only_those_count() -> None:
     found = two(SIDE, replace(SIDE, name="b", mean={"rgb": row(0.5)}, splits=rows))
     assert found.notes == ["The accuracies are of split 1, which both have"]
     assert (found.metrics[0].a, found.metrics[0].b) == (0.5, 0.25)
+
+
+def test_equal_scores_are_told_as_such_and_others_as_undecided() -> None:
+    scores, labels = np.eye(2)[[0, 1, 1, 0]], np.array([0, 1, 0, 1])
+    said = []
+    for other in (scores, scores + 1.0):
+        paired = PairedTests(
+            splits=(1,),
+            classes=("a", "b"),
+            labels=labels,
+            first=scores,
+            second=other,
+            num_unpaired=0,
+        )
+        comparison = compare(scores, other, labels, ("a", "b"), 0.95)
+        both = replace(two(SIDE, SIDE), paired=paired, comparison=comparison)
+        said.append(both.verdict)
+    assert said == [
+        "Both gave the same scores.",
+        "Which one is better cannot be told from these test videos.",
+    ]
