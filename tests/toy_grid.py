@@ -39,6 +39,8 @@ def main(options):
         for step in range(steps):
             time.sleep(options.seconds / steps)
             status.report(done=step + 1, total=steps, loss=1 / (step + 1), rate=20.0)
+        while Path(f"{options.out}.held").exists():
+            time.sleep(0.05)
     status.report(link=f"http://mlflow/{options.out.stem}")
     with Path("leases").open("a") as file:
         file.write(f"{options.out} {gpus}\\n")
@@ -62,6 +64,18 @@ def make_workspace(folder: Path, dvc_yaml: str) -> Path:
     (folder / ".dvc/config").write_text("[core]\n    no_scm = True\n")
     (folder / ".dvcignore").touch()
     return folder
+
+
+def hold(workspace: Path, *outputs: str) -> None:
+    """The cells that write these files go on working until they are let go."""
+    for output in outputs:
+        (workspace / f"{output}.held").touch()
+
+
+def let_go(workspace: Path) -> None:
+    """Lets all cells of the workspace end."""
+    for held in workspace.glob("*.held"):
+        held.unlink()
 
 
 def cells(number: int, seconds: float, *, prep: bool = True, fuse: bool = True) -> str:

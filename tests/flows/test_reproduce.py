@@ -19,6 +19,8 @@ from toy_grid import (
     cleaned,
     dvc,
     environment,
+    hold,
+    let_go,
     make_workspace,
     processes,
     require_nobody,
@@ -69,19 +71,29 @@ def started_flow(
 
     And the name of its run.
     """
-    with cleaned(workspace):
-        process = subprocess.Popen(
-            [sys.executable, *FLOW, "--jobs", "2"],
-            cwd=workspace,
-            env=flow_environment(**more),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        said = read_until(process, BEGINS.pattern)
-        wait_until(lambda: len(running(workspace, f"cell.py --seconds {seconds}")) == 2, "cells")
-        yield process, run_name(said)
-        process.communicate(timeout=60)
+    process = subprocess.Popen(
+        [sys.executable, *FLOW, "--jobs", "2"],
+        cwd=workspace,
+        env=flow_environment(**more),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        with cleaned(workspace):
+            said = read_until(process, BEGINS.pattern)
+            wait_until(lambda: two_cells_run(process, workspace, seconds), "two cells that run")
+            yield process, run_name(said)
+            process.communicate(timeout=60)
+    finally:
+        process.communicate()
+
+
+def two_cells_run(process: "subprocess.Popen[str]", workspace: Path, seconds: int) -> bool:
+    """Fails with what the flow said if it has ended."""
+    if process.poll() is not None:
+        raise AssertionError(f"the flow ended: {process.communicate()[1]}")
+    return len(running(workspace, f"cell.py --seconds {seconds}")) == 2
 
 
 def read_until(process: "subprocess.Popen[str]", words: str) -> str:
@@ -270,17 +282,19 @@ def test_server_that_is_killed_does_not_stop_the_cells_and_can_cancel_when_it_co
     """Two grids: one ends before the server is back, one is cancelled then."""
     home, port = tmp_path / "prefect", free_port()
     home.mkdir()
-    short = make_workspace(tmp_path / "short", cells(2, 4.0))
+    short = make_workspace(tmp_path / "short", cells(2, 1.0))
+    hold(short, "1.txt", "2.txt")
     long = make_workspace(tmp_path / "long", cells(2, 300.0, prep=False, fuse=False))
     with prefect_server(home, port) as server, cleaned(short), cleaned(long):
-        hasty = {**server, "PREFECT_CLIENT_MAX_RETRIES": "0"}  # or it takes a minute to give up
+        hasty = {**server, "PREFECT_CLIENT_MAX_RETRIES": "1"}  # or it takes a minute to give up
         with (
             started_flow(long, 300, **hasty) as (waiting, name),
-            started_flow(short, 4, **server) as (going_on, _),
+            started_flow(short, 1, **server) as (going_on, _),
         ):
             for pid in running(home, "prefect"):
                 os.kill(pid, signal.SIGKILL)
             read_until(waiting, "Prefect is not reachable")
+            let_go(short)
             read_until(going_on, "cells: 4 ran")
             going_on.kill()  # Prefect would try for a minute to get rid of its events
             going_on.communicate()
