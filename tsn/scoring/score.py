@@ -24,11 +24,13 @@ from tsn.snippets.dataset import Clip, ScoringSnippets, cut_views, listed_clips
 from tsn.snippets.normalise import normalise
 
 MAX_SNIPPETS, MAX_BATCH = 10_000, 1_000_000
+# Pixels of the crops that a CPU takes at once: with more it is slower (docs/performance.md).
+CPU_PIXELS = 8 * 224 * 224
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoringConfig:
-    """Snippets per video, how each is cropped, and how many crops go through the net at once."""
+    """Snippets per video, how each is cropped, and how many crops go through the net at most."""
 
     snippets: int
     crops: str
@@ -134,6 +136,12 @@ class ScoringProtocol:
         crops = testing_crops(self.config.crops, self.size, self.size, self.size)
         return self.config.snippets * len(crops)
 
+    def crops_at_once(self, device: torch.device) -> int:
+        """Return how many crops go through the network at once: the batch, on a CPU often fewer."""
+        if device.type != "cpu":
+            return self.config.batch
+        return min(self.config.batch, max(1, CPU_PIXELS // self.size**2))
+
 
 @torch.inference_mode()
 def score_videos(
@@ -192,7 +200,7 @@ def _mean_over_crops(
     with computing_in(testing.precision, snippets.device):
         parts = [
             network.snippet_scores(normalise(part, modality, network.row.inputs)).float()
-            for part in torch.split(views.flatten(0, 1), testing.config.batch)
+            for part in torch.split(views.flatten(0, 1), testing.crops_at_once(snippets.device))
         ]
     return torch.cat(parts).view(*views.shape[:2], -1).mean(1)
 

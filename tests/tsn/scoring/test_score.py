@@ -116,3 +116,12 @@ def test_video_score_is_the_mean_over_snippets() -> None:
 def test_bad_config_is_refused(snippets: int, crops: str, batch: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         scoring.ScoringConfig(snippets=snippets, crops=crops, batch=batch)
+
+
+def test_a_cpu_takes_as_many_crops_at_once_as_it_is_fast_with() -> None:
+    config = scoring.ScoringConfig(snippets=25, crops="ten_crop", batch=100)
+    gpu = torch.device("cuda")
+    big = scoring.ScoringProtocol(config=config, size=224)
+    assert (big.crops_at_once(CPU), big.crops_at_once(gpu)) == (8, 100)
+    small = scoring.ScoringProtocol(config=config, size=56)
+    assert small.crops_at_once(CPU) == 100
