@@ -6,7 +6,7 @@ is cut as it was decoded, and what is cut goes to its place in the snippet: whol
 stacked. docs/performance.md has what that is worth.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,13 +104,8 @@ def cut_snippet(
     channels = sum(crop.shape[2] if crop.ndim == 3 else 1 for crop in crops)
     if channels != len(out):
         raise ValueError(f"a snippet of {channels} channels, {modality.name} has {len(out)}")
-    if crops[0].shape[:2] != (height, width):
-        crops = [
-            cv2.resize(crop, (width, height), interpolation=cv2.INTER_LINEAR)
-            for crop in _joined(crops, halved=crops[0].shape[:2] == (2 * height, 2 * width))
-        ]
     planes = iter(out)
-    for crop in crops:
+    for crop in _scaled(crops, width, height):
         if crop.ndim == 2:
             next(planes)[...] = crop
         else:
@@ -123,17 +118,32 @@ def cut_snippet(
             np.subtract(255, inverted, out=inverted)
 
 
-def _joined(crops: Sequence[Image], *, halved: bool) -> Sequence[Image]:
-    """Return a snippet's crops as images of more channels, by which OpenCV scales them.
+def _scaled(crops: Sequence[Image], width: int, height: int) -> Iterator[Image]:
+    """Yield a snippet's crops in that size, several gray ones as the channels of one image.
+
+    An image is good until the next: memory is used again, which costs less than new pages.
+    """
+    if crops[0].shape[:2] == (height, width):
+        yield from crops
+        return
+    joined = scaled = None
+    for group in _groups(crops, halved=crops[0].shape[:2] == (2 * height, 2 * width)):
+        image = group[0]
+        if len(group) > 1:
+            image = joined = cv2.merge(group, joined)
+        scaled = cv2.resize(image, (width, height), scaled, interpolation=cv2.INTER_LINEAR)
+        yield scaled
+
+
+def _groups(crops: Sequence[Image], *, halved: bool) -> Iterator[Sequence[Image]]:
+    """Yield a snippet's crops as OpenCV scales them together.
 
     It scales four gray crops in the time of two. Where it halves, it rounds the mean of 2 x 2
     pixels up for 1, 3 or 4 channels, and to even for others: there a snippet stays whole.
     """
-    if halved:
-        return [cv2.merge(crops)]
-    if crops[0].ndim == 3:
-        return crops
-    return [cv2.merge(crops[first : first + 4]) for first in range(0, len(crops), 4)]
+    together = len(crops) if halved else 4 if crops[0].ndim == 2 else 1
+    for first in range(0, len(crops), together):
+        yield crops[first : first + together]
 
 
 class TrainingSnippets(Dataset[tuple[Tensor, int]]):
