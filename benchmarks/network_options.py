@@ -1,6 +1,8 @@
 """What the benchmarks of training and scoring share: their options, the device and the network."""
 
 import argparse
+import resource
+import sys
 
 import torch
 
@@ -74,3 +76,12 @@ def make_network(
     )
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network, config
+
+
+def largest_process() -> str:
+    """Return a line with the memory of the largest process so far: this one or a reader of it."""
+    kibibytes = max(
+        resource.getrusage(whose).ru_maxrss
+        for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    ) / (1024 if sys.platform == "darwin" else 1)
+    return f"largest process: {kibibytes / 1024:.0f} MiB"

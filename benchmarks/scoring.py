@@ -7,7 +7,7 @@
 
 Without options it is flow of the recipe `synthetic`. The videos' archives are made in a temporary
 folder. Measured in turn: the pipeline with one crop, the pipeline with ten crops, and the forward
-passes of one crop, each from its first video to its last, without its start. The last line is JSON:
+passes of one crop, with as many crops at once; each without its start. The last line is JSON:
 `scoring_over_forward` (one crop's pipeline over its forward passes), `ten_crops_over_one_forward`,
 and `videos_per_s` with ten crops.
 """
@@ -17,12 +17,13 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
 from made_streams import make_clips
-from network_options import lend_device, make_network, make_parser, parse
+from network_options import largest_process, lend_device, make_network, make_parser, parse
 
 from tsn.modality import modality
 from tsn.model.network import TemporalSegmentNetwork, computing_in
@@ -54,6 +55,7 @@ def main() -> None:
         "ten_crops_over_one_forward": took["ten crops"] / took["forward"],
         "videos_per_s": 1 / took["ten crops"],
     }
+    print(largest_process())
     print(json.dumps({name: round(value, 3) for name, value in figures.items()}))
 
 
@@ -63,53 +65,53 @@ def compare(
     arguments: argparse.Namespace,
     device: torch.device,
 ) -> dict[str, float]:
-    """Return the seconds a video takes each way: medians of rounds in which all take turns."""
+    """Return the seconds a video takes each way: medians of rounds in which all take turns.
 
-    def pipeline(crops: str) -> Iterator[None]:
+    A round scores all videos, then half of them, and takes the difference. So what a scoring of
+    hundreds of videos does once is left out: the readers' start, and the first batch's way.
+    """
+
+    def protocol(crops: str) -> ScoringProtocol:
         config = ScoringConfig(snippets=arguments.snippets, crops=crops, batch=arguments.batch)
-        protocol = ScoringProtocol(
-            config=config, size=arguments.size, precision=arguments.precision
-        )
-        workers = arguments.workers
-        for _ in score_videos(network, dataset, protocol, device=device, workers=workers):
-            yield
+        return ScoringProtocol(config=config, size=arguments.size, precision=arguments.precision)
 
-    centre = ScoringConfig(snippets=arguments.snippets, crops="centre", batch=arguments.batch)
-    at_once = ScoringProtocol(config=centre, size=arguments.size).crops_at_once(device)
-    views = cut_views(dataset[0].to(device), "centre", arguments.size, dataset.modality)
-    inputs = normalise(views.flatten(0, 1), dataset.modality, network.row.inputs)
+    def pipeline(crops: str, videos: int) -> None:
+        some = ScoringSnippets(dataset.clips[:videos], row, snippets=dataset.snippets)
+        workers = arguments.workers
+        list(score_videos(network, some, protocol(crops), device=device, workers=workers))
+
+    row = dataset.modality
+    views = cut_views(dataset[0].to(device), "centre", arguments.size, row)
+    inputs = normalise(views.flatten(0, 1), row, network.row.inputs)
+    at_once = protocol("centre").crops_at_once(device)
 
     @torch.inference_mode()
-    def forward() -> Iterator[None]:
-        for _ in range(len(dataset)):
-            with computing_in(arguments.precision, device):
-                scores = [network.snippet_scores(part) for part in torch.split(inputs, at_once)]
-            torch.cat(scores).cpu()
-            yield
+    def forward(videos: int) -> None:
+        with computing_in(arguments.precision, device):
+            for part in torch.split(inputs.repeat(videos, 1, 1, 1), at_once):
+                scores = network.snippet_scores(part)
+        scores.cpu()
 
     ways = {
-        "one crop": lambda: pipeline("centre"),
-        "ten crops": lambda: pipeline("ten_crop"),
+        "one crop": partial(pipeline, "centre"),
+        "ten crops": partial(pipeline, "ten_crop"),
         "forward": forward,
     }
+    half = len(dataset) // 2
     times: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(ROUNDS + 1):
         for name, run in ways.items():
-            took = seconds_a_video(run())
+            took = seconds(run, len(dataset)) - seconds(run, half)
             if number:  # the first warms up
-                times[name].append(took)
+                times[name].append(took / (len(dataset) - half))
     return {name: statistics.median(rows) for name, rows in times.items()}
 
 
-def seconds_a_video(scored: Iterator[None]) -> float:
-    """Return the seconds between two videos, from the first to the last: the start is left out.
-
-    A round starts its readers anew, which a scoring of hundreds of videos does once.
-    """
-    next(scored)
+def seconds(run: Callable[[int], None], videos: int) -> float:
+    """Return the seconds that a way takes for so many videos."""
     start = time.perf_counter()
-    rest = sum(1 for _ in scored)
-    return (time.perf_counter() - start) / rest
+    run(videos)
+    return time.perf_counter() - start
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import torch
 from made_streams import make_clips
-from network_options import lend_device, make_network, make_parser, parse
+from network_options import largest_process, lend_device, make_network, make_parser, parse
 from torch import Tensor
 
 from tsn.modality import modality
@@ -53,6 +53,7 @@ def main() -> None:
     if device.type == "cuda":
         figures["share_of_device_rate"] = 1 / ratio
         print(f"{torch.cuda.max_memory_allocated() / 1e9:.1f} GB of the GPU's memory")
+    print(largest_process())
     print(json.dumps({name: round(value, 3) for name, value in figures.items()}))
 
 

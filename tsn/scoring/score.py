@@ -154,11 +154,12 @@ def score_videos(
 ) -> Iterator[npt.NDArray[np.float32]]:
     """Yield each clip's snippets' scores (S, C), in order, each the mean over its crops.
 
-    A GPU scores as many videos at once as a batch holds, while the scores before come back.
+    As many videos are scored at once as go through the network together; on a GPU, the scores
+    before come back meanwhile.
     """
     network.eval()
     on_gpu = device.type == "cuda"
-    at_once = max(1, testing.config.batch // testing.views) if on_gpu else 1
+    at_once = max(1, testing.crops_at_once(device) // testing.views)
     loader: DataLoader[Tensor] = DataLoader(
         dataset, batch_size=at_once, num_workers=workers, pin_memory=on_gpu
     )
