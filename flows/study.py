@@ -13,6 +13,7 @@ them, and a killed queue begins a row again.
 import logging
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -25,15 +26,16 @@ from flows.git.command import git
 from flows.grid.prefect_ui import CancelledError, key_of, show
 from flows.grid.remote import CODE
 from flows.processes.locks import lock_or_refuse
-from flows.processes.programs import ProgramError, dvc_output
+from flows.processes.programs import ProgramError, dvc_output, run_stage
 from flows.reproduce import EXPECTED, run_in_task, show_grid
 from stages.operate.log_study import log_study
 from stages.operate.new import write_yaml
 from stages.operate.studies import Plan, Run, make_plan
 from stages.reporting import study_page
-from stages.reporting.study_page import Found, StudyResult
+from stages.reporting.study_result import Found, StudyResult, read_found
+from stages.reporting.study_speed import Speed, read_speed
 from stages.runtime import params
-from stages.runtime.places import DVC_LOCK, LOCKS, STUDY_REPORTS, STUDY_TREE
+from stages.runtime.places import DVC_LOCK, LOCKS, SPEED, STUDY_REPORTS, STUDY_TREE
 from stages.tracking import store
 
 logger = logging.getLogger(__name__)
@@ -92,11 +94,15 @@ def run_rows(plan: Plan, root: Path, tree_name: str, *, jobs: int | None) -> Stu
     for run in runs:
         try:
             found.append(run_row(plan, run, root, tree_name, commit, jobs=jobs))
+            if plan.study.speed:
+                measure = partial(measure_speed, plan, run, root, tree)
+                speed = run_in_task("speed", f"frames/s of {run.name}", measure)
+                found[-1] = replace(found[-1], speed=speed)
         except CancelledError:
             raise
         except EXPECTED as error:
             failed[run.name] = str(error)
-            logger.warning("row %s has no result: %s", run.name, error)
+            logger.warning("row %s failed: %s", run.name, error)
         result = StudyResult(plan=plan, commit=commit, found=found, failed=failed, refused=refused)
         if found:
             study_page.write(result, root / STUDY_REPORTS / plan.name)
@@ -115,7 +121,7 @@ def run_row(
     write_yaml(tree / params.PARAMS, run.params, "")
     show_grid(tree, [], jobs=jobs)  # all of it: `dvc exp apply` wants every output of dvc.yaml
     metrics = Path("metrics") / plan.dataset
-    found = study_page.read_found(run, plan, tree)
+    found = read_found(run, plan, tree)
     files = (*(f"split{number}" for number in plan.splits), "mean")
     untracked = [DVC_LOCK, *(metrics / f"{name}.json" for name in files)]
     include = [word for path in untracked for word in ("--include-untracked", str(path))]
@@ -123,3 +129,18 @@ def run_row(
     name = f"{plan.name}-{plan.dataset}-{run.name}"
     dvc_output(["exp", "save", "--force", "--name", name, *include, *fused], tree)
     return found
+
+
+def measure_speed(plan: Plan, run: Run, root: Path, tree: Path) -> Speed:
+    """Return the frames/s of the row that was run last in a worktree.
+
+    What was measured before of equal networks, code and machine is kept, so a study that was killed
+    comes to the same table.
+    """
+    path = root / SPEED / f"{plan.name}-{plan.file_name}-{run.name}.json"
+    words = {"--dataset": plan.dataset, "--split": str(plan.splits[0]), "--out": str(path)}
+    try:
+        run_stage("operate.speed", tree, [word for pair in words.items() for word in pair])
+        return read_speed(path)
+    except EXPECTED as error:
+        raise ProgramError(f"its frames/s were not measured: {error}") from error

@@ -3,12 +3,10 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from stages.reporting.study_page import Found, StudyResult
+from stages.reporting.study_result import Found, StudyResult
 from stages.tracking import runs
 from stages.tracking.pipeline_runs import PARENT
 from tsn.files import json_sha256
-
-SUFFIXES = ("md", "json", "png", "html")
 
 
 def log_study(result: StudyResult, folder: Path) -> None:
@@ -25,8 +23,8 @@ def log_study(result: StudyResult, folder: Path) -> None:
         tags={"dataset": plan.dataset, "verdict": result.verdict},
         results=str(folder),
     ) as run:
-        for suffix in SUFFIXES:
-            run.log_artifact(folder / f"{plan.file_name}.{suffix}")
+        for name in result.file_names:
+            run.log_artifact(folder / name)
         for found in result.found:
             _log_row(result, found, fingerprint, run.run_id)
 
@@ -53,3 +51,6 @@ def _log_row(result: StudyResult, found: Found, fingerprint: str, parent: str) -
         tags=tags,
     ) as run:
         run.log_metrics({title: value / 100 for title, value in found.accuracies.items()})
+        run.log_metrics(
+            {f"{title}/frames_per_second": value for title, value in found.speeds(plan).items()}
+        )

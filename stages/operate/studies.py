@@ -1,7 +1,7 @@
 """Studies: tables whose rows are a recipe with some values changed, as studies.yaml has them.
 
 A study's file says what is changed and what was published; what comes of it is in
-`stages/reporting/study_page.py`, and `flows/study.py` runs it.
+`stages/reporting/study_result.py`, and `flows/study.py` runs it.
 """
 
 import copy
@@ -35,13 +35,14 @@ class Row:
 
     label: what the table calls it. set: the values of the recipe that it changes, by dotted name,
     in which `*` is every key; None for a number that is quoted and not run. on: more of them for
-    one dataset. published: percent, by column.
+    one dataset. published: percent, by column. published_speed: frames/s, by column.
     """
 
     label: str
     set: dict[str, Any] | None
     on: dict[str, dict[str, Any]] = field(default_factory=dict)
     published: dict[str, float] = field(default_factory=dict)
+    published_speed: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +52,8 @@ class Study:
     source, dataset, splits: where the published numbers stand, and what they were measured on.
     columns: by what the table calls it, a modality or a combination of the recipe. compared:
     whether the published order is one of rows (in each column) or of columns (in each row). set,
-    on: as a row's, for all rows. note: what a reader has to know of it.
+    on: as a row's, for all rows. note: what a reader has to know of it. speed: whether the frames/s
+    of each column are measured, too; published_on: on which hardware published ones were.
     """
 
     title: str
@@ -64,6 +66,8 @@ class Study:
     set: dict[str, Any] = field(default_factory=dict)
     on: dict[str, dict[str, Any]] = field(default_factory=dict)
     note: str = ""
+    speed: bool = False
+    published_on: str = ""
 
     def __post_init__(self) -> None:
         if self.compared not in COMPARED:
@@ -71,10 +75,16 @@ class Study:
         for name, row in self.rows.items():
             if not NAME.fullmatch(name):
                 raise ValueError(f"rows.{name}: a row's name is of small letters, digits and _")
-            if other := [column for column in row.published if column not in self.columns]:
+            for key in ("published", "published_speed"):
+                if other := [column for column in getattr(row, key) if column not in self.columns]:
+                    raise ValueError(
+                        f"rows.{name}.{key}.{other[0]}: no such column; there are: "
+                        f"{', '.join(self.columns)}"
+                    )
+            if row.published_speed and not (self.speed and self.published_on):
                 raise ValueError(
-                    f"rows.{name}.published.{other[0]}: no such column; there are: "
-                    f"{', '.join(self.columns)}"
+                    f"rows.{name}.published_speed: the study needs `speed: true`, and in "
+                    "`published_on` the hardware"
                 )
         if not any(row.set is not None for row in self.rows.values()):
             raise ValueError("rows: every row has `set: null`, so there is nothing to run")

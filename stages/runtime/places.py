@@ -30,6 +30,7 @@ STUDY_TREE = "study-"  # how the name of a study's begins
 LOCKS = TSN / "locks"  # one for each worktree of a cell
 COMPARE = TSN / "compare"  # the last look at each challenger
 PROFILE = TSN / "profile"  # where the time of a training goes, as it was last measured
+SPEED = TSN / "speed"  # frames/s of the rows of studies, as they were last measured
 VISUALISE = TSN / "visualise"  # what networks look for, as it was last drawn
 DVC_SITE = TSN / "dvc"  # what DVC keeps as pickles: whoever may write there runs code as this user
 RETRAIN = TSN / "retrain"  # what the last retraining of each dataset took in and found

@@ -22,8 +22,15 @@ STUDY = {
     "splits": [1],
     "columns": {"RGB": "rgb"},
     "compared": "rows",
+    "speed": True,
+    "published_on": "a machine of its own",
     "rows": {
-        "average": {"label": "average", "set": {}, "published": {"RGB": 85.7}},
+        "average": {
+            "label": "average",
+            "set": {},
+            "published": {"RGB": 85.7},
+            "published_speed": {"RGB": 14},
+        },
         "best": {
             "label": "top-2",
             "set": {"train.rgb.network.consensus": "top:2"},
@@ -99,8 +106,16 @@ def test_a_killed_study_comes_to_its_table_which_dvc_and_mlflow_have(
     assert found["by_class"].keys() == {"average", "best"}
     study(checkout, server)
     assert page.read_bytes() == whole
-    for suffix in ("md", "png", "html"):
-        assert page.with_suffix(f".{suffix}").stat().st_size > 100
+    for suffix in (".md", ".png", ".html", "-speed.png"):
+        assert page.with_name(f"synthetic{suffix}").stat().st_size > 100
+    # Frames/s, measured for real: each row's networks, which the killed study had measured once.
+    for name, row in found["rows"].items():
+        assert row["frames_per_second"]["RGB"] > 0
+        kept = json.loads((checkout / f".tsn/speed/two-synthetic-{name}.json").read_text())
+        assert kept["frames_per_second"] == {"rgb": row["frames_per_second"]["RGB"]}
+        assert len(kept["videos"]) == 5
+    assert found["rows"]["average"]["published_frames_per_second"] == {"RGB": 14}
+    assert "Those published are of a machine of its own" in page.with_suffix(".md").read_text()
     # What the rows left: an experiment each, which can be applied.
     shown = json.loads(dvc(checkout, "exp", "show", "--json").stdout)
     names = [row["name"] for commit in shown for row in commit["experiments"] or ()]
@@ -119,5 +134,6 @@ def test_a_killed_study_comes_to_its_table_which_dvc_and_mlflow_have(
     rows = [run for run in runs if run.data.tags["stage"] == "study-row"]
     assert {run.data.tags["mlflow.parentRunId"] for run in rows} == {parent.info.run_id}
     assert sorted(run.data.tags["row"] for run in rows) == ["average", "best"]
+    assert all(run.data.metrics["RGB/frames_per_second"] > 0 for run in rows)
     assert all("source.split1" in run.data.tags for run in rows)
     require_nobody(checkout)

@@ -12,7 +12,8 @@ from workspace import ROOT
 from stages.operate import check, studies
 from stages.operate.studies import Plan, Study, load_studies, override
 from stages.reporting import study_page
-from stages.reporting.study_page import Found, StudyResult
+from stages.reporting.study_result import Found, StudyResult
+from stages.reporting.study_speed import Speed
 from stages.runtime import params
 from tsn.records import RecordError
 
@@ -127,6 +128,10 @@ def test_a_value_that_a_recipe_does_not_have_is_refused(
         (
             {"rows": {"a": {"label": "a", "set": {}, "published": {"both": 1.0}}}},
             "rows.a.published.both: no such column",
+        ),
+        (
+            {"rows": {"a": {"label": "a", "set": {}, "published_speed": {"spatial": 14}}}},
+            "rows.a.published_speed: the study needs `speed: true`",
         ),
     ],
 )
@@ -249,3 +254,42 @@ def test_equal_results_are_equal_files(tmp_path: Path) -> None:
     assert result.plan.file_name == "synthetic-seeds-1-2"
     page = (tmp_path / "a/synthetic-seeds-1-2.html").read_text()
     assert "<th>RGB</th>" in page and "<td>11.0 ± 1.0</td>" in page and "data:image/png" in page
+
+
+def test_speeds_stand_beside_accuracies_and_published_ones_apart(tmp_path: Path) -> None:
+    rows = {
+        "low": replace(SMALL.rows["low"], published_speed={"RGB": 14.0}),
+        "high": SMALL.rows["high"],
+    }
+    study = replace(SMALL, rows=rows, speed=True, published_on="a Titan X")
+    result = result_of({"low": [10.0, 20.0], "high": [20.0, 20.0]}, study)
+    rates = iter((3.0, 6.0, 340.4, 340.4))
+    found = [
+        replace(
+            one,
+            speed=Speed(
+                key="k",
+                device="a CPU, 1 thread",
+                videos=("a/1.avi", "a/2.avi"),
+                frames_per_second={"rgb": next(rates), "flow": 1.0},
+            ),
+        )
+        for one in result.found
+    ]
+    result = replace(result, found=found)
+    assert result.table() == [
+        ["", "RGB", "frames/s"],
+        ["low", "15.0 ± 5.0", "4.5"],
+        ["high", "20.0 ± 0.0", "340"],
+    ]
+    assert result.published_table()[1:] == [["low", "70.0", "14"], ["high", "80.0", "–"]]
+    said = "The median of 2 videos, on a CPU, 1 thread. Those published are of a Titan X: another"
+    assert any(said in remark for remark in result.remarks)
+    assert result.numbers()["rows"]["low"]["frames_per_second"] == {"RGB": 4.5}
+    study_page.write(result, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == set(result.file_names)
+    page = (tmp_path / f"{result.plan.file_name}.html").read_text()
+    assert 'alt="Accuracy against speed"' in page
+    unmeasured = replace(result, found=[replace(one, speed=None) for one in found])
+    assert unmeasured.table()[1] == ["low", "15.0 ± 5.0", "–"]
+    assert len(unmeasured.file_names) == 4
