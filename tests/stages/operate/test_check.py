@@ -111,7 +111,11 @@ def test_mistake_in_a_recipe_is_found(
     ("key", "value", "message"),
     [
         ("recipe", {}, "recipe: unknown key; valid: datasets, splits"),
-        ("datasets", ["kinetics"], r"recipes/kinetics\.yaml: no such recipe; there are: hmdb51"),
+        (
+            "datasets",
+            ["kinetics"],
+            r"recipes/kinetics\.yaml: no such recipe; there are: activitynet",
+        ),
         ("modalities", ["depth"], "unknown modality 'depth'; one of: rgb"),
         ("modalities", ["rgb", "rgb"], "modalities: expected different values"),
         ("splits", [], "splits: expected different values"),
