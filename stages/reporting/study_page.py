@@ -56,7 +56,8 @@ def write(result: StudyResult, folder: Path) -> None:
 def captioned_tables(result: StudyResult) -> list[tuple[str, list[list[str]]]]:
     """Return the tables that have a row, each with what stands over it."""
     column = list(result.plan.study.columns)[-1]
-    measured = f"Measured: mean class accuracy in %, {result.setting}"
+    speeds = " and frames/s" if result.plan.study.speed else ""
+    measured = f"Measured: mean class accuracy in %{speeds}, {result.setting}"
     published = f"Published: {result.plan.study.source}."
     if result.is_of_published_setting:
         measured += "; in brackets what was published"

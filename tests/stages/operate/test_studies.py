@@ -286,6 +286,9 @@ def test_speeds_stand_beside_accuracies_and_published_ones_apart(tmp_path: Path)
     said = "The median of 2 videos, on a CPU, 1 thread. Those published are of a Titan X: another"
     assert any(said in remark for remark in result.remarks)
     assert result.numbers()["rows"]["low"]["frames_per_second"] == {"RGB": 4.5}
+    assert "mean class accuracy in % and frames/s, synthetic" in "".join(
+        study_page.markdown(result)
+    )
     study_page.write(result, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == set(result.file_names)
     page = (tmp_path / f"{result.plan.file_name}.html").read_text()
