@@ -54,7 +54,7 @@ def draw_class_pictures(
 
 def _in_words(heading: str) -> str:
     """Return a line of a heading in as many lines as a column is too narrow for it."""
-    return textwrap.fill(heading, 14)
+    return textwrap.fill(heading, 12)
 
 
 def _in_lines(name: str) -> str:
