@@ -32,9 +32,10 @@ from stages.runtime.machine import choose_device, this_machine
 from tsn.modality import MODALITIES, modality
 from tsn.model.checkpoint import ModelCard, save_model
 from tsn.model.network import build_network
-from tsn.recogniser.folder import ReferenceScores, save_recogniser
+from tsn.recogniser.card import ReferenceScores
+from tsn.recogniser.folder import save_recogniser
 from tsn.recogniser.recogniser import load_recogniser
-from tsn.scoring.score import ScoringConfig
+from tsn.scoring.settings import ScoringConfig
 from tsn.streams.table import STREAMS
 from tsn.training.start import TrainingConfig
 

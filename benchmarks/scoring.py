@@ -27,7 +27,8 @@ from network_options import largest_process, lend_device, make_network, make_par
 
 from tsn.modality import modality
 from tsn.model.network import TemporalSegmentNetwork, computing_in
-from tsn.scoring.score import ScoringConfig, ScoringProtocol, score_videos
+from tsn.scoring.score import ScoringProtocol, score_videos
+from tsn.scoring.settings import ScoringConfig
 from tsn.snippets.dataset import ScoringSnippets, cut_views
 from tsn.snippets.normalise import normalise
 

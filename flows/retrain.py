@@ -44,7 +44,8 @@ from stages.runtime import params
 from stages.runtime.places import RECOGNISERS, RETRAIN, RETRAIN_LOCK
 from stages.tracking import registry, runs, store
 from stages.tracking.registry import CHAMPION, Version
-from tsn.recogniser.folder import CARD, RecogniserError, load_recogniser_card
+from tsn.recogniser.card import CARD, RecogniserError
+from tsn.recogniser.folder import load_recogniser_card
 
 logger = logging.getLogger(__name__)
 UNCHANGED = "nothing new: neither the clips nor the recipe have changed since"

@@ -10,11 +10,7 @@ from stages.tracking import runs
 from stages.tracking.data_sets import listed_data
 from stages.tracking.made import read_note, write_note
 from tsn.metrics import accuracy
-from tsn.scoring.baseline import (
-    BaselineConfig,
-    BaselineInputs,
-    prepare_baseline,
-)
+from tsn.scoring.baseline import BaselineInputs, prepare_baseline
 from tsn.scoring.scores import (
     BASELINE,
     NO_INITIAL_WEIGHTS,
@@ -22,6 +18,7 @@ from tsn.scoring.scores import (
     load_scores,
     save_scores,
 )
+from tsn.scoring.settings import BaselineConfig
 
 
 @dataclass(frozen=True, kw_only=True)

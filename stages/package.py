@@ -18,12 +18,8 @@ from tsn.lists import read_digests
 from tsn.metrics import accuracy
 from tsn.modality import modality
 from tsn.recogniser.calibration import LEAST_VIDEOS, Calibration
-from tsn.recogniser.folder import (
-    PackageConfig,
-    RecogniserCard,
-    load_recogniser_card,
-    read_test_scores,
-)
+from tsn.recogniser.card import PackageConfig, RecogniserCard, read_test_scores
+from tsn.recogniser.folder import load_recogniser_card
 from tsn.recogniser.package import (
     NUM_COMPARED,
     RecogniserParts,
@@ -32,8 +28,8 @@ from tsn.recogniser.package import (
     package,
 )
 from tsn.scoring.fusion import FusionConfig, left_out
-from tsn.scoring.score import ScoringConfig
 from tsn.scoring.scores import VideoScores
+from tsn.scoring.settings import ScoringConfig
 from tsn.streams.table import STREAMS
 
 

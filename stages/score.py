@@ -11,8 +11,9 @@ from stages.tracking.data_sets import listed_data
 from stages.tracking.entries import flatten_params
 from stages.tracking.made import read_note, write_note
 from tsn.metrics import accuracy
-from tsn.scoring.score import ScoringConfig, ScoringInputs, prepare_scoring
+from tsn.scoring.score import ScoringInputs, prepare_scoring
 from tsn.scoring.scores import VideoScores, load_scores, save_scores
+from tsn.scoring.settings import ScoringConfig
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,8 +14,9 @@ from tsn.modality import modality
 from tsn.model.checkpoint import ModelCard, save_model
 from tsn.model.network import build_network
 from tsn.recogniser.calibration import Calibration
-from tsn.recogniser.folder import RecogniserCard, ReferenceScores, save_recogniser
-from tsn.scoring.score import ScoringConfig
+from tsn.recogniser.card import RecogniserCard, ReferenceScores
+from tsn.recogniser.folder import save_recogniser
+from tsn.scoring.settings import ScoringConfig
 
 INPUT_SIZE = 32
 CLASSES = ("walk", "run", "wave hand")

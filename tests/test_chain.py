@@ -31,7 +31,7 @@ from workspace import (
 
 from stages.runtime.places import MADE
 from tsn.lists import read_list, read_names
-from tsn.recogniser.folder import read_test_scores
+from tsn.recogniser.card import read_test_scores
 from tsn.scoring.scores import load_scores
 
 MODALITIES = ["rgb", "flow"]

@@ -19,12 +19,11 @@ from tsn.files import write_json
 from tsn.modality import MODALITIES, Modality, modality
 from tsn.model.backbones import backbone
 from tsn.model.initialisation import check_source
+from tsn.recogniser.card import PackageConfig
 from tsn.recogniser.comparison import PromotionRule
-from tsn.recogniser.folder import PackageConfig
 from tsn.records import RecordError, refuse_other_keys, require_keys
-from tsn.scoring.baseline import BaselineConfig
 from tsn.scoring.fusion import FusionConfig
-from tsn.scoring.score import ScoringConfig
+from tsn.scoring.settings import BaselineConfig, ScoringConfig
 from tsn.sources.table import SOURCES
 from tsn.splits.formats import SplitConfig
 from tsn.splits.ingest import IngestConfig

@@ -37,15 +37,15 @@ from stages.tracking.registry import Version
 from tsn.files import file_sha256
 from tsn.lists import PROMOTION, ListedVideo, read_list
 from tsn.metrics import Scores
-from tsn.recogniser.comparison import PromotionRule, compare, objections
-from tsn.recogniser.folder import (
+from tsn.recogniser.card import (
     TEST_SCORES,
     ReferenceScores,
-    load_recogniser_card,
     read_test_scores,
     read_trained_on,
     write_test_scores,
 )
+from tsn.recogniser.comparison import PromotionRule, compare, objections
+from tsn.recogniser.folder import load_recogniser_card
 from tsn.recogniser.recogniser import Recogniser, load_recogniser
 from tsn.recogniser.shared_test import (
     SharedTestSet,

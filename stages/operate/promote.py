@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from stages.runtime.places import RECOGNISERS
 from stages.tracking import registry
 from stages.tracking.registry import CHALLENGER, CHAMPION, PREVIOUS, Version
-from tsn.recogniser.folder import CARD, load_recogniser_card
+from tsn.recogniser.card import CARD, read_card
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +43,8 @@ def chosen(dataset: str, number: str | None) -> Version:
         return registry.find_number(dataset, number)
     here = RECOGNISERS / dataset
     if (here / CARD).is_file():
-        fingerprint = load_recogniser_card(here).fingerprint
-        own = registry.find_fingerprint(dataset, fingerprint)
+        card, _ = read_card(here)
+        own = registry.find_fingerprint(dataset, card.fingerprint)
         if own is not None and own != registry.find(dataset, CHALLENGER):
             print(f"  {here} is {own}, not the challenger: --version {own.number} promotes it")
     challenger = registry.find(dataset, CHALLENGER)

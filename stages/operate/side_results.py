@@ -19,7 +19,7 @@ from stages.tracking.entries import flatten_params
 from stages.tracking.registry import Version
 from tsn.files import read_csv
 from tsn.metrics import accuracy
-from tsn.recogniser.folder import ReferenceScores, load_recogniser_card, read_test_scores
+from tsn.recogniser.card import ReferenceScores, read_test_scores
 from tsn.records import RecordError
 from tsn.scoring.fusion import FusionConfig, common_videos, describe_row, fuse
 from tsn.scoring.scores import VideoScores, load_scores
@@ -160,6 +160,8 @@ class _Reader:
 
 def read_version(name: str, what: str, version: Version) -> Side:
     """Return what a registered version was tested with, and what is known of its networks."""
+    from tsn.recogniser.folder import load_recogniser_card  # loads PyTorch
+
     with TemporaryDirectory() as folder:
         recogniser = registry.fetch(version, Path(folder))
         card, tests = load_recogniser_card(recogniser), read_test_scores(recogniser)

@@ -22,7 +22,7 @@ from tsn.files import json_sha256, write_json
 from tsn.lists import TEST, read_list
 from tsn.model.checkpoint import load_card
 from tsn.scoring.fusion import FusionConfig
-from tsn.scoring.score import ScoringConfig
+from tsn.scoring.settings import ScoringConfig
 from tsn.scoring.speed import time_method
 from tsn.streams.extraction import ExtractionJob
 

@@ -24,7 +24,7 @@ from tsn.files import file_sha256, read_csv, write_csv, write_json
 from tsn.metrics import Scores
 from tsn.names import same_name, shown
 from tsn.recogniser.calibration import softmax
-from tsn.recogniser.folder import read_test_scores
+from tsn.recogniser.card import read_test_scores
 from tsn.recogniser.recogniser import Recogniser, load_recogniser
 from tsn.sources.folder import file_problem
 from tsn.streams.contents import VideoError

@@ -15,8 +15,8 @@ import numpy as np
 
 from stages.reporting.results import Row, mean_over_splits
 from tsn.files import atomic_path
+from tsn.recogniser.card import ReferenceScores
 from tsn.recogniser.comparison import ClassChange, Comparison
-from tsn.recogniser.folder import ReferenceScores
 from tsn.recogniser.paired_tests import PairedTests
 
 TEMPLATE = Path(__file__).with_name("two_sides.html.j2")

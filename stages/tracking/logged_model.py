@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stages.tracking import store
-from tsn.recogniser.folder import RecogniserCard
+from tsn.recogniser.card import RecogniserCard
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from stages.reporting.results import Row
     from tsn.metrics import Accuracy
-    from tsn.recogniser.folder import RecogniserCard
+    from tsn.recogniser.card import RecogniserCard
 
 NOTE = "mlflow.note.content"  # the tag of a run's or an experiment's description
 CLASSES_SHOWN = 20

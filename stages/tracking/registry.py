@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING
 from stages.tracking import notes, store
 from stages.tracking.logged_model import FINGERPRINT, logged_model
 from tsn.metrics import Accuracy, accuracy
-from tsn.recogniser.folder import (
+from tsn.recogniser.card import (
     CARD,
     FORMAT,
     PROJECT,
     VERSION,
     RecogniserCard,
-    load_recogniser_card,
     read_test_scores,
 )
 
@@ -66,6 +65,8 @@ def register(dataset: str, bundle: Path, run_id: str) -> Version:
     A new one is logged under the run `run_id` and becomes the challenger. RecogniserError for a
     folder that is not whole.
     """
+    from tsn.recogniser.folder import load_recogniser_card  # loads PyTorch
+
     card = load_recogniser_card(bundle)
     with _store_alone() as client:
         version = _find_fingerprint(client, dataset, card.fingerprint)

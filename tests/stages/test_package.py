@@ -27,7 +27,8 @@ from stages.tracking import logged_model, registry, runs, store
 from tsn.files import file_sha256, write_csv
 from tsn.lists import ListedVideo, SplitLists, write_splits
 from tsn.recogniser.calibration import calibration_error, fit_temperature, softmax
-from tsn.recogniser.folder import load_recogniser_card, read_test_scores, read_trained_on
+from tsn.recogniser.card import read_test_scores, read_trained_on
+from tsn.recogniser.folder import load_recogniser_card
 from tsn.recogniser.package import smallest
 from tsn.recogniser.recogniser import load_recogniser
 from tsn.scoring.fusion import fuse

@@ -27,13 +27,8 @@ from tsn.modality import Modality, modality
 from tsn.model.backbone import InputValues
 from tsn.model.checkpoint import load_model
 from tsn.model.network import TemporalSegmentNetwork
-from tsn.recogniser.folder import (
-    CARD,
-    TEST_SCORES,
-    Member,
-    RecogniserCard,
-    load_recogniser_card,
-)
+from tsn.recogniser.card import CARD, TEST_SCORES, Member, RecogniserCard
+from tsn.recogniser.folder import load_recogniser_card
 from tsn.recogniser.recogniser import narrowed
 from tsn.snippets.normalise import normalise
 

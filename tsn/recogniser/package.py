@@ -14,16 +14,12 @@ import torch
 from tsn.lists import read_list
 from tsn.model.checkpoint import load_card
 from tsn.recogniser.calibration import Calibration, calibrate
-from tsn.recogniser.folder import (
-    RecogniserCard,
-    ReferenceScores,
-    read_test_scores,
-    save_recogniser,
-)
+from tsn.recogniser.card import RecogniserCard, ReferenceScores, read_test_scores
+from tsn.recogniser.folder import save_recogniser
 from tsn.recogniser.recogniser import load_recogniser
 from tsn.scoring.fusion import common_videos, fuse
-from tsn.scoring.score import ScoringConfig
 from tsn.scoring.scores import VideoScores, load_scores
+from tsn.scoring.settings import ScoringConfig
 from tsn.streams.table import FramesConfig
 
 NUM_COMPARED = 3  # test videos, those of the smallest files

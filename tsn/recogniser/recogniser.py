@@ -20,8 +20,9 @@ from tsn.modality import modality
 from tsn.model.checkpoint import load_model
 from tsn.model.network import TemporalSegmentNetwork
 from tsn.recogniser.calibration import softmax
+from tsn.recogniser.card import Member, RecogniserCard
 from tsn.recogniser.dense_read import Part, read_seconds
-from tsn.recogniser.folder import Member, RecogniserCard, current_libraries, load_recogniser_card
+from tsn.recogniser.folder import current_libraries, load_recogniser_card
 from tsn.recogniser.sight import Seen, Sight, see_moments, write_test_clip
 from tsn.recogniser.sparse_read import Need, ReadSnippet, SparseRead, snippet_reader
 from tsn.recogniser.video_readers import VideoReaders

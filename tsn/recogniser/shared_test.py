@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tsn.metrics import Labels, Scores
-from tsn.recogniser.folder import ReferenceScores
+from tsn.recogniser.card import ReferenceScores
 
 
 @dataclass(frozen=True, kw_only=True)

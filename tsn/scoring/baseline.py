@@ -30,6 +30,7 @@ from tsn.model.network import (
     build_network,
 )
 from tsn.scoring.scores import BASELINE, VideoScores
+from tsn.scoring.settings import BaselineConfig
 from tsn.snippets.crops import Box
 from tsn.snippets.dataset import Clip, cut_snippet, listed_clips, read_snippet, snippet_shape
 from tsn.snippets.normalise import normalise
@@ -40,29 +41,6 @@ MAX_ITERATIONS = 1000  # of the regression; standardised features take some tens
 LOWEST = float(np.finfo(np.float32).tiny)  # a probability that has a logarithm
 
 Features = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True, kw_only=True)
-class BaselineConfig:
-    """Snippets per video, the side that they are scaled to, and the regression's C.
-
-    The side may be more than what is extracted: a backbone is at its best with the objects as large
-    as it has learned them.
-    """
-
-    snippets: int
-    input_size: int
-    inverse_regularization: float
-
-    def __post_init__(self) -> None:
-        if self.snippets < 1 or self.input_size < 1:
-            raise ValueError(
-                f"snippets and input_size are at least 1, got {self.snippets}, {self.input_size}"
-            )
-        if not self.inverse_regularization > 0:
-            raise ValueError(
-                f"inverse_regularization is above 0, got {self.inverse_regularization}"
-            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,29 +19,13 @@ from tsn.modality import Modality, modality
 from tsn.model.checkpoint import ModelCard, load_model, refuse_other_cell
 from tsn.model.network import TemporalSegmentNetwork, computing_in
 from tsn.scoring.scores import VideoScores
-from tsn.snippets.crops import TESTING_CROPS, testing_crops
+from tsn.scoring.settings import ScoringConfig
+from tsn.snippets.crops import testing_crops
 from tsn.snippets.dataset import Clip, ScoringSnippets, cut_views, listed_clips
 from tsn.snippets.normalise import normalise
 
-MAX_SNIPPETS, MAX_BATCH = 10_000, 1_000_000
 # Pixels of the crops that a CPU takes at once: with more it is slower (docs/performance.md).
 CPU_PIXELS = 8 * 224 * 224
-
-
-@dataclass(frozen=True, kw_only=True)
-class ScoringConfig:
-    """Snippets per video, how each is cropped, and how many crops go through the net at most."""
-
-    snippets: int
-    crops: str
-    batch: int
-
-    def __post_init__(self) -> None:
-        for name, most in (("snippets", MAX_SNIPPETS), ("batch", MAX_BATCH)):
-            if not 1 <= getattr(self, name) <= most:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected 1 to {most}")
-        if self.crops not in TESTING_CROPS:
-            raise ValueError(f"unknown crops {self.crops!r}; one of: {', '.join(TESTING_CROPS)}")
 
 
 @dataclass(frozen=True, kw_only=True)

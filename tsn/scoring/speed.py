@@ -15,7 +15,8 @@ import torch
 
 from tsn.modality import modality
 from tsn.model.checkpoint import load_model
-from tsn.scoring.score import ScoringConfig, ScoringProtocol, score_snippets
+from tsn.scoring.score import ScoringProtocol, score_snippets
+from tsn.scoring.settings import ScoringConfig
 from tsn.snippets.dataset import Clip, ScoringSnippets
 from tsn.streams.archives import OK, ManifestRow
 from tsn.streams.extraction import ExtractionJob, fill_store

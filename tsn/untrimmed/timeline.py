@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from tsn.metrics import Scores
 from tsn.recogniser.calibration import softmax
-from tsn.recogniser.folder import ReferenceScores
+from tsn.recogniser.card import ReferenceScores
 
 SMOOTHED = 3  # seconds: a mean of each with its neighbours
 RECOGNISED = 0.9  # of the rightly recognised test videos are as sure as a second has to be

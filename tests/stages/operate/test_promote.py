@@ -1,9 +1,15 @@
 """The promote program, on a real store."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from mlflow_models import aliases, make_versions
+from mlflow_models import aliases, make_versions, new_run
+from recognisers import write_recogniser
+from videos import write_wandering
+from workspace import ROOT
 
 from stages.operate import promote
 from stages.tracking import registry, store
@@ -42,3 +48,26 @@ def test_what_is_not_there_is_refused(mlflow_folder: Path) -> None:
     make_versions(1)
     with pytest.raises(NotRegisteredError, match="toy has no version 2"):
         run("2")
+
+
+def test_a_recogniser_is_promoted_without_pytorch(mlflow_folder: Path) -> None:
+    bundle = mlflow_folder / "recognisers/toy"
+    video = write_wandering(mlflow_folder / "videos/walk/1.avi", 6)
+    write_recogniser(bundle, [video], weights={"rgb": 1.0})
+    registry.register("toy", bundle, new_run())
+    program = """
+import sys
+from stages.operate import promote
+promote.main(promote.Options(dataset="toy"))
+print(sorted({"torch", "torchvision", "timm"} & sys.modules.keys()))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=mlflow_folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert aliases() == {CHAMPION: "1", CHALLENGER: "1"}

@@ -16,7 +16,7 @@ from stages.operate import timeline
 from stages.operate.timeline import Options, Watched
 from tsn.metrics import Scores
 from tsn.model.backbone import InputValues
-from tsn.recogniser.folder import FORMAT, Member, RecogniserCard
+from tsn.recogniser.card import FORMAT, Member, RecogniserCard
 from tsn.recogniser.recogniser import Recogniser
 from tsn.sources.synthetic_motion import CLASSES as ACTIONS
 from tsn.untrimmed.annotations import AnnotatedVideo, Annotation

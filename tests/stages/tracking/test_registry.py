@@ -23,7 +23,8 @@ from stages.tracking.registry import (
     RegistryError,
 )
 from tsn.recogniser import folder
-from tsn.recogniser.folder import CARD, RecogniserError, load_recogniser_card
+from tsn.recogniser.card import CARD, RecogniserError
+from tsn.recogniser.folder import load_recogniser_card
 
 
 @pytest.fixture(scope="module")

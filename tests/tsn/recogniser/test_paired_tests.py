@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tsn.recogniser.folder import ReferenceScores
+from tsn.recogniser.card import ReferenceScores
 from tsn.recogniser.paired_tests import pair_tests
 
 

@@ -31,7 +31,13 @@ from tsn.model.checkpoint import load_card, load_model
 from tsn.model.tensors import CheckpointError, load_tensors, save_tensors
 from tsn.recogniser import folder as recogniser_folder
 from tsn.recogniser import recogniser, sparse_read
-from tsn.recogniser.folder import CARD, VERSION, RecogniserError, read_test_scores, read_trained_on
+from tsn.recogniser.card import (
+    CARD,
+    VERSION,
+    RecogniserError,
+    read_test_scores,
+    read_trained_on,
+)
 from tsn.recogniser.recogniser import load_recogniser
 from tsn.scoring.fusion import fuse
 from tsn.scoring.score import ScoringProtocol, score_videos, video_scores

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tsn.metrics import Scores
-from tsn.recogniser.folder import ReferenceScores
+from tsn.recogniser.card import ReferenceScores
 from tsn.recogniser.shared_test import held_back_test_set, shared_test_set
 
 

@@ -18,13 +18,13 @@ from tsn.model.checkpoint import save_initial
 from tsn.model.initialisation import Source
 from tsn.model.network import build_network
 from tsn.scoring.baseline import (
-    BaselineConfig,
     BaselineInputs,
     PreparedBaseline,
     log_probabilities,
     prepare_baseline,
 )
 from tsn.scoring.scores import BASELINE, VideoScores
+from tsn.scoring.settings import BaselineConfig
 from tsn.streams.archives import read_entries
 
 CONFIG = BaselineConfig(snippets=3, input_size=32, inverse_regularization=1.0)

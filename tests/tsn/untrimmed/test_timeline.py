@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tsn.recogniser.folder import ReferenceScores
+from tsn.recogniser.card import ReferenceScores
 from tsn.untrimmed.timeline import Span, find_spans, least_sure, second_shares
 
 
