@@ -28,8 +28,8 @@ import torch
 from made_streams import QUALITY, make_clips, make_entries, write_folder, write_video
 
 from tsn.modality import Modality, modality
-from tsn.snippets.crops import Box, training_box
-from tsn.snippets.dataset import Augmentation, TrainingSnippets
+from tsn.snippets.crops import Augmentation, Box, training_box
+from tsn.snippets.dataset import TrainingSnippets
 from tsn.snippets.sampling import training_starts
 
 VIDEOS, ROUNDS = 12, 15

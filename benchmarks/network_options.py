@@ -8,7 +8,8 @@ import torch
 
 from stages.runtime.machine import Machine, choose_device
 from tsn.modality import modality
-from tsn.model.network import NetworkConfig, TemporalSegmentNetwork, build_network
+from tsn.model.network import TemporalSegmentNetwork, build_network
+from tsn.model.settings import NetworkConfig
 
 CLASSES = 10
 

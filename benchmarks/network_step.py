@@ -18,7 +18,8 @@ import torch
 from torch.nn import functional
 
 from stages.runtime import machine
-from tsn.model.network import NetworkConfig, build_network
+from tsn.model.network import build_network
+from tsn.model.settings import NetworkConfig
 
 CLASSES = 10
 

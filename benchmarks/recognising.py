@@ -37,7 +37,7 @@ from tsn.recogniser.folder import save_recogniser
 from tsn.recogniser.recogniser import load_recogniser
 from tsn.scoring.settings import ScoringConfig
 from tsn.streams.table import STREAMS
-from tsn.training.start import TrainingConfig
+from tsn.training.settings import TrainingConfig
 
 CLASSES = tuple(f"class {number}" for number in range(101))
 TESTING = ScoringConfig(snippets=25, crops="centre", batch=100)

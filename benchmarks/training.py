@@ -26,10 +26,12 @@ from network_options import largest_process, lend_device, make_network, make_par
 from torch import Tensor
 
 from tsn.modality import modality
-from tsn.model.network import LearningRateMultipliers
-from tsn.snippets.dataset import Augmentation, TrainingSnippets
-from tsn.training.solver import SolverConfig, Step, Training, read_late, solve
-from tsn.training.start import TrainingConfig, network_training
+from tsn.model.settings import LearningRateMultipliers
+from tsn.snippets.crops import Augmentation
+from tsn.snippets.dataset import TrainingSnippets
+from tsn.training.settings import SolverConfig, TrainingConfig
+from tsn.training.solver import Step, Training, read_late, solve
+from tsn.training.start import network_training
 
 ROUNDS = 5
 

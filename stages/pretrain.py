@@ -12,6 +12,7 @@ from stages.runtime.options import StageOptions, option, output_path
 from stages.runtime.training_run import SavedTraining, complete
 from stages.tracking import runs
 from tsn.model.checkpoint import save_initial
+from tsn.training import pretext  # noqa: F401  # loaded from the start: provenance watches it
 from tsn.training.initial_weights import INITS
 from tsn.training.solver import Training
 

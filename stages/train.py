@@ -22,10 +22,10 @@ from tsn.model.checkpoint import SIDECAR, ModelCard, load_card, save_model
 from tsn.snippets.dataset import Clip, listed_clips
 from tsn.training.data_parallel import Share
 from tsn.training.progress import read_log, write_log
+from tsn.training.settings import TrainingConfig
 from tsn.training.solver import Iteration
 from tsn.training.start import (
     PreparedTraining,
-    TrainingConfig,
     TrainingInputs,
     draw_inputs,
     prepare_training,

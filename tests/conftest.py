@@ -23,10 +23,11 @@ from flows.processes import programs
 from stages.tracking import store
 from tsn.lists import ListedVideo
 from tsn.modality import modality
-from tsn.model.network import LearningRateMultipliers
-from tsn.snippets.dataset import Augmentation, TrainingSnippets, listed_clips
+from tsn.model.settings import LearningRateMultipliers
+from tsn.snippets.crops import Augmentation
+from tsn.snippets.dataset import TrainingSnippets, listed_clips
 from tsn.streams.archives import OK, ManifestRow, archive_path, write_archive, write_manifest
-from tsn.training.start import TrainingConfig
+from tsn.training.settings import TrainingConfig
 
 Entries = npt.NDArray[np.uint8]
 StreamWriter = Callable[[Path, Mapping[str, Entries]], Path]

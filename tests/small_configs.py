@@ -3,9 +3,9 @@
 Tests change what they are about: `replace(SOLVER, iterations=4)`.
 """
 
-from tsn.model.network import NetworkConfig
+from tsn.model.settings import NetworkConfig
 from tsn.sources.synthetic_motion import SyntheticConfig
-from tsn.training.solver import SolverConfig
+from tsn.training.settings import SolverConfig
 
 SYNTHETIC = SyntheticConfig(
     seed=3,

@@ -31,7 +31,7 @@ READERS = [  # what processes that read videos load
     "tsn.recogniser.dense_read",
     "tsn.untrimmed.cut",
 ]
-LIGHT = ["download", "split", "extract", "look"]
+LIGHT = ["download", "split", "extract", "look", "operate.check"]
 PROGRAMS = ["compare", "ingest", "sync"]  # run by flows, beside the stages
 
 
@@ -220,12 +220,27 @@ def run_python(code: str) -> str:
     return process.stdout
 
 
-def test_reading_and_splitting_videos_needs_neither_torch_nor_mlflow() -> None:
+def test_checking_reading_and_splitting_needs_neither_torch_nor_mlflow() -> None:
     modules = ", ".join([*(f"stages.{name}" for name in LIGHT), *READERS])
     code = f"import sys, {modules}; print(*sys.modules)"
     loaded = {name.split(".")[0] for name in run_python(code).split()}
     assert {"stages", "tsn", "cv2"} <= loaded
     assert loaded & {"torch", "torchvision", "mlflow", "prefect", "dvc", "matplotlib"} == set()
+
+
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage not in CHECKS])
+def test_what_a_stage_is_made_of_is_loaded_from_the_start(
+    imports: grimp.ImportGraph, stage: str
+) -> None:
+    """By what is loaded then, a stage notices changes, and a training knows its own progress.
+
+    Of the flow engines, which take seconds to load, stages name the files.
+    """
+    module = module_of(stage)
+    loaded = run_python(f"import sys, {module}; print(*sys.modules)").split()
+    made_of = imports.find_upstream_modules(module) - NEUTRAL_MODULES
+    late = made_of - set(loaded)
+    assert late <= {"tsn.flow.tvl1_cpu", "tsn.flow.tvl1_gpu", "tsn.flow.tvl1_kernels"}
 
 
 HELP = """

@@ -29,7 +29,7 @@ from tsn.splits.formats import SplitConfig
 from tsn.splits.ingest import IngestConfig
 from tsn.streams.table import STREAMS, Acceptance
 from tsn.training.initial_weights import INITS
-from tsn.training.start import TrainingConfig
+from tsn.training.settings import TrainingConfig
 
 RECIPE = (
     *("source", "split", "accept", "extract", "init", "train", "score", "baseline"),

@@ -14,8 +14,9 @@ from stages.runtime.machine import Machine, choose_device, read_machine, worth_c
 from stages.tracking import runs
 from tsn.files import json_sha256, write_json
 from tsn.training.profile import TrainingProfile, count_iterations, profile_training
+from tsn.training.settings import TrainingConfig
 from tsn.training.solver import BACKWARD, FORWARD, LOAD, TRANSFER, UPDATE
-from tsn.training.start import TrainingConfig, TrainingInputs, prepare_training
+from tsn.training.start import TrainingInputs, prepare_training
 
 NUMBERS, TRACE = "profile.json", "trace.json.gz"
 MANY = 1_000_000_000  # iterations: the solver of a profile never comes to its end

@@ -22,7 +22,7 @@ import torch.distributed as dist
 
 from stages.runtime.machine import Machine, lease_gpu_each
 from tsn.training.data_parallel import ALONE, Share
-from tsn.training.solver import SolverConfig
+from tsn.training.settings import SolverConfig
 
 PATIENCE = timedelta(minutes=10)  # for another process, which may read from a slow disk meanwhile
 SECONDS_TO_CLEAN_UP = 10.0

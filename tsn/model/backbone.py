@@ -3,20 +3,15 @@
 A row of the table (tsn.model.backbones) has all that the code around a backbone needs to know.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
-import torch
-from torch import Tensor, nn
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
 
-from tsn.model.tensors import check_tensors, load_public_tensors
-
-Tensors = dict[str, Tensor]
-# Where a whole temporal segment network has its backbone: ours, and the public PyTorch ports'.
-PREFIXES = ("backbone.", "base_model.")
-CLASSIFIERS = ("fc", "new_fc")
-HEADS = (*CLASSIFIERS, "consensus")  # what it has beside
+Tensors: TypeAlias = "dict[str, Tensor]"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +58,8 @@ class Backbone:
     """
 
     name: str
-    build: Callable[[int], nn.Module]
-    initialise: Callable[[nn.Module, torch.Generator], None] | None
+    build: "Callable[[int], nn.Module]"
+    initialise: "Callable[[nn.Module, torch.Generator], None] | None"
     feature_dim: int
     first_conv: str
     first_bn: str | None
@@ -87,88 +82,14 @@ def at_least(pixels: int) -> Callable[[int], None]:
     return check
 
 
+def multiples_of_32(side: int) -> None:
+    """Raise ValueError unless a side is a multiple of 32 pixels."""
+    if side < 32 or side % 32:
+        raise ValueError(
+            f"input_size: this backbone takes multiples of 32 pixels (64, 224, ...), got {side}"
+        )
+
+
 def same_names(tensors: Tensors) -> Tensors:
     """Return tensors that are named as the built module's already."""
     return tensors
-
-
-def replace_first_conv(module: nn.Module, name: str, in_channels: int) -> None:
-    """Put a convolution of that many input channels in the place of a built module's first one.
-
-    A new one starts as PyTorch draws any convolution, until weights come.
-    """
-    old = module.get_submodule(name)
-    assert isinstance(old, nn.Conv2d)
-    if old.in_channels == in_channels:
-        return
-    settings = ("kernel_size", "stride", "padding", "dilation", "groups")
-    new = nn.Conv2d(
-        in_channels,
-        old.out_channels,
-        bias=old.bias is not None,
-        **{setting: getattr(old, setting) for setting in settings},
-    )
-    parent, _, last = name.rpartition(".")
-    setattr(module.get_submodule(parent), last, new)
-
-
-def load_backbone_weights(row: Backbone, path: Path, *, in_channels: int = 3) -> Tensors:
-    """Return the tensors of a file, named as the built backbone's, and all of them.
-
-    The file is a public one of the backbone, or of a whole temporal segment network: ours, or a
-    public PyTorch port's. What the row names as its classifiers is dropped. BN tensors of shape
-    (1, C) become (C,), and absent BN step counters become 0. Nothing is unpickled but tensors.
-    Raises FileNotFoundError, or ValueError naming the tensors that are missing, unexpected or of
-    another shape.
-    """
-    return fit_tensors(row, load_public_tensors(path), in_channels=in_channels, source=str(path))
-
-
-def fit_tensors(row: Backbone, tensors: Tensors, *, in_channels: int, source: str) -> Tensors:
-    """Return tensors as `load_backbone_weights` does a file's; source: their origin, for errors."""
-    with torch.device("meta"):
-        expected = row.build(in_channels).state_dict()
-    given = {
-        name: tensor
-        for name, tensor in row.rename(backbone_tensors(tensors)).items()
-        if not name.startswith(tuple(f"{layer}." for layer in row.classifiers))
-    }
-    complete_tensors(given, expected)
-    check_tensors(given, expected, source=source)
-    return given
-
-
-def load_classifier(row: Backbone, path: Path, num_classes: int) -> Tensors:
-    """Return "weight" and "bias" of the classifier in a whole network's file.
-
-    Raises ValueError where it has none, or one of another shape.
-    """
-    given = {
-        name.rpartition(".")[2]: tensor
-        for name, tensor in load_public_tensors(path).items()
-        if name.startswith(tuple(f"{layer}." for layer in CLASSIFIERS))
-    }
-    with torch.device("meta"):
-        expected = nn.Linear(row.feature_dim, num_classes).state_dict()
-    check_tensors(given, expected, source=f"{path}: the classifier of {num_classes} classes")
-    return given
-
-
-def backbone_tensors(tensors: Tensors) -> Tensors:
-    """Return the backbone's tensors of a whole network's; those of a backbone as they are."""
-    prefix = next((p for p in PREFIXES if any(name.startswith(p) for name in tensors)), "")
-    heads = tuple(f"{layer}." for layer in HEADS) if prefix else ()
-    return {
-        name.removeprefix(prefix): tensor
-        for name, tensor in tensors.items()
-        if not (heads and name.startswith(heads))
-    }
-
-
-def complete_tensors(given: Tensors, expected: Mapping[str, Tensor]) -> None:
-    """Add the BN step counters that a file of an older PyTorch lacks; unwrap Caffe's BN tensors."""
-    for name, reference in expected.items():
-        if name.endswith(".num_batches_tracked"):
-            given.setdefault(name, torch.zeros((), dtype=torch.long))
-        elif name in given and given[name].shape == (1, *reference.shape):
-            given[name] = given[name].squeeze(0)

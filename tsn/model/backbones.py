@@ -1,8 +1,10 @@
-"""The table of backbones, and those that the library timm has, by name."""
+"""The table of backbones, and those that the library timm has, by name.
+
+PyTorch is loaded when a network is built, and for any row of timm.
+"""
 
 from tsn.model.backbone import Backbone
-from tsn.model.bn_inception import bn_inception_row
-from tsn.model.cnn_m import cnn_m_row
+from tsn.model.own_backbones import bn_inception_row, cnn_m_row
 from tsn.model.timm_backbones import PREFIX, timm_row
 from tsn.model.torchvision_backbones import (
     googlenet_row,

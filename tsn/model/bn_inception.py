@@ -12,9 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tsn.model.backbone import Backbone, InputValues, same_names
-
-INPUT_MULTIPLE = 32
+from tsn.model.backbone import multiples_of_32
 
 
 def average_pool(x: Tensor) -> Tensor:
@@ -67,20 +65,7 @@ INCEPTIONS = (
     Inception("inception_5a", 352, 192, 320, 160, 224, 128, 1, average_pool),
     Inception("inception_5b", 352, 192, 320, 192, 224, 128, 1, max_pool),
 )
-FEATURE_DIM = 1024
 CONV_BIAS = 0.2
-
-
-def check_input_size(pixels: int) -> None:
-    """Raise ValueError unless an image side is a multiple of 32.
-
-    Elsewhere the strided convolutions and the ceil-mode pools of a module disagree about its size.
-    """
-    if pixels < INPUT_MULTIPLE or pixels % INPUT_MULTIPLE:
-        raise ValueError(
-            f"input_size: BN-Inception takes multiples of {INPUT_MULTIPLE} pixels (64, 224, ...), "
-            f"got {pixels}"
-        )
 
 
 class BNInception(nn.Module):
@@ -111,7 +96,7 @@ class BNInception(nn.Module):
         Raises ValueError unless H and W are multiples of 32.
         """
         for side in images.shape[-2:]:
-            check_input_size(side)
+            multiples_of_32(side)
         x = halving_max_pool(self._unit("conv1_7x7_s2", images))
         x = self._unit("conv2_3x3", self._unit("conv2_3x3_reduce", x))
         x = halving_max_pool(x)
@@ -177,22 +162,3 @@ def initialise(module: nn.Module, generator: torch.Generator) -> None:
                 nn.init.constant_(layer.bias, CONV_BIAS)
         elif isinstance(layer, nn.BatchNorm2d):
             layer.reset_parameters()
-
-
-def bn_inception_row(name: str, *, width: float) -> Backbone:
-    """Return the row of a width; the paper's, 1.0, is the one that there are public weights of."""
-    return Backbone(
-        name=name,
-        build=lambda in_channels: BNInception(in_channels=in_channels, width=width),
-        initialise=initialise,
-        feature_dim=round(FEATURE_DIM * width),
-        first_conv="conv1_7x7_s2",
-        first_bn="conv1_7x7_s2_bn",
-        dropouts=(),
-        inputs=InputValues(colours="bgr", mean=(104.0, 117.0, 123.0), std=None),
-        check_input_size=check_input_size,
-        rename=same_names,
-        classifiers=("fc", "last_linear"),
-        public=width == 1.0,
-        hub=None,
-    )

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from tsn.files import write_json
 from tsn.modality import modality
 from tsn.model.initialisation import Source, Sources
-from tsn.model.network import NetworkConfig, TemporalSegmentNetwork, build_network
+from tsn.model.network import TemporalSegmentNetwork, build_network
+from tsn.model.settings import NetworkConfig
 from tsn.model.tensors import CheckpointError, load_tensors, save_tensors
 from tsn.records import record
 

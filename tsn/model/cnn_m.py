@@ -6,13 +6,8 @@ Five convolutions and two fully connected layers, without BN. The layers carry C
 import torch
 from torch import nn
 
-from tsn.model.backbone import Backbone, InputValues, at_least, same_names
-
-FEATURE_DIM = 2048
 POOLED_SIDE = 6  # of the last feature map, for images of 224 pixels
-NARROWEST = 64
 STD, FULLY_CONNECTED_STD = 0.01, 0.005
-DROPOUT = "drop6"
 
 
 class CNNM(nn.Sequential):
@@ -41,8 +36,8 @@ class CNNM(nn.Sequential):
             "flat": nn.Flatten(),
             "fc6": nn.Linear(512 * POOLED_SIDE**2, 4096),
             "relu6": nn.ReLU(inplace=True),
-            DROPOUT: nn.Dropout(),
-            "fc7": nn.Linear(4096, FEATURE_DIM),
+            "drop6": nn.Dropout(),
+            "fc7": nn.Linear(4096, 2048),
             "relu7": nn.ReLU(inplace=True),
         }
         for name, layer in layers.items():
@@ -57,22 +52,3 @@ def initialise(module: nn.Module, generator: torch.Generator) -> None:
             nn.init.normal_(layer.weight, std=std, generator=generator)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
-
-
-def cnn_m_row() -> Backbone:
-    """Return the row of the network."""
-    return Backbone(
-        name="cnn_m_2048",
-        build=CNNM,
-        initialise=initialise,
-        feature_dim=FEATURE_DIM,
-        first_conv="conv1",
-        first_bn=None,
-        dropouts=(DROPOUT,),
-        inputs=InputValues(colours="bgr", mean=(104.0, 117.0, 123.0), std=None),
-        check_input_size=at_least(NARROWEST),
-        rename=same_names,
-        classifiers=("fc8",),
-        public=True,
-        hub=None,
-    )

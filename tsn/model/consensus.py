@@ -3,141 +3,84 @@
 Average, max and the weighted average are the ECCV paper's (section 3.1), the top k and attention
 the journal version's. `top:k` takes its k from the name. Testing takes the mean over its many
 snippets, whatever the consensus of the training (tsn.scoring.score, docs/networks.md).
-Letters: B videos, K segments, C classes, D features of a snippet.
+PyTorch is loaded when one is made.
 """
 
-from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import torch
-from torch import Tensor, nn
+if TYPE_CHECKING:
+    from tsn.model.consensus_layers import Consensus
 
 MAX_SEGMENTS = 1000
-
-
-class Consensus(nn.Module):
-    """What combines the snippet scores of a video in training, class by class.
-
-    A row that needs the scores alone has `aggregate`; one that looks at the snippets' features,
-    too, has `combine` in its place. `feature_dim` is D.
-    """
-
-    def __init__(self, num_segments: int, feature_dim: int) -> None:
-        super().__init__()
-        if not 1 <= num_segments <= MAX_SEGMENTS:
-            raise ValueError(f"num_segments must be 1 to {MAX_SEGMENTS}, got {num_segments}")
-        self.num_segments = num_segments
-        self.feature_dim = feature_dim
-
-    def forward(self, scores: Tensor, features: Tensor) -> Tensor:
-        """Return video scores (B, C) of scores (B, K, C) and the features (B, K, D) they are of.
-
-        Raises ValueError for another K or D.
-        """
-        if scores.ndim != 3 or scores.shape[1] != self.num_segments:
-            raise ValueError(
-                f"expected snippet scores (B, {self.num_segments}, C), got {tuple(scores.shape)}"
-            )
-        expected = (*scores.shape[:2], self.feature_dim)
-        if features.shape != expected:
-            raise ValueError(f"expected features {expected}, got {tuple(features.shape)}")
-        return self.combine(scores, features)
-
-    def combine(self, scores: Tensor, features: Tensor) -> Tensor:  # noqa: ARG002
-        """Return the consensus of scores and features of the right shapes."""
-        return self.aggregate(scores)
-
-    def aggregate(self, scores: Tensor) -> Tensor:
-        """Return the consensus of scores of the right shape."""
-        raise NotImplementedError
-
-
-class AverageConsensus(Consensus):
-    """The mean of the snippet scores."""
-
-    def aggregate(self, scores: Tensor) -> Tensor:
-        return scores.mean(dim=1)
-
-
-class MaxConsensus(Consensus):
-    """The largest snippet score of each class; only that snippet receives the gradient."""
-
-    def aggregate(self, scores: Tensor) -> Tensor:
-        return scores.max(dim=1).values
-
-
-class TopConsensus(Consensus):
-    """The mean of the k largest snippet scores of each class, which alone receive the gradient."""
-
-    def __init__(self, num_segments: int, feature_dim: int, *, k: int) -> None:
-        super().__init__(num_segments, feature_dim)
-        if not 1 <= k <= num_segments:
-            raise ValueError(f"top:{k} of {num_segments} segments; it takes 1 to {num_segments}")
-        self.k = k
-
-    def aggregate(self, scores: Tensor) -> Tensor:
-        return scores.topk(self.k, dim=1).values.mean(dim=1)
-
-
-class WeightedAverageConsensus(Consensus):
-    """The mean of the scores, each times a learned factor of its segment, 1 at first.
-
-    Nothing holds the factors to a mean of 1, or above 0. The journal version calls it linear
-    weighting, with w_k = factor / K: a step of SGD would change that w_k by K^2 times as much of
-    itself, and a rate that suits the network would throw it about.
-    """
-
-    def __init__(self, num_segments: int, feature_dim: int) -> None:
-        super().__init__(num_segments, feature_dim)
-        self.factors = nn.Parameter(torch.ones(num_segments))
-
-    def aggregate(self, scores: Tensor) -> Tensor:
-        return torch.einsum("k,bkc->bc", self.factors / self.num_segments, scores)
-
-
-class AttentionConsensus(Consensus):
-    """A mean whose weights each video has for itself: softmax over its snippets of a product.
-
-    That is w . features / sqrt(D), of the backbone's features before dropout. w is learned, and 0
-    at first: the plain mean. Without the root a step of SGD changes the product by D times as much,
-    and soon one snippet has all the weight (Vaswani et al., 2017, section 3.2.1).
-    """
-
-    def __init__(self, num_segments: int, feature_dim: int) -> None:
-        super().__init__(num_segments, feature_dim)
-        self.attention = nn.Parameter(torch.zeros(feature_dim))
-
-    def combine(self, scores: Tensor, features: Tensor) -> Tensor:
-        products = features @ self.attention / self.feature_dim**0.5
-        weights = products.softmax(dim=1)  # (B, K)
-        return torch.einsum("bk,bkc->bc", weights, scores)
-
-
-class Row(Protocol):
-    """What makes a consensus: one of the classes above, or any of their shape."""
-
-    def __call__(self, num_segments: int, feature_dim: int) -> Consensus: ...
-
-
-CONSENSUS: dict[str, Row] = {
-    "average": AverageConsensus,
-    "max": MaxConsensus,
-    "weighted_average": WeightedAverageConsensus,
-    "attention": AttentionConsensus,
-}
 TOP = "top:"  # and how many
 
 
-def consensus(name: str, num_segments: int, feature_dim: int) -> Consensus:
-    """Return a consensus over `num_segments`. Raises ValueError naming the valid ones."""
-    return _row(name)(num_segments, feature_dim)
+class Row(Protocol):
+    """What makes a consensus of K segments and D features: a function, or the layer's class."""
+
+    def __call__(self, num_segments: int, feature_dim: int) -> "Consensus": ...
 
 
-def _row(name: str) -> Row:
-    count = name.removeprefix(TOP)
-    if name.startswith(TOP) and count.isascii() and count.isdecimal():
-        return partial(TopConsensus, k=int(count))
-    if name not in CONSENSUS:
+def average(num_segments: int, feature_dim: int) -> "Consensus":
+    """Return the mean of the snippet scores."""
+    from tsn.model.consensus_layers import AverageConsensus
+
+    return AverageConsensus(num_segments, feature_dim)
+
+
+def largest(num_segments: int, feature_dim: int) -> "Consensus":
+    """Return the largest snippet score of each class."""
+    from tsn.model.consensus_layers import MaxConsensus
+
+    return MaxConsensus(num_segments, feature_dim)
+
+
+def weighted_average(num_segments: int, feature_dim: int) -> "Consensus":
+    """Return the mean whose weights are learned."""
+    from tsn.model.consensus_layers import WeightedAverageConsensus
+
+    return WeightedAverageConsensus(num_segments, feature_dim)
+
+
+def attention(num_segments: int, feature_dim: int) -> "Consensus":
+    """Return the mean whose weights each video has for itself."""
+    from tsn.model.consensus_layers import AttentionConsensus
+
+    return AttentionConsensus(num_segments, feature_dim)
+
+
+CONSENSUS: dict[str, Row] = {
+    "average": average,
+    "max": largest,
+    "weighted_average": weighted_average,
+    "attention": attention,
+}
+
+
+def consensus(name: str, num_segments: int, feature_dim: int) -> "Consensus":
+    """Return a consensus over `num_segments`. Raises ValueError as `check_consensus` does."""
+    check_consensus(name, num_segments)
+    if (k := _top(name)) is None:
+        return CONSENSUS[name](num_segments, feature_dim)
+    from tsn.model.consensus_layers import TopConsensus
+
+    return TopConsensus(num_segments, feature_dim, k=k)
+
+
+def check_consensus(name: str, num_segments: int) -> None:
+    """Raise ValueError, naming the valid ones, unless there is such a consensus of K segments."""
+    k = _top(name)
+    if k is None and name not in CONSENSUS:
         valid = ", ".join([*CONSENSUS, f"{TOP}<number>"])
         raise ValueError(f"unknown consensus {name!r}; valid are: {valid}")
-    return CONSENSUS[name]
+    if not 1 <= num_segments <= MAX_SEGMENTS:
+        raise ValueError(f"num_segments must be 1 to {MAX_SEGMENTS}, got {num_segments}")
+    if k is not None and not 1 <= k <= num_segments:
+        raise ValueError(f"{name} of {num_segments} segments; it takes 1 to {num_segments}")
+
+
+def _top(name: str) -> int | None:
+    """Return k of `top:k`; None for another name."""
+    count = name.removeprefix(TOP)
+    is_top = name.startswith(TOP) and count.isascii() and count.isdecimal()
+    return int(count) if is_top else None

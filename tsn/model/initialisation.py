@@ -5,11 +5,12 @@ Letters: O output channels, h, w, C classes, D features.
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
-from tsn.model.network import TemporalSegmentNetwork
-from tsn.model.tensors import check_tensors
+    from tsn.model.network import TemporalSegmentNetwork
 
 RGB = "rgb"
 SCRATCH = "scratch"
@@ -25,9 +26,9 @@ class Source:
     dataset: the dataset of this project that they were trained on, "" for another origin.
     """
 
-    backbone: dict[str, Tensor]
+    backbone: "dict[str, Tensor]"
     classes: tuple[str, ...] = ()
-    classifier: dict[str, Tensor] = field(default_factory=dict)
+    classifier: "dict[str, Tensor]" = field(default_factory=dict)
     dataset: str = ""
 
 
@@ -38,7 +39,7 @@ Sources = Mapping[str, Source]  # by the modality that the weights are for
 class Start:
     """A network to be started: of that modality, to tell a dataset's classes apart."""
 
-    network: TemporalSegmentNetwork
+    network: "TemporalSegmentNetwork"
     dataset: str
     modality: str
     classes: tuple[str, ...]
@@ -51,6 +52,8 @@ def copied(start: Start, source: Source) -> None:
         raise ValueError(f"initialisation: copied: {_other_classes(source.classes, start.classes)}")
     _load(start.network, source.backbone)
     if source.classes:
+        from tsn.model.tensors import check_tensors
+
         check_tensors(source.classifier, start.network.fc.state_dict(), source="the classifier")
         start.network.fc.load_state_dict(source.classifier)
 
@@ -84,7 +87,7 @@ INITIALISATIONS: dict[str, Initialisation | None] = {
 }
 
 
-def cross_modality_conv(weight: Tensor, in_channels: int) -> Tensor:
+def cross_modality_conv(weight: "Tensor", in_channels: int) -> "Tensor":
     """Return first-layer weights (O, in_channels, h, w) from RGB weights (O, 3, h, w).
 
     Their mean over RGB, repeated for every input channel (section 3.2). Raises ValueError unless
@@ -143,6 +146,8 @@ def _other_classes(found: tuple[str, ...], wanted: tuple[str, ...]) -> str:
     )
 
 
-def _load(network: TemporalSegmentNetwork, weights: Mapping[str, Tensor]) -> None:
+def _load(network: "TemporalSegmentNetwork", weights: "Mapping[str, Tensor]") -> None:
+    from tsn.model.tensors import check_tensors
+
     check_tensors(weights, network.backbone.state_dict(), source="initial weights")
     network.backbone.load_state_dict(weights)

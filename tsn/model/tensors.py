@@ -1,4 +1,7 @@
-"""Named tensors: files of them, and whether they are those of a network. Nothing is unpickled."""
+"""Named tensors: files of them, ours and public ones, and whether they are those of a network.
+
+Nothing is unpickled but tensors.
+"""
 
 import pickle
 from collections.abc import Mapping
@@ -7,9 +10,15 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from tsn.files import atomic_path
+from tsn.model.backbone import Backbone, Tensors
+
+# Where a whole temporal segment network has its backbone: ours, and the public PyTorch ports'.
+PREFIXES = ("backbone.", "base_model.")
+CLASSIFIERS = ("fc", "new_fc")
+HEADS = (*CLASSIFIERS, "consensus")  # what it has beside
 
 
 class CheckpointError(ValueError):
@@ -59,6 +68,68 @@ def load_public_tensors(path: Path) -> dict[str, Tensor]:
     ):
         raise ValueError(f"{path}: expected a flat mapping of layer names to tensors")
     return {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+
+
+def load_backbone_weights(row: Backbone, path: Path, *, in_channels: int = 3) -> Tensors:
+    """Return the tensors of a file, named as the built backbone's, and all of them.
+
+    The file is a public one of the backbone, or of a whole temporal segment network: ours, or a
+    public PyTorch port's. What the row names as its classifiers is dropped. BN tensors of shape
+    (1, C) become (C,), and absent BN step counters become 0. Nothing is unpickled but tensors.
+    Raises FileNotFoundError, or ValueError naming the tensors that are missing, unexpected or of
+    another shape.
+    """
+    return fit_tensors(row, load_public_tensors(path), in_channels=in_channels, source=str(path))
+
+
+def fit_tensors(row: Backbone, tensors: Tensors, *, in_channels: int, source: str) -> Tensors:
+    """Return tensors as `load_backbone_weights` does a file's; source: their origin, for errors."""
+    with torch.device("meta"):
+        expected = row.build(in_channels).state_dict()
+    given = {
+        name: tensor
+        for name, tensor in row.rename(backbone_tensors(tensors)).items()
+        if not name.startswith(tuple(f"{layer}." for layer in row.classifiers))
+    }
+    complete_tensors(given, expected)
+    check_tensors(given, expected, source=source)
+    return given
+
+
+def load_classifier(row: Backbone, path: Path, num_classes: int) -> Tensors:
+    """Return "weight" and "bias" of the classifier in a whole network's file.
+
+    Raises ValueError where it has none, or one of another shape.
+    """
+    given = {
+        name.rpartition(".")[2]: tensor
+        for name, tensor in load_public_tensors(path).items()
+        if name.startswith(tuple(f"{layer}." for layer in CLASSIFIERS))
+    }
+    with torch.device("meta"):
+        expected = nn.Linear(row.feature_dim, num_classes).state_dict()
+    check_tensors(given, expected, source=f"{path}: the classifier of {num_classes} classes")
+    return given
+
+
+def backbone_tensors(tensors: Tensors) -> Tensors:
+    """Return the backbone's tensors of a whole network's; those of a backbone as they are."""
+    prefix = next((p for p in PREFIXES if any(name.startswith(p) for name in tensors)), "")
+    heads = tuple(f"{layer}." for layer in HEADS) if prefix else ()
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if not (heads and name.startswith(heads))
+    }
+
+
+def complete_tensors(given: Tensors, expected: Mapping[str, Tensor]) -> None:
+    """Add the BN step counters that a file of an older PyTorch lacks; unwrap Caffe's BN tensors."""
+    for name, reference in expected.items():
+        if name.endswith(".num_batches_tracked"):
+            given.setdefault(name, torch.zeros((), dtype=torch.long))
+        elif name in given and given[name].shape == (1, *reference.shape):
+            given[name] = given[name].squeeze(0)
 
 
 def check_tensors(

@@ -7,13 +7,12 @@ EfficientNet family in the names of `efficientnet_pytorch`, which packages of Py
 
 from collections.abc import Callable, Iterable
 from functools import cache, partial
-from typing import Any
-
-import torch
-from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
+from typing import TYPE_CHECKING, Any
 
 from tsn.model.backbone import Backbone, Tensors, at_least, rgb_values
+
+if TYPE_CHECKING:
+    from torch import nn
 
 PREFIX = "timm:"
 NARROWEST = 32  # pixels
@@ -54,6 +53,9 @@ def timm_row(name: str) -> Backbone:
     Raises ValueError for a name that timm does not know, with what is like it, and for a network
     whose first convolution timm does not single out.
     """
+    from torch import nn
+    from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
+
     network: Any = _build(name.removeprefix(PREFIX), in_channels=3, on="meta")
     config = network.pretrained_cfg
     first_conv, classifier = config["first_conv"], config["classifier"]
@@ -80,8 +82,9 @@ def timm_row(name: str) -> Backbone:
     )
 
 
-def _build(name: str, in_channels: int, *, on: str | None = None) -> nn.Module:
-    import timm  # takes a second; not for those who use none of it
+def _build(name: str, in_channels: int, *, on: str | None = None) -> "nn.Module":
+    import timm  # takes two seconds with PyTorch; not for those who use none of it
+    import torch
 
     if not timm.is_model(name):
         alike = timm.list_models(f"*{name.split('_')[0]}*")[:5] or timm.list_models("resnet*")[:5]

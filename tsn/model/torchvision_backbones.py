@@ -5,18 +5,19 @@ The networks are torchvision's own, so its files of ImageNet weights load as the
 
 from collections.abc import Callable
 from functools import partial
-
-from torch import nn
+from typing import TYPE_CHECKING
 
 from tsn.model.backbone import (
     Backbone,
     InputValues,
     Tensors,
     at_least,
-    replace_first_conv,
     rgb_values,
     same_names,
 )
+
+if TYPE_CHECKING:
+    from torch import nn
 
 IMAGENET = rgb_values((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HALF = rgb_values((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))  # the weights that come from TensorFlow
@@ -26,7 +27,8 @@ NARROWEST_INCEPTION_V3 = 75  # pixels; of fewer, no position is left
 def resnet_row(name: str, *, feature_dim: int) -> Backbone:
     """Return the row of a ResNet (He et al., 2016) by torchvision's name for it."""
 
-    def build() -> nn.Module:
+    def build() -> "nn.Module":
+        from torch import nn
         from torchvision import models  # as of every row: not for those who use none of it
 
         network: nn.Module = models.get_model(name, weights=None)
@@ -39,7 +41,7 @@ def resnet_row(name: str, *, feature_dim: int) -> Backbone:
 def googlenet_row() -> Backbone:
     """Return the row of GoogLeNet (Szegedy et al., 2015), with torchvision's BN."""
 
-    def build() -> nn.Module:
+    def build() -> "nn.Module":
         from torchvision import models
 
         network = models.googlenet(weights=None, aux_logits=False, init_weights=True)
@@ -52,7 +54,7 @@ def googlenet_row() -> Backbone:
 def inception_v3_row() -> Backbone:
     """Return the row of Inception V3 (Szegedy et al., 2016)."""
 
-    def build() -> nn.Module:
+    def build() -> "nn.Module":
         from torchvision import models
 
         network = models.inception_v3(weights=None, aux_logits=False, init_weights=True)
@@ -73,7 +75,7 @@ def vgg16_row() -> Backbone:
     The features are those of its second fully connected layer.
     """
 
-    def build() -> nn.Module:
+    def build() -> "nn.Module":
         from torchvision import models
 
         network: nn.Module = models.vgg16(weights=None)
@@ -87,10 +89,34 @@ def vgg16_row() -> Backbone:
     )
 
 
-def _without_classifier(network: nn.Module) -> nn.Module:
+def _without_classifier(network: "nn.Module") -> "nn.Module":
+    from torch import nn
+
     network.dropout = nn.Identity()
     network.fc = nn.Identity()
     return network
+
+
+def _replace_first_conv(module: "nn.Module", name: str, in_channels: int) -> None:
+    """Put a convolution of that many input channels in the place of a built module's first one.
+
+    A new one starts as PyTorch draws any convolution, until weights come.
+    """
+    from torch import nn
+
+    old = module.get_submodule(name)
+    assert isinstance(old, nn.Conv2d)
+    if old.in_channels == in_channels:
+        return
+    settings = ("kernel_size", "stride", "padding", "dilation", "groups")
+    new = nn.Conv2d(
+        in_channels,
+        old.out_channels,
+        bias=old.bias is not None,
+        **{setting: getattr(old, setting) for setting in settings},
+    )
+    parent, _, last = name.rpartition(".")
+    setattr(module.get_submodule(parent), last, new)
 
 
 def _published(name: str) -> Tensors:
@@ -104,7 +130,7 @@ def _published(name: str) -> Tensors:
 
 def _row(
     name: str,
-    build: Callable[[], nn.Module],
+    build: "Callable[[], nn.Module]",
     feature_dim: int,
     first_conv: str,
     first_bn: str | None,
@@ -114,9 +140,9 @@ def _row(
     inputs: InputValues = IMAGENET,
     narrowest: int = 32,
 ) -> Backbone:
-    def build_for(in_channels: int) -> nn.Module:
+    def build_for(in_channels: int) -> "nn.Module":
         network = build()
-        replace_first_conv(network, first_conv, in_channels)
+        _replace_first_conv(network, first_conv, in_channels)
         return network
 
     return Backbone(

@@ -24,11 +24,8 @@ from tsn.model.checkpoint import (
     load_initial_card,
 )
 from tsn.model.initialisation import RGB, Source, Start, initialise
-from tsn.model.network import (
-    NetworkConfig,
-    TemporalSegmentNetwork,
-    build_network,
-)
+from tsn.model.network import TemporalSegmentNetwork, build_network
+from tsn.model.settings import NetworkConfig
 from tsn.scoring.scores import BASELINE, VideoScores
 from tsn.scoring.settings import BaselineConfig
 from tsn.snippets.crops import Box

@@ -31,6 +31,20 @@ def check_num_positions(number: int) -> None:
         raise ValueError(f"crop_positions is {' or '.join(map(str, NUM_POSITIONS))}, got {number}")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """Training crops (paper section 3.2): scales of the shorter side, 5 or 13 positions, mirror."""
+
+    crop_scales: tuple[float, ...]
+    crop_positions: int
+    mirror: bool
+
+    def __post_init__(self) -> None:
+        if not self.crop_scales or not all(0 < scale <= 1 for scale in self.crop_scales):
+            raise ValueError(f"crop_scales are fractions in (0, 1], got {self.crop_scales}")
+        check_num_positions(self.crop_positions)
+
+
 def crop_sides(base: int, scales: tuple[float, ...]) -> list[tuple[int, int]]:
     """Return all (width, height) pairs: each side is base x a scale, at most one scale apart."""
     sides = [int(base * scale) for scale in scales]

@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 
 from tsn.lists import ListedVideo
 from tsn.modality import Modality
-from tsn.snippets.crops import Box, check_num_positions, testing_crops, training_box
+from tsn.snippets.crops import Augmentation, Box, testing_crops, training_box
 from tsn.snippets.sampling import testing_starts, training_starts
 from tsn.streams.archives import (
     MANIFEST,
@@ -42,20 +42,6 @@ class Clip:
     entries: int
     archive: Path
     key: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Augmentation:
-    """Training crops (paper section 3.2): scales of the shorter side, 5 or 13 positions, mirror."""
-
-    crop_scales: tuple[float, ...]
-    crop_positions: int
-    mirror: bool
-
-    def __post_init__(self) -> None:
-        if not self.crop_scales or not all(0 < scale <= 1 for scale in self.crop_scales):
-            raise ValueError(f"crop_scales are fractions in (0, 1], got {self.crop_scales}")
-        check_num_positions(self.crop_positions)
 
 
 def listed_clips(

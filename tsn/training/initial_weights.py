@@ -1,6 +1,6 @@
 """The weights that the networks of a dataset start from, by modality (paper section 3.2).
 
-A row of `INITS` is one way to come by them.
+A row of `INITS` is one way to come by them. PyTorch is loaded when they are made.
 """
 
 import re
@@ -8,21 +8,21 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tsn.modality import modality
-from tsn.model.backbone import fit_tensors, load_backbone_weights, load_classifier
 from tsn.model.backbones import BACKBONES, backbone
-from tsn.model.checkpoint import WEIGHTS, load_card
 from tsn.model.initialisation import RGB, Source, Sources
 from tsn.sources.download import fetch, refuse_other_file
-from tsn.training.pretext import PretextConfig, pretext_network, pretext_training
-from tsn.training.solver import Training
+from tsn.training.settings import PretextConfig
+
+if TYPE_CHECKING:
+    import torch
+
+    from tsn.training.solver import Training
 
 # Runs a training to its end, which is made for the device and the number of processes that read.
-RunTraining = Callable[[Callable[[torch.device, int], Training]], None]
+RunTraining: TypeAlias = "Callable[[Callable[[torch.device, int], Training]], None]"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +141,8 @@ class Init:
 
 def weights_from_pretext(config: PretextConfig, run: RunTraining) -> Sources:
     """Return the backbone's tensors, trained on the generated still-image task."""
+    from tsn.training.pretext import pretext_network, pretext_training
+
     network = pretext_network(config)
     run(lambda device, workers: pretext_training(network, config, device=device, workers=workers))
     return {RGB: Source(backbone=dict(network.backbone.state_dict()))}
@@ -148,6 +150,8 @@ def weights_from_pretext(config: PretextConfig, run: RunTraining) -> Sources:
 
 def weights_from_file(config: WeightsFileConfig, _run: RunTraining) -> Sources:
     """Return the backbone's tensors of a public file, fetched when it is not there."""
+    from tsn.model.tensors import load_backbone_weights
+
     path = fetch(config.urls, Path(config.path), sha256=config.sha256 or "")
     return {RGB: Source(backbone=load_backbone_weights(backbone(config.backbone), path))}
 
@@ -157,6 +161,8 @@ def weights_from_package(config: WeightsPackageConfig, _run: RunTraining) -> Sou
 
     Raises FileNotFoundError without the package or its file.
     """
+    from tsn.model.tensors import load_backbone_weights
+
     found = find_spec(config.package)
     if found is None or found.origin is None:
         raise FileNotFoundError(
@@ -175,6 +181,8 @@ def weights_from_hub(config: WeightsHubConfig, _run: RunTraining) -> Sources:
 
     Raises OSError where the library's host cannot be reached.
     """
+    from tsn.model.tensors import fit_tensors
+
     row = backbone(config.backbone)
     assert row.hub is not None  # as the config was checked
     try:
@@ -201,6 +209,9 @@ def weights_of_checkpoints(config: CheckpointsConfig, _run: RunTraining) -> Sour
 
 def weights_of_checkpoint(backbone_name: str, name: str, checkpoint: Checkpoint) -> Source:
     """Return the weights of a trained network of that backbone and modality."""
+    from tsn.model.checkpoint import WEIGHTS, load_card
+    from tsn.model.tensors import load_backbone_weights, load_classifier
+
     row, path = backbone(backbone_name), Path(checkpoint.path)
     card = load_card(path) if path.is_dir() else None
     file = path / WEIGHTS if card else path

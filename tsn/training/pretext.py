@@ -6,7 +6,6 @@ start every stream, the way ImageNet weights do (paper section 3.2, cross-modali
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 import cv2
@@ -19,27 +18,11 @@ from torch.utils.data import Dataset
 from tsn.modality import modality
 from tsn.model.backbones import backbone
 from tsn.snippets.normalise import normalise
-from tsn.training.solver import SolverConfig, Training, make_optimizer
+from tsn.training.settings import PretextConfig
+from tsn.training.solver import Training, make_optimizer
 
 Image = npt.NDArray[np.uint8]
 HUES = (0, 30, 60, 90, 120, 150)  # OpenCV's half degrees
-
-
-@dataclass(frozen=True, kw_only=True)
-class PretextConfig:
-    """The backbone to pre-train, on images of input_size pixels, with this solver."""
-
-    seed: int
-    backbone: str
-    input_size: int
-    solver: SolverConfig
-
-    def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise ValueError(f"seed is 0 or more, got {self.seed}")
-        if not self.solver.iterations:
-            raise ValueError("solver.iterations is 0: nothing would be learned; use init.scratch")
-        backbone(self.backbone).check_input_size(self.input_size)
 
 
 def _disc(mask: Image, centre: tuple[int, int], radius: int, _angle: float) -> None:

@@ -11,52 +11,22 @@ from tsn.drawing.image import write_image
 from tsn.drawing.input_sheet import input_sheet
 from tsn.lists import read_list, read_names
 from tsn.modality import Modality, modality
-from tsn.model.backbones import backbone
 from tsn.model.checkpoint import (
     INIT_SIDECAR,
     ModelCard,
     initial_weights_path,
     load_initial,
 )
-from tsn.model.initialisation import RGB, SCRATCH, Start, check_initialisation, initialise
-from tsn.model.network import (
-    LearningRateMultipliers,
-    NetworkConfig,
-    TemporalSegmentNetwork,
-    build_network,
-    parameter_groups,
-)
-from tsn.snippets.dataset import Augmentation, TrainingSnippets, listed_clips
+from tsn.model.initialisation import RGB, Start, initialise
+from tsn.model.network import TemporalSegmentNetwork, build_network, parameter_groups
+from tsn.snippets.dataset import TrainingSnippets, listed_clips
 from tsn.snippets.normalise import normalise
 from tsn.streams.archives import MANIFEST
 from tsn.training.data_parallel import ALONE, Share
-from tsn.training.solver import SolverConfig, Training, make_optimizer
+from tsn.training.settings import TrainingConfig
+from tsn.training.solver import Training, make_optimizer
 
 DRAWN_VIDEOS = 6
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingConfig:
-    """Everything that decides a trained network besides its videos and initial weights."""
-
-    seed: int
-    input_size: int
-    initialisation: str
-    network: NetworkConfig
-    augmentation: Augmentation
-    solver: SolverConfig
-    lr_multipliers: LearningRateMultipliers
-
-    def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise ValueError(f"seed is 0 or more, got {self.seed}")
-        backbone(self.network.backbone).check_input_size(self.input_size)
-        check_initialisation(self.initialisation)
-        if self.initialisation == SCRATCH and self.network.partial_bn:
-            raise ValueError(
-                "partial_bn freezes statistics that a network from scratch has not learned yet "
-                "(mean 0, variance 1): set it to false, or start from weights"
-            )
 
 
 @dataclass(frozen=True, kw_only=True)

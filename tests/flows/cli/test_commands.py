@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 from videos import write_pan
-from workspace import BINARIES, ROOT, copy_project
+from workspace import BINARIES, ROOT, copy_project, copy_smallest_project, dvc, environment
 
 from flows.cli.__main__ import app
 from flows.cli.frame import find_root
@@ -58,6 +58,31 @@ except SystemExit:
         [BINARIES / "python", "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_check_needs_no_pytorch(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    copy_smallest_project(project)
+    dvc(project, "init", "--no-scm", "--force")
+    program = """
+import sys
+sys.argv = ["tsn", "check", "synthetic"]
+from flows.cli.__main__ import main
+try:
+    main()
+except SystemExit as end:
+    print(end.code, sorted({"torch", "torchvision", "timm", "mlflow"} & sys.modules.keys()))
+"""
+    done = subprocess.run(
+        [BINARIES / "python", "-c", program],
+        cwd=project,
+        env=environment(project),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "synthetic: 30 clips of 10 classes" in done.stdout, done.stderr
+    assert done.stdout.splitlines()[-1] == "0 []"
 
 
 def test_outside_a_project_it_says_so(tmp_path: Path) -> None:

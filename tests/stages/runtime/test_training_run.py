@@ -12,8 +12,9 @@ from stages.runtime.machine import Machine
 from stages.runtime.training_run import SavedTraining, complete
 from tsn.model.network import build_network
 from tsn.snippets.dataset import TrainingSnippets
+from tsn.training.settings import TrainingConfig
 from tsn.training.solver import Iteration, Training
-from tsn.training.start import TrainingConfig, network_training
+from tsn.training.start import network_training
 
 MACHINE = Machine(
     device="cpu", processes=1, threads=1, workers=0, checkpoint_seconds=-1.0

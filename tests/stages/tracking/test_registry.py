@@ -22,8 +22,7 @@ from stages.tracking.registry import (
     NotRegisteredError,
     RegistryError,
 )
-from tsn.recogniser import folder
-from tsn.recogniser.card import CARD, RecogniserError
+from tsn.recogniser.card import CARD, VERSION, RecogniserError
 from tsn.recogniser.folder import load_recogniser_card
 
 
@@ -127,7 +126,7 @@ def test_who_made_a_recogniser_is_said_of_another_version(
     monkeypatch.setattr(registry, "VERSION", "9.9")
     monkeypatch.setattr(registry, "FORMAT", 12)
     said = registry.made_by(version)
-    assert said == f"version {folder.VERSION} (its format is 3; version 9.9 has 12)"
+    assert said == f"version {VERSION} (its format is 3; version 9.9 has 12)"
     said = registry.made_by(replace(version, tags={}))
     assert said.startswith("an older version of this project") and version.run_id in said
 

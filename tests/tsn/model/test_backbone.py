@@ -7,9 +7,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from tsn.model.backbone import load_backbone_weights
 from tsn.model.backbones import backbone
 from tsn.model.bn_inception import BNInception, initialise
+from tsn.model.tensors import load_backbone_weights
 
 ROW = backbone("bn_inception")
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torchvision import models
 
 from tsn.modality import MODALITIES
-from tsn.model.backbone import load_backbone_weights
 from tsn.model.backbones import BACKBONES, backbone
+from tsn.model.tensors import load_backbone_weights
 
 LITE, SMALL = "timm:tf_efficientnet_lite0", "timm:mobilenetv3_small_050"
 TRANSFORMER = "timm:vit_tiny_patch16_224"

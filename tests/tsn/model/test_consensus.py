@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from tsn.model.consensus import CONSENSUS, AttentionConsensus, WeightedAverageConsensus, consensus
+from tsn.model.consensus import CONSENSUS, consensus
+from tsn.model.consensus_layers import AttentionConsensus, WeightedAverageConsensus
 
 # One video, three segments, two classes.
 SCORES = torch.tensor([[[1.0, 6.0], [2.0, 0.0], [6.0, 3.0]]])

@@ -7,12 +7,8 @@ from small_configs import NETWORK as CONFIG
 from torch import Tensor, nn
 
 from tsn.model.consensus import CONSENSUS
-from tsn.model.network import (
-    LearningRateMultipliers,
-    TemporalSegmentNetwork,
-    build_network,
-    parameter_groups,
-)
+from tsn.model.network import TemporalSegmentNetwork, build_network, parameter_groups
+from tsn.model.settings import LearningRateMultipliers
 
 MULTIPLIERS = LearningRateMultipliers(bias=2.0, first_conv_weight=5.0, first_conv_bias=10.0)
 

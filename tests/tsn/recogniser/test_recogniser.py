@@ -35,6 +35,7 @@ from tsn.recogniser.card import (
     CARD,
     VERSION,
     RecogniserError,
+    ReferenceScores,
     read_test_scores,
     read_trained_on,
 )
@@ -246,7 +247,7 @@ def test_what_is_saved_comes_back(bundle: Path) -> None:
     expected = np.random.default_rng(1).normal(size=(2, 3)).astype(np.float32)
     np.testing.assert_array_equal(tests.scores, expected)
     assert (bundle / "trained_on.txt").read_text() == f"{'a' * 64}\n{'b' * 64}\n"
-    assert recogniser_folder.read_trained_on(bundle) == {"a" * 64, "b" * 64}
+    assert read_trained_on(bundle) == {"a" * 64, "b" * 64}
 
 
 def test_equal_recognisers_have_one_fingerprint_and_equal_bytes(
@@ -520,8 +521,8 @@ def test_networks_of_different_cells_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "toy" / CARD).exists()
 
 
-def read_test_scores_of_nothing() -> recogniser_folder.ReferenceScores:
-    return recogniser_folder.ReferenceScores(
+def read_test_scores_of_nothing() -> ReferenceScores:
+    return ReferenceScores(
         classes=CLASSES,
         videos=(),
         sha256=(),

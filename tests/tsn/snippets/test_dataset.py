@@ -13,9 +13,8 @@ from tsn.lists import ListedVideo
 from tsn.modality import MODALITIES, Modality, modality
 from tsn.snippets import dataset as snippets
 from tsn.snippets import sampling
-from tsn.snippets.crops import Box
+from tsn.snippets.crops import Augmentation, Box
 from tsn.snippets.dataset import (
-    Augmentation,
     Clip,
     TrainingSnippets,
     cut_snippet,

@@ -17,9 +17,8 @@ import pytest
 from tsn.lists import ListedVideo
 from tsn.modality import MODALITIES, Modality, modality
 from tsn.snippets import sampling
-from tsn.snippets.crops import Box, training_box
+from tsn.snippets.crops import Augmentation, Box, training_box
 from tsn.snippets.dataset import (
-    Augmentation,
     Clip,
     ScoringSnippets,
     TrainingSnippets,

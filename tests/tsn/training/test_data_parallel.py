@@ -17,8 +17,9 @@ from torch.utils.data import Dataset
 from tsn.model.network import build_network
 from tsn.snippets.dataset import TrainingSnippets
 from tsn.training.data_parallel import ALONE, Share, agree_on_start, summed
+from tsn.training.settings import TrainingConfig
 from tsn.training.solver import make_optimizer, micro_batches, solve
-from tsn.training.start import TrainingConfig, network_training
+from tsn.training.start import network_training
 
 CPU = torch.device("cpu")
 SECONDS = 60.0  # against hanging: what is waited for takes a few

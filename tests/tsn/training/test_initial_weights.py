@@ -35,7 +35,7 @@ from tsn.training.initial_weights import (
     weights_from_package,
     weights_of_checkpoints,
 )
-from tsn.training.pretext import PretextConfig
+from tsn.training.settings import PretextConfig
 from tsn.training.solver import Training
 
 QUARTER = "bn_inception_quarter"

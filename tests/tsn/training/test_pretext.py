@@ -9,14 +9,8 @@ import torch
 from small_configs import SOLVER
 
 from tsn.training import pretext
-from tsn.training.pretext import (
-    HUES,
-    NUM_CLASSES,
-    SHAPES,
-    PretextConfig,
-    PretextImages,
-    pretext_image,
-)
+from tsn.training.pretext import HUES, NUM_CLASSES, SHAPES, PretextImages, pretext_image
+from tsn.training.settings import PretextConfig
 from tsn.training.solver import Iteration
 
 CONFIG = PretextConfig(

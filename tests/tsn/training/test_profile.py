@@ -13,8 +13,9 @@ import torch
 from tsn.model.network import build_network
 from tsn.snippets.dataset import TrainingSnippets
 from tsn.training.profile import PartTime, TrainingProfile, _times, profile_training
+from tsn.training.settings import TrainingConfig
 from tsn.training.solver import FORWARD, LOAD, PARTS, Training
-from tsn.training.start import TrainingConfig, network_training
+from tsn.training.start import network_training
 
 Event = namedtuple("Event", "name time_range device_type kernels")
 Range = namedtuple("Range", "start end")

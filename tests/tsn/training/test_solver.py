@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from tsn.training.settings import SolverConfig
 from tsn.training.sgd import SGD
 from tsn.training.solver import (
     Iteration,
-    SolverConfig,
     learning_rate,
     make_optimizer,
     micro_batches,

@@ -15,10 +15,11 @@ from tsn.lists import COLUMNS, write_names
 from tsn.modality import modality
 from tsn.model.checkpoint import save_initial
 from tsn.model.initialisation import Source
-from tsn.model.network import LearningRateMultipliers, build_network
+from tsn.model.network import build_network
+from tsn.model.settings import LearningRateMultipliers
 from tsn.snippets.dataset import TrainingSnippets
+from tsn.training.settings import TrainingConfig
 from tsn.training.start import (
-    TrainingConfig,
     TrainingInputs,
     draw_inputs,
     network_training,
@@ -89,7 +90,7 @@ def test_optimizer_carries_the_recipes_multipliers_whatever_the_modality(
 
 def test_input_smaller_than_the_network_can_take_is_refused(tiny_training: TrainingConfig) -> None:
     with pytest.raises(
-        ValueError, match=r"input_size: BN-Inception takes multiples of 32 pixels .*, got 31"
+        ValueError, match=r"input_size: this backbone takes multiples of 32 pixels .*, got 31"
     ):
         replace(tiny_training, input_size=31)
 
