@@ -10,10 +10,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from stages.operate import revisions
+from stages.operate.made_with import recipe_of_results
 from stages.reporting import results
 from stages.reporting.results import Row
 from stages.reporting.two_sides import Side
 from stages.runtime import params
+from stages.runtime.places import DVC_LOCK
 from stages.tracking import registry, versions
 from stages.tracking.entries import flatten_params
 from stages.tracking.registry import Version
@@ -62,6 +64,7 @@ def _result_files(folder: Path, dataset: str) -> list[str]:
     splits = params.section(settings, "splits", tuple[int, ...])
     modalities = params.section(settings, "modalities", tuple[str, ...])
     return [
+        str(DVC_LOCK),
         f"metrics/{dataset}/mean.json",
         *(f"metrics/{dataset}/split{split}.json" for split in splits),
         *(f"scores/{dataset}/{split}/{name}.npz" for split in splits for name in modalities),
@@ -71,11 +74,11 @@ def _result_files(folder: Path, dataset: str) -> list[str]:
 
 def read_folder(name: str, what: str, folder: Path, dataset: str) -> Side:
     """Return what came of the pipeline in a folder of a project, as far as it is there."""
-    recipe = params.load(folder / params.recipe_path(dataset))
     selection = params.load(folder / params.PARAMS)
     chosen = {key: selection.values.get(key) for key in ("splits", "modalities")}
     splits = params.section(selection, "splits", tuple[int, ...])
     modalities = params.section(selection, "modalities", tuple[str, ...])
+    recipe, note = recipe_of_results(folder, dataset, splits, modalities)
     fusion = params.section(recipe, "fusion", FusionConfig)
     headline = fusion.headline_of(modalities)
     weights = fusion.rows(modalities)
@@ -93,7 +96,7 @@ def read_folder(name: str, what: str, folder: Path, dataset: str) -> Side:
         mean=known.rows("mean"),
         splits={k: rows for k, rows in metrics.items() if rows},
         tests={k: known.tests(row, weights[headline]) for k, row in found.items()},
-        notes=tuple(known.notes),
+        notes=(*([f"{name}: {note}"] if note else []), *known.notes),
     )
 
 

@@ -12,7 +12,7 @@ from stages.tracking import registry, versions
 from stages.tracking.registry import CHALLENGER, CHAMPION, PREVIOUS
 
 WORKSPACE = "workspace"  # DVC's word for what is checked out
-CHECKED_OUT = "what is checked out, whose results may be older than its settings"
+CHECKED_OUT = "what is checked out"
 ALIASES = (CHAMPION, CHALLENGER, PREVIOUS)
 SHOWN = 12  # of the names that an unknown one might have been
 

@@ -90,11 +90,11 @@ def kind(entry: Mapping[str, Any]) -> str:
     return name if name in TRACKED else ""
 
 
-def read_lock_file() -> dict[str, dict[str, Any]]:
+def read_lock_file(path: Path = DVC_LOCK) -> dict[str, dict[str, Any]]:
     """Return the stages of dvc.lock. A grid may be writing it at this moment: it is read again."""
     for attempt in range(READ_ATTEMPTS):
         try:
-            content = YAML(typ="safe").load(DVC_LOCK) if DVC_LOCK.is_file() else None
+            content = YAML(typ="safe").load(path) if path.is_file() else None
             return {
                 name: entry
                 for name, entry in ((content or {}).get("stages") or {}).items()
@@ -102,7 +102,7 @@ def read_lock_file() -> dict[str, dict[str, Any]]:
             }
         except (YAMLError, AttributeError, TypeError):
             if attempt == READ_ATTEMPTS - 1:
-                logger.warning("%s cannot be read: nothing is logged to MLflow", DVC_LOCK)
+                logger.warning("%s cannot be read, and is passed over", path)
             time.sleep(READ_PAUSE_SECONDS)
     return {}
 

@@ -30,7 +30,9 @@ SCORES, METRICS = Path("scores/toy/2/rgb.npz"), Path("metrics/toy/split2.json")
 DVC_YAML = f"""
 stages:
   all:
+    matrix: {{dataset: [toy]}}
     cmd: "true"
+    params: [{{recipes/toy.yaml: [fusion, train.rgb]}}]
     outs: [{SCORES}, data/toy/videos.csv]
     metrics: [{METRICS}: {{cache: false}}]
 """
@@ -156,7 +158,38 @@ def test_what_is_checked_out_against_a_version(
     assert found["b"]["is"] == "registered version 1, of split 2"
     assert found["metrics"]["result"] == {"a": pytest.approx(2 / 3), "b": 1.0}
     assert found["paired"]["only_b"] == 2
-    assert found["notes"] == ["Of the challenger, only the settings that MLflow keeps are compared"]
+    assert found["notes"] == [
+        "workspace: recipes/toy.yaml was changed after the run (train.rgb.seed); the settings "
+        "here are those of the run",
+        "Of the challenger, only the settings that MLflow keeps are compared",
+    ]
+
+
+def test_a_setting_that_was_edited_and_not_run_is_no_difference(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    git("checkout", "-q", "main", "--", "recipes", str(METRICS))
+    git("reset", "-q", "--hard")
+    with Repo(str(workspace)) as repo:
+        repo.checkout(force=True)
+    compare("first", "workspace")
+    found = json.loads(capsys.readouterr().out)
+    assert (found["settings"], found["notes"]) == ({"train.rgb.seed": {"a": "1", "b": "2"}}, [])
+    text = RECIPE.format(seed=9).replace("headline: rgb", "headline: twice")
+    text = text.replace("combinations: {}", "combinations: {twice: {rgb: 2.0}}")
+    Path("recipes/toy.yaml").write_text(text)
+    compare("first", "workspace")
+    edited = json.loads(capsys.readouterr().out)
+    assert edited["settings"] == found["settings"]
+    assert edited["b"]["headline"] == found["b"]["headline"] == "rgb"
+    (note,) = edited["notes"]
+    changed = "fusion.headline, fusion.combinations.twice.rgb, train.rgb.seed and 1 more"
+    assert note.startswith(f"workspace: recipes/toy.yaml was changed after the run ({changed}); ")
+    git("commit", "-q", "-a", "-m", "a recipe that was not run")
+    compare("first", "HEAD")
+    committed = json.loads(capsys.readouterr().out)
+    assert committed["settings"] == found["settings"]
+    assert committed["notes"] == [note.replace("workspace:", "HEAD:")]
 
 
 def test_scores_that_are_gone_are_named_and_metrics_still_compared(
