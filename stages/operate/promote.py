@@ -61,10 +61,16 @@ def aliases(dataset: str) -> dict[str, Version | None]:
 
 
 def table(before: dict[str, Version | None], after: dict[str, Version | None]) -> str:
-    """Return a line per alias: which version it was, and which it is."""
+    """Return a line per alias: which version it was, and which it is.
+
+    The challenger stays the challenger when it is promoted: the line says that it is the champion.
+    """
     lines = []
     for alias, version in after.items():
         was, now = describe(before[alias]), describe(version)
+        if alias == CHALLENGER and version is not None and version == after[CHAMPION]:
+            lines.append(f"  {alias:10}  {version}, which is the champion")
+            continue
         lines.append(f"  {alias:10}  {now}" if was == now else f"  {alias:10}  {was} -> {now}")
     return "\n".join(lines)
 

@@ -28,6 +28,11 @@ def test_the_challenger_then_a_number_then_back(
     store.connect().set_registered_model_alias("toy", CHALLENGER, "3")
     run()
     assert aliases() == {CHAMPION: "3", CHALLENGER: "3"}
+    assert capsys.readouterr().out.splitlines()[:3] == [
+        "  champion    none -> models:/toy/3",
+        "  previous    none",
+        "  challenger  models:/toy/3, which is the champion",
+    ]
     run("2")
     lines = capsys.readouterr().out.splitlines()
     assert lines[-5:-2] == [
