@@ -215,6 +215,7 @@ def first_split(
             clips_per_class=None,
             counts=None,
             leaks="keep",
+            promotion_share=None,
         )
         try:
             return config, split_lists(sorted(files), lists, config)

@@ -48,7 +48,7 @@ class SplitConfig:
     clips_per_class: int | None
     counts: Counts | None
     leaks: str
-    promotion_share: float | None = None
+    promotion_share: float | None
 
     def __post_init__(self) -> None:
         if self.promotion_share is not None:

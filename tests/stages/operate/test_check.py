@@ -1,7 +1,9 @@
 """The project's own params.yaml and recipes: all are valid, and the paper's hold its numbers."""
 
 import shutil
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 from ruamel.yaml import YAML
@@ -10,6 +12,9 @@ from workspace import ROOT, edit
 from stages.operate import check
 from stages.runtime import params
 from tsn.modality import MODALITIES
+from tsn.splits.formats import SplitConfig
+from tsn.streams.table import STREAMS
+from tsn.training.settings import SolverConfig
 
 
 @pytest.fixture(autouse=True)
@@ -24,6 +29,27 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_every_recipe_is_valid() -> None:
     check.main(check.Options())
     assert {"synthetic", "ucf101", "hmdb51"} <= set(params.recipe_names())
+
+
+def test_no_setting_has_its_value_in_code() -> None:
+    streams = [stream.config_class for stream in STREAMS.values()]
+    rows = [row for table in check.CHOICES.values() for row in table.values()]
+    found, waiting = set(), [*check.SECTIONS.values(), *rows, *streams]
+    while waiting:
+        config = waiting.pop()
+        if config in found or not is_dataclass(config):
+            continue
+        found.add(config)
+        for hint in get_type_hints(config).values():
+            waiting += [hint, *get_args(hint)]
+    defaults = {
+        f"{config.__name__}.{field.name}": field.default
+        for config in found
+        for field in fields(config)
+        if not (field.default is field.default_factory is MISSING)
+    }
+    assert SplitConfig in found and SolverConfig in found
+    assert defaults == {}
 
 
 def test_first_stage_of_a_dataset_leaves_a_note_that_never_changes(project: Path) -> None:
