@@ -19,7 +19,14 @@ from stages.tracking.made import read_note, write_note
 from tsn.files import json_sha256
 from tsn.lists import read_list
 from tsn.metrics import Scores, confusion_matrix, per_class_accuracy
-from tsn.scoring.fusion import FusionConfig, common_videos, fuse, left_out, refuse_other_scores
+from tsn.scoring.fusion import (
+    FusionConfig,
+    common_videos,
+    describe_not_run,
+    fuse,
+    left_out,
+    refuse_other_scores,
+)
 from tsn.scoring.scores import BASELINE, NO_INITIAL_WEIGHTS, VideoScores, load_scores
 
 
@@ -49,8 +56,8 @@ def main(options: Options) -> None:
         write_plots(rows, cells, metrics, headline, options.plots)
     write_note(fingerprint_of(config, {**cells, **baseline}))
     not_run = config.not_run(modalities) | ({} if baseline else {BASELINE: NO_INITIAL_WEIGHTS})
-    for row, reason in not_run.items():
-        print(f"{options.dataset} split {options.split}: not run: {row} ({reason})")
+    if not_run:
+        print(f"{options.dataset} split {options.split}: not run: {describe_not_run(not_run)}")
     if text := left_out(cells, [row.video for row in read_list(options.list)]):
         print(f"{options.dataset} split {options.split}: {text}")
     result = metrics[headline].mean_class_accuracy

@@ -143,16 +143,20 @@ def print_summary(options: Options, card: RecogniserCard, difference: float) -> 
     """Say what was made and how it is used."""
     size = sum(path.stat().st_size for path in options.out.rglob("*") if path.is_file())
     tests = read_test_scores(options.out)
-    result, compared = accuracy(tests.scores, tests.labels), min(NUM_COMPARED, len(tests.videos))
+    result, videos = accuracy(tests.scores, tests.labels), len(tests.videos)
     print(f"{options.out}: {card.description}")
     print(f"  of split {card.split}, {size / 1e6:.0f} MB")
-    print(
-        f"  {result.mean_class_accuracy:.1%} mean class accuracy on its {len(tests.videos)} test "
-        f"videos; the {compared} smallest give the pipeline's scores to {difference:.1g}"
-    )
+    print(f"  {result.mean_class_accuracy:.1%} mean class accuracy on its {videos} test videos")
+    print(f"  {comparison_line(min(NUM_COMPARED, videos), difference)}")
     print(f"  {calibration_line(card.calibration)}")
     print(f"  recognise a video     tsn recognise clip.avi --model {options.out}")
     print(f"  make it the champion  tsn promote {options.dataset}")
+
+
+def comparison_line(compared: int, difference: float) -> str:
+    """Say how near its scores of test videos' files are to those that the pipeline gave them."""
+    found = f"within {difference:.1g} of" if difference else "exactly"
+    return f"checked on the files of {compared} of them: its scores are {found} the pipeline's"
 
 
 def calibration_line(calibration: Calibration | None) -> str:

@@ -20,7 +20,7 @@ from tsn.drawing.image import write_image
 from tsn.lists import CONTACT_SHEET, LEAKS, SURVEY, SplitLists, read_digests, write_splits
 from tsn.names import near_equal
 from tsn.sources.folder import folder_videos
-from tsn.splits.checks import refuse_one_class
+from tsn.splits.checks import least_to_most, refuse_one_class
 from tsn.splits.contact_sheet import class_examples, contact_sheet
 from tsn.splits.formats import SplitConfig, split_lists
 from tsn.splits.leakage import DROP, SAME_BYTES, Leak, find_leaks, treat_leaks, write_leaks
@@ -69,7 +69,7 @@ def main(options: Options) -> None:
         sizes = Counter(video.label for video in train)
         print(
             f"  split {split}: {len(train)} train, {len(lists.test[split])} test; "
-            f"{min(sizes.values())} to {max(sizes.values())} training clips a class"
+            f"{least_to_most(sizes.values())} training clips a class"
         )
         if found[split].leaks:
             print(f"    {describe_leaks(found[split].leaks, config.leaks)}")
@@ -101,11 +101,15 @@ def describe_leaks(leaks: Sequence[Leak], treatment: str) -> str:
     """Say in a line what leaks a split has."""
     tested, trained = ({getattr(leak, side) for leak in leaks} for side in ("test", "train"))
     same = sorted((leak.test, leak.train) for leak in leaks if leak.kind == SAME_BYTES)
-    example = f" ({len(same)} by the same bytes: {' = '.join(same[0])})" if same else ""
-    what = f"training videos dropped: {len(trained)}" if treatment == DROP else "all kept"
+    example = f" ({len(same)} the same file: {' = '.join(same[0])})" if same else ""
+    what = f"training videos dropped for it: {len(trained)}"
+    if treatment != DROP:
+        what = (
+            "all are kept, so accuracies may be too good (`leaks: drop` removes the training ones)"
+        )
     return (
-        f"test videos that show the scene of a training video: {len(tested)}{example}; {what}; "
-        f"listed in {LEAKS}"
+        f"test videos whose scene a training video shows, too: {len(tested)}{example}; {what}; "
+        f"see {LEAKS}"
     )
 
 
@@ -113,9 +117,9 @@ def describe_backdrops(backdrops: Sequence[Leak]) -> str:
     """Say in a line which test videos of a split were not taken for leaks."""
     first = backdrops[0]
     return (
-        "test videos that show a scene that more than a tenth of the groups show: "
-        f"{len(backdrops)} ({first.test} that of {first.train}); taken for the dataset's backdrop; "
-        f"listed in {LEAKS}"
+        "test videos before a backdrop that more than a tenth of the groups share: "
+        f"{len(backdrops)} (as {first.test} and {first.train}); they are taken for no leaks; "
+        f"see {LEAKS}"
     )
 
 

@@ -26,6 +26,7 @@ from stages.operate.cost import (
 from stages.runtime import gpu_slots, params
 from stages.runtime.machine import count_cores, read_machine
 from tsn.lists import ListedVideo
+from tsn.splits.checks import least_to_most
 
 THIN_SHOWN = 5
 
@@ -124,9 +125,7 @@ def describe_splits(clips: Clips) -> list[str]:
 
 def of_a_class(videos: Sequence[ListedVideo]) -> str:
     """Return the least and the most videos that a class has: `3 to 6`, or `6` where all have."""
-    sizes = Counter(video.label for video in videos).values()
-    least, most = min(sizes), max(sizes)
-    return str(least) if least == most else f"{least} to {most}"
+    return least_to_most(Counter(video.label for video in videos).values())
 
 
 def count_cells(found: Forecast, recipe: Mapping[str, Any]) -> list[str]:

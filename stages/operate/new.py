@@ -35,7 +35,7 @@ from tsn.lists import SplitError, SplitLists
 from tsn.names import is_utf8, near_equal, shown
 from tsn.sources.csv_file import CsvConfig, listed_videos, write_clips
 from tsn.sources.folder import SourceError, find_videos
-from tsn.splits.checks import refuse_one_class
+from tsn.splits.checks import least_to_most, refuse_one_class
 from tsn.splits.formats import SplitConfig, split_lists
 from tsn.splits.groups import guesses
 from tsn.splits.survey import Facts
@@ -292,7 +292,7 @@ def describe(found: Found, recipe: Any, settings: Any) -> list[str]:
     looked = "" if len(found.facts) == len(found.files) else f" (looked at {len(found.facts)})"
     lines = [
         f"{len(found.files)} clips of {len(classes)} classes{looked}",
-        f"  clips of a class   {min(classes.values())} to {max(classes.values())}",
+        f"  clips of a class   {least_to_most(classes.values())}",
         f"  frames             {width}x{height}{others}",
         f"  length             {statistics.median(seconds):.1f} s in the middle, "
         f"{min(seconds):.1f} to {max(seconds):.1f}",

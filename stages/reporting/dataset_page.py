@@ -42,10 +42,10 @@ def facts(lists: Path) -> dict[str, str]:
         "In all": f"{known['seconds'].sum() / 60:.1f} minutes, {known['frames'].sum()} frames",
         "Size, pixels": _most_common(sizes),
         "Frames a second": _most_common(rates),
-        "Test videos of a training video's scene": ", ".join(
+        "Test videos that show a training video's scene, by split": ", ".join(
             str(leaked.get(split, 0)) for split in splits.train
         ),
-        "Test videos whose scene is the dataset's backdrop": ", ".join(
+        "Test videos before a backdrop that many share, by split": ", ".join(
             str(backdrops.get(split, 0)) for split in splits.train
         ),
         "Cannot be read": str(len(survey) - len(known)),

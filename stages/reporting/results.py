@@ -21,7 +21,7 @@ from tsn.lists import ListedVideo
 from tsn.metrics import Accuracy, Scores, accuracy
 from tsn.modality import MODALITIES
 from tsn.records import record
-from tsn.scoring.fusion import describe_row
+from tsn.scoring.fusion import describe_not_run, describe_row
 from tsn.scoring.scores import BASELINE, LEARNED, VideoScores
 
 
@@ -82,7 +82,7 @@ class Results:
     @property
     def notes(self) -> list[str]:
         """Return what is said of rows that are not run, of learned weights and of the baseline."""
-        notes = [f"Not run: {row} ({reason})." for row, reason in self.not_run.items()]
+        notes = [f"Not run: {describe_not_run(self.not_run)}."] if self.not_run else []
         if self.wanted != self.headline:
             notes.append(f"The result is {self.headline}: the recipe's, {self.wanted}, is not run.")
         if self.learned:

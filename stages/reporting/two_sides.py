@@ -166,9 +166,21 @@ class TwoSides:
         return (
             f"{_of_splits(self.paired.splits)}, {found.videos} test videos: {_points(found.gain)} "
             f"points of mean class accuracy, {found.confidence:.0%} interval {_points(low)} to "
-            f"{_points(high)} (paired bootstrap). {self.a.name} alone is right on "
-            f"{found.only_champion} videos, {self.b.name} alone on {found.only_challenger}: "
-            f"McNemar's test p = {found.p_value:.2g}."
+            f"{_points(high)} (paired bootstrap). {self._rivalry}"
+        )
+
+    @property
+    def _rivalry(self) -> str:
+        """Say of the paired comparison which side is right more often where the other is wrong."""
+        assert self.comparison is not None
+        found = self.comparison
+        if found.only_champion == found.only_challenger:
+            if not found.only_champion:
+                return "They are right on the same videos."
+            return f"Each alone is right on {found.only_champion} videos: a tie."
+        return (
+            f"{self.a.name} alone is right on {found.only_champion} videos, {self.b.name} alone on "
+            f"{found.only_challenger}: McNemar's test p = {found.p_value:.2g}."
         )
 
     @property

@@ -62,8 +62,8 @@ def rows(path: Path) -> list[str]:
 def test_leaks_are_kept_and_tagged_or_dropped(workspace: Path) -> None:
     told = split(workspace, "keep")
     assert (
-        "test videos that show the scene of a training video: 1 "
-        "(1 by the same bytes: a/p0_1.avi = a/p1_2.avi); all kept" in told
+        "test videos whose scene a training video shows, too: 1 "
+        "(1 the same file: a/p0_1.avi = a/p1_2.avi); all are kept, so" in told
     )
     assert "cannot be read: b/p2_2.avi: not a video file" in told
     assert rows(workspace / "splits/leaks.csv") == [
@@ -79,7 +79,7 @@ def test_leaks_are_kept_and_tagged_or_dropped(workspace: Path) -> None:
     assert len(rows(workspace / "splits/survey.csv")) == 8
     assert cv2.imread(str(workspace / "splits/classes.jpg")).shape[0] > 108
 
-    assert "training videos dropped: 1" in split(workspace, "drop")
+    assert "; training videos dropped for it: 1; see leaks.csv" in split(workspace, "drop")
     assert "a/p1_2.avi" not in (workspace / "splits/1/train.csv").read_text()
     assert rows(workspace / "splits/1/test.csv") == ["a/p0_1.avi,0,p0,", "b/p0_1.avi,1,p0,"]
 
@@ -100,8 +100,8 @@ def facts_of(counted: int, frames: int, defect: str = "") -> Facts:
 def test_what_was_taken_for_the_stage_is_told_with_an_example() -> None:
     backdrops = [Leak(f"a/{number}", "a/t", BACKDROP, 3.0) for number in range(50)]
     assert describe_backdrops(backdrops) == (
-        "test videos that show a scene that more than a tenth of the groups show: 50 "
-        "(a/0 that of a/t); taken for the dataset's backdrop; listed in leaks.csv"
+        "test videos before a backdrop that more than a tenth of the groups share: 50 "
+        "(as a/0 and a/t); they are taken for no leaks; see leaks.csv"
     )
 
 

@@ -87,6 +87,14 @@ def describe_row(name: str, weights: Mapping[str, float]) -> str:
     return f"{name}: {' + '.join(members)}"
 
 
+def describe_not_run(reasons: Mapping[str, str]) -> str:
+    """Return rows that are not run, those of a reason together: `a, b (flow is not among ...)`."""
+    rows: dict[str, list[str]] = {}
+    for row, reason in reasons.items():
+        rows.setdefault(reason, []).append(row)
+    return "; ".join(f"{', '.join(names)} ({reason})" for reason, names in rows.items())
+
+
 def fuse(scores: Mapping[str, VideoScores], weights: Mapping[str, float]) -> Scores:
     """Return the weighted sum (V, C) of the named modalities' scores.
 

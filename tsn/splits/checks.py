@@ -18,6 +18,12 @@ class Counts:
     test: tuple[int, ...]
 
 
+def least_to_most(sizes: Collection[int]) -> str:
+    """Return the least and the greatest of some sizes: `3 to 6`, or `6` where all are equal."""
+    least, most = min(sizes), max(sizes)
+    return str(least) if least == most else f"{least} to {most}"
+
+
 @dataclass(frozen=True)
 class Line:
     """Where a list names a video."""

@@ -37,7 +37,7 @@ def test_a_folder_becomes_a_recipe_that_can_be_run(
 ) -> None:
     new.main(new.Options(name="mine", videos=write_clips(project / "clips", PEOPLE)))
     out = capsys.readouterr().out
-    assert "6 clips of 2 classes" in out and "3 to 3" in out
+    assert "6 clips of 2 classes" in out and "clips of a class   3\n" in out
     assert "3 (daria, eli, ira)" in out and "before the first _" in out
     assert "time to expect" in out and re.search(r"disk to expect     about \d MB", out)
     check.check(check.Options(dataset="mine"))

@@ -63,8 +63,8 @@ def test_facts_by_hand(lists: Path) -> None:
         "In all": "0.3 minutes, 400 frames",
         "Size, pixels": "320x240 (2), 176x240 (1)",
         "Frames a second": "25",
-        "Test videos of a training video's scene": "1, 0, 0",
-        "Test videos whose scene is the dataset's backdrop": "0, 1, 0",
+        "Test videos that show a training video's scene, by split": "1, 0, 0",
+        "Test videos before a backdrop that many share, by split": "0, 1, 0",
         "Cannot be read": "1",
         "Headers that miscount": "2",
     }
