@@ -1,6 +1,7 @@
 """The command `tsn`: its help, where it works, and which code it runs."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -42,6 +43,17 @@ def test_help_of_a_command_ends_with_an_example(name: str) -> None:
     done = CliRunner().invoke(app, [name, "--help"])
     assert done.exit_code == 0
     assert f"\n    tsn {name}" in done.output[done.output.index("Example") :]
+
+
+def test_the_readme_is_short_and_its_commands_are_there() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) < 150
+    named = re.findall(r"(?:^|`)tsn (\w+)", text, flags=re.MULTILINE)
+    assert {"repro", "new", "check"} <= set(named) <= set(COMMANDS)
+    options = re.findall(r"`tsn (\w+)[^`\n]* (--[a-z-]+)", text)
+    assert ("repro", "--quick") in options
+    for name, option in options:
+        assert f" {option} " in CliRunner().invoke(app, [name, "--help"]).output
 
 
 def test_help_loads_nothing_heavy() -> None:
