@@ -16,7 +16,7 @@ from stages.runtime import params
 from stages.runtime.places import SOURCES_READ
 from tsn.files import file_sha256, read_csv, write_json
 from tsn.sources.additions import ADDITIONS, read_additions
-from tsn.sources.folder import CHECKSUM_COLUMNS, Listed, SourceError, SourceMissingError
+from tsn.sources.folder import CHECKSUM_COLUMNS, NO_LISTS, Listed, SourceError, SourceMissingError
 from tsn.sources.table import SOURCES
 
 SHOWN = 3
@@ -101,7 +101,10 @@ def _told(what: str, names: Sequence[str], kind: str) -> str:
 
 def _differing(now: Path, taken: Path) -> list[str]:
     """Return the lists that are not the same in both folders."""
-    names = {path.name for folder in (now, taken) for path in folder.glob("*")} - {ADDITIONS}
+    names = {path.name for folder in (now, taken) for path in folder.glob("*")} - {
+        ADDITIONS,
+        NO_LISTS,
+    }
     return sorted(name for name in names if _content(now / name) != _content(taken / name))
 
 

@@ -30,6 +30,8 @@ _OF_ONE_FILE = {
 }
 _SHOWN = 5
 
+NO_LISTS = "no_lists.txt"  # in the place of list files
+WITHOUT_LISTS = "This source has no list files: the recipe's `split` deals its videos out.\n"
 CHECKSUM_COLUMNS = ("video", "bytes", "sha256")
 
 
@@ -79,11 +81,16 @@ def take(
 
 
 def list_folder(config: FolderConfig, lists: Path) -> Listed:
-    """Copy the list files, and return what there is to take."""
+    """Copy the list files, and return what there is to take; without any, a note says so.
+
+    DVC warns of an output folder that is empty.
+    """
     source = Path(config.videos)
     clips, left_out = find_videos(source)
     lists.mkdir(parents=True, exist_ok=True)
-    if config.lists is not None:
+    if config.lists is None:
+        (lists / NO_LISTS).write_text(WITHOUT_LISTS, encoding="utf-8")
+    else:
         for name, problem in _list_files(Path(config.lists)).items():
             if problem:
                 left_out[f"{config.lists}/{name}"] = problem
