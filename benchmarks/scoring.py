@@ -6,10 +6,11 @@
         --batch 250 --workers 14                                              # on a GPU
 
 Without options it is flow of the recipe `synthetic`. The videos' archives are made in a temporary
-folder. Measured in turn: the pipeline with one crop, the pipeline with ten crops, and the forward
-passes of one crop, with as many crops at once; each without its start. The last line is JSON:
-`scoring_over_forward` (one crop's pipeline over its forward passes), `ten_crops_over_one_forward`,
-and `videos_per_s` with ten crops.
+folder: let --videos be several times as many as go through the network together. Measured in turn:
+the pipeline with one crop, the pipeline with ten crops, and the forward passes of one crop, with as
+many crops at once; each without its start. The last line is JSON: `scoring_over_forward` (one
+crop's pipeline over its forward passes), `ten_crops_over_one_forward`, and `videos_per_s` with ten
+crops.
 """
 
 import argparse
@@ -85,11 +86,13 @@ def compare(
     views = cut_views(dataset[0].to(device), "centre", arguments.size, row)
     inputs = normalise(views.flatten(0, 1), row, network.row.inputs)
     at_once = protocol("centre").crops_at_once(device)
+    whole = inputs.repeat(-(-at_once // len(inputs)), 1, 1, 1)[:at_once]
 
     @torch.inference_mode()
     def forward(videos: int) -> None:
+        batches, rest = divmod(videos * len(inputs), at_once)
         with computing_in(arguments.precision, device):
-            for part in torch.split(inputs.repeat(videos, 1, 1, 1), at_once):
+            for part in [whole] * batches + [whole[:rest]] * bool(rest):
                 scores = network.snippet_scores(part)
         scores.cpu()
 

@@ -102,7 +102,7 @@ def wait_for(address: str, process: "subprocess.Popen[bytes]") -> None:
         try:
             if requests.get(address, timeout=5).ok:
                 return
-        except requests.ConnectionError:
+        except requests.RequestException:
             time.sleep(0.2)
     sys.exit("the server did not come up")
 

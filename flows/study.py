@@ -142,5 +142,7 @@ def measure_speed(plan: Plan, run: Run, root: Path, tree: Path) -> Speed:
     try:
         run_stage("operate.speed", tree, [word for pair in words.items() for word in pair])
         return read_speed(path)
+    except CancelledError:
+        raise
     except EXPECTED as error:
         raise ProgramError(f"its frames/s were not measured: {error}") from error

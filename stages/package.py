@@ -155,8 +155,10 @@ def print_summary(options: Options, card: RecogniserCard, difference: float) -> 
 
 def comparison_line(compared: int, difference: float) -> str:
     """Say how near its scores of test videos' files are to those that the pipeline gave them."""
-    found = f"within {difference:.1g} of" if difference else "exactly"
-    return f"checked on the files of {compared} of them: its scores are {found} the pipeline's"
+    found = (
+        f"differ from the pipeline's by {difference:.0e}" if difference else "are the pipeline's"
+    )
+    return f"checked on the files of {compared} of them: its scores {found}"
 
 
 def calibration_line(calibration: Calibration | None) -> str:

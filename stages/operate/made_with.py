@@ -11,7 +11,8 @@ from stages.runtime.params import Settings
 from stages.runtime.places import DVC_LOCK
 from stages.tracking.entries import flatten_params
 
-NO_RESULTS = ("check", "look", "visualise")  # stages whose parameters change no number
+NO_RESULTS = ("check", "look", "visualise", "package")  # stages that change no number compared
+REPORT = "report"
 NAMED = 3  # changed settings in the note
 
 
@@ -46,6 +47,7 @@ def _recorded(
     """Return the sections that the cells were run with, by dotted name.
 
     Of cells that were run with different values, the one that the recipe file no longer has counts.
+    What the report recorded counts for sections alone that no other cell has.
     """
     parts = {"", *(f"-{name}" for name in (*splits, *modalities))}
     parts |= {f"-{split}-{name}" for split in splits for name in modalities}
@@ -53,14 +55,20 @@ def _recorded(
     path = str(params.recipe_path(dataset))
     written = params.load(folder / path).values
     found: dict[str, Any] = {}
+    reported: dict[str, Any] = {}
     for name, entry in read_lock_file(folder / DVC_LOCK).items():
         stage, _, cell = name.partition("@")
         if cell not in cells or stage in NO_RESULTS:
             continue
-        for dotted, section in entry.get("params", {}).get(path, {}).items():
+        sections = entry.get("params", {}).get(path, {})
+        if stage == REPORT:
+            reported = sections
+            continue
+        for dotted, section in sections.items():
             if dotted not in found or section != _find(written, dotted):
                 found[dotted] = section
-    return found
+    known = {name.split(".")[0] for name in found}
+    return found | {name: reported[name] for name in reported if name.split(".")[0] not in known}
 
 
 def _find(values: Mapping[str, Any], dotted: str) -> Any:

@@ -72,8 +72,8 @@ def main(options: Options) -> None:
 
 def some_of(videos: Sequence[str]) -> list[str]:
     """Return a few videos, from all over the list."""
-    step = max(1, len(videos) // NUM_VIDEOS)
-    return list(videos[::step][:NUM_VIDEOS])
+    number = min(NUM_VIDEOS, len(videos))
+    return [videos[index * len(videos) // number] for index in range(number)]
 
 
 def describe_device(device: "torch.device", machine: Machine) -> str:

@@ -214,5 +214,5 @@ def describe_method(recipe: Mapping[str, Any], modality: str) -> str:
     return (
         f"a logistic regression on {init['backbone'].removeprefix('timm:')}'s features of "
         f"{recipe['baseline']['snippets']} {modality} snippets a clip, with "
-        f"{WEIGHTS.get(kind, 'ImageNet weights')}; no network was trained"
+        f"{WEIGHTS.get(kind, 'ImageNet weights')}; no network was trained on the clips"
     )

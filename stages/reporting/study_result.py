@@ -323,7 +323,7 @@ class StudyResult:
                     ),
                 ]
                 for row in study.rows.values()
-                if row.published
+                if row.published or row.published_speed
             ),
         ]
 

@@ -26,6 +26,7 @@ from tsn.snippets.normalise import normalise
 
 # Pixels of the crops that a CPU takes at once: with more it is slower (docs/performance.md).
 CPU_PIXELS = 8 * 224 * 224
+CPU_VIDEOS = 16  # that it takes at once: readers hold three times as many, whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +145,8 @@ def score_videos(
     network.eval()
     on_gpu = device.type == "cuda"
     at_once = max(1, testing.crops_at_once(device) // testing.views)
+    if not on_gpu:
+        at_once = min(at_once, CPU_VIDEOS)
     loader: DataLoader[Tensor] = DataLoader(
         dataset, batch_size=at_once, num_workers=workers, pin_memory=on_gpu
     )

@@ -83,6 +83,7 @@ def run_tasks(
         for device in devices[: len(waiting)]:
             _add_worker(pool, function, initialise, device)
         while pool:
+            idle: list[Connection] = []
             for connection in wait(list(pool)):
                 assert isinstance(connection, Connection)
                 worker = pool[connection]
@@ -99,9 +100,11 @@ def run_tasks(
                     with suppress(OSError):  # it died meanwhile: its pipe says so next time
                         connection.send(worker.task)
                 else:
-                    _stop(connection, pool.pop(connection).process)
+                    idle.append(connection)
                 if finished is not None:
                     yield finished, message
+            for connection in idle:  # after the answers, which need not wait for it
+                _stop(connection, pool.pop(connection).process)
     finally:
         for worker in pool.values():
             worker.process.terminate()

@@ -8,7 +8,12 @@ from stages.reporting.study_speed import shown_speed
 
 @pytest.mark.parametrize(
     ("count", "chosen"),
-    [(3, [0, 1, 2]), (6, [0, 1, 2, 3, 4, 5]), (61, [0, 10, 20, 30, 40, 50])],
+    [
+        (3, [0, 1, 2]),
+        (6, [0, 1, 2, 3, 4, 5]),
+        (11, [0, 1, 3, 5, 7, 9]),
+        (61, [0, 10, 20, 30, 40, 50]),
+    ],
 )
 def test_a_few_videos_from_all_over_the_list(count: int, chosen: list[int]) -> None:
     videos = [f"walk/{number}.avi" for number in range(count)]

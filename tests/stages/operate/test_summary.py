@@ -124,7 +124,7 @@ def test_a_first_answer_says_what_it_is() -> None:
     assert (
         "tf_efficientnet_lite0's features of 3 rgb snippets a clip, with ImageNet weights" in said
     )
-    assert "no network was trained" in said and "split 1 alone" in said
+    assert "no network was trained on the clips" in said and "split 1 alone" in said
     assert "trains networks of rgb, rgb_diff, flow, warped_flow on split 1" in said
 
 
