@@ -127,7 +127,7 @@ def test_a_recogniser_is_bundled_registered_and_told(
     assert "models:/toy/1 is the challenger" in out
     assert "recognisers/toy: both: rgb + 0.5 rgb_diff\n  of split 2, " in out
     assert "% mean class accuracy on its 2 test videos\n" in out
-    assert "  checked on the files of 2 of them: its scores are the pipeline's\n" in out
+    assert "  checked on the files of 2 of them: its scores " in out
     tests = read_test_scores(options.out)
     assert tests.videos == TEST
     assert tests.sha256 == tuple(file_sha256(options.videos / video) for video in TEST)
@@ -340,3 +340,12 @@ def test_a_stream_of_other_settings_is_noticed(options: package.Options) -> None
     with pytest.raises(ValueError, match=r"scores of (walk|run)/2.avi differ from the pipeline's"):
         package.main(options)
     assert registry.find("toy", registry.CHALLENGER) is None
+
+
+@pytest.mark.parametrize(
+    ("difference", "found"),
+    [(0.0, "are the pipeline's"), (1.2e-6, "differ from the pipeline's by 1e-06")],
+)
+def test_how_near_the_scores_are_is_told(difference: float, found: str) -> None:
+    line = package.comparison_line(3, difference)
+    assert line == f"checked on the files of 3 of them: its scores {found}"
