@@ -6,65 +6,30 @@ snippets, whatever the consensus of the training (tsn.scoring.score, docs/networ
 PyTorch is loaded when one is made.
 """
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tsn.model.consensus_layers import Consensus
 
 MAX_SEGMENTS = 1000
 TOP = "top:"  # and how many
-
-
-class Row(Protocol):
-    """What makes a consensus of K segments and D features: a function, or the layer's class."""
-
-    def __call__(self, num_segments: int, feature_dim: int) -> "Consensus": ...
-
-
-def average(num_segments: int, feature_dim: int) -> "Consensus":
-    """Return the mean of the snippet scores."""
-    from tsn.model.consensus_layers import AverageConsensus
-
-    return AverageConsensus(num_segments, feature_dim)
-
-
-def largest(num_segments: int, feature_dim: int) -> "Consensus":
-    """Return the largest snippet score of each class."""
-    from tsn.model.consensus_layers import MaxConsensus
-
-    return MaxConsensus(num_segments, feature_dim)
-
-
-def weighted_average(num_segments: int, feature_dim: int) -> "Consensus":
-    """Return the mean whose weights are learned."""
-    from tsn.model.consensus_layers import WeightedAverageConsensus
-
-    return WeightedAverageConsensus(num_segments, feature_dim)
-
-
-def attention(num_segments: int, feature_dim: int) -> "Consensus":
-    """Return the mean whose weights each video has for itself."""
-    from tsn.model.consensus_layers import AttentionConsensus
-
-    return AttentionConsensus(num_segments, feature_dim)
-
-
-CONSENSUS: dict[str, Row] = {
-    "average": average,
-    "max": largest,
-    "weighted_average": weighted_average,
-    "attention": attention,
+CONSENSUS = {  # by name, the class in tsn.model.consensus_layers
+    "average": "AverageConsensus",
+    "max": "MaxConsensus",
+    "weighted_average": "WeightedAverageConsensus",
+    "attention": "AttentionConsensus",
 }
 
 
 def consensus(name: str, num_segments: int, feature_dim: int) -> "Consensus":
     """Return a consensus over `num_segments`. Raises ValueError as `check_consensus` does."""
-    check_consensus(name, num_segments)
-    if (k := _top(name)) is None:
-        return CONSENSUS[name](num_segments, feature_dim)
-    from tsn.model.consensus_layers import TopConsensus
+    from tsn.model import consensus_layers
 
-    return TopConsensus(num_segments, feature_dim, k=k)
+    check_consensus(name, num_segments)
+    if (k := _top(name)) is not None:
+        return consensus_layers.TopConsensus(num_segments, feature_dim, k=k)
+    made: Consensus = getattr(consensus_layers, CONSENSUS[name])(num_segments, feature_dim)
+    return made
 
 
 def check_consensus(name: str, num_segments: int) -> None:
