@@ -214,7 +214,7 @@ class StudyResult:
         close = [pair for pair in self.pairs if abs(pair.measured) < SEEDS_BELOW]
         if close and len(self.plan.seeds) < 3:
             remarks.append(
-                f"{len(close)} of the differences are under {SEEDS_BELOW:.0f} points: three seeds "
+                f"Differences under {SEEDS_BELOW:.0f} points: {len(close)}. Of these, three seeds "
                 "(`--seeds 1,2,3`) say more."
             )
         if speeds := [found.speed for found in self.found if found.speed is not None]:

@@ -6,30 +6,45 @@ snippets, whatever the consensus of the training (tsn.scoring.score, docs/networ
 PyTorch is loaded when one is made.
 """
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from tsn.model.consensus_layers import Consensus
 
 MAX_SEGMENTS = 1000
 TOP = "top:"  # and how many
-CONSENSUS = {  # by name, the class in tsn.model.consensus_layers
-    "average": "AverageConsensus",
-    "max": "MaxConsensus",
-    "weighted_average": "WeightedAverageConsensus",
-    "attention": "AttentionConsensus",
+
+
+class Row(Protocol):
+    """What makes a consensus of K segments and D features: a layer's class, for example."""
+
+    def __call__(self, num_segments: int, feature_dim: int) -> "Consensus": ...
+
+
+def _layer(class_name: str, num_segments: int, feature_dim: int) -> "Consensus":
+    from tsn.model import consensus_layers
+
+    made: Consensus = getattr(consensus_layers, class_name)(num_segments, feature_dim)
+    return made
+
+
+CONSENSUS: dict[str, Row] = {
+    "average": partial(_layer, "AverageConsensus"),
+    "max": partial(_layer, "MaxConsensus"),
+    "weighted_average": partial(_layer, "WeightedAverageConsensus"),
+    "attention": partial(_layer, "AttentionConsensus"),
 }
 
 
 def consensus(name: str, num_segments: int, feature_dim: int) -> "Consensus":
     """Return a consensus over `num_segments`. Raises ValueError as `check_consensus` does."""
-    from tsn.model import consensus_layers
-
     check_consensus(name, num_segments)
-    if (k := _top(name)) is not None:
-        return consensus_layers.TopConsensus(num_segments, feature_dim, k=k)
-    made: Consensus = getattr(consensus_layers, CONSENSUS[name])(num_segments, feature_dim)
-    return made
+    if (k := _top(name)) is None:
+        return CONSENSUS[name](num_segments, feature_dim)
+    from tsn.model.consensus_layers import TopConsensus
+
+    return TopConsensus(num_segments, feature_dim, k=k)
 
 
 def check_consensus(name: str, num_segments: int) -> None:

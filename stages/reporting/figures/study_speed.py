@@ -22,12 +22,16 @@ def draw_study_speed(
     with style():
         figure = new_figure(6, 4.4)
         axes = figure.subplots()
+        best: dict[str, float] = {}
+        for columns in points.values():
+            for column, (_, accuracy) in columns.items():
+                best[column] = max(accuracy, best.get(column, 0.0))
         for index, (row, columns) in enumerate(points.items()):
             colour = FUSION_COLOURS[index % len(FUSION_COLOURS)]
             speeds, accuracies = zip(*columns.values(), strict=True)
             axes.plot(speeds, accuracies, "o", color=colour, label=row)
-            away = (0, -12) if index % 2 else (0, 6)  # from the mark: other rows are often near it
             for column, place in columns.items():
+                away = (0, 6) if place[1] == best[column] else (0, -12)  # other rows are lower
                 axes.annotate(
                     column,
                     place,

@@ -197,7 +197,7 @@ def test_the_order_is_that_of_every_pair_with_different_published_numbers() -> N
     assert wrong.verdict == "The order is not as published: it is in 1 of 2 pairs."
     said = "Not as published: RGB: high over low by 10.0 as published, -1.0 here"
     assert wrong.remarks[0] == f"{said}; no more than the spread over seeds."
-    assert "1 of the differences are under 3 points" in wrong.remarks[1]
+    assert "Differences under 3 points: 1." in wrong.remarks[1]
     assert str(wrong.cells["low"]["RGB"]) == "20.0 ± 1.0"  # of 19 and 21
     alone = result_of({"low": [1.0]}, SMALL)
     assert alone.verdict.startswith("No order to compare")
