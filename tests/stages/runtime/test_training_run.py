@@ -23,7 +23,11 @@ MACHINE = Machine(
 
 @dataclass
 class FakeRun:
-    """Remembers the steps it was given, and is killed when it is given `killed_at`."""
+    """Remembers the iterations it was told of, and is killed when it is told of `killed_at`.
+
+    Metrics that are told once a second of wall time are not remembered: on a busy machine there
+    are some, and on an idle one there are none.
+    """
 
     killed_at: int | None = None
     steps: list[int] = field(default_factory=list)
@@ -33,6 +37,8 @@ class FakeRun:
         self.series |= series
 
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        if "train/loss" not in metrics:
+            return
         if step == self.killed_at:
             raise KeyboardInterrupt
         assert step is not None
