@@ -157,18 +157,22 @@ def test_what_ended_is_logged_beside_the_cells_by_one_at_a_time_and_decides_noth
         raise OSError("no space left")
 
     done = tuple(outcome(Cell(name=name, upstreams=())) for name in "ab")
+    all_done = GridState(running=(), outcomes=done, queued=())
+
+    def second_began() -> bool:
+        watch(all_done)
+        return began.acquire(timeout=0.1)
+
     with queue.now_and_then(sync) as watch:
         watch(GridState(running=("a",), outcomes=(), queued=("c",)))
         assert not began.acquire(timeout=0.1)  # nothing has ended yet
         watch(GridState(running=("b",), outcomes=done[:1], queued=()))
         assert began.acquire(timeout=10)
-        watch(GridState(running=(), outcomes=done, queued=()))
+        watch(all_done)
         assert not began.acquire(timeout=0.1)  # the first is still at it
         go_on.release()
         wait_until(lambda: "no space left" in caplog.text, "the end of the first")
-        time.sleep(0.05)
-        watch(GridState(running=(), outcomes=done, queued=()))
-        assert began.acquire(timeout=10)
+        wait_until(second_began, "the second")
         go_on.release()
 
 

@@ -27,9 +27,10 @@ def main(options):
 sys.argv[0] = "stage.py"
 command.run("stage: a toy.", Options, main)
 """
+SECONDS = 120.0  # against hanging
 WAITING = """try:
         print("ready", flush=True)
-        time.sleep(60)
+        time.sleep(600)
     finally:
         print("cleaned", flush=True)"""
 # Starts a stage that shares its output, and waits for it.
@@ -51,7 +52,7 @@ def start(*arguments: str) -> subprocess.Popen[str]:
 
 def run(body: str, *arguments: str) -> tuple[int, str, str]:
     with start(STAGE.format(body=body), *arguments) as process:
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=SECONDS)
         return process.returncode, out, err
 
 
@@ -104,12 +105,12 @@ def test_terminated_stage_cleans_up() -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=SECONDS)
     assert (process.returncode, out, err) == (143, "cleaned\n", "")
 
 
 LINGERING = """import atexit
-    atexit.register(time.sleep, 60)
+    atexit.register(time.sleep, 600)
     atexit.register(print, "done", flush=True)"""
 
 
@@ -118,7 +119,7 @@ def test_stage_that_is_terminated_when_it_is_done_says_nothing() -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "done\n"
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=SECONDS)
     assert (process.returncode, out, err) == (-signal.SIGTERM, "", "")
 
 
@@ -128,7 +129,7 @@ def test_stage_ends_with_its_parent_even_by_kill_9() -> None:
         assert parent.stdout is not None
         assert parent.stdout.readline() == "ready\n"
         parent.kill()
-        out, _ = parent.communicate(timeout=30)  # ends when the stage has closed its output
+        out, _ = parent.communicate(timeout=SECONDS)  # ends when the stage has closed its output
     assert out == "cleaned\n"
 
 

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from toy_grid import wait_until
 from workspace import ROOT
 
 from tsn.workers.pool import Died, Helpers, StoppedError, WorkerError, run_tasks
@@ -46,18 +47,20 @@ def test_a_death_costs_one_task(children_left: Callable[[], set[object]]) -> Non
     assert children_left() == set()
 
 
-def where_or_die(number: int, device: str) -> str:
+def meet_or_die(task: tuple[int, Path], device: str) -> str:
+    """Dies of task 0; of another, returns the device when both have had one."""
+    number, folder = task
     if number == 0:
         os._exit(7)
-    time.sleep(0.2)
+    (folder / device).touch()
+    wait_until(lambda: len(list(folder.iterdir())) == 2, "a task for the other device")
     return device
 
 
-def test_a_dead_workers_seat_is_taken_by_the_next_and_by_no_two() -> None:
-    answers = dict(
-        run_tasks(where_or_die, range(8), devices=["gpu 0", "gpu 1"], initialise=nothing)
-    )
-    assert answers.pop(0) == Died(7)
+def test_a_dead_workers_seat_is_taken_by_the_next_and_by_no_two(tmp_path: Path) -> None:
+    tasks = [(number, tmp_path) for number in range(4)]
+    answers = dict(run_tasks(meet_or_die, tasks, devices=["gpu 0", "gpu 1"], initialise=nothing))
+    assert answers.pop((0, tmp_path)) == Died(7)
     assert set(answers.values()) == {"gpu 0", "gpu 1"}
 
 

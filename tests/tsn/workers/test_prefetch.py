@@ -62,4 +62,4 @@ def test_closed_early_they_leave_no_thread() -> None:
     deadline = time.monotonic() + 10
     while threading.active_count() > before and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert threading.active_count() == before
+    assert threading.active_count() <= before  # one of another test may have ended

@@ -38,7 +38,7 @@ def test_items_come_as_they_are_and_no_thread_stays() -> None:
     deadline = time.monotonic() + 10
     while threading.active_count() > before and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert threading.active_count() == before
+    assert threading.active_count() <= before  # one of another test may have ended
 
 
 SLOW = """
