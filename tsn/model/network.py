@@ -96,6 +96,27 @@ def computing_in(precision: str, device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=bfloat16)
 
 
+class Arriving:
+    """A tensor that is copied to the host as soon as its device has it; `read` waits for that.
+
+    It does not wait for what the device is given to do afterwards, as `tensor.cpu()` would: so the
+    device has work while its results are read. On the CPU it is the tensor itself.
+    """
+
+    def __init__(self, tensor: Tensor) -> None:
+        self._copy = tensor.to("cpu", non_blocking=True)
+        self._arrived: torch.cuda.Event | None = None
+        if tensor.is_cuda:
+            self._arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            self._arrived.record(torch.cuda.current_stream(tensor.device))
+
+    def read(self) -> Tensor:
+        """Return the tensor, on the CPU."""
+        if self._arrived is not None:
+            self._arrived.synchronize()
+        return self._copy
+
+
 def freeze_partial_bn(network: TemporalSegmentNetwork) -> None:
     """Freeze statistics, scale and shift of every BN but the first (section 3.2, partial BN)."""
     for name, layer in network.backbone.named_modules():

@@ -17,7 +17,7 @@ from tsn.files import json_sha256
 from tsn.lists import read_list, read_names
 from tsn.modality import Modality, modality
 from tsn.model.checkpoint import ModelCard, load_model, refuse_other_cell
-from tsn.model.network import TemporalSegmentNetwork, computing_in
+from tsn.model.network import Arriving, TemporalSegmentNetwork, computing_in
 from tsn.scoring.scores import VideoScores
 from tsn.scoring.settings import ScoringConfig
 from tsn.snippets.crops import testing_crops
@@ -150,15 +150,15 @@ def score_videos(
     loader: DataLoader[Tensor] = DataLoader(
         dataset, batch_size=at_once, num_workers=workers, pin_memory=on_gpu
     )
-    before: Tensor | None = None
+    before: Arriving | None = None
     for videos in loader:
         snippets = videos.to(device, non_blocking=True).flatten(0, 1)
         launched = _mean_over_crops(network, snippets, dataset.modality, testing)
         if before is not None:
-            yield from before.cpu().numpy()
-        before = launched.view(*videos.shape[:2], -1)
+            yield from before.read().numpy()
+        before = Arriving(launched.view(*videos.shape[:2], -1))
     if before is not None:
-        yield from before.cpu().numpy()
+        yield from before.read().numpy()
 
 
 @torch.inference_mode()

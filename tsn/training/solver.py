@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.profiler import record_function
 from torch.utils.data import DataLoader, Dataset
 
-from tsn.model.network import computing_in
+from tsn.model.network import Arriving, computing_in
 from tsn.training.batch_statistics import Seen, warn_of_gaps, watched
 from tsn.training.data_parallel import ALONE, Share, agree_on_start, summed
 from tsn.training.settings import SolverConfig
@@ -42,26 +42,26 @@ class Iteration:
     gradient_norm: float
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Step:
     """A step of the solver that its device has been given to do; `read` waits for it.
 
     outcome: loss and accuracy of each micro-batch, (parts, 2); norm: the gradient's, before it was
-    clipped; waited: seconds in which the step had no inputs.
+    clipped; waited: seconds in which the step waited for inputs on the device.
     """
 
     iteration: int
     lr: float
-    outcome: Tensor
-    norm: Tensor
+    outcome: Arriving
+    norm: Arriving
     waited: float
 
     def read(self) -> Iteration:
         """Return what the step saw. Raises FloatingPointError if its gradient was not finite."""
         loss, accuracy = (
-            math.fsum(column) / len(self.outcome) for column in self.outcome.T.tolist()
+            math.fsum(column) / len(column) for column in self.outcome.read().T.tolist()
         )
-        norm = self.norm.item()
+        norm = self.norm.read().item()
         if not norm < math.inf:
             raise FloatingPointError(
                 f"iteration {self.iteration}: the gradient is not finite (loss {loss}); "
@@ -175,7 +175,7 @@ def solve(
                 outcome[part] = _accumulate(network, x, labels, solver.parts, precision)
         with record_function(UPDATE):
             norm = nn.utils.clip_grad_norm_(parameters, solver.clip_norm)
-            step = Step(iteration=iteration, lr=lr, outcome=outcome, norm=norm, waited=waited)
+            step = Step(iteration, lr, Arriving(outcome), Arriving(norm), waited)
             if device.type == "cpu":
                 step.read()  # there is nothing to wait for: a bad gradient changes no weight
             optimizer.step(lr)

@@ -1,7 +1,7 @@
 """The solver by hand on networks of a few numbers, and its promises on small random ones."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -180,6 +180,31 @@ def test_accumulated_batch_is_the_big_batch(micro_batch: int) -> None:
         assert vars(one) == pytest.approx(vars(other), rel=1e-4)
     for name, tensor in networks[0].items():
         torch.testing.assert_close(networks[1][name], tensor, rtol=1e-4, atol=1e-6)
+
+
+def test_compiled_network_trains_as_it_is_and_ends_uncompiled() -> None:
+    """What watches the last iteration are hooks, which compiled code would not call."""
+    solver = replace(SOLVER, iterations=3, batch_size=4, micro_batch=2)
+    calls: list[int] = []
+
+    def backend(graph: torch.fx.GraphModule, _: list[Tensor]) -> Callable[..., object]:
+        def call(*values: Tensor) -> object:
+            calls.append(len(values))
+            return graph.forward(*values)
+
+        return call
+
+    logs, weights = [], []
+    for compiled in (False, True):
+        network = small_network()
+        if compiled:
+            network.compile(backend=backend)  # type: ignore[no-untyped-call]
+        inputs = micro_batches(Points(), solver, device=CPU, workers=0, start=0)
+        logs.append(run(network, inputs, solver))
+        weights.append(network.state_dict())
+    assert len(calls) == 2 * solver.parts
+    assert logs[0] == logs[1]
+    assert all(tensor.equal(weights[1][name]) for name, tensor in weights[0].items())
 
 
 def test_micro_batches_go_on_at_an_iteration() -> None:
