@@ -31,7 +31,8 @@ WIDTH, HEIGHT = 64, 48
 CELLS = (
     *("selection", "check@growth", "download@growth", "split@growth", "extract@growth-rgb"),
     *("look@growth", "pretrain@growth", "train@growth-1-rgb", "score@growth-1-rgb"),
-    *("baseline@growth-1-rgb", "fuse@growth-1", "report@growth", "package@growth"),
+    *("baseline@growth-1-rgb", "fuse@growth-1", "visualise@growth-1", "report@growth"),
+    "package@growth",
 )
 NOTHING_TO_DO = ("status", "repro")
 
