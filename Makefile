@@ -53,10 +53,15 @@ repro: setup ## the whole chain, then the fused three-split table
 grid: setup ## the same, cells in parallel, as a Prefect flow (JOBS=2: so many trainings at once)
 	tsn grid $(if $(JOBS),--jobs $(JOBS))
 
-STUDIES := training_strategies modalities consensus components segments aggregation modalities_journal backbones
+STUDIES := training_strategies modalities consensus components segments aggregation modalities_journal backbones \
+	state_of_the_art state_of_the_art_hmdb51
 
 studies: setup ## the papers' tables on `synthetic`, one split, in the small setting (docs/studies.md)
-	for study in $(STUDIES); do tsn study $$study --dataset synthetic --splits 1 --small || exit 1; done
+	failed=; \
+	for study in $(STUDIES); do \
+		tsn study $$study --dataset synthetic --splits 1 --small || failed="$$failed $$study"; \
+	done; \
+	test -z "$$failed" || { echo "not finished:$$failed"; exit 1; }
 
 test: setup ## every test
 	python -m pytest -n 3 --dist loadfile --no-loadscope-reorder

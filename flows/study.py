@@ -4,7 +4,7 @@
 the row's values, in a worktree pinned to that commit, by the grid. The cache and the store are the
 checkout's, so what rows have in common is computed once, and a study that was killed takes from
 there what it had finished. A row that is done is a DVC experiment of that commit: `dvc exp show`
-lists it, and `dvc exp apply <study>-<dataset>-<row>` brings it into the checkout.
+lists it, and `dvc exp apply` brings it into the checkout.
 
 Not by `dvc exp run --queue`: its copies of the project have no grid, no Prefect and no store in
 them, and a killed queue begins a row again.
@@ -126,7 +126,7 @@ def run_row(
     untracked = [DVC_LOCK, *(metrics / f"{name}.json" for name in files)]
     include = [word for path in untracked for word in ("--include-untracked", str(path))]
     fused = [f"fuse@{plan.dataset}-{split}" for split in plan.splits]  # all else is in the cache
-    name = f"{plan.name}-{plan.dataset}-{run.name}"
+    name = f"{plan.name}-{plan.setting_name}-{run.name}"
     dvc_output(["exp", "save", "--force", "--name", name, *include, *fused], tree)
     return found
 

@@ -158,13 +158,19 @@ class Plan:
     seeds: Sequence[int]
 
     @property
-    def file_name(self) -> str:
-        """Return what its files are called: the dataset, and what is not as the study has it."""
+    def setting_name(self) -> str:
+        """Return the dataset, and what of small setting and splits is not as the study has it."""
         parts = [self.dataset, *(["small"] if self.small else [])]
-        if self.rows:
-            parts += ["rows", *self.rows]
         if list(self.splits) != list(self.study.splits):
             parts += ["splits", *map(str, self.splits)]
+        return "-".join(parts)
+
+    @property
+    def file_name(self) -> str:
+        """Return what its files are called: the dataset, and what is not as the study has it."""
+        parts = [self.setting_name]
+        if self.rows:
+            parts += ["rows", *self.rows]
         if self.seeds:
             parts += ["seeds", *map(str, self.seeds)]
         return "-".join(parts)

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from stages.operate.studies import Plan, Run
-from stages.reporting.published import PUBLISHED
+from stages.reporting.published import OFFICIAL, PUBLISHED
 from stages.reporting.results import mean_over_splits, plain_rows, read_rows
 from stages.reporting.study_speed import HEADING, Speed, shown_speed, speed_remark
 from tsn.files import json_sha256, read_csv
+from tsn.lists import TEST, TRAIN, read_list
 
 MOST_CLASSES = 20  # that are shown, those that change most
 SPEED_PNG = "-speed.png"
@@ -24,7 +25,8 @@ SEEDS_BELOW = 3.0  # points: a smaller difference needs several seeds to say any
 
 @dataclass(frozen=True)
 class Cell:
-    """An accuracy: the mean over seeds of the mean over splits, and its standard deviation."""
+    """An accuracy: the mean over seeds of the mean over splits, and the standard deviation that
+    these seeds let expect of others (over n - 1)."""
 
     mean: float
     spread: float
@@ -61,13 +63,15 @@ class Pair:
 @dataclass(frozen=True, kw_only=True)
 class Found:
     """What came of one run: percent by column, and of the last column by class; the digest of each
-    split's metrics; and how fast it is, by row of the results, if that was asked for."""
+    split's metrics; whether videos and networks were those that the published numbers are of; and
+    how fast it is, by row of the results, if that was asked for."""
 
     row: str
     seed: int | None
     accuracies: Mapping[str, float]
     by_class: Mapping[str, float]
     digests: Mapping[int, str]
+    of_published_setting: bool
     speed: Speed | None = None
 
     def speeds(self, plan: Plan) -> dict[str, float]:
@@ -95,7 +99,20 @@ def read_found(run: Run, plan: Plan, tree: Path) -> Found:
             list(plan.study.columns.values())[-1],
         ),
         digests={number: json_sha256(plain_rows(rows)) for number, rows in splits.items()},
+        of_published_setting=is_official(run, plan, tree),
     )
+
+
+def is_official(run: Run, plan: Plan, tree: Path) -> bool:
+    """Return whether a run has the official lists, whole, and BN-Inception or the row's network."""
+    official = OFFICIAL.get(run.recipe["split"]["format"], {})
+    for number in plan.splits:
+        folder = tree / "data" / plan.dataset / "splits" / str(number)
+        if official.get(number) != tuple(len(read_list(folder / name)) for name in (TRAIN, TEST)):
+            return False
+    networks = [run.recipe["train"][name]["network"] for name in run.modalities]
+    named = any(name.endswith(".backbone") for name in plan.study.rows[run.row].set or {})
+    return named or all(network["backbone"] == "bn_inception" for network in networks)
 
 
 def _by_class(paths: Sequence[Path], column: str) -> dict[str, float]:
@@ -168,7 +185,8 @@ class StudyResult:
         same_data = plan.dataset == study.dataset or (
             PUBLISHED.get(plan.dataset) is PUBLISHED.get(study.dataset, ())
         )
-        return same_data and not plan.small and sorted(plan.splits) == sorted(study.splits)
+        same_run = same_data and not plan.small and sorted(plan.splits) == sorted(study.splits)
+        return same_run and all(found.of_published_setting for found in self.found)
 
     @cached_property
     def pairs(self) -> list[Pair]:
@@ -200,12 +218,16 @@ class StudyResult:
     @property
     def verdict(self) -> str:
         """Return whether the order is the published one, in a sentence."""
-        right = sum(pair.as_published for pair in self.pairs)
+        right, count = sum(pair.as_published for pair in self.pairs), len(self.pairs)
         if not self.pairs:
             return "No order to compare: fewer than two of the published numbers were measured."
-        if right == len(self.pairs):
-            return f"The order is as published, in all {right} pairs."
-        return f"The order is not as published: it is in {right} of {len(self.pairs)} pairs."
+        there, rows = len(self.cells), len(self.plan.study.chosen(()))
+        part = "" if there == rows else f" of the {there} rows that are there, of {rows}"
+        if right == count:
+            return f"The order is as published, in all {count} pairs{part}."
+        doubtful = sum(pair.within_spread and not pair.as_published for pair in self.pairs)
+        doubt = f" In {doubtful} of the others the seeds differ by more." if doubtful else ""
+        return f"The order is not as published: it is in {right} of {count} pairs{part}.{doubt}"
 
     @property
     def remarks(self) -> list[str]:
@@ -329,7 +351,8 @@ class StudyResult:
 
 
 def _cell(values: Sequence[float]) -> Cell:
-    return Cell(statistics.fmean(values), statistics.pstdev(values), len(values))
+    spread = statistics.stdev(values) if len(values) > 1 else 0.0
+    return Cell(statistics.fmean(values), spread, len(values))
 
 
 def _shown(value: float | None) -> str:
