@@ -67,7 +67,7 @@ Sure = Annotated[
         min=0,
         max=1,
         help="Untrimmed: a second shows its best class from this share on. Default: that of 9 in "
-        "10 rightly recognised test videos.",
+        "10 rightly recognised test videos. Needed with fewer --modalities or other --crops.",
         show_default=False,
     ),
 ]

@@ -24,7 +24,7 @@ from tsn.files import file_sha256, read_csv, write_csv, write_json
 from tsn.metrics import Scores
 from tsn.names import same_name, shown
 from tsn.recogniser.calibration import softmax
-from tsn.recogniser.card import read_test_scores
+from tsn.recogniser.card import RecogniserCard, read_card, read_test_scores
 from tsn.recogniser.recogniser import Recogniser, load_recogniser
 from tsn.sources.folder import file_problem
 from tsn.streams.contents import VideoError
@@ -39,9 +39,9 @@ SECOND = "second"  # the first column of the scores
 class Options:
     """videos, model, modalities, crops, device: as in `recognise`. out: the folder of timelines.
     top: classes to tell of a second and of a whole video. sure: the share from which on a second
-    shows a class, None for what the recogniser's test videos say. annotations: what really
-    happens, as ActivityNet or THUMOS14 publish it. json: print the JSON, too, a line for each
-    video.
+    shows a class, None for what the recogniser's test videos say: `limit_of_tests`. annotations:
+    what really happens, as ActivityNet or THUMOS14 publish it. json: print the JSON, too, a line
+    for each video.
     """
 
     videos: tuple[Path, ...]
@@ -77,7 +77,7 @@ def main(options: Options) -> None:
         device, narrowed = choose_device(machine), (options.modalities, options.crops)
         recogniser = load_recogniser(folder, device, machine.reading, *narrowed)
         asked = " ".join([recogniser.card.fingerprint, *options.modalities, options.crops or ""])
-        least = least_sure(read_test_scores(folder)) if options.sure is None else options.sure
+        least = limit_of_tests(folder, recogniser.card) if options.sure is None else options.sure
         for video, problem in videos.items():
             try:
                 if why := problem or file_problem(video):
@@ -93,6 +93,23 @@ def main(options: Options) -> None:
     if len(found) < len(videos):
         failed = len(videos) - len(found)
         raise ValueError(f"{failed} of {len(videos)} videos could not be recognised")
+
+
+def limit_of_tests(folder: Path, asked: RecogniserCard) -> float:
+    """Return the share from which on a second shows a class, by the test scores of a folder.
+
+    ValueError if less is asked than they were made of: other modalities or crops have another
+    scale.
+    """
+    whole, _ = read_card(folder)
+    if asked != whole:
+        raise ValueError(
+            "with these --modalities or --crops it is not known how sure a second has to be: the "
+            "test scores that say it are of all modalities of the recogniser "
+            f"({' + '.join(whole.weights)}) and of its own crops ({whole.testing.crops}), and have "
+            "another scale; say it by --sure, for example --sure 0.6"
+        )
+    return least_sure(read_test_scores(folder))
 
 
 def watch(recogniser: Recogniser, asked: str, video: Path, out: Path) -> Watched:

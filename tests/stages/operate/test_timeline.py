@@ -1,6 +1,7 @@
 """Timelines of long videos: what they find in them, their files, and what they refuse."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from stages.operate.timeline import Options, Watched
 from tsn.metrics import Scores
 from tsn.model.backbone import InputValues
 from tsn.recogniser.card import FORMAT, Member, RecogniserCard
-from tsn.recogniser.recogniser import Recogniser
+from tsn.recogniser.recogniser import Recogniser, ScoredSeconds
 from tsn.sources.synthetic_motion import CLASSES as ACTIONS
 from tsn.untrimmed.annotations import AnnotatedVideo, Annotation
 from tsn.untrimmed.synthetic import Happening, write_long_video
@@ -124,6 +125,30 @@ def test_annotations_of_other_videos_are_refused() -> None:
     found = {Path("a.mp4"): watched("run")}
     with pytest.raises(ValueError, match="name none of the 1 videos"):
         timeline.precision_lines(found, CLASSES, {})
+
+
+@pytest.mark.parametrize("narrower", [{"modalities": ("rgb",)}, {"crops": "centre"}])
+def test_a_narrowed_recogniser_has_no_limit_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, narrower: dict[str, Any]
+) -> None:
+    """Its scores are on another scale than the test scores, which are of all and ten crops."""
+    video = write_wandering(tmp_path / "clip.avi", 30)
+    write_recogniser(tmp_path / "toy", [video], weights={"rgb": 1.0, "rgb_diff": 0.7})
+    read: list[Path] = []
+    scored = ScoredSeconds(scores=np.zeros((1, len(CLASSES)), np.float32), seconds=1.0)
+
+    def score_seconds(_: Recogniser, video: Path) -> Iterator[ScoredSeconds]:
+        read.append(video)
+        return iter([scored])
+
+    monkeypatch.setattr(Recogniser, "score_seconds", score_seconds)
+    with pytest.raises(ValueError, match=r"rgb \+ rgb_diff\).*for example --sure 0\.6"):
+        timeline.main(options(tmp_path, video, **narrower))
+    assert not read
+    timeline.main(options(tmp_path, video, sure=0.6, **narrower))
+    assert read == [video]
+    all_of_it = {"modalities": ("rgb_diff", "rgb"), "crops": "ten_crop"}
+    timeline.main(options(tmp_path, video, out=tmp_path / "all", **all_of_it))
 
 
 @pytest.mark.slow
