@@ -79,6 +79,14 @@ Annotations = Annotated[
         show_default=False,
     ),
 ]
+Subset = Annotated[
+    str | None,
+    typer.Option(
+        help="Untrimmed: of the annotated videos, those of the mean average precision: validation "
+        "of ActivityNet, test of THUMOS14. Default: all.",
+        show_default=False,
+    ),
+]
 
 
 @command(
@@ -103,14 +111,16 @@ def recognise(
     out: Out = None,
     sure: Sure = None,
     annotations: Annotations = None,
+    subset: Subset = None,
 ) -> None:
     """Say which class each video shows; of a long one with --untrimmed, when it shows which.
 
     It works anywhere with --model FOLDER. Progress and rate of several videos are told on stderr.
     """
     here = Path.cwd()
-    of_untrimmed = out or annotations or sure is not None
-    _refuse_misfits(untrimmed, csv, bool(top), bool(annotate), bool(of_untrimmed))
+    of_untrimmed = out or annotations or subset or sure is not None
+    subset_alone = bool(subset and not annotations)
+    _refuse_misfits(untrimmed, csv, bool(top), bool(annotate), bool(of_untrimmed), subset_alone)
 
     def main() -> None:
         from stages.operate import recognise, timeline
@@ -125,14 +135,9 @@ def recognise(
             "device": device,
         }
         if untrimmed:
-            timeline.main(
-                timeline.Options(
-                    **common,
-                    out=here / (out or "timelines"),
-                    sure=sure,
-                    annotations=annotations and here / annotations,
-                )
-            )
+            place, truth = here / (out or "timelines"), annotations and here / annotations
+            long: dict[str, Any] = {"sure": sure, "subset": subset and subset.lower()}
+            timeline.main(timeline.Options(**common, **long, out=place, annotations=truth))
         else:
             shown_on = annotate and here / annotate
             recognise.main(recognise.Options(**common, csv=csv, annotate=shown_on))
@@ -141,14 +146,15 @@ def recognise(
 
 
 def _refuse_misfits(
-    untrimmed: bool, csv: bool, top: bool, annotate: bool, of_untrimmed: bool
+    untrimmed: bool, csv: bool, top: bool, annotate: bool, of_untrimmed: bool, subset_alone: bool
 ) -> None:
     """Raise BadParameter for options of `tsn recognise` that do nothing together."""
     misfits = {
         "--untrimmed writes a CSV file of each video anyway": untrimmed and csv,
         "--annotate is for clips; --untrimmed draws a timeline": untrimmed and annotate,
         "--csv has the scores of all classes: leave out --top": csv and top,
-        "--out, --sure and --annotations are for --untrimmed": of_untrimmed and not untrimmed,
+        "--out, --sure, --annotations, --subset need --untrimmed": of_untrimmed and not untrimmed,
+        "--subset is of the videos that --annotations names: give both": subset_alone,
     }
     for why in (why for why, found in misfits.items() if found):
         raise typer.BadParameter(why)

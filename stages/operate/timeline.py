@@ -7,7 +7,8 @@ same recogniser, is not read again.
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -28,7 +29,12 @@ from tsn.recogniser.card import RecogniserCard, read_card, read_test_scores
 from tsn.recogniser.recogniser import Recogniser, load_recogniser
 from tsn.sources.folder import file_problem
 from tsn.streams.contents import VideoError
-from tsn.untrimmed.annotations import AnnotatedVideo, find_video, labels_of, read_annotations
+from tsn.untrimmed.annotations import (
+    AnnotatedVideo,
+    annotated_files,
+    labels_of,
+    read_annotations,
+)
 from tsn.untrimmed.timeline import SMOOTHED, Shares, Span, find_spans, least_sure, second_shares
 from tsn.untrimmed.windows import average_precisions, windowed_score
 
@@ -40,8 +46,9 @@ class Options:
     """videos, model, modalities, crops, device: as in `recognise`. out: the folder of timelines.
     top: classes to tell of a second and of a whole video. sure: the share from which on a second
     shows a class, None for what the recogniser's test videos say: `limit_of_tests`. annotations:
-    what really happens, as ActivityNet or THUMOS14 publish it. json: print the JSON, too, a line
-    for each video.
+    what really happens, as ActivityNet or THUMOS14 publish it. subset: of the annotated videos,
+    those of the mean average precision, in small letters; None for all. json: print the JSON, too,
+    a line for each video.
     """
 
     videos: tuple[Path, ...]
@@ -53,6 +60,7 @@ class Options:
     top: int = 5
     sure: float | None = None
     annotations: Path | None = None
+    subset: str | None = None
     json: bool = False
 
 
@@ -70,7 +78,7 @@ class Watched:
 def main(options: Options) -> None:
     videos = find_videos(options.videos)
     refuse_same_names(videos, "timelines", "--out")
-    truth = read_annotations(options.annotations) if options.annotations else {}
+    truth = read_truth((v for v, problem in videos.items() if not problem), options)
     machine = this_machine(options.device)
     found: dict[Path, Watched] = {}
     with model_folder(options.model or default_model()) as folder:
@@ -86,13 +94,30 @@ def main(options: Options) -> None:
             except VideoError as error:
                 print(f"{shown(video)}: {shown(error.reason)}", file=sys.stderr)
                 continue
-            tell(found[video], recogniser.classes, least, truth, options)
+            tell(found[video], recogniser.classes, least, truth.get(video), options)
     if options.annotations and found:
-        lines = precision_lines(found, recogniser.classes, truth)
+        lines = precision_lines(found, recogniser.classes, truth, options.subset)
         print("\n".join(lines), file=sys.stderr if options.json else sys.stdout)
     if len(found) < len(videos):
         failed = len(videos) - len(found)
         raise ValueError(f"{failed} of {len(videos)} videos could not be recognised")
+
+
+def read_truth(videos: Iterable[Path], options: Options) -> dict[Path, AnnotatedVideo]:
+    """Return what is annotated of the videos.
+
+    ValueError for two files of one annotated video, and if none is of the subset.
+    """
+    if options.annotations is None:
+        return {}
+    truth = annotated_files(videos, read_annotations(options.annotations))
+    subsets = {row.subset for row in truth.values()}
+    if options.subset is not None and options.subset not in subsets:
+        raise ValueError(
+            f"no video is of subset {options.subset}; those in {shown(options.annotations)} are "
+            f"of: {', '.join(sorted(subsets)) or 'none, as no video is in it'}"
+        )
+    return truth
 
 
 def limit_of_tests(folder: Path, asked: RecogniserCard) -> float:
@@ -156,7 +181,7 @@ def tell(
     watched: Watched,
     classes: Sequence[str],
     least: float,
-    truth: Mapping[str, AnnotatedVideo],
+    truth: AnnotatedVideo | None,
     options: Options,
 ) -> None:
     """Write a video's picture and JSON, and print what it shows."""
@@ -164,7 +189,7 @@ def tell(
     shares = second_shares(watched.scores)
     spans = find_spans(shares, least)
     content = describe(watched, classes, shares, spans, least, options.top)
-    real = happenings(find_video(video.stem, truth), classes, truth)
+    real = happenings(truth, classes)
     picture = options.out / f"{video.name}.png"
     draw_timeline(shown(video.name), classes, shares, spans, real, picture)
     write_json(options.out / f"{video.name}.json", content)
@@ -175,13 +200,13 @@ def tell(
 
 
 def happenings(
-    video: str | None, classes: Sequence[str], truth: Mapping[str, AnnotatedVideo]
+    truth: AnnotatedVideo | None, classes: Sequence[str]
 ) -> dict[str, list[tuple[float, float]]] | None:
-    """Return when each class is annotated in a video, None where it has no annotations."""
-    if video is None:
+    """Return when each class is annotated in a video, None where nothing is."""
+    if truth is None or not truth.annotations:
         return None
     found: dict[str, list[tuple[float, float]]] = {}
-    for row in truth[video].annotations:
+    for row in truth.annotations:
         found.setdefault(same_name(row.label, classes) or row.label, []).append(
             (row.start, row.end)
         )
@@ -250,11 +275,18 @@ def text(content: Mapping[str, Any], picture: Path) -> str:
 
 
 def precision_lines(
-    found: Mapping[Path, Watched], classes: Sequence[str], truth: Mapping[str, AnnotatedVideo]
+    found: Mapping[Path, Watched],
+    classes: Sequence[str],
+    truth: Mapping[Path, AnnotatedVideo],
+    subset: str | None = None,
 ) -> list[str]:
-    """Return the mean average precision over the annotated ones of the videos, in lines."""
-    videos = {video: find_video(video.stem, truth) for video in found}
-    known = {video: truth[name] for video, name in videos.items() if name is not None}
+    """Return the mean average precision over the annotated ones of the videos, in lines.
+
+    subset: of those that count, None for all. ValueError if no video shows a class.
+    """
+    named = {video: truth[video] for video in found if video in truth}
+    wanted = {video: row for video, row in named.items() if subset in (None, row.subset)}
+    known = {video: row for video, row in wanted.items() if row.annotations}
     labels = {
         video: {same_name(label, classes) for label in labels_of([row])}
         for video, row in known.items()
@@ -271,6 +303,8 @@ def precision_lines(
     }
     count = int(shows.any(axis=0).sum())
     other = sorted(set(labels_of(known.values())) - set(classes))
+    left_out = {"of other subsets": len(named) - len(wanted)}
+    left_out["without annotations"] = len(wanted) - len(known)
     return [
         f"mean average precision over {len(known)} annotated videos and {count} classes",
         *(
@@ -278,4 +312,20 @@ def precision_lines(
             for name, scores in rows.items()
         ),
         *([f"  not classes of the recogniser: {', '.join(other)}"] if other else []),
+        *subset_lines(Counter(row.subset for row in known.values()), left_out),
+    ]
+
+
+def subset_lines(counts: Mapping[str, int], left_out: Mapping[str, int]) -> list[str]:
+    """Return how many videos of each subset counted, and how many did not and why, in lines."""
+    counted = ", ".join(f"{count} of {subset}" for subset, count in sorted(counts.items()))
+    others = ", ".join(f"{count} {why}" for why, count in left_out.items() if count)
+    return [
+        f"  videos: {counted}",
+        *([f"  left out: {others}"] if others else []),
+        *(
+            ["  warning: subsets are mixed, and one may have been trained on: --subset takes one"]
+            if len(counts) > 1
+            else []
+        ),
     ]

@@ -12,12 +12,12 @@ import json
 import math
 import re
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tsn.names import name_problem
+from tsn.names import name_problem, shown
 from tsn.sources.folder import SourceError, SourceMissingError
 
 AMBIGUOUS = "Ambiguous"  # THUMOS14's word for what is neither an action nor background
@@ -35,7 +35,10 @@ class Annotation:
 
 @dataclass(frozen=True, kw_only=True)
 class AnnotatedVideo:
-    """The subset of a video, in small letters, and what it shows; all else is background."""
+    """The subset of a video, in small letters, and what it shows; all else is background.
+
+    Where a subset's labels are withheld, as those of ActivityNet's `testing`, nothing is annotated.
+    """
 
     subset: str
     annotations: tuple[Annotation, ...]
@@ -75,6 +78,24 @@ def find_video(name: str, videos: Mapping[str, AnnotatedVideo]) -> str | None:
     ActivityNet's files are often named v_<id>.
     """
     return next((stem for stem in (name, name.removeprefix("v_")) if stem in videos), None)
+
+
+def annotated_files(
+    files: Iterable[Path], videos: Mapping[str, AnnotatedVideo]
+) -> dict[Path, AnnotatedVideo]:
+    """Return what is annotated of those files that are videos of the annotations.
+
+    Raises SourceError for two files of one video.
+    """
+    found: dict[str, Path] = {}
+    for file in files:
+        video = find_video(file.stem, videos)
+        if video is not None and (other := found.setdefault(video, file)) != file:
+            raise SourceError(
+                f"{shown(other)} and {shown(file)} are both video {video} of the annotations, "
+                "which would count twice; name one of them"
+            )
+    return {file: videos[video] for video, file in found.items()}
 
 
 def labels_of(videos: Collection[AnnotatedVideo]) -> list[str]:
@@ -117,8 +138,7 @@ def _read_texts(folder: Path) -> dict[str, AnnotatedVideo]:
                 raise SourceError(
                     f"{path} line {number}: expected `<video> start end` in seconds, got {line!r}"
                 ) from error
-            shown = [row] if label != AMBIGUOUS else []
-            rows[video, TEXT_SUBSETS[ending]] += shown
+            rows[video, TEXT_SUBSETS[ending]] += [row] if label != AMBIGUOUS else []
     if not rows:
         raise SourceError(f"{folder}: no <class>_val.txt or <class>_test.txt with lines in it")
     return {

@@ -180,8 +180,9 @@ def test_networks_of_the_clips_are_tested_on_whole_videos(tmp_path: Path) -> Non
     metrics = json.loads((project / "metrics/activitynet/mean.json").read_text())
     assert "rgb" in metrics
     said = tsn(
-        *("recognise", "long/v_video_3.mp4", "--untrimmed", "--annotations", annotations),
-        *("--model", "recognisers/activitynet"),
+        *("recognise", "long", "--untrimmed", "--annotations", annotations),
+        *("--model", "recognisers/activitynet", "--subset", "Validation"),
     )
     assert "mean average precision over 1 annotated videos and 2 classes" in said
     assert "windows (M-TWI)      100.0%" in said  # of one video, which shows both
+    assert "videos: 1 of validation\n  left out: 2 of other subsets" in said

@@ -15,10 +15,12 @@ from videos import write_wandering
 
 from stages.operate import timeline
 from stages.operate.timeline import Options, Watched
+from tsn.files import write_json
 from tsn.metrics import Scores
 from tsn.model.backbone import InputValues
 from tsn.recogniser.card import FORMAT, Member, RecogniserCard
 from tsn.recogniser.recogniser import Recogniser, ScoredSeconds
+from tsn.sources.folder import SourceError
 from tsn.sources.synthetic_motion import CLASSES as ACTIONS
 from tsn.untrimmed.annotations import AnnotatedVideo, Annotation
 from tsn.untrimmed.synthetic import Happening, write_long_video
@@ -82,7 +84,7 @@ def test_actions_between_background_are_found(tmp_path: Path, capsys: Any) -> No
     recogniser = ground_recogniser()
     seen = timeline.watch(recogniser, "r", video, tmp_path / "out")
     assert seen.scores.shape == (25, 4) and seen.seconds == 25
-    timeline.tell(seen, NAMES, 0.75, {}, options(tmp_path, video))
+    timeline.tell(seen, NAMES, 0.75, None, options(tmp_path, video))
     content = json.loads((tmp_path / "out/v_long.avi.json").read_text(encoding="utf-8"))
     found = [span for span in content["spans"] if span["class"]]
     assert [span["class"] for span in found] == ["DesertSway", "MeadowSway", "DesertSway"]
@@ -104,21 +106,73 @@ def watched(label: str, always: float = 0) -> Watched:
     return Watched(video="", sha256="", recogniser="", seconds=60.0, scores=scores)
 
 
-def test_the_mean_average_precision_of_windows_and_of_the_mean() -> None:
+def annotated(subset: str, *labels: str) -> AnnotatedVideo:
+    rows = tuple(Annotation(label=label, start=10, end=12) for label in labels)
+    return AnnotatedVideo(subset=subset, annotations=rows)
+
+
+def four_videos() -> tuple[dict[Path, Watched], dict[Path, AnnotatedVideo]]:
     found, truth = {}, {}
     for number, label in enumerate(["walk", "run", "walk", "run"]):
-        found[Path(f"v_{number}.mp4")] = watched(label, always=(0, 0.3, 0, 0.3)[number])
-        shown = Annotation(label=label, start=10, end=12)
-        truth[str(number)] = AnnotatedVideo(subset="validation", annotations=(shown,))
-    found[Path("other.mp4")] = found[Path("v_0.mp4")]
-    other = Annotation(label="sit", start=1, end=2)
-    truth["0"] = AnnotatedVideo(subset="validation", annotations=(*truth["0"].annotations, other))
+        video = Path(f"v_{number}.mp4")
+        found[video] = watched(label, always=(0, 0.3, 0, 0.3)[number])
+        truth[video] = annotated("validation", label)
+    return found, truth
+
+
+def test_the_mean_average_precision_of_windows_and_of_the_mean() -> None:
+    found, truth = four_videos()
+    first = Path("v_0.mp4")
+    found[Path("other.mp4")] = found[first]
+    truth[first] = annotated("validation", "walk", "sit")
     lines = timeline.precision_lines(found, CLASSES, truth)
     assert lines[0] == "mean average precision over 4 annotated videos and 2 classes"
-    assert lines[3] == "  not classes of the recogniser: sit"
+    assert lines[3:] == ["  not classes of the recogniser: sit", "  videos: 4 of validation"]
     windows, mean = (float(line.split()[-1].rstrip("%")) for line in lines[1:3])
     # Of walk, the mean has both videos of run first: a precision of 2 / 4. Of run all is right.
     assert windows == 100 and mean == 100 * (2 / 4 + 1) / 2
+
+
+def test_videos_whose_labels_are_withheld_do_not_count_as_showing_nothing() -> None:
+    found, truth = four_videos()
+    expected = timeline.precision_lines(found, CLASSES, truth)
+    for number, always in enumerate((3, 4)):
+        video = Path(f"hidden_{number}.mp4")
+        found[video], truth[video] = watched("run", always), annotated("testing")
+    lines = timeline.precision_lines(found, CLASSES, truth)
+    assert lines == [*expected, "  left out: 2 without annotations"]
+    assert timeline.happenings(annotated("testing"), CLASSES) is None
+
+
+def test_videos_of_another_subset_are_told_of_or_left_out() -> None:
+    found, truth = four_videos()
+    expected = timeline.precision_lines(found, CLASSES, truth)
+    trained, hidden = Path("trained.mp4"), Path("hidden.mp4")
+    found[trained], truth[trained] = watched("run"), annotated("training", "run")
+    found[hidden], truth[hidden] = watched("run"), annotated("testing")
+    mixed = timeline.precision_lines(found, CLASSES, truth)
+    assert mixed[0] == "mean average precision over 5 annotated videos and 2 classes"
+    assert mixed[3:5] == [
+        "  videos: 1 of training, 4 of validation",
+        "  left out: 1 without annotations",
+    ]
+    assert mixed[5].startswith("  warning: subsets are mixed") and len(mixed) == 6
+    chosen = timeline.precision_lines(found, CLASSES, truth, "validation")
+    assert chosen == [*expected, "  left out: 2 of other subsets"]
+
+
+def test_what_would_not_count_once_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    """There is neither a recogniser nor a video."""
+    path = tmp_path / "annotations.json"
+    rows = [{"label": "run", "segment": [0, 1]}]
+    write_json(path, {"database": {"a": {"subset": "Validation", "annotations": rows}}})
+    video, same = tmp_path / "a.mp4", tmp_path / "v_a.mkv"
+    with pytest.raises(SourceError, match="are both video a of the annotations"):
+        timeline.main(options(tmp_path, video, same, annotations=path))
+    with pytest.raises(ValueError, match=r"no video is of subset test; .* are of: validation"):
+        timeline.main(options(tmp_path, video, annotations=path, subset="test"))
+    with pytest.raises(FileNotFoundError, match="no recogniser there"):
+        timeline.main(options(tmp_path, video, annotations=path, subset="validation"))
 
 
 def test_annotations_of_other_videos_are_refused() -> None:

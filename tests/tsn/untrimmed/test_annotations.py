@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 
 from tsn.sources.folder import SourceError, SourceMissingError
-from tsn.untrimmed.annotations import AnnotatedVideo, Annotation, find_video, read_annotations
+from tsn.untrimmed.annotations import (
+    AnnotatedVideo,
+    Annotation,
+    annotated_files,
+    find_video,
+    read_annotations,
+)
 
 # As in activity_net.v1-3.min.json, shortened.
 ACTIVITYNET = {
@@ -119,3 +125,11 @@ def test_what_is_no_annotation_file_is_refused(tmp_path: Path) -> None:
 def test_a_file_is_found_by_its_id() -> None:
     videos = {"abc": AnnotatedVideo(subset="test", annotations=())}
     assert [find_video(name, videos) for name in ("abc", "v_abc", "w_abc")] == ["abc", "abc", None]
+
+
+def test_two_files_of_one_video_are_refused() -> None:
+    videos = {name: AnnotatedVideo(subset=name, annotations=()) for name in ("abc", "de", "f")}
+    files = [Path("in/v_abc.mkv"), Path("other.mp4"), Path("in/de.mp4")]
+    assert annotated_files(files, videos) == {files[0]: videos["abc"], files[2]: videos["de"]}
+    with pytest.raises(SourceError, match=r"in/v_abc\.mkv and abc\.mp4 are both video abc of the"):
+        annotated_files([*files, Path("abc.mp4")], videos)
