@@ -10,6 +10,7 @@ from tsn.modality import Modality
 from tsn.visualisation.ascent import MIDDLE
 
 STRONGEST = 98.0  # the percentile of a picture that is shown at full strength
+ROUNDED_UP = 1 + 1e-6  # a length of 1 may be a bit more, which `flow_colours` would darken
 WEAKEST = 4.0  # values; what is weaker is not made to look strong
 
 
@@ -27,9 +28,11 @@ def views(picture: Tensor, modality: Modality) -> dict[str, Image]:
     stretched = MIDDLE + change * (127 / reach)
     if modality.entry_channels == 3:
         return {"": _image(stretched)}
-    length = max(float(np.percentile(np.linalg.norm(change, axis=2), STRONGEST)), WEAKEST)
+    lengths = np.linalg.norm(change, axis=2, keepdims=True)
+    longest = max(float(np.percentile(lengths, STRONGEST)), WEAKEST)
     planes = {name: stretched[..., [axis] * 3] for axis, name in enumerate(("x", "y"))}
-    colours = flow_colours(np.ascontiguousarray(change, dtype=np.float32), length)
+    unit = change / np.maximum(lengths, longest)  # a length of 1 at most
+    colours = flow_colours(np.ascontiguousarray(unit, dtype=np.float32), ROUNDED_UP)
     return {name: _image(plane) for name, plane in planes.items()} | {"in colours": colours}
 
 

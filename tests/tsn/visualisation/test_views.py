@@ -1,5 +1,6 @@
 """Pictures of what networks look for, by hand."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -24,6 +25,18 @@ def test_the_strongest_motion_has_full_strength_and_nothing_is_grey() -> None:
     blue, _, red = shown["in colours"][0, 0].astype(int)
     assert red == 255 and blue < 25  # right is red
     assert (shown["in colours"][0, 9] == 255).all()
+
+
+def test_what_is_stronger_than_most_is_shown_in_full_strength_too() -> None:
+    """Flow colours darken what is beyond their bound, which would read as a shape."""
+    generator = torch.Generator().manual_seed(1)
+    picture = 128 + 20 * torch.randn((2, 300, 300), generator=generator)
+    colours = views(picture, modality("flow"))["in colours"]
+    assert (colours.max(axis=2) == 255).all()
+    still = torch.full((2, 10, 10), 128.0)
+    still[0, :5], still[0, 0, 0] = 138.0, 168.0  # to the right, in one place four times as far
+    shown = views(still, modality("flow"))["in colours"]
+    assert np.abs(shown[0, 0].astype(int) - shown[1, 1]).max() <= 1
 
 
 @pytest.mark.parametrize("name", ["rgb_diff", "flow"])
