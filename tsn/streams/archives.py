@@ -37,6 +37,7 @@ QUARANTINED = "quarantined"
 _FIXED_TIME = (1980, 1, 1, 0, 0, 0)
 _MAX_MEMBERS = 65_534  # more need the zip64 extension
 MAX_ENTRIES = _MAX_MEMBERS // max(map(len, MEMBERS.values()))
+_MAX_BYTES = 2**31 - 1  # before the directory; zipfile writes zip64 beyond it, too
 _END_RECORD = struct.Struct("<4s4H2LH")
 _LOCAL_HEADER_BYTES = 30
 _CENTRAL_HEADER_BYTES = 46
@@ -48,6 +49,14 @@ class ArchiveError(ValueError):
     def __init__(self, path: Path | str, found: str = "") -> None:
         hint = "Delete the file and run the extraction of its stream again."
         super().__init__(f"{path}: {found}. {hint}" if found else path)  # a worker hands on text
+
+
+class ArchiveFullError(ValueError):
+    """Images of more bytes than an archive holds. `reason` says so without the path."""
+
+    def __init__(self, path: Path) -> None:
+        self.reason = f"too large for an archive of {_MAX_BYTES} bytes; cut the video up"
+        super().__init__(f"{path}: {self.reason}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,10 +90,10 @@ def write_archive(
     The file appears under its name only when it is whole. `threads` encode while the next entries
     are made; they change no byte. Images are written as they come; only those along y wait for the
     last along x. Raises ValueError for no entries, for entries of different shapes, and for more of
-    them than a plain zip holds.
+    them than a plain zip holds; ArchiveFullError for more bytes, as soon as there are.
     """
     encode = partial(_encode, jpeg_quality=jpeg_quality)
-    num_entries, later = 0, dict[str, bytes]()
+    num_entries, num_bytes, later = 0, 0, dict[str, bytes]()
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "x") as archive:
 
         def add(name: str, image: bytes) -> None:
@@ -93,6 +102,10 @@ def write_archive(
             archive.writestr(zipfile.ZipInfo(name, _FIXED_TIME), image)
 
         for first, *others in map_ahead(encode, _of_one_shape(path, entries), threads):
+            for name, image in (first, *others):
+                num_bytes += _LOCAL_HEADER_BYTES + len(name) + len(image)
+            if num_bytes > _MAX_BYTES:
+                raise ArchiveFullError(path)
             add(*first)
             later.update(others)  # flow_y, after all of flow_x
             num_entries += 1

@@ -23,6 +23,7 @@ from tsn.streams.archives import (
     MAX_ENTRIES,
     OK,
     QUARANTINED,
+    ArchiveFullError,
     ManifestRow,
     archive_path,
     write_archive,
@@ -320,7 +321,7 @@ def _write_entries(task: _Task, device: WorkerDevice, reader: FrameReader) -> St
             )
     except (LimitError, TooFewFramesError):
         raise
-    except VideoError as error:
+    except (ArchiveFullError, VideoError) as error:
         defect = error.reason
     if not defect and num_written != stream.num_entries(reader.num_frames):
         raise RuntimeError(f"{stream.name} made {num_written} entries of {reader.num_frames}")

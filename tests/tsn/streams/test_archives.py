@@ -9,8 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from tsn.streams import archives
 from tsn.streams.archives import (
     ArchiveError,
+    ArchiveFullError,
     ManifestRow,
     archive_path,
     count_entries,
@@ -96,6 +98,31 @@ def test_a_failure_while_writing_leaves_nothing(tmp_path: Path) -> None:
 
     with pytest.raises(RuntimeError, match="no more"):
         write_archive(tmp_path / "clip.zip", failing(), 90)  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("channels", [2, 3])
+def test_an_archive_holds_what_needs_no_zip64_and_not_a_byte_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, channels: int
+) -> None:
+    """zipfile's own limit is the reference: at it the end record is a plain one."""
+    path = tmp_path / "clip.zip"
+    entries = gray_levels(6, channels)
+    write_archive(path, entries, 90)
+    before = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        limit = archive.start_dir
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", limit)
+    monkeypatch.setattr(archives, "_MAX_BYTES", limit)
+    write_archive(path, entries, 90)
+    assert path.read_bytes() == before
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", limit - 1)
+    write_archive(path, entries, 90)
+    assert path.read_bytes() != before
+    monkeypatch.setattr(archives, "_MAX_BYTES", limit - 1)
+    path.unlink()
+    with pytest.raises(ArchiveFullError, match=f"archive of {limit - 1} bytes; cut the video up"):
+        write_archive(path, entries, 90)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -33,6 +33,7 @@ from tsn.streams.extraction import (
     shard_of,
 )
 from tsn.streams.limits import DEFAULT_LIMITS
+from tsn.streams.store import find_result
 from tsn.streams.table import (
     STREAMS,
     Acceptance,
@@ -264,15 +265,30 @@ def test_a_full_disk_is_told_in_a_line(tmp_path: Path) -> None:
     assert "Traceback" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("stream", "config", "limit", "defect"),
+    [
+        ("frames", FRAMES, "extraction.MAX_ENTRIES", "more than 3 entries; cut it up"),
+        ("frames", FRAMES, "archives._MAX_BYTES", "too large for an archive of 3 bytes; cut"),
+        ("flow", FLOW, "archives._MAX_BYTES", "too large for an archive of 3 bytes; cut"),
+    ],
+)
 def test_a_video_too_long_for_an_archive_is_set_aside_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stream: str,
+    config: FramesConfig,
+    limit: str,
+    defect: str,
 ) -> None:
-    monkeypatch.setattr(extraction, "MAX_ENTRIES", 3)
+    monkeypatch.setattr(f"tsn.streams.{limit}", 3)
     write_pan(tmp_path / "a.avi", num_frames=4)
-    task = extraction._Task(
-        STREAMS["frames"], FRAMES, tmp_path / "a.avi", tmp_path / "store", "k", DEFAULT_LIMITS
-    )
-    assert extraction._extract_video(task, CORE).defect == "more than 3 entries; cut it up"
+    store = tmp_path / "store"
+    task = extraction._Task(STREAMS[stream], config, tmp_path / "a.avi", store, "k", DEFAULT_LIMITS)
+    result = extraction._extract_video(task, CORE)
+    assert result.defect.startswith(defect)
+    assert find_result(store, "k") == result
+    assert not list(store.rglob("*.zip"))
 
 
 def test_the_store_tells_library_versions_apart(
