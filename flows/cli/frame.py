@@ -99,7 +99,8 @@ Targets = Annotated[
 Jobs = Annotated[
     int | None,
     typer.Option(
-        min=1, help="Trainings at once. Default: one for each GPU, or as many as the cores allow."
+        min=1,
+        help="Trainings at once. Default: one for each GPU, or as many as cores and memory allow.",
     ),
 ]
 Pool = Annotated[

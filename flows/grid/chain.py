@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +13,12 @@ from flows.grid.lock_file import repair
 from flows.grid.queue import Jobs, require_good, run_grid
 from stages.operate.summary import first_answer
 from stages.runtime import machine, params
+from tsn.records import RecordError
+
+# Of a training on a CPU, with two readers: above what docs/performance.md measured (Memory).
+BASE_BYTES = 1_100_000_000
+BYTES_A_PIXEL = 2_000  # of the snippets that the network takes at once: EfficientNet-Lite0
+BYTES_A_PIXEL_OF = {"bn_inception": 1_400}
 
 
 @contextmanager
@@ -47,11 +53,41 @@ def run_chain(workspace: Path, targets: Sequence[str], *, jobs: int | None = Non
 
 def choose_jobs(workspace: Path, jobs: int | None, cpu_jobs: int | None = None) -> Jobs:
     """Return the jobs asked for, or a heavy one per GPU or share of cores, and others per core."""
-    section = params.section(params.load(workspace / params.PARAMS), "machine", machine.Machine)
-    return Jobs(
-        heavy=machine.count_jobs(section) if jobs is None else jobs,
-        light=machine.count_cores() if cpu_jobs is None else cpu_jobs,
-    )
+    settings = params.load(workspace / params.PARAMS)
+    section = params.section(settings, "machine", machine.Machine)
+    if jobs is None:
+        jobs = machine.count_jobs(section, largest_training(workspace, settings))
+    return Jobs(heavy=jobs, light=machine.count_cores() if cpu_jobs is None else cpu_jobs)
+
+
+def largest_training(workspace: Path, settings: params.Settings) -> int:
+    """Return how many bytes a process of the largest active training is taken to hold on a CPU.
+
+    What is wrong with params.yaml or a recipe is for the stages to say that check them: it counts
+    as a small one.
+    """
+    found = [BASE_BYTES]
+    with suppress(RecordError):
+        for dataset in params.active_datasets(settings):
+            with suppress(RecordError):
+                recipe = params.load(workspace / params.recipe_path(dataset))
+                for modality in params.section(settings, "modalities", tuple[str, ...]):
+                    found.append(training_bytes(recipe, modality))
+    return max(found)
+
+
+def training_bytes(recipe: params.Settings, modality: str) -> int:
+    """Return how many bytes a process of a training is taken to hold on a CPU, with two readers.
+
+    A few values are read and not the whole section, as a backbone of timm would load PyTorch.
+    RecordError where one is missing.
+    """
+    read = partial(params.section, recipe)
+    snippets = read(f"train.{modality}.solver.micro_batch", int)
+    snippets *= read(f"train.{modality}.network.num_segments", int)
+    pixels = snippets * read(f"train.{modality}.input_size", int) ** 2
+    backbone = read(f"train.{modality}.network.backbone", str)
+    return BASE_BYTES + pixels * BYTES_A_PIXEL_OF.get(backbone, BYTES_A_PIXEL)
 
 
 def first_answers(workspace: Path, datasets: Sequence[str], *, jobs: int | None = None) -> None:

@@ -3,7 +3,10 @@
 import ctypes
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -16,7 +19,6 @@ if TYPE_CHECKING:
 
 PRECISIONS = ("auto", "float32", "bfloat16")  # those of tsn.model.network, which loads PyTorch
 COMPILE = ("auto", "always", "never")
-BYTES_OF_A_TRAINING = 1_500_000_000  # with its readers: synthetic takes 0.9 GB
 ITERATIONS_TO_COMPILE = 3000  # compiling takes one to two minutes, and saves up to half of each
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
@@ -160,16 +162,39 @@ def lease_gpus(machine: Machine, at_least: int, at_most: int) -> int:
     return num_gpus
 
 
-def count_jobs(machine: Machine) -> int:
+def count_jobs(machine: Machine, process_bytes: int) -> int:
     """Return how many training runs this machine takes at once, each of `processes` processes.
 
-    A process takes a GPU slot, or as many cores as it has threads, and memory. At least 1.
+    A process takes a GPU slot; where there is none, as many cores as it has threads, and
+    `process_bytes` of memory. At least 1.
     """
-    if machine.device != "cpu" and _has_nvidia_driver():
-        return max(1, len(gpu_slots.find_slots()) // machine.processes)
+    if machine.device != "cpu" and _has_nvidia_driver() and (slots := gpu_slots.find_slots()):
+        return max(1, len(slots) // machine.processes)
     by_cores = count_cores() // (machine.threads * machine.processes)
-    by_memory = int(psutil.virtual_memory().total) // (BYTES_OF_A_TRAINING * machine.processes)
+    by_memory = count_memory() // (process_bytes * machine.processes)
     return max(1, min(by_cores, by_memory))
+
+
+def count_memory(root: Path = Path("/")) -> int:
+    """Return how many bytes of memory the machine has, or less if a control group has a limit."""
+    return min([int(psutil.virtual_memory().total), *_memory_limits(root)])
+
+
+def _memory_limits(root: Path) -> Iterator[int]:
+    """Yield the limits of this process's control groups (version 1 or 2), and of those above.
+
+    In a container the folders below the top one may be missing: its own limit is at the top.
+    """
+    with suppress(OSError):
+        for line in (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines():
+            _, controller, group = line.split(":", 2)
+            if controller not in ("", "memory"):
+                continue
+            folder = root / "sys/fs/cgroup" / controller / group.lstrip("/")
+            for place in (folder, *folder.parents):
+                for name in ("memory.max", "memory.limit_in_bytes"):
+                    with suppress(OSError, ValueError):  # no such file; "max"
+                        yield int((place / name).read_text(encoding="utf-8"))
 
 
 def count_cores() -> int:

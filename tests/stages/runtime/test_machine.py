@@ -5,14 +5,23 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from workspace import ROOT
 
 from stages.extract import choose_devices
 from stages.runtime import machine
-from stages.runtime.machine import Machine, choose_device, count_jobs, lease_gpu_each, lease_gpus
+from stages.runtime.machine import (
+    Machine,
+    choose_device,
+    count_jobs,
+    count_memory,
+    lease_gpu_each,
+    lease_gpus,
+)
 from tsn.streams.limits import DEFAULT_LIMITS
 from tsn.streams.table import FlowConfig, FramesConfig, WorkerDevice
 
@@ -122,7 +131,60 @@ def test_trainings_at_once_have_all_their_processes(
     monkeypatch.setattr(machine, "count_cores", lambda: 9)
     monkeypatch.setenv("TSN_GPU_SLOTS", "a,b,c,d")
     lent = replace(MACHINE, device=device, threads=threads, processes=processes)
-    assert count_jobs(lent) == expected
+    assert count_jobs(lent, 1) == expected
+
+
+def test_a_driver_without_a_visible_gpu_leaves_trainings_to_the_cores(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(machine, "_has_nvidia_driver", lambda: True)
+    monkeypatch.setattr(machine, "count_cores", lambda: 9)
+    monkeypatch.delenv("TSN_GPU_SLOTS", raising=False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert count_jobs(replace(MACHINE, device="auto", threads=2), 1) == 4
+
+
+@pytest.mark.parametrize(
+    ("gigabytes", "processes", "expected"),
+    [(24, 1, 4), (11, 1, 2), (5, 1, 1), (1, 1, 1), (24, 2, 2)],
+)
+def test_trainings_at_once_fit_into_memory(
+    monkeypatch: pytest.MonkeyPatch, gigabytes: int, processes: int, expected: int
+) -> None:
+    monkeypatch.setattr(machine, "count_cores", lambda: 9)
+    monkeypatch.setattr(machine, "count_memory", lambda: gigabytes * 10**9)
+    assert count_jobs(replace(MACHINE, processes=processes), 5_100_000_000) == expected
+
+
+@pytest.mark.parametrize(
+    ("groups", "limits", "expected"),
+    [
+        ("0::/job/step", {"job/memory.max": "4096", "job/step/memory.max": "max"}, 4096),
+        ("0::/", {"memory.max": "4096"}, 4096),  # as in a container
+        ("0::/docker/1", {"memory.max": "4096"}, 4096),
+        (
+            "5:cpu:/job\n4:memory:/job\n0::/",
+            {
+                "cpu/job/memory.limit_in_bytes": "1",
+                "memory/job/memory.limit_in_bytes": "4096",
+                "memory/memory.limit_in_bytes": "9223372036854771712",
+            },
+            4096,
+        ),
+        ("0::/", {}, None),
+        (None, {}, None),
+    ],
+)
+def test_memory_is_what_control_groups_leave_of_it(
+    tmp_path: Path, groups: str | None, limits: dict[str, str], expected: int | None
+) -> None:
+    files = {f"sys/fs/cgroup/{name}": text for name, text in limits.items()}
+    if groups is not None:
+        files["proc/self/cgroup"] = groups
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(f"{text}\n")
+    assert count_memory(tmp_path) == (expected or psutil.virtual_memory().total)
 
 
 def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
