@@ -52,12 +52,18 @@ def run_chain(workspace: Path, targets: Sequence[str], *, jobs: int | None = Non
 
 
 def choose_jobs(workspace: Path, jobs: int | None, cpu_jobs: int | None = None) -> Jobs:
-    """Return the jobs asked for, or a heavy one per GPU or share of cores, and others per core."""
+    """Return the jobs asked for, or a heavy one per GPU or share of cores, and others per core.
+
+    Where there are GPUs, frames are extracted beside the heavy jobs.
+    """
     settings = params.load(workspace / params.PARAMS)
     section = params.section(settings, "machine", machine.Machine)
+    slots = machine.count_slots(section)
     if jobs is None:
-        jobs = machine.count_jobs(section, largest_training(workspace, settings))
-    return Jobs(heavy=jobs, light=machine.count_cores() if cpu_jobs is None else cpu_jobs)
+        largest = largest_training(workspace, settings)
+        jobs = machine.count_jobs(section, slots=slots, process_bytes=largest)
+    light = machine.count_cores() if cpu_jobs is None else cpu_jobs
+    return Jobs(heavy=jobs, light=light, frames=min(slots, 1))
 
 
 def largest_training(workspace: Path, settings: params.Settings) -> int:

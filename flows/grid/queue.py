@@ -9,10 +9,11 @@ import contextvars
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from flows.grid.plan import (
     repro_order,
 )
 from flows.processes.programs import ProgramError, StoppedError, run_stage
+from tsn.modality import MODALITIES
 
 logger = logging.getLogger(__name__)
 
@@ -45,13 +47,18 @@ ROUNDS = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Jobs:
-    """How many cells run at once: of the heavy stages (a GPU each, if there are any), of others."""
+    """How many cells run at once: of the heavy stages (a GPU each, if there are any), of others.
+
+    frames: extractions of frames, which use no GPU, beside the heavy cells; if 0, they are heavy.
+        One at a time finds in the store what another modality has extracted of the same frames.
+    """
 
     heavy: int
     light: int
+    frames: int = 0
 
     def __post_init__(self) -> None:
-        if self.heavy < 1 or self.light < 1:
+        if self.heavy < 1 or self.light < 1 or self.frames < 0:
             raise ValueError(f"at least one job of each kind, got {self.heavy} and {self.light}")
 
 
@@ -91,7 +98,7 @@ def execute(
     """
     queue = _Queue(plan, jobs)
     running: dict[Future[Outcome], Cell] = {}
-    with ThreadPoolExecutor(jobs.heavy + jobs.light) as threads:
+    with ThreadPoolExecutor(jobs.heavy + jobs.light + jobs.frames) as threads:
         try:
             while True:
                 for cell in queue.take(running.values()):
@@ -124,12 +131,19 @@ class _Queue:
 
     def take(self, running: Collection[Cell]) -> Iterator[Cell]:
         """Take the cells that can start beside the running ones, in the plan's order."""
-        heavy = sum(map(is_heavy, running))
-        free = {True: self._jobs.heavy - heavy, False: self._jobs.light - len(running) + heavy}
+        free = Counter(asdict(self._jobs))
+        free.subtract(map(self._kind, running))
         for cell in list(self.waiting.values()):
-            if free[is_heavy(cell)] > 0 and all(name in self._done for name in cell.upstreams):
-                free[is_heavy(cell)] -= 1
+            kind = self._kind(cell)
+            if free[kind] > 0 and all(name in self._done for name in cell.upstreams):
+                free[kind] -= 1
                 yield self.waiting.pop(cell.name)
+
+    def _kind(self, cell: Cell) -> str:
+        """Return which number of the jobs counts a cell."""
+        if self._jobs.frames and extracts_frames(cell):
+            return "frames"
+        return "heavy" if is_heavy(cell) else "light"
 
     def keep(self, cell: Cell, outcome: Outcome) -> None:
         """Keep an outcome; skip what cannot start any more."""
@@ -152,6 +166,12 @@ class _Queue:
 def is_heavy(cell: Cell) -> bool:
     """Return whether a cell is of a stage that uses a GPU where there is one."""
     return stage_of(cell.name) in HEAVY_STAGES
+
+
+def extracts_frames(cell: Cell) -> bool:
+    """Return whether a cell is the extraction of a modality that reads frames."""
+    row = MODALITIES.get(cell.name.rpartition("-")[2])
+    return stage_of(cell.name) == "extract" and row is not None and row.stream == "frames"
 
 
 def stage_of(cell: str) -> str:

@@ -162,14 +162,21 @@ def lease_gpus(machine: Machine, at_least: int, at_most: int) -> int:
     return num_gpus
 
 
-def count_jobs(machine: Machine, process_bytes: int) -> int:
+def count_slots(machine: Machine) -> int:
+    """Return how many processes can have a GPU at once; 0: they use the CPU."""
+    if machine.device == "cpu" or not _has_nvidia_driver():
+        return 0
+    return len(gpu_slots.find_slots())
+
+
+def count_jobs(machine: Machine, *, slots: int, process_bytes: int) -> int:
     """Return how many training runs this machine takes at once, each of `processes` processes.
 
-    A process takes a GPU slot; where there is none, as many cores as it has threads, and
-    `process_bytes` of memory. At least 1.
+    A process takes one of the GPU `slots`; where there are none, as many cores as it has threads,
+    and `process_bytes` of memory. At least 1.
     """
-    if machine.device != "cpu" and _has_nvidia_driver() and (slots := gpu_slots.find_slots()):
-        return max(1, len(slots) // machine.processes)
+    if slots:
+        return max(1, slots // machine.processes)
     by_cores = count_cores() // (machine.threads * machine.processes)
     by_memory = count_memory() // (process_bytes * machine.processes)
     return max(1, min(by_cores, by_memory))

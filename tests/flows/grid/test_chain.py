@@ -61,6 +61,18 @@ def test_trainings_at_once_are_as_many_as_memory_holds(
     assert choose_jobs(project, None) == Jobs(heavy=2, light=2)
 
 
+def test_frames_are_extracted_beside_what_uses_a_gpu(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edit(project / "params.yaml", "machine.device", "auto")
+    monkeypatch.setattr(machine, "_has_nvidia_driver", lambda: True)
+    monkeypatch.setenv("TSN_GPU_SLOTS", "a,b,c")
+    assert choose_jobs(project, None) == Jobs(heavy=3, light=2, frames=1)
+    assert choose_jobs(project, 1, 1) == Jobs(heavy=1, light=1, frames=1)
+    monkeypatch.setenv("TSN_GPU_SLOTS", "")
+    assert choose_jobs(project, None) == Jobs(heavy=2, light=2, frames=0)
+
+
 def test_a_recipe_that_cannot_be_read_is_left_to_its_check(project: Path) -> None:
     edit(project / "recipes/synthetic.yaml", "train.rgb.input_size", "large")
     assert active(project, "nonesuch", "synthetic", "ucf101_four") > 5 * GIBIBYTE

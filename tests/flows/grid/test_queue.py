@@ -76,6 +76,24 @@ def test_cells_run_after_their_upstreams_and_no_more_at_once_than_there_are_jobs
     assert len(done) == 7
 
 
+def test_frames_are_extracted_one_at_a_time_beside_heavy_cells_if_they_may_be() -> None:
+    names = ("rgb", "rgb_diff", "flow", "warped_flow")
+    cells = tuple(Cell(name=f"extract@a-b-{name}", upstreams=()) for name in names)
+    plan = Plan(cells=(*cells, Cell(name="train@a-1-rgb", upstreams=())), up_to_date=0)
+
+    def start(jobs: Jobs, *running: str) -> list[str]:
+        waiting = queue._Queue(plan, jobs)
+        now = [Cell(name=name, upstreams=()) for name in running]
+        return [cell.name for cell in waiting.take(now)]
+
+    rgb, difference, flow, _ = (cell.name for cell in cells)
+    assert start(Jobs(heavy=1, light=1)) == [rgb]
+    assert start(Jobs(heavy=1, light=1, frames=1)) == [rgb, flow]
+    assert start(Jobs(heavy=1, light=1, frames=1), difference) == [flow]
+    assert start(Jobs(heavy=1, light=1, frames=1), flow) == [rgb]
+    assert start(Jobs(heavy=1, light=1, frames=1), difference, flow) == []
+
+
 def test_failed_cell_lets_its_siblings_finish_and_skips_its_descendants() -> None:
     plan = plan_for(
         train_a="", train_b="", score_a="train_a", score_b="train_b", fuse="score_a score_b"

@@ -19,6 +19,7 @@ from stages.runtime.machine import (
     choose_device,
     count_jobs,
     count_memory,
+    count_slots,
     lease_gpu_each,
     lease_gpus,
 )
@@ -131,7 +132,7 @@ def test_trainings_at_once_have_all_their_processes(
     monkeypatch.setattr(machine, "count_cores", lambda: 9)
     monkeypatch.setenv("TSN_GPU_SLOTS", "a,b,c,d")
     lent = replace(MACHINE, device=device, threads=threads, processes=processes)
-    assert count_jobs(lent, 1) == expected
+    assert count_jobs(lent, slots=count_slots(lent), process_bytes=1) == expected
 
 
 def test_a_driver_without_a_visible_gpu_leaves_trainings_to_the_cores(
@@ -141,7 +142,9 @@ def test_a_driver_without_a_visible_gpu_leaves_trainings_to_the_cores(
     monkeypatch.setattr(machine, "count_cores", lambda: 9)
     monkeypatch.delenv("TSN_GPU_SLOTS", raising=False)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert count_jobs(replace(MACHINE, device="auto", threads=2), 1) == 4
+    lent = replace(MACHINE, device="auto", threads=2)
+    assert count_slots(lent) == 0
+    assert count_jobs(lent, slots=0, process_bytes=1) == 4
 
 
 @pytest.mark.parametrize(
@@ -153,7 +156,8 @@ def test_trainings_at_once_fit_into_memory(
 ) -> None:
     monkeypatch.setattr(machine, "count_cores", lambda: 9)
     monkeypatch.setattr(machine, "count_memory", lambda: gigabytes * 10**9)
-    assert count_jobs(replace(MACHINE, processes=processes), 5_100_000_000) == expected
+    lent = replace(MACHINE, processes=processes)
+    assert count_jobs(lent, slots=0, process_bytes=5_100_000_000) == expected
 
 
 @pytest.mark.parametrize(
