@@ -21,8 +21,8 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Cancelled, Completed, Failed
 
 from flows.grid.cells import Outcome, run_cell
-from flows.grid.chain import choose_jobs
 from flows.grid.display import TerminalProgress
+from flows.grid.jobs import choose_jobs
 from flows.grid.plan import Cell, read_graph
 from flows.grid.prefect_ui import CancelledError, GridPage, name_of_grid, summary, tell, told_in_log
 from flows.grid.queue import GridState, RunCell, require_good, run_grid
@@ -85,7 +85,7 @@ def show_grid(
         outcomes = run_grid(
             workspace,
             targets,
-            choose_jobs(workspace, jobs, cpu_jobs),
+            choose_jobs(workspace, jobs, cpu_jobs, elsewhere=pool is not None),
             as_task(choose_place(workspace, pool, stop)),
             watch=watch,
             stop=stop,

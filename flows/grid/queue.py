@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -49,16 +49,18 @@ ROUNDS = 2
 class Jobs:
     """How many cells run at once: of the heavy stages (a GPU each, if there are any), of others.
 
-    frames: extractions of frames, which use no GPU, beside the heavy cells; if 0, they are heavy.
-        One at a time finds in the store what another modality has extracted of the same frames.
+    trainings: how many of the heavy ones may be trainings, which take most memory; None: all.
+    frames_beside: whether the extraction of frames, which needs no GPU, is no heavy cell. Then a
+        dataset has one at a time: another modality finds the same frames in the store.
     """
 
     heavy: int
     light: int
-    frames: int = 0
+    trainings: int | None = None
+    frames_beside: bool = False
 
     def __post_init__(self) -> None:
-        if self.heavy < 1 or self.light < 1 or self.frames < 0:
+        if self.heavy < 1 or self.light < 1:
             raise ValueError(f"at least one job of each kind, got {self.heavy} and {self.light}")
 
 
@@ -98,7 +100,7 @@ def execute(
     """
     queue = _Queue(plan, jobs)
     running: dict[Future[Outcome], Cell] = {}
-    with ThreadPoolExecutor(jobs.heavy + jobs.light + jobs.frames) as threads:
+    with ThreadPoolExecutor(jobs.heavy + jobs.light) as threads:
         try:
             while True:
                 for cell in queue.take(running.values()):
@@ -131,19 +133,24 @@ class _Queue:
 
     def take(self, running: Collection[Cell]) -> Iterator[Cell]:
         """Take the cells that can start beside the running ones, in the plan's order."""
-        free = Counter(asdict(self._jobs))
-        free.subtract(map(self._kind, running))
+        counts = Counter(limit for cell in running for limit in self._limits(cell))
         for cell in list(self.waiting.values()):
-            kind = self._kind(cell)
-            if free[kind] > 0 and all(name in self._done for name in cell.upstreams):
-                free[kind] -= 1
+            limits = self._limits(cell)
+            fits = all(counts[limit] < most for limit, most in limits.items())
+            if fits and all(name in self._done for name in cell.upstreams):
+                counts.update(limits.keys())
                 yield self.waiting.pop(cell.name)
 
-    def _kind(self, cell: Cell) -> str:
-        """Return which number of the jobs counts a cell."""
-        if self._jobs.frames and extracts_frames(cell):
-            return "frames"
-        return "heavy" if is_heavy(cell) else "light"
+    def _limits(self, cell: Cell) -> dict[str, int]:
+        """Return what a cell counts for, and how many of each may run at once."""
+        jobs = self._jobs
+        if jobs.frames_beside and extracts_frames(cell):
+            return {"light": jobs.light, cell.name.rpartition("-")[0]: 1}
+        if not is_heavy(cell):
+            return {"light": jobs.light}
+        if jobs.trainings is not None and stage_of(cell.name) == "train":
+            return {"heavy": jobs.heavy, "trainings": jobs.trainings}
+        return {"heavy": jobs.heavy}
 
     def keep(self, cell: Cell, outcome: Outcome) -> None:
         """Keep an outcome; skip what cannot start any more."""

@@ -3,13 +3,8 @@
 import ctypes
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-import psutil
 
 from stages.runtime import gpu_slots, params
 from tsn.streams.limits import DEFAULT_LIMITS, Limits
@@ -89,7 +84,7 @@ def choose_device(machine: Machine) -> "torch.device":
     of the GPUs that were leased for all processes of a training, each has the one of its number.
     On the CPU, what this process frees from then on stays its own until it ends.
     """
-    if machine.device != "cpu" and _has_nvidia_driver():
+    if machine.device != "cpu" and has_nvidia_driver():
         gpu_slots.lease(1, 1)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS is not deterministic
     import torch
@@ -135,7 +130,7 @@ def lease_gpu_each(machine: Machine, processes: int) -> None:
 
     ValueError on a machine that has fewer.
     """
-    if machine.device == "cpu" or not _has_nvidia_driver():
+    if machine.device == "cpu" or not has_nvidia_driver():
         return
     num_gpus = len({slot.gpu for slot in gpu_slots.find_slots()})
     if 0 < num_gpus < processes:
@@ -151,7 +146,7 @@ def lease_gpus(machine: Machine, at_least: int, at_most: int) -> int:
 
     They are cuda:0 to cuda:n-1 of this process and those it starts.
     """
-    if machine.device == "cpu" or (machine.device == "auto" and not _has_nvidia_driver()):
+    if machine.device == "cpu" or (machine.device == "auto" and not has_nvidia_driver()):
         return 0
     gpu_slots.lease(at_least, at_most)
     import torch
@@ -162,48 +157,6 @@ def lease_gpus(machine: Machine, at_least: int, at_most: int) -> int:
     return num_gpus
 
 
-def count_slots(machine: Machine) -> int:
-    """Return how many processes can have a GPU at once; 0: they use the CPU."""
-    if machine.device == "cpu" or not _has_nvidia_driver():
-        return 0
-    return len(gpu_slots.find_slots())
-
-
-def count_jobs(machine: Machine, *, slots: int, process_bytes: int) -> int:
-    """Return how many training runs this machine takes at once, each of `processes` processes.
-
-    A process takes one of the GPU `slots`; where there are none, as many cores as it has threads,
-    and `process_bytes` of memory. At least 1.
-    """
-    if slots:
-        return max(1, slots // machine.processes)
-    by_cores = count_cores() // (machine.threads * machine.processes)
-    by_memory = count_memory() // (process_bytes * machine.processes)
-    return max(1, min(by_cores, by_memory))
-
-
-def count_memory(root: Path = Path("/")) -> int:
-    """Return how many bytes of memory the machine has, or less if a control group has a limit."""
-    return min([int(psutil.virtual_memory().total), *_memory_limits(root)])
-
-
-def _memory_limits(root: Path) -> Iterator[int]:
-    """Yield the limits of this process's control groups (version 1 or 2), and of those above.
-
-    In a container the folders below the top one may be missing: its own limit is at the top.
-    """
-    with suppress(OSError):
-        for line in (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines():
-            _, controller, group = line.split(":", 2)
-            if controller not in ("", "memory"):
-                continue
-            folder = root / "sys/fs/cgroup" / controller / group.lstrip("/")
-            for place in (folder, *folder.parents):
-                for name in ("memory.max", "memory.limit_in_bytes"):
-                    with suppress(OSError, ValueError):  # no such file; "max"
-                        yield int((place / name).read_text(encoding="utf-8"))
-
-
 def count_cores() -> int:
     """Return how many CPU cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
@@ -211,7 +164,7 @@ def count_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _has_nvidia_driver() -> bool:
+def has_nvidia_driver() -> bool:
     """Return whether there is one: asked before torch, whose import takes seconds."""
     try:
         ctypes.CDLL("libcuda.so.1" if os.name == "posix" else "nvcuda.dll")

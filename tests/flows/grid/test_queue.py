@@ -87,11 +87,22 @@ def test_frames_are_extracted_one_at_a_time_beside_heavy_cells_if_they_may_be() 
         return [cell.name for cell in waiting.take(now)]
 
     rgb, difference, flow, _ = (cell.name for cell in cells)
-    assert start(Jobs(heavy=1, light=1)) == [rgb]
-    assert start(Jobs(heavy=1, light=1, frames=1)) == [rgb, flow]
-    assert start(Jobs(heavy=1, light=1, frames=1), difference) == [flow]
-    assert start(Jobs(heavy=1, light=1, frames=1), flow) == [rgb]
-    assert start(Jobs(heavy=1, light=1, frames=1), difference, flow) == []
+    assert start(Jobs(heavy=1, light=2)) == [rgb]
+    jobs = Jobs(heavy=1, light=2, frames_beside=True)
+    assert start(jobs) == [rgb, flow]
+    assert start(jobs, difference) == [flow]
+    assert start(jobs, flow) == [rgb]
+    assert start(jobs, difference, flow) == []
+    assert start(jobs, "extract@c-rgb_diff", flow) == [rgb]
+    assert start(jobs, "extract@c-rgb_diff", "fuse@c-1") == [flow]
+
+
+def test_trainings_are_no_more_at_once_than_memory_holds() -> None:
+    names = ("train@a-1-rgb", "train@a-1-flow", "score@a-2-rgb", "score@a-2-flow")
+    plan = Plan(cells=tuple(Cell(name=name, upstreams=()) for name in names), up_to_date=0)
+    jobs = Jobs(heavy=3, light=1, trainings=1)
+    taken = [cell.name for cell in queue._Queue(plan, jobs).take(())]
+    assert taken == ["train@a-1-rgb", "score@a-2-rgb", "score@a-2-flow"]
 
 
 def test_failed_cell_lets_its_siblings_finish_and_skips_its_descendants() -> None:

@@ -5,9 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
-import psutil
 import pytest
 import torch
 from workspace import ROOT
@@ -17,9 +15,6 @@ from stages.runtime import machine
 from stages.runtime.machine import (
     Machine,
     choose_device,
-    count_jobs,
-    count_memory,
-    count_slots,
     lease_gpu_each,
     lease_gpus,
 )
@@ -104,7 +99,7 @@ def test_processes_of_a_training_have_a_gpu_each(
 def test_gpus_of_the_machine(
     monkeypatch: pytest.MonkeyPatch, device: str, driver: bool, gpus: int, expected: int
 ) -> None:
-    monkeypatch.setattr(machine, "_has_nvidia_driver", lambda: driver)
+    monkeypatch.setattr(machine, "has_nvidia_driver", lambda: driver)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
     assert lease_gpus(replace(MACHINE, device=device), 1, 2) == expected
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
@@ -113,86 +108,8 @@ def test_gpus_of_the_machine(
             lease_gpus(replace(MACHINE, device=device), 1, 2)
 
 
-@pytest.mark.parametrize(
-    ("device", "threads", "processes", "expected"),
-    [
-        ("auto", 2, 1, 4),  # of four GPU slots
-        ("auto", 2, 2, 2),
-        ("auto", 2, 8, 1),
-        ("cpu", 2, 1, 4),  # of nine cores
-        ("cpu", 2, 2, 2),
-        ("cpu", 2, 4, 1),
-        ("cpu", 2, 8, 1),
-    ],
-)
-def test_trainings_at_once_have_all_their_processes(
-    monkeypatch: pytest.MonkeyPatch, device: str, threads: int, processes: int, expected: int
-) -> None:
-    monkeypatch.setattr(machine, "_has_nvidia_driver", lambda: True)
-    monkeypatch.setattr(machine, "count_cores", lambda: 9)
-    monkeypatch.setenv("TSN_GPU_SLOTS", "a,b,c,d")
-    lent = replace(MACHINE, device=device, threads=threads, processes=processes)
-    assert count_jobs(lent, slots=count_slots(lent), process_bytes=1) == expected
-
-
-def test_a_driver_without_a_visible_gpu_leaves_trainings_to_the_cores(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(machine, "_has_nvidia_driver", lambda: True)
-    monkeypatch.setattr(machine, "count_cores", lambda: 9)
-    monkeypatch.delenv("TSN_GPU_SLOTS", raising=False)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    lent = replace(MACHINE, device="auto", threads=2)
-    assert count_slots(lent) == 0
-    assert count_jobs(lent, slots=0, process_bytes=1) == 4
-
-
-@pytest.mark.parametrize(
-    ("gigabytes", "processes", "expected"),
-    [(24, 1, 4), (11, 1, 2), (5, 1, 1), (1, 1, 1), (24, 2, 2)],
-)
-def test_trainings_at_once_fit_into_memory(
-    monkeypatch: pytest.MonkeyPatch, gigabytes: int, processes: int, expected: int
-) -> None:
-    monkeypatch.setattr(machine, "count_cores", lambda: 9)
-    monkeypatch.setattr(machine, "count_memory", lambda: gigabytes * 10**9)
-    lent = replace(MACHINE, processes=processes)
-    assert count_jobs(lent, slots=0, process_bytes=5_100_000_000) == expected
-
-
-@pytest.mark.parametrize(
-    ("groups", "limits", "expected"),
-    [
-        ("0::/job/step", {"job/memory.max": "4096", "job/step/memory.max": "max"}, 4096),
-        ("0::/", {"memory.max": "4096"}, 4096),  # as in a container
-        ("0::/docker/1", {"memory.max": "4096"}, 4096),
-        (
-            "5:cpu:/job\n4:memory:/job\n0::/",
-            {
-                "cpu/job/memory.limit_in_bytes": "1",
-                "memory/job/memory.limit_in_bytes": "4096",
-                "memory/memory.limit_in_bytes": "9223372036854771712",
-            },
-            4096,
-        ),
-        ("0::/", {}, None),
-        (None, {}, None),
-    ],
-)
-def test_memory_is_what_control_groups_leave_of_it(
-    tmp_path: Path, groups: str | None, limits: dict[str, str], expected: int | None
-) -> None:
-    files = {f"sys/fs/cgroup/{name}": text for name, text in limits.items()}
-    if groups is not None:
-        files["proc/self/cgroup"] = groups
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(f"{text}\n")
-    assert count_memory(tmp_path) == (expected or psutil.virtual_memory().total)
-
-
 def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "_has_nvidia_driver", lambda: True)
+    monkeypatch.setattr(machine, "has_nvidia_driver", lambda: True)
     monkeypatch.setenv("TSN_GPU_SLOTS", "a,b,b")
     with pytest.raises(ValueError, match=r"machine\.processes: 3 .* but there are 2; lower it"):
         lease_gpu_each(replace(MACHINE, device="auto"), 3)
