@@ -59,7 +59,9 @@ STUDIES := training_strategies modalities consensus components segments aggregat
 studies: setup ## the papers' tables on `synthetic`, one split, in the small setting (docs/studies.md)
 	failed=; \
 	for study in $(STUDIES); do \
-		tsn study $$study --dataset synthetic --splits 1 --small || failed="$$failed $$study"; \
+		tsn study $$study --dataset synthetic --splits 1 --small || { \
+			test $$? -eq 130 && exit 130; failed="$$failed $$study"; \
+		}; \
 	done; \
 	test -z "$$failed" || { echo "not finished:$$failed"; exit 1; }
 

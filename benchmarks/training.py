@@ -99,10 +99,18 @@ def batches(training: Training) -> Iterator[tuple[Tensor, Tensor]]:
 
 def seconds(steps: Iterator[Step], number: int, ahead: int) -> float:
     """Return the time a step takes, as the stage `train` takes them: read one late on a GPU."""
+    wait_for_gpu()
     start = time.perf_counter()
     for _ in read_late(islice(steps, number), ahead):
         pass
+    wait_for_gpu()
     return (time.perf_counter() - start) / number
+
+
+def wait_for_gpu() -> None:
+    """Wait until a GPU, if there is one, has done what it was given to do."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
 
 
 def make_training(arguments: argparse.Namespace, clips: list, device: torch.device) -> Training:

@@ -82,8 +82,8 @@ Annotations = Annotated[
 Subset = Annotated[
     str | None,
     typer.Option(
-        help="Untrimmed: of the annotated videos, those of the mean average precision: validation "
-        "of ActivityNet, test of THUMOS14. Default: all.",
+        help="Untrimmed: count only annotated videos of this subset in the mean average precision, "
+        "for example validation (ActivityNet) or test (THUMOS14). Default: all.",
         show_default=False,
     ),
 ]

@@ -106,7 +106,7 @@ def main(options: Options) -> None:
 def read_truth(videos: Iterable[Path], options: Options) -> dict[Path, AnnotatedVideo]:
     """Return what is annotated of the videos.
 
-    ValueError for two files of one annotated video, and if none is of the subset.
+    ValueError for two files of one annotated video, and if the subset has none that is annotated.
     """
     if options.annotations is None:
         return {}
@@ -116,6 +116,13 @@ def read_truth(videos: Iterable[Path], options: Options) -> dict[Path, Annotated
         raise ValueError(
             f"no video is of subset {options.subset}; those in {shown(options.annotations)} are "
             f"of: {', '.join(sorted(subsets)) or 'none, as no video is in it'}"
+        )
+    wanted = [row for row in truth.values() if options.subset in (None, row.subset)]
+    if wanted and not any(row.annotations for row in wanted):
+        of = f" of subset {options.subset}" if options.subset else ""
+        raise ValueError(
+            f"{shown(options.annotations)} has no annotation of the videos{of}, as if they were "
+            "withheld: leave --annotations out, or name other videos"
         )
     return truth
 
@@ -294,7 +301,8 @@ def precision_lines(
     shows = np.array([[name in labels[video] for name in classes] for video in known])
     if not shows.any():
         raise ValueError(
-            f"the annotations name none of the {len(found)} videos with a class of the recogniser; "
+            f"none of the {len(found)} videos is annotated with a class of the recogniser"
+            f"{f' in subset {subset}' if subset else ''}, so nothing can be counted; "
             "a video is found by its id: <id>.mp4 or v_<id>.mp4"
         )
     rows = {

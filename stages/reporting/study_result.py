@@ -25,8 +25,8 @@ SEEDS_BELOW = 3.0  # points: a smaller difference needs several seeds to say any
 
 @dataclass(frozen=True)
 class Cell:
-    """An accuracy: the mean over seeds of the mean over splits, and the standard deviation that
-    these seeds let expect of others (over n - 1)."""
+    """An accuracy: the mean over seeds of the mean over splits, and their sample standard
+    deviation (n - 1)."""
 
     mean: float
     spread: float
@@ -222,12 +222,13 @@ class StudyResult:
         if not self.pairs:
             return "No order to compare: fewer than two of the published numbers were measured."
         there, rows = len(self.cells), len(self.plan.study.chosen(()))
-        part = "" if there == rows else f" of the {there} rows that are there, of {rows}"
+        part = "" if there == rows else f" ({there} of {rows} rows)"
+        doubtful = sum(pair.within_spread for pair in self.pairs)
+        doubt = f" {doubtful} of {count} differences are no more than the spread over seeds."
+        end = f"{part}.{doubt if doubtful else ''}"
         if right == count:
-            return f"The order is as published, in all {count} pairs{part}."
-        doubtful = sum(pair.within_spread and not pair.as_published for pair in self.pairs)
-        doubt = f" In {doubtful} of the others the seeds differ by more." if doubtful else ""
-        return f"The order is not as published: it is in {right} of {count} pairs{part}.{doubt}"
+            return f"The order is as published, in {right} of {count} pairs{end}"
+        return f"The order is not as published: it is in {right} of {count} pairs{end}"
 
     @property
     def remarks(self) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+import torch
 from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile
 
@@ -108,10 +109,18 @@ def _seconds_to_read(training: Training) -> float:
 
 def _run(steps: Iterator[Step], number: int, training: Training) -> float:
     """Return the seconds that so many steps take until the device has done them."""
+    synchronise(training.device)
     start = time.perf_counter()
     for _ in read_late(islice(steps, number), training.steps_ahead):
         pass
+    synchronise(training.device)
     return time.perf_counter() - start
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until a GPU has done all that it was given to do."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def _times(events: Iterable[FunctionEvent], iterations: int) -> dict[str, PartTime]:

@@ -47,7 +47,7 @@ class Step:
     """A step of the solver that its device has been given to do; `read` waits for it.
 
     outcome: loss and accuracy of each micro-batch, (parts, 2); norm: the gradient's, before it was
-    clipped; waited: seconds in which the step waited for inputs on the device.
+    clipped; waited: seconds in which the step waited for its inputs.
     """
 
     iteration: int

@@ -207,12 +207,12 @@ SMALL = Study(
 
 def test_the_order_is_that_of_every_pair_with_different_published_numbers() -> None:
     right = result_of({"low": [10.0], "high": [20.0], "other": [15.0]}, SMALL)
-    assert right.verdict == "The order is as published, in all 2 pairs."
+    assert right.verdict == "The order is as published, in 2 of 2 pairs."
     part = result_of({"low": [10.0], "high": [20.0]}, SMALL).verdict
-    assert part == "The order is as published, in all 1 pairs of the 2 rows that are there, of 3."
+    assert part == "The order is as published, in 1 of 1 pairs (2 of 3 rows)."
     assert right.remarks == ["x cannot be run: why"]
     wrong = result_of({"low": [19.0, 21.0], "high": [20.0, 18.0], "other": [30.0, 30.0]}, SMALL)
-    doubt = "In 1 of the others the seeds differ by more."
+    doubt = "1 of 2 differences are no more than the spread over seeds."
     assert wrong.verdict == f"The order is not as published: it is in 1 of 2 pairs. {doubt}"
     said = "Not as published: RGB: high over low by 10.0 as published, -1.0 here"
     assert wrong.remarks[0] == f"{said}; no more than the spread over seeds."
@@ -221,8 +221,7 @@ def test_the_order_is_that_of_every_pair_with_different_published_numbers() -> N
     alone = result_of({"low": [1.0]}, SMALL)
     assert alone.verdict.startswith("No order to compare")
     equal = result_of({"low": [10.0], "high": [10.0]}, SMALL)
-    two = "the 2 rows that are there, of 3"
-    assert equal.verdict == f"The order is not as published: it is in 0 of 1 pairs of {two}."
+    assert equal.verdict == "The order is not as published: it is in 0 of 1 pairs (2 of 3 rows)."
 
 
 def test_classes_show_what_each_row_gives_them_over_the_first() -> None:

@@ -173,11 +173,15 @@ def test_what_would_not_count_once_is_refused_before_it_is_read(tmp_path: Path) 
         timeline.main(options(tmp_path, video, annotations=path, subset="test"))
     with pytest.raises(FileNotFoundError, match="no recogniser there"):
         timeline.main(options(tmp_path, video, annotations=path, subset="validation"))
+    write_json(path, {"database": {"a": {"subset": "testing", "annotations": []}}})
+    for subset, of in (("testing", " of subset testing"), (None, "")):
+        with pytest.raises(ValueError, match=f"has no annotation of the videos{of}, as if"):
+            timeline.main(options(tmp_path, video, annotations=path, subset=subset))
 
 
 def test_annotations_of_other_videos_are_refused() -> None:
     found = {Path("a.mp4"): watched("run")}
-    with pytest.raises(ValueError, match="name none of the 1 videos"):
+    with pytest.raises(ValueError, match="none of the 1 videos is annotated"):
         timeline.precision_lines(found, CLASSES, {})
 
 

@@ -7,7 +7,12 @@ from small_configs import NETWORK as CONFIG
 from torch import Tensor, nn
 
 from tsn.model.consensus import CONSENSUS
-from tsn.model.network import TemporalSegmentNetwork, build_network, parameter_groups
+from tsn.model.network import (
+    Arriving,
+    TemporalSegmentNetwork,
+    build_network,
+    parameter_groups,
+)
 from tsn.model.settings import LearningRateMultipliers
 
 MULTIPLIERS = LearningRateMultipliers(bias=2.0, first_conv_weight=5.0, first_conv_bias=10.0)
@@ -196,3 +201,18 @@ def test_config_refuses(changes: dict[str, Any], message: str) -> None:
 def test_multipliers_refuse_zero() -> None:
     with pytest.raises(ValueError, match=r"first_conv_bias must be positive, got 0"):
         dataclasses.replace(MULTIPLIERS, first_conv_bias=0.0)
+
+
+def test_what_arrives_is_what_was_computed() -> None:
+    with torch.inference_mode():
+        assert Arriving(torch.ones(3) * 2).read().tolist() == [2.0, 2.0, 2.0]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_what_arrives_does_not_wait_for_what_its_device_does_later() -> None:
+    torch.cuda.synchronize()
+    early = Arriving(torch.ones(3, device="cuda") * 2)
+    torch.cuda._sleep(4_000_000_000)  # cycles: seconds
+    assert early.read().tolist() == [2.0, 2.0, 2.0]
+    assert not torch.cuda.current_stream().query()  # it is still at it
