@@ -64,6 +64,8 @@ def fetch_archives(
     ):
         with hold_lock(folder / ".lock"):  # others may want the same archives
             _complete(folder, part, files, place, report)
+    for out in (videos, lists):
+        _drop_leftovers(out)
     yield from fetch_folder(_unpacked(config), videos, lists, put=link_file)
 
 
@@ -84,8 +86,7 @@ def _complete(
     into, unfinished = folder / part, folder / f".{part}.unfinished"
     if not unfinished.exists() and into.is_dir() and any(into.iterdir()):
         return  # unpacked before, or put there by hand
-    for leftover in into.rglob(f".*{TEMPORARY_SUFFIX}"):
-        leftover.unlink()
+    _drop_leftovers(into)
     for file in files:
         archive = fetch(
             file.urls,
@@ -100,6 +101,12 @@ def _complete(
         if not num_files:
             raise FetchError(f"{archive}: holds no {part}; remove it to have it fetched again")
     unfinished.unlink(missing_ok=True)
+
+
+def _drop_leftovers(folder: Path) -> None:
+    """Remove the files that a kill has left unfinished."""
+    for leftover in folder.rglob(f".*{TEMPORARY_SUFFIX}"):
+        leftover.unlink()
 
 
 def _video_place(member: PurePosixPath) -> str | None:
