@@ -15,7 +15,6 @@ import argparse
 import json
 import statistics
 import tempfile
-import time
 from collections.abc import Iterator
 from itertools import cycle, islice
 from pathlib import Path
@@ -29,8 +28,9 @@ from tsn.modality import modality
 from tsn.model.settings import LearningRateMultipliers
 from tsn.snippets.crops import Augmentation
 from tsn.snippets.dataset import TrainingSnippets
+from tsn.training.profile import run_steps
 from tsn.training.settings import SolverConfig, TrainingConfig
-from tsn.training.solver import Step, Training, read_late, solve
+from tsn.training.solver import Training, solve
 from tsn.training.start import network_training
 
 ROUNDS = 5
@@ -72,14 +72,14 @@ def rounds(training: Training, iterations: int) -> tuple[list[float], list[float
         start=0,
         precision=training.precision,
     )
-    ahead = training.steps_ahead
     for steps in (loaded, bare):  # starts the workers, compiles
-        seconds(steps, max(3, iterations // 4), ahead)
+        run_steps(steps, max(3, iterations // 4), training)
     full = 2 * training.workers // training.solver.parts + 1  # what the readers have read ahead
     taken: list[tuple[float, float]] = []
     for number in range(ROUNDS):
-        seconds(loaded, full, ahead)  # while the bare steps ran
-        taken.append((seconds(loaded, iterations, ahead), seconds(bare, iterations, ahead)))
+        run_steps(loaded, full, training)  # while the bare steps ran
+        ours, alone = (run_steps(steps, iterations, training) for steps in (loaded, bare))
+        taken.append((ours / iterations, alone / iterations))
         print(
             f"round {number + 1}: {1000 * taken[-1][0]:.1f} ms, bare {1000 * taken[-1][1]:.1f} ms"
         )
@@ -95,22 +95,6 @@ def batches(training: Training) -> Iterator[tuple[Tensor, Tensor]]:
         x = torch.stack([item[0] for item in items]).to(training.device)
         labels = torch.tensor([item[1] for item in items], device=training.device)
         yield training.normalise(x), labels
-
-
-def seconds(steps: Iterator[Step], number: int, ahead: int) -> float:
-    """Return the time a step takes, as the stage `train` takes them: read one late on a GPU."""
-    wait_for_gpu()
-    start = time.perf_counter()
-    for _ in read_late(islice(steps, number), ahead):
-        pass
-    wait_for_gpu()
-    return (time.perf_counter() - start) / number
-
-
-def wait_for_gpu() -> None:
-    """Wait until a GPU, if there is one, has done what it was given to do."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
 
 
 def make_training(arguments: argparse.Namespace, clips: list, device: torch.device) -> Training:

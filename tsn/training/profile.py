@@ -76,14 +76,14 @@ def profile_training(
         )
     read = _seconds_to_read(training)
     steps = iter(watch(training.launch(0)))
-    _run(steps, WARM_UP, training)
-    iteration = _run(steps, iterations, training) / iterations
+    run_steps(steps, WARM_UP, training)
+    iteration = run_steps(steps, iterations, training) / iterations
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # or it tells of machines without a GPU
     activities = [ProfilerActivity.CPU]
     if training.device.type == "cuda":
         activities.append(ProfilerActivity.CUDA)
     with profile(activities=activities) as profiler:
-        _run(steps, iterations, training)
+        run_steps(steps, iterations, training)
     profiler.export_chrome_trace(str(trace))
     return TrainingProfile(
         iteration=iteration,
@@ -107,17 +107,17 @@ def _seconds_to_read(training: Training) -> float:
     return (time.perf_counter() - start) / VIDEOS_READ
 
 
-def _run(steps: Iterator[Step], number: int, training: Training) -> float:
+def run_steps(steps: Iterator[Step], number: int, training: Training) -> float:
     """Return the seconds that so many steps take until the device has done them."""
-    synchronise(training.device)
+    _synchronise(training.device)
     start = time.perf_counter()
     for _ in read_late(islice(steps, number), training.steps_ahead):
         pass
-    synchronise(training.device)
+    _synchronise(training.device)
     return time.perf_counter() - start
 
 
-def synchronise(device: torch.device) -> None:
+def _synchronise(device: torch.device) -> None:
     """Wait until a GPU has done all that it was given to do."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
