@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from stages.reporting.results import Results, Row, is_combination, is_modality
 from stages.reporting.tested import VideoCounts, wilson_interval
+from stages.tracking.notes import table_cell
 from tsn.scoring.scores import BASELINE
 
 INTERVAL = "95 %"  # the heading of its column
@@ -139,8 +140,8 @@ def _paragraphs(texts: Sequence[str]) -> str:
 
 
 def markdown_row(cells: Sequence[str]) -> str:
-    """Return a row of a table in Markdown; a class may have a bar in its name."""
-    return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
+    """Return a row of a table in Markdown."""
+    return f"| {' | '.join(map(table_cell, cells))} |"
 
 
 def _draw(table: Table) -> str:

@@ -15,6 +15,7 @@ from av.error import FFmpegError
 
 from tsn.files import atomic_path, write_csv
 from tsn.names import name_problem, shown
+from tsn.sources.distribution import VIDEO_SUFFIXES
 from tsn.sources.folder import SourceError, SourceMissingError
 from tsn.streams.contents import VideoError, open_container, video_stream
 from tsn.streams.encode import write_h264
@@ -50,7 +51,8 @@ def annotated_clips(
     """Return the clips of the videos that are there, and the ids of those that are not.
 
     folder: with `<id>.<ending>` or `v_<id>.<ending>`, however deep. sides: train or test, by
-    subset. SourceError for a subset that no video is of, and where no clip is found.
+    subset. SourceError for a subset that no video is of, for two files of one video, and where no
+    clip is found.
     """
     sides = {subset.lower(): side for subset, side in sides.items()}
     subsets = {video.subset for video in videos.values()}
@@ -95,15 +97,31 @@ def write_clip_list(clips: Sequence[Clip], out: Path) -> Path:
 
 
 def _files(folder: Path, videos: Mapping[str, AnnotatedVideo]) -> dict[str, Path]:
-    """Return the files of the videos that are there, by id."""
+    """Return the files of the videos that are there, by id.
+
+    What stands beside a video under its name (subtitles, a description, a still) is passed over:
+    an ending that is no video's counts only where a video has no other file. SourceError for two
+    files of one video.
+    """
     if not folder.is_dir():
         raise SourceMissingError(f"{folder}: no such folder; put or link the videos there")
-    found: dict[str, Path] = {}
+    candidates: dict[str, list[Path]] = {}
     for path in sorted(folder.rglob("*")):
         video = find_video(path.stem, videos)
         if video is not None and path.is_file():
-            found.setdefault(video, path)
-    return found
+            candidates.setdefault(video, []).append(path)
+    return {video: _file_of(video, paths) for video, paths in candidates.items()}
+
+
+def _file_of(video: str, paths: Sequence[Path]) -> Path:
+    known = [path for path in paths if path.suffix.lower() in VIDEO_SUFFIXES]
+    file, *others = known or paths
+    if others:
+        raise SourceError(
+            f"{shown(file)} and {shown(others[0])} are both video {shown(video)} of the "
+            "annotations; leave one of them there"
+        )
+    return file
 
 
 def _clip(video: str, number: int, row: Annotation, file: Path, side: str) -> Clip:

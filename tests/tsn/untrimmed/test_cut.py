@@ -91,6 +91,21 @@ def test_a_clip_that_is_there_is_not_cut_again(tmp_path: Path) -> None:
     assert set(cut(clips, tmp_path / "out")) == {"run/a_001_0-0.5.mp4", "walk/a_002_1-2.mp4"}
 
 
+def test_two_files_of_one_video_are_refused_and_what_stands_beside_one_is_not(
+    tmp_path: Path,
+) -> None:
+    for name in ("a.description", "a.mp4", "a.srt", "v_b.TS"):
+        (tmp_path / name).touch()
+    videos = {name: annotated("training", ("run", 0, 1)) for name in "ab"}
+    clips, missing = annotated_clips(tmp_path, videos, {"training": "train"})
+    assert [clip.file.name for clip in clips] == ["a.mp4", "v_b.TS"]
+    assert missing == []
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep/v_a.mkv").touch()
+    with pytest.raises(SourceError, match=r"a\.mp4 and .*v_a\.mkv are both video a"):
+        annotated_clips(tmp_path, videos, {"training": "train"})
+
+
 def test_what_cannot_be_cut_is_told_and_leaves_no_file(tmp_path: Path) -> None:
     encode_kind(tmp_path / "long", "mp4", count=50).rename(tmp_path / "long/short.mp4")
     (tmp_path / "long/text.mp4").write_text("no video")
