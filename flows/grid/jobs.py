@@ -10,13 +10,14 @@ import psutil
 from flows.grid.queue import Jobs
 from stages.runtime import gpu_slots, machine, params
 from stages.runtime.machine import Machine
+from tsn.model.backbones import BACKBONES
+from tsn.model.timm_backbones import PIXEL_BYTES
 from tsn.records import RecordError
 
 BYTES_OF_A_CELL = 1_500_000_000  # of a heavy one that is no training
 # Of a training on a CPU, its readers apart: above what docs/performance.md measured (Memory).
-BASE_BYTES = 1_100_000_000
-BYTES_A_PIXEL = 2_000  # of the snippets that the network takes at once: EfficientNet-Lite0
-BYTES_A_PIXEL_OF = {"bn_inception": 1_400}
+BASE_BYTES = 1_350_000_000
+BYTES_A_WEIGHT = 16  # weight, gradient, momentum, and a copy for the checkpoint
 
 
 def choose_jobs(
@@ -82,15 +83,17 @@ def largest_training(workspace: Path, settings: params.Settings) -> int:
 def training_bytes(recipe: params.Settings, modality: str) -> int:
     """Return how many bytes a process of a training is taken to hold on a CPU, its readers apart.
 
-    A few values are read and not the whole section, as a backbone of timm would load PyTorch.
-    RecordError where one is missing.
+    A few values are read and not the whole section, as a backbone of timm would load PyTorch: what
+    one holds is taken for EfficientNet-Lite0's. RecordError where a value is missing.
     """
     read = partial(params.section, recipe)
     snippets = read(f"train.{modality}.solver.micro_batch", int)
     snippets *= read(f"train.{modality}.network.num_segments", int)
     pixels = snippets * read(f"train.{modality}.input_size", int) ** 2
     backbone = read(f"train.{modality}.network.backbone", str)
-    return BASE_BYTES + pixels * BYTES_A_PIXEL_OF.get(backbone, BYTES_A_PIXEL)
+    row = BACKBONES.get(backbone)
+    weights, pixel_bytes = (row.weights, row.pixel_bytes) if row else (0, PIXEL_BYTES)
+    return BASE_BYTES + BYTES_A_WEIGHT * weights + pixel_bytes * pixels
 
 
 def count_memory(root: Path = Path("/")) -> int:

@@ -55,6 +55,9 @@ class Backbone:
     classifiers: names of the layers of a public file that are not the backbone's.
     public: whether there are public files of its weights.
     hub: fetches the ImageNet weights that its library publishes; None where it has no library.
+    weights: how many it has of three channels, roughly.
+    pixel_bytes: what a training on a CPU holds of each pixel of the images that the network takes
+        at once, in bytes; measured (docs/performance.md, Memory).
     """
 
     name: str
@@ -70,6 +73,8 @@ class Backbone:
     classifiers: tuple[str, ...]
     public: bool
     hub: Callable[[], Tensors] | None
+    weights: int
+    pixel_bytes: int
 
 
 def at_least(pixels: int) -> Callable[[int], None]:

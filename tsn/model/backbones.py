@@ -23,9 +23,9 @@ BACKBONES: dict[str, Backbone] = {
         googlenet_row(),
         vgg16_row(),
         inception_v3_row(),
-        resnet_row("resnet18", feature_dim=512),
-        resnet_row("resnet50", feature_dim=2048),
-        resnet_row("resnet152", feature_dim=2048),
+        resnet_row("resnet18", feature_dim=512, weights=11_200_000, pixel_bytes=800),
+        resnet_row("resnet50", feature_dim=2048, weights=23_500_000, pixel_bytes=2_600),
+        resnet_row("resnet152", feature_dim=2048, weights=58_100_000, pixel_bytes=4_700),
     )
 }
 

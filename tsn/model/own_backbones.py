@@ -45,6 +45,8 @@ def bn_inception_row(name: str, *, width: float) -> Backbone:
         classifiers=("fc", "last_linear"),
         public=width == 1.0,
         hub=None,
+        weights=round(10_300_000 * width**2),
+        pixel_bytes=round(1_400 * width),
     )
 
 
@@ -75,4 +77,6 @@ def cnn_m_row() -> Backbone:
         classifiers=("fc8",),
         public=True,
         hub=None,
+        weights=90_400_000,
+        pixel_bytes=1_200,
     )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 PREFIX = "timm:"
 NARROWEST = 32  # pixels
+PIXEL_BYTES = 2_000  # of EfficientNet-Lite0; others may hold more
 
 # A layer of efficientnet_pytorch -> of timm: of a block that expands its input first, of one that
 # does not, and outside the blocks.
@@ -79,6 +80,8 @@ def timm_row(name: str) -> Backbone:
         classifiers=(classifier,) if isinstance(classifier, str) else tuple(classifier),
         public=True,
         hub=partial(_published, name.removeprefix(PREFIX)),
+        weights=sum(parameter.numel() for parameter in network.parameters()),
+        pixel_bytes=PIXEL_BYTES,
     )
 
 

@@ -24,7 +24,7 @@ HALF = rgb_values((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))  # the weights that come fro
 NARROWEST_INCEPTION_V3 = 75  # pixels; of fewer, no position is left
 
 
-def resnet_row(name: str, *, feature_dim: int) -> Backbone:
+def resnet_row(name: str, *, feature_dim: int, weights: int, pixel_bytes: int) -> Backbone:
     """Return the row of a ResNet (He et al., 2016) by torchvision's name for it."""
 
     def build() -> "nn.Module":
@@ -35,7 +35,12 @@ def resnet_row(name: str, *, feature_dim: int) -> Backbone:
         network.fc = nn.Identity()
         return network
 
-    return _row(name, build, feature_dim, "conv1", "bn1", classifiers=("fc",))
+    return _row(
+        *(name, build, feature_dim, "conv1", "bn1"),
+        classifiers=("fc",),
+        weights=weights,
+        pixel_bytes=pixel_bytes,
+    )
 
 
 def googlenet_row() -> Backbone:
@@ -47,8 +52,13 @@ def googlenet_row() -> Backbone:
         network = models.googlenet(weights=None, aux_logits=False, init_weights=True)
         return _without_classifier(network)
 
-    layers = ("conv1.conv", "conv1.bn")
-    return _row("googlenet", build, 1024, *layers, classifiers=("fc", "aux1", "aux2"), inputs=HALF)
+    return _row(
+        *("googlenet", build, 1024, "conv1.conv", "conv1.bn"),
+        classifiers=("fc", "aux1", "aux2"),
+        inputs=HALF,
+        weights=5_600_000,
+        pixel_bytes=1_400,
+    )
 
 
 def inception_v3_row() -> Backbone:
@@ -66,6 +76,8 @@ def inception_v3_row() -> Backbone:
         classifiers=("fc", "AuxLogits"),
         inputs=HALF,
         narrowest=NARROWEST_INCEPTION_V3,
+        weights=21_800_000,
+        pixel_bytes=1_600,
     )
 
 
@@ -86,6 +98,8 @@ def vgg16_row() -> Backbone:
         *("vgg16", build, 4096, "features.0", None),
         classifiers=("classifier.6",),
         dropouts=("classifier.2",),
+        weights=134_000_000,
+        pixel_bytes=1_700,
     )
 
 
@@ -136,6 +150,8 @@ def _row(
     first_bn: str | None,
     *,
     classifiers: tuple[str, ...],
+    weights: int,
+    pixel_bytes: int,
     dropouts: tuple[str, ...] = (),
     inputs: InputValues = IMAGENET,
     narrowest: int = 32,
@@ -159,4 +175,6 @@ def _row(
         classifiers=classifiers,
         public=True,
         hub=partial(_published, name),
+        weights=weights,
+        pixel_bytes=pixel_bytes,
     )

@@ -60,6 +60,13 @@ def test_the_largest_active_training_counts(project: Path) -> None:
     assert active(project, "synthetic", "ucf101_four") == flow
 
 
+def test_a_training_takes_what_its_backbone_holds(project: Path) -> None:
+    edit(project / "recipes/ucf101_four.yaml", "train.flow.network.backbone", "resnet152")
+    recipe = params.load(project / params.recipe_path("ucf101_four"))
+    weights, pixels = 16 * 58_100_000, 4_700 * 16 * 3 * 128**2
+    assert training_bytes(recipe, "flow") == BASE_BYTES + weights + pixels
+
+
 def test_trainings_at_once_are_as_many_as_memory_holds(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

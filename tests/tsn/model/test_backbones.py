@@ -122,6 +122,29 @@ def test_row_names_its_first_layers_for_any_input(name: str) -> None:
         assert isinstance(built.get_submodule(dropout), nn.Dropout)
 
 
+@pytest.mark.parametrize("name", [*BACKBONES, LITE])
+def test_row_says_what_a_training_holds(name: str) -> None:
+    """At least what the backward pass needs of each pixel; at most twice as much."""
+    row = backbone(name)
+    with torch.device("meta"):
+        network, images = row.build(3), torch.zeros(2, 3, 224, 224)
+    weights = {weight.untyped_storage()._cdata for weight in network.parameters()}
+    needed: dict[int, torch.UntypedStorage] = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        needed[storage._cdata] = storage
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        features = network(images)
+    assert features.requires_grad
+    size = sum(storage.nbytes() for key, storage in needed.items() if key not in weights)
+    assert size <= row.pixel_bytes * 2 * 224**2 <= 2 * size
+    count = sum(weight.numel() for weight in network.parameters())
+    assert count == pytest.approx(row.weights, rel=0.05)
+
+
 def first_layers(network: nn.Module) -> dict[str, str]:
     """The first convolution and BN that a forward pass runs; filled by it."""
     ran: dict[str, str] = {}
