@@ -23,7 +23,7 @@ from prefect.states import Cancelled, Completed, Failed
 
 from flows.git import worktree
 from flows.git.command import git
-from flows.grid.prefect_ui import CancelledError, key_of, show
+from flows.grid.prefect_ui import CancelledError, key_of, show, told_in_log
 from flows.grid.remote import CODE
 from flows.processes.locks import lock_or_refuse
 from flows.processes.programs import ProgramError, dvc_output, run_stage
@@ -66,7 +66,8 @@ def study(
             name, dataset, rows=rows, splits=splits, seeds=seeds, small=small, root=root
         )
         tree_name = f"{STUDY_TREE}{name}-{dataset}"
-        with lock_or_refuse(root / LOCKS / tree_name, f"another run of study {name} is active"):
+        busy = f"another run of study {name} is active"
+        with lock_or_refuse(root / LOCKS / tree_name, busy), told_in_log():
             result = run_rows(plan, root, tree_name, jobs=jobs)
             folder = root / STUDY_REPORTS / name
             run_in_task("log", "log the study to MLflow", partial(log_study, result, folder))

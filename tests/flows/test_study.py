@@ -99,6 +99,7 @@ def test_a_killed_study_comes_to_its_table_which_dvc_and_mlflow_have(
     assert list(first) == ["average"]
     said = study(checkout, server)
     assert "wrong cannot be run: recipes/synthetic.yaml: train.rgb" in said
+    assert "in state Completed()" not in said  # which Prefect says of each cell without its name
     whole = page.read_bytes()
     found = json.loads(whole)
     assert list(found["rows"]) == ["average", "best"]
