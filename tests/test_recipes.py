@@ -43,18 +43,20 @@ OTHER = {
     "sha256": ("abc", "abd"),
     "promotion_share": (0.2, None),
 }
-# Lists of records, and numbers that others have to follow, are changed together with those.
-TOGETHER = re.compile(r"archives\.(videos|lists)$|split\.(counts\.\w+|splits)$|backbone$")
-FOLDER = ("weizmann", "source.")
+# Numbers that others have to follow are changed together with those.
+TOGETHER = re.compile(r"split\.(counts\.\w+|splits)$|backbone$")
+FOLDER, PACKAGE, CSV = ("weizmann", "source."), ("weizmann", "init."), ("thumos14", "source.")
 DEALT = ("weizmann", "split.promotion_share")  # official lists are kept whole
 DOUBLED = ("input_size", "batch_size", "iterations", "groups", "frames", "width", "height")
 
 
 def leaves(node: Any, dotted: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the dotted name and value of everything in a mapping that is no mapping."""
-    for key, value in node.items():
+    """Yield the dotted name and value of all that is neither a mapping nor a list of mappings."""
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node):
         name = f"{dotted}.{key}" if dotted else key
-        if isinstance(value, dict):
+        if isinstance(value, dict) or (
+            isinstance(value, list) and value and isinstance(value[0], dict)
+        ):
             yield from leaves(value, name)
         else:
             yield name, value
@@ -108,8 +110,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-# Together they have every section there is: a generator, archives, and a folder.
-@pytest.mark.parametrize(("dataset", "below"), [("synthetic", ""), ("ucf101", ""), FOLDER, DEALT])
+# Together they have every section that the recipes have.
+@pytest.mark.parametrize(
+    ("dataset", "below"), [("synthetic", ""), ("ucf101", ""), FOLDER, PACKAGE, CSV, DEALT]
+)
 def test_every_leaf_reaches_a_stage_when_it_is_overridden(
     dataset: str, below: str, project: Path
 ) -> None:
@@ -142,10 +146,12 @@ def is_changed_alone(dataset: str, name: str, value: Any) -> bool:
 def with_leaf(recipe: params.Settings, name: str, value: Any) -> params.Settings:
     """Return a copy of the recipe with another value of one leaf."""
     values = copy.deepcopy(dict(recipe.values))
-    section, _, key = name.rpartition(".")
-    copied = params.Settings(recipe.path, values)
-    params.find(copied, section)[key] = value
-    return copied
+    node: Any = values
+    *above, key = name.split(".")
+    for step in above:
+        node = node[int(step)] if isinstance(node, list) else node[step]
+    node[key] = value
+    return params.Settings(recipe.path, values)
 
 
 def override(value: Any) -> str:
