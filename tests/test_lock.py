@@ -1,7 +1,11 @@
 """requirements.lock: every pin has its hashes, and is one that the project can be set up with."""
 
+import ast
 import re
 import tomllib
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -24,12 +28,43 @@ def test_every_pin_has_hashes_and_nothing_says_where_from() -> None:
 
 
 def test_what_is_asked_for_is_pinned_to_a_version_that_will_do() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    asked = project["project"]["dependencies"] + project["dependency-groups"]["dev"]
-    asked += project["project"]["optional-dependencies"]["export"]
-    for requirement in map(Requirement, (*asked, *project["build-system"]["requires"])):
+    run, dev = asked_for()
+    for requirement in (*run, *dev):
         (pin,) = PINS[canonicalize_name(requirement.name)].specifier
         assert requirement.specifier.contains(pin.version), requirement
+
+
+def asked_for() -> tuple[list[Requirement], list[Requirement]]:
+    """Return what pyproject.toml asks for, to run the project and to work on it."""
+    asked = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    project = asked["project"]
+    run = [*project["dependencies"], *project["optional-dependencies"]["export"]]
+    dev = [*asked["dependency-groups"]["dev"], *asked["build-system"]["requires"]]
+    return [Requirement(text) for text in run], [Requirement(text) for text in dev]
+
+
+def test_what_is_imported_is_asked_for_by_name() -> None:
+    """Not only by what something else happens to need. Triton comes with PyTorch, where it is."""
+    distributions = packages_distributions()
+    run, dev = ({canonicalize_name(row.name) for row in rows} for rows in asked_for())
+    for folders, named in (
+        (("tsn", "stages", "flows"), run),
+        (("tests", "benchmarks"), run | dev),
+    ):
+        imported = {name for folder in folders for name in imports(ROOT / folder)}
+        for name in (imported & distributions.keys()) - {"tsn", "stages", "flows", "triton"}:
+            found = {canonicalize_name(text) for text in distributions[name]}
+            assert found & named, f"{name} is imported below {', '.join(folders)}"
+
+
+def imports(folder: Path) -> Iterator[str]:
+    """Yield the top name of every module that a folder's code imports."""
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                yield from (alias.name.partition(".")[0] for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                yield node.module.partition(".")[0]
 
 
 def test_what_only_linux_or_a_newer_python_needs_is_not_installed_elsewhere() -> None:
