@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def measure(folder: Path, seconds: float, *, flow: bool) -> dict[str, float]:
-    """All figures, in seconds unless named otherwise."""
+    """Return all figures, in seconds unless named otherwise."""
     results: dict[str, float] = {}
 
     def record(name: str, action: Callable[[], object]) -> float:
@@ -89,7 +89,7 @@ def measure(folder: Path, seconds: float, *, flow: bool) -> dict[str, float]:
 
 
 def make_workspace(folder: Path, cells: int, seconds: float) -> Path:
-    """A DVC project of independent cells."""
+    """Make a DVC project of independent cells, and return its folder."""
     folder.mkdir()
     indices = ", ".join(map(str, range(cells)))
     (folder / "dvc.yaml").write_text(PIPELINE.format(indices=indices, seconds=seconds))
@@ -100,7 +100,7 @@ def make_workspace(folder: Path, cells: int, seconds: float) -> Path:
 
 
 def run(workspace: Path, command: list[str]) -> None:
-    """Runs a command that has to succeed, with this checkout's modules."""
+    """Run a command that has to succeed, with this checkout's modules."""
     environment = {**program_environment(workspace), "PYTHONPATH": str(ROOT), "TSN_TRACKING": "off"}
     done = subprocess.run(command, cwd=workspace, env=environment, capture_output=True, text=True)
     if done.returncode != 0:
@@ -108,7 +108,7 @@ def run(workspace: Path, command: list[str]) -> None:
 
 
 def run_grid(workspace: Path, jobs: int = 2) -> None:
-    """Plan and execution, as `make grid` does them."""
+    """Plan and execute, as `make grid` does."""
     stop = threading.Event()
     cell = partial(run_cell, workspace=workspace, stop=stop)
     plan = make_plan(workspace)

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def main() -> None:
-    """Makes the clips, runs the stages, and prints a line for each."""
+    """Make the clips, run the stages, and print a line for each."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def real_names(dataset: str, lists: Path) -> list[str]:
-    """`<class>/<clip>` of every video that the official lists of split 1 name."""
+    """Return `<class>/<clip>` of every video that the official lists of split 1 name."""
     if dataset == "ucf101":
         files = [lists / "trainlist01.txt", lists / "testlist01.txt"]
         lines = [line.split()[0] for file in files for line in file.read_text().splitlines()]
@@ -62,7 +62,7 @@ def real_names(dataset: str, lists: Path) -> list[str]:
 
 
 def write_clips(folder: Path, names: list[str]) -> None:
-    """A clip of six gray frames under every name, each with bytes of its own: no leaks to list."""
+    """Write a clip of six gray frames under every name, with bytes of its own: no leaks to list."""
     folder.mkdir(parents=True)
     first = folder.with_name("clip.avi")
     writer = cv2.VideoWriter(str(first), cv2.VideoWriter_fourcc(*"MJPG"), 25.0, (64, 48))
@@ -88,7 +88,7 @@ def write_recipe(workspace: Path, dataset: str) -> None:
 
 
 def run(workspace: Path, stage: str, dataset: str) -> None:
-    """One stage by its command line; ends this program when it fails."""
+    """Run a stage by its command line; end this program when it fails."""
     data = "--videos data/videos"
     lists = f"{data} --lists data/lists --checksums data/videos.csv"
     options = {

@@ -36,17 +36,17 @@ class StageOptions:
 
     @property
     def inputs(self) -> list[Path]:
-        """The files and folders that are read."""
+        """Return the files and folders that are read."""
         return [getattr(self, row.name) for row in fields(self) if row.metadata["role"] == "input"]
 
     @property
     def recipe(self) -> str:
-        """The dataset whose recipe is read: the value of the option of that name."""
+        """Return the dataset whose recipe is read: the value of the option of that name."""
         return str(vars(self)["dataset"])
 
     @property
     def sections(self) -> list[str]:
-        """The recipe's sections that shape the result of these options."""
+        """Return the recipe's sections that shape the result of these options."""
         return [section.format_map(asdict(self)) for section in self.recipe_sections]
 
     def part(self, cls: type[Part]) -> Part:

@@ -167,7 +167,7 @@ class Run:
             client.log_batch(self.run_id, metrics=batch, synchronous=True)
 
     def _is_new(self, client: "MlflowClient", name: str, step: int, value: float) -> bool:
-        """False for a point that a resumed training repeats; a corrected value is new."""
+        """Return False for a point that a resumed training repeats; a corrected value is new."""
         if name not in self._last_values:
             history: Sequence[Metric] = (
                 client.get_metric_history(self.run_id, name) if self.existed else ()

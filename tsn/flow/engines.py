@@ -35,14 +35,14 @@ class FlowEngine:
 
 
 def tvl1_on_cpu(pyramid: Pyramid) -> FlowEngine:
-    """Our TV-L1 (`tsn.flow.tvl1`), on one core."""
+    """Return our TV-L1 (`tsn.flow.tvl1`), on one core."""
     from tsn.flow.tvl1_cpu import tvl1_flow  # numba takes its time, and a GPU's worker does without
 
     return _one_by_one(partial(tvl1_flow, pyramid=pyramid))
 
 
 def tvl1_on_gpu(device: str, pyramid: Pyramid) -> FlowEngine:
-    """Our TV-L1 (`tsn.flow.tvl1`), on a GPU such as "cuda:0"."""
+    """Return our TV-L1 (`tsn.flow.tvl1`), on a GPU such as "cuda:0"."""
     import torch  # takes seconds, and a CPU machine extracts without it
 
     from tsn.flow.tvl1_gpu import tvl1_flow_batch
@@ -62,7 +62,7 @@ def tvl1_on_gpu(device: str, pyramid: Pyramid) -> FlowEngine:
 
 
 def opencv_tvl1() -> FlowEngine:
-    """OpenCV's DualTVL1 at the defaults of OpenCV 3 and later, for comparison.
+    """Return OpenCV's DualTVL1 at the defaults of OpenCV 3 and later, for comparison.
 
     The paper used another: OpenCV 2.4's on a GPU, with a pyramid of step 0.5. This one loses what
     moves more than 8 pixels.
@@ -72,7 +72,7 @@ def opencv_tvl1() -> FlowEngine:
 
 
 def opencv_dis() -> FlowEngine:
-    """OpenCV's dense inverse search: for a quick look, faster still and less exact.
+    """Return OpenCV's dense inverse search: for a quick look, faster still and less exact.
 
     The paper's networks want TV-L1; other algorithms cost points.
     """

@@ -109,7 +109,7 @@ def _divergence(p, at, x, y, inside, width, plane):
 
 @triton.jit
 def _improved(u, p, data, x, y, inside, width, plane, THETA: tl.constexpr, REACH: tl.constexpr):
-    """Both components of u after an iteration, and before it."""
+    """Return both components of u after an iteration, and before it."""
     at = y * width + x
     u1 = tl.load(u + at, mask=inside, other=0.0)
     u2 = tl.load(u + plane + at, mask=inside, other=0.0)
