@@ -4,8 +4,6 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from tsn.lists import ListedVideo
 from tsn.scoring.scores import VideoScores
 
@@ -82,10 +80,3 @@ def wilson_interval(share: float, count: float) -> tuple[float, float]:
     half = Z * math.sqrt(share * (1 - share) / count + extra / (4 * count))
     low, high = ((middle + sign * half) / (1 + extra) for sign in (-1, 1))
     return max(low, 0.0), min(high, 1.0)
-
-
-def right_videos(cells: Mapping[int, VideoScores], scores: Mapping[int, np.ndarray]) -> np.ndarray:
-    """Return whether each video of each split is taken for what it is, one split after another."""
-    return np.concatenate(
-        [scores[split].argmax(axis=1) == cell.labels for split, cell in cells.items()]
-    )
