@@ -39,7 +39,7 @@ class Options(StageOptions):
     params_sections = ("modalities", "splits")
 
     dataset: str = option("a recipe: recipes/<dataset>.yaml")
-    videos: Path = option("folder of <class>/<clip>")
+    videos: Path = input_path("folder of <class>/<clip>")
     checksums: Path = input_path("video,bytes,sha256")
     lists: Path = input_path("folder of the split lists")
     models: Path = input_path("folder of <split>/<modality>")
