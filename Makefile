@@ -50,7 +50,7 @@ dvc-config: $(READY)
 repro: setup ## the whole chain, then the fused three-split table
 	tsn repro
 
-grid: setup ## the same, cells in parallel, as a Prefect flow (JOBS=2: so many trainings at once)
+grid: setup ## the same, cells in parallel, as a Prefect flow (JOBS=2: so many training runs at once)
 	tsn grid $(if $(JOBS),--jobs $(JOBS))
 
 STUDIES := training_strategies modalities consensus components segments aggregation modalities_journal backbones \

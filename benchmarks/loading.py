@@ -5,7 +5,7 @@
 It makes its videos and streams in a temporary folder, and measures the CPU time of one process on
 one core, the contestants in turn. All give the same crops of the same frames of a video:
 
-    ours     from the video's archive, with checksums, as trainings do
+    ours     from the video's archive, with checksums, as training does
     decord   opens the video and seeks (RGB alone: there is no video of flow)
     folder   a file for each JPEG, read by OpenCV, cropped and stacked, as the public ports do
     decode   OpenCV decodes the same JPEGs, which are in memory: the limit

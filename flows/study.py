@@ -54,9 +54,9 @@ def study(
 ) -> State:
     """Run a study of studies.yaml on a dataset, and write its table as it comes.
 
-    rows: only these. splits: by default those of the published numbers. seeds: of the trainings, by
-    default the recipe's. small: use the file's small setting of the dataset. jobs: trainings at
-    once.
+    rows: only these. splits: by default those of the published numbers. seeds: of training, by
+    default the recipe's. small: use the file's small setting of the dataset. jobs: training runs
+    at once.
     """
     root = workspace.resolve()
     os.environ["MLFLOW_TRACKING_URI"] = store.tracking_uri(root)

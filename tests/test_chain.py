@@ -1,4 +1,4 @@
-"""The chain end to end: `make repro` in a copy of the project without .git, on tiny trainings.
+"""The chain end to end: `make repro` in a copy of the project without .git, on tiny networks.
 
 On clips and classes of odd names, of which one clip is broken, in two splits.
 """

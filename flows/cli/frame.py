@@ -100,12 +100,12 @@ Jobs = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="Trainings at once. Default: one for each GPU, or as many as cores and memory allow.",
+        help="Training runs at once. Default: one a GPU, or as many as cores and memory allow.",
     ),
 ]
 Pool = Annotated[
     str | None,
-    typer.Option(help="A Prefect work pool, whose workers run trainings and extractions."),
+    typer.Option(help="A Prefect work pool, whose workers train and extract."),
 ]
 
 Quick = Annotated[

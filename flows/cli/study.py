@@ -27,9 +27,7 @@ Splits = Annotated[
 ]
 Seeds = Annotated[
     str,
-    typer.Option(
-        help="Seeds of the trainings, as 1,2,3. Default: the recipe's.", show_default=False
-    ),
+    typer.Option(help="Seeds of training, as 1,2,3. Default: the recipe's.", show_default=False),
 ]
 Small = Annotated[bool, typer.Option("--small", help="Use the small setting of studies.yaml.")]
 Promote = Annotated[

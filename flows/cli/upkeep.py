@@ -21,7 +21,7 @@ def gc(
     """Show what nobody needs any more, with its size, and remove it.
 
     Streams of settings and videos of before, what no commit or experiment has of DVC's cache, old
-    worktrees of retrainings, progress of trainings that are done or gone, and runs that were
+    worktrees of retraining, progress of training runs that are done or gone, and runs that were
     deleted in MLflow's UI. docs/growth.md says more.
     """
 

@@ -29,7 +29,7 @@ def mended(workspace: Path) -> Iterator[None]:
 
 
 def run_chain(workspace: Path, targets: Sequence[str], *, jobs: int | None = None) -> None:
-    """Run what is not up to date, of the targets or of everything, with so many trainings at once.
+    """Run what is not up to date, of the targets or of everything, so many training runs at once.
 
     ProgramError where another run is active in the workspace, or with the reasons of the cells
     that failed. What finished is kept.

@@ -152,7 +152,7 @@ def count_cells(found: Forecast, recipe: Mapping[str, Any]) -> list[str]:
 
 
 def has_gpu() -> bool:
-    """Return whether trainings would run on a GPU, for which there are no rates."""
+    """Return whether networks would be trained on a GPU, for which there are no rates."""
     return read_machine().device != "cpu" and bool(gpu_slots.visible_gpus())
 
 

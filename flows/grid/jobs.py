@@ -30,16 +30,16 @@ def choose_jobs(
     """
     settings = params.load(workspace / params.PARAMS)
     section = params.section(settings, "machine", Machine)
-    slots, trainings = count_slots(section), None
+    slots, training_runs = count_slots(section), None
     if jobs is None:
         count = partial(count_jobs, section, slots=slots)
         jobs = count(process_bytes=BYTES_OF_A_CELL)
         if not slots and not elsewhere:
-            trainings = count(process_bytes=largest_training(workspace, settings))
+            training_runs = count(process_bytes=largest_training(workspace, settings))
     return Jobs(
         heavy=jobs,
         light=machine.count_cores() if cpu_jobs is None else cpu_jobs,
-        trainings=trainings,
+        training_runs=training_runs,
         frames_beside=bool(slots) and not elsewhere,
     )
 

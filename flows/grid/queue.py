@@ -49,14 +49,14 @@ ROUNDS = 2
 class Jobs:
     """How many cells run at once: of the heavy stages (a GPU each, if there are any), of others.
 
-    trainings: how many of the heavy ones may be trainings, which take most memory; None: all.
+    training_runs: how many of the heavy ones may train, which takes most memory; None: all.
     frames_beside: whether the extraction of frames, which needs no GPU, is no heavy cell. Then a
         dataset has one at a time: another modality finds the same frames in the store.
     """
 
     heavy: int
     light: int
-    trainings: int | None = None
+    training_runs: int | None = None
     frames_beside: bool = False
 
     def __post_init__(self) -> None:
@@ -148,8 +148,8 @@ class _Queue:
             return {"light": jobs.light, cell.name.rpartition("-")[0]: 1}
         if not is_heavy(cell):
             return {"light": jobs.light}
-        if jobs.trainings is not None and stage_of(cell.name) == "train":
-            return {"heavy": jobs.heavy, "trainings": jobs.trainings}
+        if jobs.training_runs is not None and stage_of(cell.name) == "train":
+            return {"heavy": jobs.heavy, "training_runs": jobs.training_runs}
         return {"heavy": jobs.heavy}
 
     def keep(self, cell: Cell, outcome: Outcome) -> None:

@@ -45,7 +45,7 @@ def collect(root: Path, days: float, *, yes: bool) -> None:
 
 @contextmanager
 def nobody_else(root: Path) -> Iterator[str]:
-    """Keep runs and retrainings of a checkout waiting; give who runs already, or nothing."""
+    """Keep runs and retraining of a checkout waiting; give who runs already, or nothing."""
     with ExitStack() as stack:
         refusal = ""
         try:

@@ -1,4 +1,4 @@
-"""What DVC, MLflow and killed trainings leave, asked of DVC and of MLflow themselves."""
+"""What DVC, MLflow and killed training runs leave, asked of DVC and of MLflow themselves."""
 
 import re
 import subprocess
@@ -76,7 +76,7 @@ def _without_git(root: Path) -> tuple[str, ...]:
 
 
 def progress_finding(root: Path, days: float) -> Finding:
-    """Return the finding of trainings that were killed, and whose cells are done or gone since.
+    """Return the finding of training runs that were killed, and whose cells are done or gone since.
 
     days: how long before.
     """

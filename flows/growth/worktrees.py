@@ -1,4 +1,4 @@
-"""Worktrees of retrainings and of cells of other machines, and what all worktrees still need."""
+"""Worktrees of retraining and of cells of other machines, and what all worktrees still need."""
 
 import shutil
 import time

@@ -146,7 +146,7 @@ class Run:
 class Plan:
     """What is run of a study: the name of it, on which dataset, rows, splits and seeds.
 
-    seeds: of the trainings; none for the recipe's own. small: whether the small setting is used.
+    seeds: of training; none for the recipe's own. small: whether the small setting is used.
     """
 
     name: str

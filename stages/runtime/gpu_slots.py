@@ -1,8 +1,8 @@
-"""GPUs, leased by the process that uses them: two trainings never share one by accident.
+"""GPUs, leased by the process that uses them: two training runs never share one by accident.
 
 A lease is a lock on a file per GPU in a folder of the machine and the user. The kernel gives it
-back when the process ends, however it does, so no slot is ever lost; and it holds for trainings
-started by hand, by `dvc repro` and by the grid alike.
+back when the process ends, however it does, so no slot is ever lost; and it holds for training that
+is started by hand, by `dvc repro` and by the grid alike.
 
 `CUDA_VISIBLE_DEVICES` says which GPUs may be taken, as everywhere. `TSN_GPU_SLOTS` lists the slots
 themselves, as CUDA_VISIBLE_DEVICES would: a GPU named twice takes two processes at once.

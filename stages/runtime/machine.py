@@ -32,7 +32,7 @@ class Machine:
     workers: processes that read data, or extract videos (on GPUs: two each); 0 reads in the
         training process.
     checkpoint_seconds: an interrupted training loses at most this much.
-    precision: of trainings, float32, bfloat16 or auto (tsn.model.network). Scores are float32:
+    precision: of training, float32, bfloat16 or auto (tsn.model.network). Scores are float32:
         those of a recogniser and of the pipeline are the same.
     compile: whether PyTorch compiles a network for its training: always, never, or auto, as
         `worth_compiling` says.

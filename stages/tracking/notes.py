@@ -35,7 +35,7 @@ fusion, the recogniser.
 |---|---|
 | which recipe is better? | menu **Views**, *Pipeline runs*; tick two, **Compare** |
 | which modality is best? | *Streams, best first* |
-| how did two trainings go? | tick them, then the chart button above the table |
+| how did two training runs go? | tick them, then the chart button above the table |
 | what is mistaken for what? | *Fusions, best first*, a run, **Artifacts**, `confusion.png` |
 | which commit and data made it? | *Recognisers: commit and data* |
 | what is in use? | **Model registry**, `{dataset}`, the version `@champion` |

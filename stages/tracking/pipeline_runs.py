@@ -146,7 +146,7 @@ def adopt(client: "MlflowClient", experiment: str, parent: str) -> None:
     """Make a pipeline run the parent of the runs that went into it and have none.
 
     Those are its sources, their sources, and what was made under the same recipe and never came to
-    a pipeline's end: weights to start from, a recogniser, trainings that failed.
+    a pipeline's end: weights to start from, a recogniser, training runs that failed.
     """
     pipeline = client.get_run(parent)
     recipe = pipeline.data.tags.get(RECIPE)

@@ -104,7 +104,7 @@ def shown_uri() -> str:
 def checkout_of(root: Path) -> Path:
     """Return the project's own folder, where `root` is a copy of it.
 
-    `dvc exp run --temp` and `--queue` run in `.dvc/tmp/exps/<name>`, retrainings and the cells of
+    `dvc exp run --temp` and `--queue` run in `.dvc/tmp/exps/<name>`, retraining and the cells of
     other machines in `.tsn/trees/<name>`. Both are removed in the end.
     """
     for parent in root.parents:

@@ -1,4 +1,4 @@
-"""What a recipe says of trainings; PyTorch is not loaded for it, but for a network of timm."""
+"""What a recipe says of training; PyTorch is not loaded for it, but for a network of timm."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The jobs of a run: what trainings take, by the recipes of the workspace."""
+"""The jobs of a run: what training takes, by the recipes of the workspace."""
 
 import subprocess
 from dataclasses import replace
@@ -67,18 +67,18 @@ def test_a_training_takes_what_its_backbone_holds(project: Path) -> None:
     assert training_bytes(recipe, "flow") == BASE_BYTES + weights + pixels
 
 
-def test_trainings_at_once_are_as_many_as_memory_holds(
+def test_training_runs_at_once_are_as_many_as_memory_holds(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert choose_jobs(project, None) == Jobs(heavy=2, light=2, trainings=2)
+    assert choose_jobs(project, None) == Jobs(heavy=2, light=2, training_runs=2)
     active(project, "ucf101_paper")
-    assert choose_jobs(project, None) == Jobs(heavy=2, light=2, trainings=2)
+    assert choose_jobs(project, None) == Jobs(heavy=2, light=2, training_runs=2)
     monkeypatch.setattr(jobs, "count_memory", lambda: 12 * 10**9)
-    assert choose_jobs(project, None) == Jobs(heavy=2, light=2, trainings=1)
+    assert choose_jobs(project, None) == Jobs(heavy=2, light=2, training_runs=1)
     assert choose_jobs(project, 3, 1) == Jobs(heavy=3, light=1)
     assert choose_jobs(project, None, elsewhere=True) == Jobs(heavy=2, light=2)
     active(project, "synthetic")
-    assert choose_jobs(project, None) == Jobs(heavy=2, light=2, trainings=2)
+    assert choose_jobs(project, None) == Jobs(heavy=2, light=2, training_runs=2)
 
 
 def test_frames_are_extracted_beside_what_uses_a_gpu(
@@ -91,7 +91,7 @@ def test_frames_are_extracted_beside_what_uses_a_gpu(
     assert choose_jobs(project, 1, 1) == Jobs(heavy=1, light=1, frames_beside=True)
     assert choose_jobs(project, None, elsewhere=True) == Jobs(heavy=3, light=2)
     monkeypatch.setenv("TSN_GPU_SLOTS", "")
-    assert choose_jobs(project, None) == Jobs(heavy=2, light=2, trainings=2)
+    assert choose_jobs(project, None) == Jobs(heavy=2, light=2, training_runs=2)
 
 
 def test_a_recipe_that_cannot_be_read_is_left_to_its_check(project: Path) -> None:
@@ -135,7 +135,7 @@ print(sorted({{"torch", "torchvision", "timm", "mlflow"}} & sys.modules.keys()))
         ("cpu", 2, 8, 1),
     ],
 )
-def test_trainings_at_once_have_all_their_processes(
+def test_training_runs_at_once_have_all_their_processes(
     monkeypatch: pytest.MonkeyPatch, device: str, threads: int, processes: int, expected: int
 ) -> None:
     monkeypatch.setattr(machine, "has_nvidia_driver", lambda: True)
@@ -145,7 +145,7 @@ def test_trainings_at_once_have_all_their_processes(
     assert count_jobs(lent, slots=count_slots(lent), process_bytes=1) == expected
 
 
-def test_a_driver_without_a_visible_gpu_leaves_trainings_to_the_cores(
+def test_a_driver_without_a_visible_gpu_leaves_training_to_the_cores(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(machine, "has_nvidia_driver", lambda: True)
@@ -161,7 +161,7 @@ def test_a_driver_without_a_visible_gpu_leaves_trainings_to_the_cores(
     ("gigabytes", "processes", "expected"),
     [(24, 1, 4), (11, 1, 2), (5, 1, 1), (1, 1, 1), (24, 2, 2)],
 )
-def test_trainings_at_once_fit_into_memory(
+def test_training_runs_at_once_fit_into_memory(
     monkeypatch: pytest.MonkeyPatch, gigabytes: int, processes: int, expected: int
 ) -> None:
     monkeypatch.setattr(machine, "count_cores", lambda: 9)

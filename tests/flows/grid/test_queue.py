@@ -97,10 +97,10 @@ def test_frames_are_extracted_one_at_a_time_beside_heavy_cells_if_they_may_be() 
     assert start(jobs, "extract@c-rgb_diff", "fuse@c-1") == [flow]
 
 
-def test_trainings_are_no_more_at_once_than_memory_holds() -> None:
+def test_training_runs_are_no_more_at_once_than_memory_holds() -> None:
     names = ("train@a-1-rgb", "train@a-1-flow", "score@a-2-rgb", "score@a-2-flow")
     plan = Plan(cells=tuple(Cell(name=name, upstreams=()) for name in names), up_to_date=0)
-    jobs = Jobs(heavy=3, light=1, trainings=1)
+    jobs = Jobs(heavy=3, light=1, training_runs=1)
     taken = [cell.name for cell in queue._Queue(plan, jobs).take(())]
     assert taken == ["train@a-1-rgb", "score@a-2-rgb", "score@a-2-flow"]
 

@@ -85,7 +85,7 @@ def ran(checkout: Path) -> list[str]:
 
 
 @pytest.mark.slow
-def test_workers_run_the_trainings_and_the_head_takes_the_results(
+def test_workers_train_and_the_head_takes_the_results(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     head = make_project(tmp_path, tmp_path / "remote", TOGETHER)

@@ -176,7 +176,7 @@ def test_old_worktrees_go_unless_a_flow_or_a_process_holds_them(checkout: Path) 
     assert git(checkout, "worktree", "list").count("\n") == 0
 
 
-# -- DVC, trainings, MLflow -------------------------------------------------------------------
+# -- DVC, training runs, MLflow ---------------------------------------------------------------
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""What `tsn profile` says of a measured training, and the trainings that it cannot find."""
+"""What `tsn profile` says of a measured training, and the training runs that it cannot find."""
 
 from dataclasses import replace
 from pathlib import Path

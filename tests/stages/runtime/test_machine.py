@@ -164,7 +164,7 @@ def test_params_yaml_states_the_limits_that_a_served_model_has() -> None:
         ("never", "cuda", 10**6, False),
     ],
 )
-def test_long_trainings_on_a_gpu_are_compiled(
+def test_long_training_on_a_gpu_is_compiled(
     monkeypatch: pytest.MonkeyPatch, choice: str, device: str, iterations: int, compiled: bool
 ) -> None:
     lent = replace(MACHINE, compile=choice)

@@ -133,7 +133,7 @@ def test_the_same_bits_twice_whatever_reads_the_clips(inputs: BaselineInputs) ->
 def test_any_modality_has_a_baseline(
     inputs: BaselineInputs, tmp_path: Path, write_stream: Callable
 ) -> None:
-    """Its first layer takes the mean of the RGB weights, as the trainings' do."""
+    """Its first layer takes the mean of the RGB weights, as in training."""
     flow = {video: np.full((9, 24, 40, 2), 128, np.uint8) for video in {**TRAIN, **TEST}}
     others = {"modality": "flow", "stream": write_stream(tmp_path, flow)}
     scores = score(BaselineInputs(**{**vars(inputs), **others}))
