@@ -10,7 +10,7 @@
    promotes it by the recipe's rule; `tsn promote mine --roll-back` takes that back.
 
 A run that was killed anywhere is repeated by the next: what is finished is not computed again, and
-nothing is decided twice. Prefect's UI has the story of each run in an artifact, and in its log.
+nothing is decided twice. Prefect's UI has the report of each run in an artifact, and in its log.
 """
 
 import logging
@@ -67,12 +67,12 @@ def retrain(
     neither clips nor recipe are new. jobs: training runs at once. pool: a work pool whose workers
     run them.
     """
-    root, story = workspace.resolve(), Story()
+    root, report = workspace.resolve(), RetrainingReport()
     os.environ["MLFLOW_TRACKING_URI"] = store.tracking_uri(root)
     try:
         # The lock, as schedules of several datasets may meet.
         with told_in_log(), wait_for_lock(root / RETRAIN_LOCK):
-            ingest_now = partial(ingest, dataset, root, story, follow=follow)
+            ingest_now = partial(ingest, dataset, root, report, follow=follow)
             inputs = run_in_task("ingest", "take in new clips", ingest_now)
             if follow or pool is not None:
                 data_commits.publish(root)
@@ -80,30 +80,30 @@ def retrain(
             if not message:
                 targets = [f"package@{dataset}", f"report@{dataset}"]
                 done = show_grid(inputs.tree, targets, name=dataset, jobs=jobs, pool=pool)
-                story.tell("Training and tests", done)
-                compare_now = partial(compare, dataset, root, story, inputs)
+                report.add("Training and tests", done)
+                compare_now = partial(compare_with_champion, dataset, root, report, inputs)
                 message = run_in_task("compare", "compare with the champion", compare_now)
         state: State = Completed(message=message)
     except CancelledError as error:
         state = Cancelled(message=str(error))
     except EXPECTED as error:
         state = Failed(message=str(error))
-    story.end(state, key_of("retraining", dataset))
+    report.end(state, key_of("retraining", dataset))
     return state
 
 
 @dataclass
-class Story:
+class RetrainingReport:
     """What a retraining has done so far, in sections of Markdown; every one is logged, too."""
 
     sections: list[str] = field(default_factory=list)
 
-    def tell(self, heading: str, text: str) -> None:
+    def add(self, heading: str, text: str) -> None:
         """Add a section."""
         tell(f"{heading}\n{text}")
         self.sections.append(f"## {heading}\n\n{text.strip()}\n")
 
-    def tell_lines(self, heading: str, text: str) -> None:
+    def add_lines(self, heading: str, text: str) -> None:
         """Add a section of lines that are shown as they are."""
         plain = text.replace("`", "'")  # or the name of a clip could end what is shown as it is
         lines = [f"- `{line.strip()}`" for line in plain.splitlines()]
@@ -127,7 +127,7 @@ class RetrainingInputs:
     digest: str
 
 
-def ingest(dataset: str, root: Path, story: Story, *, follow: bool) -> RetrainingInputs:
+def ingest(dataset: str, root: Path, report: RetrainingReport, *, follow: bool) -> RetrainingInputs:
     """Take in new clips, of the inbox and, with `follow`, of the upstream branch, as commits."""
     worktree.require_repository(root)
     if follow:
@@ -140,10 +140,10 @@ def ingest(dataset: str, root: Path, story: Story, *, follow: bool) -> Retrainin
     make_lists = ["repro", "--quiet", f"split@{dataset}"]
     run_dvc(make_lists, tree)  # what the dataset is so far
     folder = root / RETRAIN / dataset
-    pending, report = folder / "pending", folder / "ingest.txt"
-    paths = ["--root", str(root), "--out", str(pending), "--report", str(report)]
+    pending, ingested = folder / "pending", folder / "ingest.txt"
+    paths = ["--root", str(root), "--out", str(pending), "--report", str(ingested)]
     run_stage("operate.ingest", tree, ["--dataset", dataset, *paths])
-    story.tell_lines("New clips", report.read_text(encoding="utf-8"))
+    report.add_lines("New clips", ingested.read_text(encoding="utf-8"))
     data_commits.commit_clips(root, tree, dataset, pending)
     commit = git(root, "rev-parse", "HEAD")
     if commit != before:
@@ -206,7 +206,9 @@ def made_before(dataset: str, root: Path, tree: Path) -> Version | None:
     return None
 
 
-def compare(dataset: str, root: Path, story: Story, inputs: RetrainingInputs) -> str:
+def compare_with_champion(
+    dataset: str, root: Path, report: RetrainingReport, inputs: RetrainingInputs
+) -> str:
     """Compare with the champion, and promote by the recipe's rule; return the headline."""
     out = root / RETRAIN / dataset
     arguments = ["--dataset", dataset, "--recogniser", f"recognisers/{dataset}"]
@@ -214,5 +216,5 @@ def compare(dataset: str, root: Path, story: Story, inputs: RetrainingInputs) ->
     arguments += ["--out", str(out)]
     run_stage("operate.compare", inputs.tree, [*arguments, "--decide-for", inputs.digest])
     headline, *text = (out / "comparison.md").read_text(encoding="utf-8").splitlines()
-    story.tell("Challenger and champion", "\n".join(text))
+    report.add("Challenger and champion", "\n".join(text))
     return headline.lstrip("# ")

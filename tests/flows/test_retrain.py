@@ -201,9 +201,9 @@ def require_shown(server: dict[str, str], flow_run: Any, commit: str) -> None:
     assert kept["progress-synthetic"] == 100.0
     accuracies = {row["cell"]: row["accuracy"] for row in json.loads(kept["grid-synthetic"])}
     assert accuracies["score@synthetic-1-rgb"].endswith("%")
-    story = kept["retraining-synthetic"]
-    assert story.startswith("# synthetic: version 2 is promoted")
-    assert "broken.avi" in story and "| mean class accuracy | 25.0% |" in story
+    report = kept["retraining-synthetic"]
+    assert report.startswith("# synthetic: version 2 is promoted")
+    assert "broken.avi" in report and "| mean class accuracy | 25.0% |" in report
 
 
 def test_a_recogniser_that_this_version_cannot_read_is_made_anew(
@@ -219,9 +219,9 @@ def test_a_recogniser_that_this_version_cannot_read_is_made_anew(
 
 def test_the_name_of_a_clip_is_no_markdown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retraining, "tell", lambda _: None)  # no flow run is there
-    story = retraining.Story()
-    story.tell_lines("New clips", "toy: 0 new\n  refused inbox/a`<b>`.avi: no video")
-    (section,) = story.sections
+    report = retraining.RetrainingReport()
+    report.add_lines("New clips", "toy: 0 new\n  refused inbox/a`<b>`.avi: no video")
+    (section,) = report.sections
     assert section.splitlines()[2:] == ["- `toy: 0 new`", "- `refused inbox/a'<b>'.avi: no video`"]
 
 
