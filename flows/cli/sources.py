@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from flows.grid.chain import mended
+from flows.grid.chain import repaired
 from flows.processes.programs import run_dvc
 from stages.operate.changed_sources import changed_sources
 from stages.runtime import params
@@ -21,5 +21,5 @@ def take_changed_sources(targets: Sequence[str]) -> None:
     ]
     for dataset, changes in changed_sources(wanted).items():
         print("\n".join([f"{dataset}: its source has changed, and is taken again", *changes]))
-        with mended(Path.cwd()):
+        with repaired(Path.cwd()):
             run_dvc(["repro", "--force", "--single-item", f"download@{dataset}"], Path.cwd())

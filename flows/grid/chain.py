@@ -17,8 +17,8 @@ from stages.runtime import params
 
 
 @contextmanager
-def mended(workspace: Path) -> Iterator[None]:
-    """Have a workspace to oneself, with what a kill has torn put right.
+def repaired(workspace: Path) -> Iterator[None]:
+    """Have a workspace to oneself, with what a kill has truncated repaired.
 
     ProgramError where another run is active in it.
     """

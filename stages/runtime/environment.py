@@ -1,4 +1,4 @@
-"""What the environment says of proxies, a home and a terminal, mended where a library would fail.
+"""What the environment says of proxies, a home and a terminal, repaired where a library would fail.
 
 Every stage and every command of `tsn` calls `prepare` first, and what they start inherits it.
 """
@@ -26,7 +26,7 @@ IN_HOME = {
 
 
 def prepare() -> None:
-    """Mend the variables of this process. May be called again: then it changes nothing."""
+    """Repair the variables of this process. May be called again: then it changes nothing."""
     _pass_proxies_by()
     _find_home(Path(__file__).resolve().parents[2] / HOME)
     _print_anything()

@@ -1,4 +1,4 @@
-"""Who runs in a workspace: said in a line; and what has ended, or was torn, is in nobody's way."""
+"""Who runs in a workspace: said in a line; and what ended, or was truncated, is in nobody's way."""
 
 import json
 import os
@@ -56,7 +56,7 @@ def test_list_that_dvc_would_not_read_is_emptied(readers: Path, content: bytes) 
 
 
 @pytest.mark.usefixtures("warm_programs")
-def test_chain_goes_on_after_everything_was_torn(
+def test_chain_goes_on_after_everything_was_truncated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))

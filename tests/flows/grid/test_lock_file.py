@@ -226,8 +226,8 @@ def test_without_a_copy_it_is_that_of_the_last_commit(workspace: Path) -> None:
     git(workspace, "init", "-q")
     git(workspace, "add", "project/dvc.lock")
     git(workspace, "commit", "-q", "-m", "results")
-    for torn in (TEXT[:100].encode(), b"", bytes(50), b"\xff" * 50):
-        lock_file(project).write_bytes(torn)
+    for truncated in (TEXT[:100].encode(), b"", bytes(50), b"\xff" * 50):
+        lock_file(project).write_bytes(truncated)
         repair(project)
         assert lock_file(project).read_text() == TEXT
 

@@ -1,4 +1,4 @@
-"""Intake of real clips: who is taken in, who is refused and why, and that nothing is lost."""
+"""Ingest of real clips: who is taken in, who is refused and why, and that nothing is lost."""
 
 import os
 import unicodedata
