@@ -13,8 +13,8 @@ import cv2
 
 from stages.reporting.figures.style import DARK, SHARE, colour_series
 from stages.reporting.result_tables import (
-    interval_cell,
-    mean_cell,
+    interval_text,
+    mean_text,
     percent,
     result_table,
     tag_result_table,
@@ -102,8 +102,8 @@ def html_page(page: Page) -> str:
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         page=page,
         results=results,
-        mean=mean_cell(mean, several=several, few=results.tested.few),
-        interval=interval_cell(mean.mean_class_accuracy, results.tested),
+        mean=mean_text(mean, several=several, few=results.tested.few),
+        interval=interval_text(mean.mean_class_accuracy, results.tested),
         tests=sum(results.tested.splits.values()),
         published=percent(published.accuracy) if published else None,
         table=result_table(results, results.descriptions),

@@ -13,7 +13,7 @@ INTERVAL = "95 %"  # the heading of its column
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Cells as text; the first column is the row's name. `singles` rows come before combinations.
+    """Texts in rows; the first column is the row's name. `singles` rows come before combinations.
 
     `headline` is the index of the row that is the dataset's result, where there is one, `baseline`
     that of the baseline.
@@ -40,16 +40,16 @@ def result_table(results: Results, names: Mapping[str, str]) -> Table:
     rows = []
     for name, row in results.mean.items():
         of_splits = (results.splits[k][name].mean_class_accuracy for k in splits)
-        cells = [names[name], mean_cell(row, several=several, few=few)]
-        cells += [interval_cell(row.mean_class_accuracy, results.tested)]
-        cells += [percent(value, few=few) for value in (*of_splits, row.top1, row.top5)]
+        texts = [names[name], mean_text(row, several=several, few=few)]
+        texts += [interval_text(row.mean_class_accuracy, results.tested)]
+        texts += [percent(value, few=few) for value in (*of_splits, row.top1, row.top5)]
         if name in published:
             gain = row.mean_class_accuracy - published[name].accuracy
-            cells += [percent(published[name].accuracy), f"{100 * gain:+.1f}"]
-            cells += [published[name].setting]
+            texts += [percent(published[name].accuracy), f"{100 * gain:+.1f}"]
+            texts += [published[name].setting]
         elif published:
-            cells += ["–", "", ""]
-        rows.append(cells)
+            texts += ["–", "", ""]
+        rows.append(texts)
     return Table(
         header=header + (["published", "Δ", "setting"] if published else []),
         rows=rows,
@@ -82,13 +82,13 @@ def percent(fraction: float | None, *, few: bool = False) -> str:
     return "–" if fraction is None else f"{100 * fraction:.{0 if few else 1}f}"
 
 
-def mean_cell(row: Row, *, several: bool, few: bool) -> str:
+def mean_text(row: Row, *, several: bool, few: bool) -> str:
     """Return the mean class accuracy, with its spread over several splits."""
     shown = percent(row.mean_class_accuracy, few=few)
     return f"{shown} ± {percent(row.spread, few=few)}" if several else shown
 
 
-def interval_cell(fraction: float, tested: VideoCounts) -> str:
+def interval_text(fraction: float, tested: VideoCounts) -> str:
     """Return the interval of a mean class accuracy, in percent."""
     low, high = wilson_interval(fraction, tested.weight)
     return f"{percent(low, few=tested.few)}–{percent(high, few=tested.few)}"
@@ -124,8 +124,8 @@ def markdown_table(results: Results) -> str:
     table = result_table(results, results.descriptions)
     lines = [markdown_row(table.header), markdown_row(["---", *("---:" for _ in table.header[1:])])]
     for index, row in enumerate(table.rows):
-        bold = [f"**{cell}**" if cell else "" for cell in row]
-        italic = [f"*{cell}*" if cell else "" for cell in row]
+        bold = [f"**{text}**" if text else "" for text in row]
+        italic = [f"*{text}*" if text else "" for text in row]
         lines.append(markdown_row({table.headline: bold, table.baseline: italic}.get(index, row)))
     return _paragraphs(["\n".join(lines), *all_notes(results)])
 
@@ -139,9 +139,9 @@ def _paragraphs(texts: Sequence[str]) -> str:
     return "\n\n".join(texts) + "\n"
 
 
-def markdown_row(cells: Sequence[str]) -> str:
+def markdown_row(texts: Sequence[str]) -> str:
     """Return a row of a table in Markdown."""
-    return f"| {' | '.join(map(table_cell, cells))} |"
+    return f"| {' | '.join(map(table_cell, texts))} |"
 
 
 def _draw(table: Table) -> str:
@@ -157,9 +157,9 @@ def _draw(table: Table) -> str:
     return "\n".join(lines)
 
 
-def _align(cells: Sequence[str], widths: Sequence[int]) -> str:
+def _align(texts: Sequence[str], widths: Sequence[int]) -> str:
     first, *others = (
-        cell.ljust(width) if index == 0 else cell.rjust(width)
-        for index, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        text.ljust(width) if index == 0 else text.rjust(width)
+        for index, (text, width) in enumerate(zip(texts, widths, strict=True))
     )
     return "  ".join([first, *others]).rstrip()

@@ -18,16 +18,16 @@ def write(result: StudyResult, folder: Path) -> None:
     name, study = result.plan.file_name, result.plan.study
     picture = folder / f"{name}.png"
     beside = result.is_of_published_setting
-    quoted = {row: study.rows[row].published for row in result.cells} if beside else {}
+    quoted = {row: study.rows[row].published for row in result.accuracies} if beside else {}
     draw_study_bars(
         list(study.columns),
         {
             study.rows[row].label: [(columns[c].mean, columns[c].spread) for c in study.columns]
-            for row, columns in result.cells.items()
+            for row, columns in result.accuracies.items()
         },
         {
             study.rows[row].label: [quoted.get(row, {}).get(c) for c in study.columns]
-            for row in result.cells
+            for row in result.accuracies
         },
         picture,
         result.title,
@@ -38,7 +38,7 @@ def write(result: StudyResult, folder: Path) -> None:
         draw_study_speed(
             {
                 study.rows[row].label: {
-                    column: (speed, result.cells[row][column].mean)
+                    column: (speed, result.accuracies[row][column].mean)
                     for column, speed in speeds.items()
                 }
                 for row, speeds in result.speeds.items()

@@ -24,7 +24,7 @@ SEEDS_BELOW = 3.0  # points: a smaller difference needs several seeds to say any
 
 
 @dataclass(frozen=True)
-class Cell:
+class MeanAccuracy:
     """An accuracy: the mean over seeds of the mean over splits, and their sample standard
     deviation (n - 1)."""
 
@@ -38,7 +38,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two cells whose published numbers differ, the higher one first, and what was measured."""
+    """Two accuracies whose published numbers differ, the higher first, and what was measured."""
 
     where: str
     higher: str
@@ -149,12 +149,12 @@ class StudyResult:
         return f"{self.plan.dataset}{small}, splits {splits}, seeds {seeds}"
 
     @cached_property
-    def cells(self) -> dict[str, dict[str, Cell]]:
-        """Return the table."""
+    def accuracies(self) -> dict[str, dict[str, MeanAccuracy]]:
+        """Return the table: what was measured, by row and column."""
         rows = dict.fromkeys(found.row for found in self.found)
         return {
             row: {
-                column: _cell([f.accuracies[column] for f in self.found if f.row == row])
+                column: _over_seeds([f.accuracies[column] for f in self.found if f.row == row])
                 for column in self.plan.study.columns
             }
             for row in rows
@@ -192,7 +192,7 @@ class StudyResult:
     def pairs(self) -> list[Pair]:
         """Return all pairs whose order was published and measured."""
         study, pairs = self.plan.study, []
-        places = list(itertools.product(self.cells, study.columns))
+        places = list(itertools.product(self.accuracies, study.columns))
         for (row, column), (other, other_column) in itertools.combinations(places, 2):
             same_line = column == other_column if study.compared == "rows" else row == other
             quoted = study.rows[row].published.get(column)
@@ -204,7 +204,7 @@ class StudyResult:
 
     def _pair(self, high: tuple[float, str, str], low: tuple[float, str, str]) -> Pair:
         by_rows, rows = self.plan.study.compared == "rows", self.plan.study.rows
-        best, worst = self.cells[high[1]][high[2]], self.cells[low[1]][low[2]]
+        best, worst = self.accuracies[high[1]][high[2]], self.accuracies[low[1]][low[2]]
         gain = best.mean - worst.mean
         return Pair(
             where=high[2] if by_rows else rows[high[1]].label,
@@ -221,7 +221,7 @@ class StudyResult:
         right, count = sum(pair.as_published for pair in self.pairs), len(self.pairs)
         if not self.pairs:
             return "No order to compare: fewer than two of the published numbers were measured."
-        there, rows = len(self.cells), len(self.plan.study.chosen(()))
+        there, rows = len(self.accuracies), len(self.plan.study.chosen(()))
         part = "" if there == rows else f" ({there} of {rows} rows)"
         doubtful = sum(pair.within_spread for pair in self.pairs)
         doubt = f" {doubtful} of {count} differences are no more than the spread over seeds."
@@ -261,14 +261,14 @@ class StudyResult:
                 row: {
                     "label": study.rows[row].label,
                     "set": study.rows[row].set,
-                    "accuracy": {name: asdict(cell) for name, cell in columns.items()},
+                    "accuracy": {name: asdict(mean) for name, mean in columns.items()},
                     "published": study.rows[row].published,
                     "frames_per_second": self.speeds.get(row, {}),
                     "published_frames_per_second": study.rows[row].published_speed,
                 }
-                for row, columns in self.cells.items()
+                for row, columns in self.accuracies.items()
             },
-            "by_class": {row: self._class_means(row) for row in self.cells},
+            "by_class": {row: self._class_means(row) for row in self.accuracies},
             "failed": dict(self.failed),
             "refused": dict(self.refused),
             "as_published": all(pair.as_published for pair in self.pairs) if self.pairs else None,
@@ -279,15 +279,15 @@ class StudyResult:
         """Return header and rows of what was measured; published numbers only of this setting."""
         study, beside = self.plan.study, self.is_of_published_setting
         rows = [self._head()]
-        for row, columns in self.cells.items():
-            cells = [str(columns[name]) for name in study.columns]
+        for row, columns in self.accuracies.items():
+            texts = [str(columns[name]) for name in study.columns]
             if beside:
                 quoted = study.rows[row].published
-                cells = [
-                    f"{cell} ({quoted[name]:.1f})" if name in quoted else cell
-                    for name, cell in zip(study.columns, cells, strict=True)
+                texts = [
+                    f"{text} ({quoted[name]:.1f})" if name in quoted else text
+                    for name, text in zip(study.columns, texts, strict=True)
                 ]
-            rows.append([study.rows[row].label, *self._beside(cells, self.speeds.get(row, {}))])
+            rows.append([study.rows[row].label, *self._beside(texts, self.speeds.get(row, {}))])
         return rows
 
     def _head(self) -> list[str]:
@@ -296,20 +296,20 @@ class StudyResult:
             columns = [title for column in columns for title in (column, HEADING)]
         return ["", *columns]
 
-    def _beside(self, cells: Sequence[str], speeds: Mapping[str, float]) -> list[str]:
-        """Return a row's cells, each with its speed behind it where the study measures speeds."""
+    def _beside(self, texts: Sequence[str], speeds: Mapping[str, float]) -> list[str]:
+        """Return a row's texts, each with its speed behind it where the study measures speeds."""
         study = self.plan.study
         shown = [shown_speed(speeds.get(column)) for column in study.columns]
-        pairs = zip(cells, shown, strict=True)
-        return [text for pair in pairs for text in pair] if study.speed else list(cells)
+        pairs = zip(texts, shown, strict=True)
+        return [text for pair in pairs for text in pair] if study.speed else list(texts)
 
     def class_table(self) -> list[list[str]]:
         """Return header and rows: what each row of the study gives a class over the first one.
 
         In the last column of the study, for the classes that change most. Empty with one row.
         """
-        first, *others = self.cells
-        means = {row: self._class_means(row) for row in self.cells}
+        first, *others = self.accuracies
+        means = {row: self._class_means(row) for row in self.accuracies}
         changes = {
             name: [means[row][name] - value for row in others]
             for name, value in means[first].items()
@@ -317,7 +317,7 @@ class StudyResult:
         }
         most = sorted(changes, key=lambda name: -max(map(abs, changes[name]), default=0.0))
         shown = sorted(most[:MOST_CLASSES], key=lambda name: -sum(changes[name]))
-        label = {row: self.plan.study.rows[row].label for row in self.cells}
+        label = {row: self.plan.study.rows[row].label for row in self.accuracies}
         head = ["", *label.values()]
         return [
             head,
@@ -351,9 +351,9 @@ class StudyResult:
         ]
 
 
-def _cell(values: Sequence[float]) -> Cell:
+def _over_seeds(values: Sequence[float]) -> MeanAccuracy:
     spread = statistics.stdev(values) if len(values) > 1 else 0.0
-    return Cell(statistics.fmean(values), spread, len(values))
+    return MeanAccuracy(statistics.fmean(values), spread, len(values))
 
 
 def _shown(value: float | None) -> str:

@@ -304,8 +304,8 @@ def _columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[s
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     for row in (header, *rows):
         first, *others = zip(row, widths, strict=True)
-        cells = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]
-        yield "  ".join(cells).rstrip()
+        texts = [first[0].ljust(first[1]), *(text.rjust(width) for text, width in others)]
+        yield "  ".join(texts).rstrip()
         if row is header:
             yield "─" * (sum(widths) + 2 * (len(widths) - 1))
 

@@ -26,22 +26,22 @@ def modality_sheet(moments: Sequence[Moment], bound: float) -> Image:
     to the colours. Flow that a moment does not have is left out."""
     rows = []
     for moment in moments:
-        cells = [
+        pictures = [
             (moment.title, moment.frame0),
             ("RGB difference", difference(moment.frame0, moment.frame1)),
         ]
         if moment.flow is not None:
-            cells += _flow_cells("flow", moment.flow, bound)
+            pictures += _flow_pictures("flow", moment.flow, bound)
         if moment.warped is not None:
             name = "warped" if moment.supported else "unwarped"
-            cells += _flow_cells(name, moment.warped, bound)
-        rows.append(np.hstack([_cell(*cell) for cell in cells]))
+            pictures += _flow_pictures(name, moment.warped, bound)
+        rows.append(np.hstack([_panel(*picture) for picture in pictures]))
     if moments[0].flow is not None:
         rows.append(_key(rows[0].shape[1], bound))
     return np.vstack(rows)
 
 
-def _flow_cells(name: str, flow: Flow, bound: float) -> list[tuple[str, Image]]:
+def _flow_pictures(name: str, flow: Flow, bound: float) -> list[tuple[str, Image]]:
     stored = flow_to_uint8(flow, bound)
     planes = [cv2.cvtColor(stored[..., axis], cv2.COLOR_GRAY2BGR) for axis in range(2)]
     titles = [f"{name} x", f"{name} y", f"{name}, in colours"]
@@ -54,14 +54,14 @@ def full_strength(bound: float) -> float:
     return bound / 4
 
 
-def _cell(title: str, image: Image) -> Image:
+def _panel(title: str, image: Image) -> Image:
     scale = -(-_LEAST_WIDTH // image.shape[1])
     enlarged = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST)
     border = (_TITLE, GAP, GAP, GAP)
     frame = cv2.copyMakeBorder(enlarged, *border, cv2.BORDER_CONSTANT, value=_GROUND)
-    cell = np.asarray(frame, dtype=np.uint8)
-    write_text(cell, title, (GAP, _TITLE - 5), 0.4, _LETTERS)
-    return cell
+    picture = np.asarray(frame, dtype=np.uint8)
+    write_text(picture, title, (GAP, _TITLE - 5), 0.4, _LETTERS)
+    return picture
 
 
 def _key(width: int, bound: float) -> Image:

@@ -182,10 +182,10 @@ def _split_lines(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
 
 def _by_column(header: Sequence[str], row: Sequence[str]) -> dict[str, str] | None:
     """Return the values by the names of their columns; None where there are fewer, or others."""
-    cells = list(zip_longest(header, row, fillvalue=""))
+    values = list(zip_longest(header, row, fillvalue=""))
     is_short = any(header[len(row) :])
-    has_others = any(value for column, value in cells if not column)
-    return None if is_short or has_others else {c: value for c, value in cells if c}
+    has_others = any(value for column, value in values if not column)
+    return None if is_short or has_others else {c: value for c, value in values if c}
 
 
 def _row(root: Path, number: int, line: dict[str, str] | None, within: Path | None) -> CsvRow:

@@ -8,7 +8,7 @@ from pathlib import Path
 from stages.reporting.figures.style import new_figure, save, style
 from tsn.drawing.image import Image
 
-CELL = 0.8  # inches
+PICTURE = 0.8  # inches
 LONGEST = 22  # letters of a class name in a line
 
 
@@ -31,7 +31,7 @@ def draw_class_pictures(
                 f"{column.heading}: expected {len(classes)} pictures, got {len(column.pictures)}"
             )
     with style(pictures=True):
-        figure = new_figure(1.6 + CELL * len(columns), 0.8 + (CELL + 0.18) * len(classes))
+        figure = new_figure(1.6 + PICTURE * len(columns), 0.8 + (PICTURE + 0.18) * len(classes))
         figure.set_dpi(110)  # the pictures are noisy, and small ones are enough
         grid = figure.subplots(len(classes), len(columns), squeeze=False)
         for row, name in enumerate(classes):

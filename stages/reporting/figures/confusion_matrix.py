@@ -14,7 +14,7 @@ from stages.reporting.figures.style import (
     save,
     share_colours,
     style,
-    write_cells,
+    write_percents,
 )
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def draw_confusion_matrix(
 ) -> None:
     """Draw counts [true class, predicted class] as percent of each true class.
 
-    Numbers stand in the cells while there is room for them. Raises ValueError unless the matrix is
+    Numbers stand in it while there is room for them. Raises ValueError unless the matrix is
     square with one row a class.
     """
     if matrix.shape != (len(classes), len(classes)):
@@ -53,7 +53,7 @@ def draw_confusion_matrix(
         axes.set(xlabel="predicted class", ylabel="true class")
         figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=11)
         if count <= MANY_CLASSES:
-            write_cells(axes, percent)
+            write_percents(axes, percent)
         else:
             bar = figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02)
             bar.set_label("% of the true class")

@@ -31,10 +31,10 @@ def draw_study_bars(
     with style():
         figure = new_figure(max(6, 1.5 + 0.35 * len(columns) * len(measured)), 4.4)
         axes = figure.subplots()
-        for index, (row, cells) in enumerate(measured.items()):
+        for index, (row, bars) in enumerate(measured.items()):
             offset = places - 0.4 + width * (index + 0.5)
             colour = FUSION_COLOURS[index % len(FUSION_COLOURS)]
-            found = [cell or (np.nan, 0.0) for cell in cells]
+            found = [bar or (np.nan, 0.0) for bar in bars]
             values, spreads = zip(*found, strict=True)
             axes.bar(offset, values, 0.9 * width, label=row, color=colour)
             if any(spreads):

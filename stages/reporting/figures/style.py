@@ -139,8 +139,8 @@ def share_colours() -> "LinearSegmentedColormap":
     return LinearSegmentedColormap.from_list("share", ends)
 
 
-def write_cells(axes: "Axes", percent: npt.NDArray[np.floating]) -> None:
-    """Write the numbers of an image of percents into its cells; nothing where it rounds to 0."""
+def write_percents(axes: "Axes", percent: npt.NDArray[np.floating]) -> None:
+    """Write the numbers of an image of percents into it; nothing where it rounds to 0."""
     for row, column in np.argwhere(percent >= 0.5):
         value = percent[row, column]
         colour = "white" if value > 55 else INK

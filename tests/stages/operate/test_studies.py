@@ -217,7 +217,7 @@ def test_the_order_is_that_of_every_pair_with_different_published_numbers() -> N
     said = "Not as published: RGB: high over low by 10.0 as published, -1.0 here"
     assert wrong.remarks[0] == f"{said}; no more than the spread over seeds."
     assert "Differences under 3 points: 1." in wrong.remarks[1]
-    assert str(wrong.cells["low"]["RGB"]) == "20.0 ± 1.4"  # of 19 and 21
+    assert str(wrong.accuracies["low"]["RGB"]) == "20.0 ± 1.4"  # of 19 and 21
     alone = result_of({"low": [1.0]}, SMALL)
     assert alone.verdict.startswith("No order to compare")
     equal = result_of({"low": [10.0], "high": [10.0]}, SMALL)

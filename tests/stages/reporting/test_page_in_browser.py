@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on the PATH"),
 ]
-LEAST, USUAL = 7.0, 8.5  # pixels of a figure's letters: of numbers in cells, of most
+LEAST, USUAL = 7.0, 8.5  # pixels of a figure's letters: of numbers in matrices, of most
 
 
 @pytest.fixture(scope="module")

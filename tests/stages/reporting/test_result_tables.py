@@ -5,7 +5,7 @@ from dataclasses import replace
 from result_rows import FOUND, RGB, SPLITS, row
 
 from stages.reporting import published, result_tables
-from stages.reporting.result_tables import mean_cell, percent
+from stages.reporting.result_tables import mean_text, percent
 from stages.reporting.results import Results
 from stages.reporting.tested import VideoCounts
 
@@ -70,11 +70,11 @@ def test_of_six_clips_there_are_no_tenths_of_a_percent() -> None:
     tested = VideoCounts(splits={1: 6}, classes={"a": 3, "b": 3}, tags={})
     splits = {1: {"rgb": row(2 / 3)}}
     found = replace(FOUND, splits=splits, weights={"rgb": RGB}, headline="rgb", tested=tested)
-    (cells,) = result_tables.result_table(found, {"rgb": "rgb"}).rows
-    assert cells == ["rgb", "67", "30–90", "67", "100"]
+    (texts,) = result_tables.result_table(found, {"rgb": "rgb"}).rows
+    assert texts == ["rgb", "67", "30–90", "67", "100"]
     assert "They are too few for decimals." in result_tables.text_tables(found)
     assert (percent(None), percent(2 / 3), percent(2 / 3, few=True)) == ("–", "66.7", "67")
-    assert mean_cell(replace(row(0.5), spread=0.1), several=True, few=True) == "50 ± 10"
+    assert mean_text(replace(row(0.5), spread=0.1), several=True, few=True) == "50 ± 10"
 
 
 def test_one_modality_alone_is_its_own_headline_and_what_is_not_run_is_said() -> None:

@@ -8,7 +8,7 @@ from videos import write_video
 from tsn.splits.contact_sheet import contact_sheet
 
 
-def test_every_class_has_a_cell_in_its_place(tmp_path: Path) -> None:
+def test_every_class_has_a_picture_in_its_place(tmp_path: Path) -> None:
     colours = {"red": (0, 0, 200), "green": (0, 200, 0)}
     videos = {name: tmp_path / f"{name}.avi" for name in (*colours, "broken")}
     for name, colour in colours.items():
@@ -17,8 +17,8 @@ def test_every_class_has_a_cell_in_its_place(tmp_path: Path) -> None:
     videos["broken"].write_bytes(b"broken")
     sheet = contact_sheet(videos)
     assert sheet.shape == (2 * (18 + 108 + 4), 2 * (4 + 144 + 4), 3)
-    cells = [sheet[18 + y + 54, 4 + x + 72] for y in (0, 130) for x in (0, 152)]
-    np.testing.assert_allclose(cells[0], colours["red"], atol=12)
-    np.testing.assert_allclose(cells[1], colours["green"], atol=12)
-    np.testing.assert_array_equal(cells[2:], [[200] * 3, [255] * 3])
+    middles = [sheet[18 + y + 54, 4 + x + 72] for y in (0, 130) for x in (0, 152)]
+    np.testing.assert_allclose(middles[0], colours["red"], atol=12)
+    np.testing.assert_allclose(middles[1], colours["green"], atol=12)
+    np.testing.assert_array_equal(middles[2:], [[200] * 3, [255] * 3])
     assert (sheet[:18, 4:60] < 128).any()  # a name over the first picture
