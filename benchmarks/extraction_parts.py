@@ -21,7 +21,7 @@ from typing import TypeVar
 import numpy as np
 
 from stages.runtime import params
-from tsn.flow.camera_motion import View, take_out_camera_motion
+from tsn.flow.camera_motion import GrayFrame, take_out_camera_motion
 from tsn.flow.engines import Gray, create_engine, flow_to_uint8, to_gray
 from tsn.streams.archives import write_archive
 from tsn.streams.table import FramesConfig, WarpedFlowConfig
@@ -84,8 +84,8 @@ def measure(
         )
         each("write frames", write(images, frames))
         grays = each("gray", map(to_gray, small))
-        views = pairwise([View(gray) for gray in grays])
-        warped = (take_out_camera_motion(*pair, flows.homography)[0] for pair in views)
+        pairs = pairwise([GrayFrame(gray) for gray in grays])
+        warped = (take_out_camera_motion(*pair, flows.homography)[0] for pair in pairs)
         steady = each("camera motion", warped)
         fields = each("TV-L1", (tvl1(a[None], b[None])[0] for a, b in pairwise(grays)))
         after = zip(grays[:-1], steady, strict=True)

@@ -57,8 +57,8 @@ class HomographyConfig:
             )
 
 
-class View:
-    """A frame, and its SIFT features once they are asked for: a frame is in two pairs.
+class GrayFrame:
+    """A gray frame, and its SIFT features once they are asked for: a frame is in two pairs.
 
     SIFT stands for the paper's SURF, which is patented. Several threads may ask at once.
     """
@@ -76,30 +76,34 @@ class View:
             return self._features
 
 
-def take_out_camera_motion(view0: View, view1: View, config: HomographyConfig) -> tuple[Gray, bool]:
+def take_out_camera_motion(
+    frame0: GrayFrame, frame1: GrayFrame, config: HomographyConfig
+) -> tuple[Gray, bool]:
     """Return the second frame as seen by the camera of the first, and whether that could be done.
 
     Without a supported homography it is the frame itself and False. Where the warped frame shows
     nothing, the first one is repeated: no flow there.
     """
-    homography = estimate_homography(view0, view1, config)
+    homography = estimate_homography(frame0, frame1, config)
     if homography is None:
-        return view1.gray, False
-    return _warp_back(view0.gray, view1.gray, homography), True
+        return frame1.gray, False
+    return _warp_back(frame0.gray, frame1.gray, homography), True
 
 
-def estimate_homography(view0: View, view1: View, config: HomographyConfig) -> Homography | None:
+def estimate_homography(
+    frame0: GrayFrame, frame1: GrayFrame, config: HomographyConfig
+) -> Homography | None:
     """Return the (3, 3) homography that takes points of the first frame to the second, or None.
 
     RANSAC over corners that Lucas-Kanade tracks. Where too few of them agree, as after a jump that
     is too far for it, matches of SIFT features join them: they find jumps, at ten times the time.
     The same frames give the same bits.
     """
-    corners = _corners(view0.gray, config.max_corners)
-    points0, points1 = _track(corners, view0.gray, view1.gray)
+    corners = _corners(frame0.gray, config.max_corners)
+    points0, points1 = _track(corners, frame0.gray, frame1.gray)
     homography, num_inliers = _fit(points0, points1, config)
     if num_inliers < _ENOUGH_INLIERS * len(corners):
-        matches0, matches1 = _match_features(view0, view1)
+        matches0, matches1 = _match_features(frame0, frame1)
         points0, points1 = np.vstack([matches0, points0]), np.vstack([matches1, points1])
         of_all, _ = _fit(points0, points1, config)
         return homography if of_all is None else of_all
@@ -135,8 +139,8 @@ def _warp_back(gray0: Gray, gray1: Gray, homography: Homography) -> Gray:
     return np.asarray(warped, dtype=np.uint8)
 
 
-def _match_features(view0: View, view1: View) -> tuple[Points, Points]:
-    (points0, descriptors0), (points1, descriptors1) = view0.features(), view1.features()
+def _match_features(frame0: GrayFrame, frame1: GrayFrame) -> tuple[Points, Points]:
+    (points0, descriptors0), (points1, descriptors1) = frame0.features(), frame1.features()
     if len(points0) == 0 or len(points1) < 2:
         return _no_points(), _no_points()
     matcher = cv2.BFMatcher(cv2.NORM_L2)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tsn.flow.camera_motion import HomographyConfig, View, take_out_camera_motion
+from tsn.flow.camera_motion import GrayFrame, HomographyConfig, take_out_camera_motion
 from tsn.flow.engines import Flow, FlowEngine, Frame, to_gray
 
 
@@ -36,8 +36,8 @@ def make_moment(
         gray0, gray1 = to_gray(frame0), to_gray(frame1)
         flow = engine.compute(gray0[None], gray1[None])[0]
         if homography is not None:
-            views = View(gray0), View(gray1)
-            steady1, supported = take_out_camera_motion(*views, homography)
+            pair = GrayFrame(gray0), GrayFrame(gray1)
+            steady1, supported = take_out_camera_motion(*pair, homography)
             warped = engine.compute(gray0[None], steady1[None])[0]
     return Moment(
         title=title, frame0=frame0, frame1=frame1, flow=flow, warped=warped, supported=supported

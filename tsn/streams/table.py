@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from tsn.flow.camera_motion import HomographyConfig, View, take_out_camera_motion
+from tsn.flow.camera_motion import GrayFrame, HomographyConfig, take_out_camera_motion
 from tsn.flow.engines import (
     FLOW_ENGINES,
     Flow,
@@ -143,8 +143,8 @@ def warped_flow_entries(
 ) -> Iterator[Entry]:
     """Yield the quantised flow of every pair of neighbours, its camera motion taken out."""
     steady = partial(_steady_pair, config=config.homography)
-    views = (View(to_gray(frame)) for frame in prefetch(frames, depth=2))
-    return _flow_of_pairs(map_ahead(steady, pairwise(views), device.threads), config, device)
+    grays = (GrayFrame(to_gray(frame)) for frame in prefetch(frames, depth=2))
+    return _flow_of_pairs(map_ahead(steady, pairwise(grays), device.threads), config, device)
 
 
 class _Pair(NamedTuple):
@@ -153,9 +153,9 @@ class _Pair(NamedTuple):
     supported: bool
 
 
-def _steady_pair(views: tuple[View, View], config: HomographyConfig) -> _Pair:
-    gray1, supported = take_out_camera_motion(*views, config)
-    return _Pair(views[0].gray, gray1, supported)
+def _steady_pair(frames: tuple[GrayFrame, GrayFrame], config: HomographyConfig) -> _Pair:
+    gray1, supported = take_out_camera_motion(*frames, config)
+    return _Pair(frames[0].gray, gray1, supported)
 
 
 def _flow_of_pairs(

@@ -10,8 +10,8 @@ from videos import texture
 
 from tsn.flow import camera_motion
 from tsn.flow.camera_motion import (
+    GrayFrame,
     HomographyConfig,
-    View,
     estimate_homography,
     take_out_camera_motion,
 )
@@ -30,7 +30,7 @@ def test_homography_recovers_a_known_one() -> None:
     scene = to_gray(texture(160, 120))
     true = np.array([[1.01, 0.02, 2.5], [-0.015, 0.99, -1.5], [1e-5, -2e-5, 1.0]])
     moved = np.asarray(cv2.warpPerspective(scene, true, (160, 120)), dtype=np.uint8)
-    found = estimate_homography(View(scene), View(moved), CONFIG)
+    found = estimate_homography(GrayFrame(scene), GrayFrame(moved), CONFIG)
     assert found is not None
     corners = np.array([[[30, 30]], [[130, 30]], [[130, 90]], [[30, 90]]], dtype=np.float32)
     np.testing.assert_allclose(
@@ -44,9 +44,9 @@ def test_homography_recovers_a_known_one() -> None:
 def test_homography_is_the_same_bits_every_time(shift: int) -> None:
     scene = to_gray(texture(320, 160))
     frames = scene[:, 60:260], scene[:, 60 - shift : 260 - shift]
-    first = estimate_homography(*map(View, frames), CONFIG)
+    first = estimate_homography(*map(GrayFrame, frames), CONFIG)
     cv2.setRNGSeed(12345)
-    again = estimate_homography(*map(View, frames), CONFIG)
+    again = estimate_homography(*map(GrayFrame, frames), CONFIG)
     assert first is not None and again is not None
     np.testing.assert_array_equal(first, again)
 
@@ -54,7 +54,7 @@ def test_homography_is_the_same_bits_every_time(shift: int) -> None:
 def test_warped_flow_of_a_pan_is_zero_where_flow_is_the_pan() -> None:
     gray0, gray1 = map(to_gray, panned_pair(dx=5, dy=2))
     plain = tvl1(gray0, gray1)
-    steady1, supported = take_out_camera_motion(View(gray0), View(gray1), CONFIG)
+    steady1, supported = take_out_camera_motion(GrayFrame(gray0), GrayFrame(gray1), CONFIG)
     warped = tvl1(gray0, steady1)
     assert supported
     np.testing.assert_allclose(plain[10:-10, 10:-10].mean(axis=(0, 1)), [5.0, 2.0], atol=0.2)
@@ -68,7 +68,7 @@ def test_warped_flow_keeps_what_moves_by_itself() -> None:
     frame0[24:48, 30:54] = patch
     frame1[24 + 3 : 48 + 3, 30 + 4 : 54 + 4] = patch  # pans along, and falls 3 pixels
     gray0, gray1 = to_gray(frame0), to_gray(frame1)
-    steady1, supported = take_out_camera_motion(View(gray0), View(gray1), CONFIG)
+    steady1, supported = take_out_camera_motion(GrayFrame(gray0), GrayFrame(gray1), CONFIG)
     flow = tvl1(gray0, steady1)
     assert supported
     np.testing.assert_allclose(np.median(flow[30:42, 36:48], axis=(0, 1)), [0.0, 3.0], atol=0.3)
@@ -85,11 +85,11 @@ def test_features_are_sought_once_where_tracking_loses_the_way(
         camera_motion, "_find_features", lambda gray: found_in.append(gray) or find(gray)
     )
     scene = to_gray(texture(320, 160))
-    view0, view1 = View(scene[:, 60:260]), View(scene[:, 60 - shift : 260 - shift])
-    found = estimate_homography(view0, view1, CONFIG)
+    frame0, frame1 = GrayFrame(scene[:, 60:260]), GrayFrame(scene[:, 60 - shift : 260 - shift])
+    found = estimate_homography(frame0, frame1, CONFIG)
     assert found is not None
     np.testing.assert_allclose(found, [[1, 0, shift], [0, 1, 0], [0, 0, 1]], atol=0.2)
-    estimate_homography(view0, view1, CONFIG)
+    estimate_homography(frame0, frame1, CONFIG)
     assert len(found_in) == (2 if asked else 0)
 
 
@@ -99,7 +99,9 @@ def test_without_support_the_frame_stays_as_it_is(kind: str) -> None:
     if kind == "unrelated":
         scene = texture(200, 160)
         frame0, frame1 = scene[:72, :96], scene[80:152, 100:196]
-    gray1, supported = take_out_camera_motion(View(to_gray(frame0)), View(to_gray(frame1)), CONFIG)
+    gray1, supported = take_out_camera_motion(
+        GrayFrame(to_gray(frame0)), GrayFrame(to_gray(frame1)), CONFIG
+    )
     assert not supported
     np.testing.assert_array_equal(gray1, to_gray(frame1))
 
