@@ -3,6 +3,7 @@
 Nothing is unpickled but tensors.
 """
 
+import logging
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,10 +16,11 @@ from torch import Tensor, nn
 from tsn.files import atomic_path
 from tsn.model.backbone import Backbone, Tensors
 
-# Where a whole temporal segment network has its backbone: ours, and the public PyTorch ports'.
+logger = logging.getLogger(__name__)
+# Where a whole temporal segment network has its backbone: ours, and the public PyTorch port's.
 PREFIXES = ("backbone.", "base_model.")
-CLASSIFIERS = ("fc", "new_fc")
-HEADS = (*CLASSIFIERS, "consensus")  # what it has beside
+CLASSIFIERS = ("fc", "new_fc")  # without dropout, the port's is a layer of its backbone
+CONSENSUS = "consensus."
 
 
 class CheckpointError(ValueError):
@@ -74,9 +76,11 @@ def load_backbone_weights(row: Backbone, path: Path, *, in_channels: int = 3) ->
     """Return the tensors of a file, named as the built backbone's, and all of them.
 
     The file is a public one of the backbone, or of a whole temporal segment network: ours, or a
-    public PyTorch port's. What the row names as its classifiers is dropped. BN tensors of shape
-    (1, C) become (C,), and absent BN step counters become 0. Nothing is unpickled but tensors.
-    Raises FileNotFoundError, or ValueError naming the tensors that are missing, unexpected or of
+    public PyTorch port's. What the row names as its classifiers is dropped. So is a whole network's
+    learned consensus, which a warning says: the mean over snippets takes its place in testing, and
+    a training starts its own. BN tensors of shape (1, C) become (C,), and absent BN step counters
+    become 0. Nothing is unpickled but tensors.
+    Raises FileNotFoundError, or ValueError naming all tensors that are missing, unexpected or of
     another shape.
     """
     return fit_tensors(row, load_public_tensors(path), in_channels=in_channels, source=str(path))
@@ -88,7 +92,7 @@ def fit_tensors(row: Backbone, tensors: Tensors, *, in_channels: int, source: st
         expected = row.build(in_channels).state_dict()
     given = {
         name: tensor
-        for name, tensor in row.rename(backbone_tensors(tensors)).items()
+        for name, tensor in row.rename(_backbone_tensors(tensors, source)).items()
         if not name.startswith(tuple(f"{layer}." for layer in row.classifiers))
     }
     complete_tensors(given, expected)
@@ -101,10 +105,14 @@ def load_classifier(row: Backbone, path: Path, num_classes: int) -> Tensors:
 
     Raises ValueError where it has none, or one of another shape.
     """
+    tensors = load_public_tensors(path)
+    inside = _prefix(tensors)
+    layers = (*CLASSIFIERS, *(f"{inside}{layer}" for layer in row.classifiers))
+    layer = next((layer for layer in layers if f"{layer}.weight" in tensors), CLASSIFIERS[0])
     given = {
-        name.rpartition(".")[2]: tensor
-        for name, tensor in load_public_tensors(path).items()
-        if name.startswith(tuple(f"{layer}." for layer in CLASSIFIERS))
+        name.removeprefix(f"{layer}."): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(f"{layer}.")
     }
     with torch.device("meta"):
         expected = nn.Linear(row.feature_dim, num_classes).state_dict()
@@ -112,14 +120,26 @@ def load_classifier(row: Backbone, path: Path, num_classes: int) -> Tensors:
     return given
 
 
-def backbone_tensors(tensors: Tensors) -> Tensors:
+def _prefix(tensors: Tensors) -> str:
+    """Return how the names of a whole network's backbone begin; "" for a backbone alone."""
+    return next((p for p in PREFIXES if any(name.startswith(p) for name in tensors)), "")
+
+
+def _backbone_tensors(tensors: Tensors, source: str) -> Tensors:
     """Return the backbone's tensors of a whole network's; those of a backbone as they are."""
-    prefix = next((p for p in PREFIXES if any(name.startswith(p) for name in tensors)), "")
-    heads = tuple(f"{layer}." for layer in HEADS) if prefix else ()
+    prefix = _prefix(tensors)
+    if not prefix:
+        return tensors
+    if learned := [name for name in tensors if name.startswith(CONSENSUS)]:
+        logger.warning(
+            "%s: its consensus is left behind (%s); a training starts its own",
+            *(source, ", ".join(learned)),
+        )
+    heads = (*(f"{layer}." for layer in CLASSIFIERS), CONSENSUS)
     return {
         name.removeprefix(prefix): tensor
         for name, tensor in tensors.items()
-        if not (heads and name.startswith(heads))
+        if not name.startswith(heads)
     }
 
 
@@ -146,11 +166,8 @@ def check_tensors(
         "unexpected": [name for name in given if name not in expected],
         "of another shape": shapes,
     }
-    found = [f"{len(items)} {kind}: {_listed(items)}" for kind, items in problems.items() if items]
+    found = [
+        f"{len(items)} {kind}: {', '.join(items)}" for kind, items in problems.items() if items
+    ]
     if found:
-        raise ValueError(f"{source}: the weights do not fit the network; " + "; ".join(found))
-
-
-def _listed(items: list[str]) -> str:
-    shown = ", ".join(items[:8])
-    return shown if len(items) <= 8 else f"{shown}, and {len(items) - 8} more"
+        raise ValueError("\n  ".join([f"{source}: the weights do not fit the network", *found]))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tsn.model.backbones import backbone
 from tsn.model.bn_inception import BNInception, initialise
-from tsn.model.tensors import load_backbone_weights
+from tsn.model.tensors import load_backbone_weights, load_classifier
 
 ROW = backbone("bn_inception")
 
@@ -68,6 +68,44 @@ def test_file_with_other_tensors_is_refused_by_name(
     assert "1 missing: inception_4c_3x3.weight" in message
     assert "1 unexpected: inception_9z.weight" in message
     assert "conv2_3x3.bias is (5,), expected (192,)" in message
+
+
+@pytest.mark.parametrize("head", ["new_fc", "base_model.fc", "base_model.last_linear"])
+def test_whole_network_has_its_classifier_where_its_port_put_it(
+    tmp_path: Path, public_file: dict[str, Tensor], head: str
+) -> None:
+    """A port that was trained without dropout keeps it in the backbone."""
+    whole = {f"base_model.{n}": t for n, t in public_file.items() if not n.startswith("fc.")}
+    whole |= {f"{head}.weight": torch.full((4, 1024), 2.0), f"{head}.bias": torch.arange(4.0)}
+    torch.save({"state_dict": whole}, tmp_path / "port.pth.tar")
+    torch.save(public_file, tmp_path / "plain.pth")
+    loaded = load_backbone_weights(ROW, tmp_path / "port.pth.tar")
+    assert loaded.keys() == load_backbone_weights(ROW, tmp_path / "plain.pth").keys()
+    classifier = load_classifier(ROW, tmp_path / "port.pth.tar", 4)
+    assert classifier["weight"].eq(2).all() and classifier["bias"].tolist() == [0, 1, 2, 3]
+    with pytest.raises(ValueError, match=r"5 classes.*\n.*bias is \(4,\), expected \(5,\)"):
+        load_classifier(ROW, tmp_path / "port.pth.tar", 5)
+    del whole[f"{head}.weight"], whole[f"{head}.bias"]
+    torch.save(whole, tmp_path / "without.pth")
+    with pytest.raises(ValueError, match="2 missing: weight, bias"):
+        load_classifier(ROW, tmp_path / "without.pth", 4)
+
+
+def test_learned_consensus_is_left_behind_and_said(
+    tmp_path: Path, public_file: dict[str, Tensor], caplog: pytest.LogCaptureFixture
+) -> None:
+    ours = {f"backbone.{n}": t for n, t in public_file.items() if not n.startswith("fc.")}
+    ours |= {"fc.weight": torch.zeros(4, 1024), "fc.bias": torch.zeros(4)}
+    save_file(ours, tmp_path / "average.safetensors")
+    load_backbone_weights(ROW, tmp_path / "average.safetensors")
+    assert not caplog.messages
+    path = tmp_path / "weighted.safetensors"
+    save_file(ours | {"consensus.factors": torch.ones(3)}, path)
+    loaded = load_backbone_weights(ROW, path)
+    assert caplog.messages == [
+        f"{path}: its consensus is left behind (consensus.factors); a training starts its own"
+    ]
+    assert not any(name.startswith("consensus") for name in loaded)
 
 
 def test_unreadable_files_are_refused(tmp_path: Path) -> None:

@@ -122,7 +122,11 @@ def test_weights_of_a_package_are_its_networks() -> None:
         ),
         ({"file": "models/b.pth"}, FileNotFoundError, "has no file models/b.pth"),
         ({"sha256": "0123"}, FetchError, "SHA-256 is 57934424.*, expected 0123"),
-        ({"backbone": "resnet18"}, ValueError, "missing: conv1.weight, .*unexpected: _conv_stem"),
+        (
+            {"backbone": "resnet18"},
+            ValueError,
+            "(?s)missing: conv1.weight, .*unexpected: _conv_stem",
+        ),
     ],
 )
 def test_package_that_lacks_the_weights_is_refused(
