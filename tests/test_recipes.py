@@ -40,7 +40,7 @@ OTHER = {
     "clips_per_class": (4, None),
     "classes": (["some"], None),
     "size": (7, 8),
-    "sha256": ("abc", "abd"),
+    "sha256": ("0123abcd", "0123abce"),
     "promotion_share": (0.2, None),
 }
 # Numbers that others have to follow are changed together with those.

@@ -29,7 +29,7 @@ RunTraining: TypeAlias = "Callable[[Callable[[torch.device, int], Training]], No
 class WeightsFileConfig:
     """Public ImageNet weights of a backbone: a local path, and URLs to fetch it from if absent.
 
-    sha256: of the file, or its beginning; None to take any.
+    sha256: of the file, or its beginning; None to take any, of a local file without URLs.
     """
 
     backbone: str
@@ -39,6 +39,8 @@ class WeightsFileConfig:
 
     def __post_init__(self) -> None:
         _refuse_without_files(self.backbone)
+        if self.urls or self.sha256 is not None:
+            _refuse_short_digest(self.sha256, self.path)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,10 +53,11 @@ class WeightsPackageConfig:
     backbone: str
     package: str
     file: str
-    sha256: str | None
+    sha256: str
 
     def __post_init__(self) -> None:
         _refuse_without_files(self.backbone)
+        _refuse_short_digest(self.sha256, f"<folder of {self.package}>/{self.file}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,10 +88,7 @@ class Checkpoint:
     classes: str | None
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[0-9a-f]{8,64}", self.sha256):
-            raise ValueError(
-                f"sha256: at least eight digits of `sha256sum {self.path}`, got {self.sha256!r}"
-            )
+        _refuse_short_digest(self.sha256, self.path)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +111,14 @@ def _refuse_without_files(name: str) -> None:
         public = [row.name for row in BACKBONES.values() if row.public]
         raise ValueError(
             f"public weights are there for {', '.join(public)} and timm:<name>, not {name!r}"
+        )
+
+
+def _refuse_short_digest(sha256: str | None, path: str) -> None:
+    if sha256 is None or not re.fullmatch(r"[0-9a-f]{8,64}", sha256):
+        raise ValueError(
+            f"sha256: at least eight digits of `sha256sum {path}`, got {sha256!r}; only a "
+            "weights_file without urls may have null, and is taken as it is"
         )
 
 
@@ -172,7 +180,7 @@ def weights_from_package(config: WeightsPackageConfig, _run: RunTraining) -> Sou
     path = Path(found.origin).parent / config.file
     if not path.is_file():
         raise FileNotFoundError(f"the package {config.package} has no file {config.file}")
-    refuse_other_file(path, config.sha256 or "")
+    refuse_other_file(path, config.sha256)
     return {RGB: Source(backbone=load_backbone_weights(backbone(config.backbone), path))}
 
 

