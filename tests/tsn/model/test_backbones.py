@@ -3,23 +3,30 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import efficientnet_lite_pytorch
 import pretrainedmodels
+import pretrainedmodels.utils as pretrained_utils
 import pytest
 import timm
+import timm.data
 import torch
 from torch import Tensor, nn
 from torchvision import models
+from torchvision.models import WeightsEnum
+from torchvision.transforms import functional
 
 from tsn.modality import MODALITIES
 from tsn.model.backbones import BACKBONES, backbone
 from tsn.model.tensors import load_backbone_weights
+from tsn.snippets.normalise import normalise
 
 LITE, SMALL = "timm:tf_efficientnet_lite0", "timm:mobilenetv3_small_050"
 TRANSFORMER = "timm:vit_tiny_patch16_224"
+TORCHVISION = ("googlenet", "vgg16", "inception_v3", "resnet18", "resnet50", "resnet152")
 SIDE = 64
+Prepare = Callable[[Any], Tensor]  # of a PIL image
 
 
 def lite_by_its_package() -> nn.Module:
@@ -67,6 +74,60 @@ def test_logits_are_those_of_the_library(
             logits = theirs.get_submodule(classifier)(ours.to(dtype).eval()(images.to(dtype)))
         assert expected.std() > 0
         assert (logits - expected).abs().max() <= tolerance * expected.abs().max()
+
+
+def torchvision_input(name: str) -> Prepare:
+    """What torchvision does to an image for its newest weights, part of it in its network."""
+    weights = models.get_model_weights(name).DEFAULT
+    preset = weights.transforms()
+
+    def prepare(image: Any) -> Tensor:
+        with torch.device("meta"), pytest.MonkeyPatch.context() as patch:
+            patch.setattr(WeightsEnum, "get_state_dict", lambda *_, **__: {})
+            patch.setattr(nn.Module, "load_state_dict", lambda *_, **__: None)
+            network = models.get_model(name, weights=weights)
+        values = functional.normalize(functional.to_tensor(image), preset.mean, preset.std)
+        if not getattr(network, "transform_input", False):
+            return values
+        return cast(Tensor, cast(Any, network)._transform_input(values[None])[0])
+
+    return prepare
+
+
+def timm_input(name: str) -> Prepare:
+    """What timm does to an image that has the size already."""
+    config = timm.data.resolve_data_config(timm.get_pretrained_cfg(name).to_dict())
+    *_, to_tensor, normalise_ = timm.data.create_transform(**config).transforms
+    return lambda image: normalise_(to_tensor(image))
+
+
+def bn_inception_input(image: Any) -> Tensor:
+    """What `pretrainedmodels` does to it."""
+    settings = pretrainedmodels.pretrained_settings["bninception"]["imagenet"]
+    values = pretrained_utils.ToSpaceBGR(settings["input_space"] == "BGR")(
+        functional.to_tensor(image)
+    )
+    values = pretrained_utils.ToRange255(max(settings["input_range"]) == 255)(values)
+    return functional.normalize(values, settings["mean"], settings["std"])
+
+
+@pytest.mark.parametrize(
+    ("name", "library"),
+    [
+        ("bn_inception_pytorch", bn_inception_input),
+        *((name, torchvision_input(name)) for name in TORCHVISION),
+        *((name, timm_input(name.removeprefix("timm:"))) for name in (LITE, SMALL, TRANSFORMER)),
+    ],
+)
+def test_values_are_those_that_the_library_makes_of_an_image(name: str, library: Prepare) -> None:
+    pixels = torch.randint(
+        *(0, 256, (8, 8, 3)), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
+    )
+    expected = library(functional.to_pil_image(pixels.numpy()))
+    bgr = pixels.permute(2, 0, 1).flip(0)
+    ours = normalise(bgr, MODALITIES["rgb"], backbone(name).inputs)
+    torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
+    assert expected.flatten(1).std(dim=1).min() > 0.1
 
 
 def settled(network: nn.Module, side: int) -> nn.Module:
