@@ -6,6 +6,7 @@ import torch
 from small_configs import NETWORK as CONFIG
 from torch import Tensor, nn
 
+from tsn.model.backbones import BACKBONES
 from tsn.model.consensus import CONSENSUS
 from tsn.model.network import (
     Arriving,
@@ -15,6 +16,8 @@ from tsn.model.network import (
 )
 from tsn.model.settings import LearningRateMultipliers
 
+WITH_BN = [name for name, row in BACKBONES.items() if row.first_bn is not None]
+SLOW = {"resnet152": pytest.mark.slow}
 MULTIPLIERS = LearningRateMultipliers(bias=2.0, first_conv_weight=5.0, first_conv_bias=10.0)
 
 
@@ -74,10 +77,10 @@ def test_dropout_acts_in_training_only() -> None:
         assert not torch.equal(network(snippets), network(snippets))
 
 
-def moved_statistics(network: TemporalSegmentNetwork) -> set[str]:
+def moved_statistics(network: TemporalSegmentNetwork, side: int = 32) -> set[str]:
     """Names of BN layers whose running statistics one training step on random snippets moves."""
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    network(noise(2, 3, 3, 32, 32) + 1).square().sum().backward()
+    network(noise(2, 3, 3, side, side) + 1).square().sum().backward()
     return {
         name.rsplit(".", 1)[0]
         for name, tensor in network.state_dict().items()
@@ -85,16 +88,26 @@ def moved_statistics(network: TemporalSegmentNetwork) -> set[str]:
     }
 
 
-def test_partial_bn_lets_only_the_first_layer_learn_and_estimate() -> None:
-    network = network_with()
-    assert moved_statistics(network) == {"backbone.conv1_7x7_s2_bn"}
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(pytest.param(name, marks=SLOW.get(name, ())) for name in WITH_BN),
+        "timm:tf_efficientnet_lite0",
+    ],
+)
+def test_partial_bn_lets_only_the_first_layer_learn_and_estimate(name: str) -> None:
+    network, side = network_with(backbone=name), 75 if name == "inception_v3" else 32
+    first = f"backbone.{network.row.first_bn}"
+    assert moved_statistics(network, side) == {first}
     network.eval()
-    assert moved_statistics(network) == set()
+    assert moved_statistics(network, side) == set()
     network.train()
-    assert moved_statistics(network) == {"backbone.conv1_7x7_s2_bn"}
-    for name, parameter in network.named_parameters():
-        frozen = "_bn." in name and "conv1_7x7_s2_bn" not in name
-        assert (parameter.grad is None) == frozen, name
+    assert moved_statistics(network, side) == {first}
+    norms = [key for key, layer in network.named_modules() if isinstance(layer, nn.BatchNorm2d)]
+    assert norms[0] == first and len(norms) > 1
+    for key, parameter in network.named_parameters():
+        frozen = key.rpartition(".")[0] in norms[1:]
+        assert (parameter.grad is None) == frozen, key
 
 
 def test_without_partial_bn_every_layer_learns_and_estimates() -> None:
