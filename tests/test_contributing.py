@@ -1,7 +1,8 @@
-"""The examples of CONTRIBUTING: a row each, and a network that is made of them."""
+"""The examples of CONTRIBUTING: a row each, and a network and a recipe that are made of them."""
 
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -38,6 +39,24 @@ by_hand = single.sort(dim=1).values[:, -2:].mean(1)
 torch.testing.assert_close(network(inputs), by_hand)
 scores.sum().backward()
 assert all(p.grad is not None for p in network.parameters() if p.requires_grad)
+
+import json, os, sys
+from pathlib import Path
+from ruamel.yaml import YAML
+from stages.operate import check
+
+os.chdir(sys.argv[1])
+yaml, files = YAML(typ="safe"), (Path("recipes/mine.yaml"), Path("params.yaml"))
+recipe, params = map(yaml.load, files)
+recipe["init"]["pretext"]["backbone"] = "resnet34"
+recipe["extract"]["rgb_stack"] = recipe["extract"]["rgb"]
+train = recipe["train"]["rgb"]
+train["network"] |= {"backbone": "resnet34", "consensus": "top_two"}
+recipe["train"] = {"rgb": train, "rgb_stack": train | {"initialisation": "cross_modality"}}
+params |= {"datasets": ["mine"], "modalities": ["rgb", "rgb_stack"]}
+for path, content in zip(files, (recipe, params)):
+    path.write_text(json.dumps(content))
+check.main(check.Options())
 print("used")
 """
 
@@ -47,9 +66,12 @@ def test_examples_of_new_rows_run(tmp_path: Path) -> None:
     examples = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
     assert len(examples) == 3
     (tmp_path / "examples_run.py").write_text("\n".join([*examples, USE]))
+    (tmp_path / "recipes").mkdir()
+    shutil.copy(ROOT / "recipes/synthetic.yaml", tmp_path / "recipes/mine.yaml")
+    shutil.copy(ROOT / "params.yaml", tmp_path)
     path = os.pathsep.join(map(str, (tmp_path, ROOT, ROOT / "tests")))
     done = subprocess.run(
-        [warm() / "python", "-m", "examples_run"],
+        [warm() / "python", "-m", "examples_run", tmp_path],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": path},
         capture_output=True,
