@@ -1,6 +1,7 @@
 """Our TV-L1 against OpenCV's DualTVL1: error against true flow, shifts recovered, and time.
 
     python benchmarks/optical_flow.py [--pairs FOLDER]
+    python benchmarks/optical_flow.py --size 96x72  # shifts alone, in frames of that size
     python benchmarks/optical_flow.py --gpu         # the GPU alone: a minute, no OpenCV to wait for
 
 Three engines are measured: ours, ours with the pyramid of OpenCV 3 and later, and OpenCV's own.
@@ -8,8 +9,8 @@ Three engines are measured: ours, ours with the pyramid of OpenCV 3 and later, a
 Pairs with true flow are rendered (`tsn.sources.synthetic`), and taken from FOLDER, whose subfolders
 hold frame10.png, frame11.png and flow10.flo as Middlebury's do; those are measured as they are, at
 340x256, and so with noise. Textures (noise of several grains, a rendered frame, photographs of
-FOLDER) are shifted by up to 20 pixels. The share of the shift that is found shows how fast a motion
-may be.
+FOLDER) are shifted by up to 20 pixels, and by no more than a sixth of the frame. The share of the
+shift that is found shows how fast a motion may be. One of which less than 95 % is found is lost.
 
 CPU: one thread each, the faster of two runs. GPU, where there is one: pairs per second in batches,
 and how near that is to what the memory can move at all. The last line is JSON. With `--gpu` nothing
@@ -20,10 +21,10 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -33,6 +34,7 @@ from tsn.flow.engines import create_engine, to_gray
 from tsn.flow.tvl1 import DEEP
 from tsn.sources.synthetic import ClipSpec, SyntheticConfig, clip_specs, render_clip, true_flow
 
+Item = TypeVar("Item")
 Gray = npt.NDArray[np.uint8]
 Flow = npt.NDArray[np.float32]
 WIDTH, HEIGHT = 340, 256  # the paper's
@@ -43,6 +45,7 @@ GPU_PAIRS = 512
 ENGINES = {"tvl1": "ours", "tvl1_opencv3": "step 0.8", "opencv": "OpenCV"}  # with their headings
 SHIFTS = (4, 8, 12, 16, 20)  # pixels
 MARGIN = max(SHIFTS)  # at every side of a texture, beyond the frame
+LEAST_RECOVERED = 0.95  # of a shift, or it is lost
 GRAINS = (0, 1, 4, 16)  # pixels by which noise is smoothed
 
 
@@ -133,9 +136,9 @@ def photographed_pairs(folder: Path) -> Iterator[Pair]:
             )
 
 
-def textures(folder: Path | None) -> Iterator[tuple[str, Gray]]:
-    """Yield named textures with MARGIN more pixels at every side than a frame of 340x256."""
-    height, width = HEIGHT + 2 * MARGIN, WIDTH + 2 * MARGIN
+def textures(folder: Path | None, size: tuple[int, int]) -> Iterator[tuple[str, Gray]]:
+    """Yield named textures with MARGIN more pixels at every side than a frame of that size."""
+    width, height = (side + 2 * MARGIN for side in size)
     noise = np.random.default_rng(1).normal(size=(height, width))
     for grain in GRAINS:
         smooth = cv2.GaussianBlur(noise, (0, 0), grain) if grain else noise
@@ -149,6 +152,16 @@ def textures(folder: Path | None) -> Iterator[tuple[str, Gray]]:
         yield path.parent.name, np.asarray(resized, dtype=np.uint8)
 
 
+def measure_shifts(folder: Path | None, size: tuple[int, int]) -> list[ShiftRow]:
+    """Shift every texture by all of SHIFTS that are no more than a sixth of the frame (W, H)."""
+    return [
+        measure_shift(*texture, pixels)
+        for texture in progress([*textures(folder, size)], "texture")
+        for pixels in SHIFTS
+        if pixels <= min(size) / 6
+    ]
+
+
 def measure_shift(name: str, texture: Gray, pixels: int) -> ShiftRow:
     """Shift a texture right and up with every engine."""
     recovered = {
@@ -160,8 +173,9 @@ def measure_shift(name: str, texture: Gray, pixels: int) -> ShiftRow:
 
 def recover(engine: str, texture: Gray, dx: int, dy: int) -> float:
     """Return the mean flow along the shift (dx, dy) as a share of it, where no point leaves."""
+    height, width = (side - 2 * MARGIN for side in texture.shape)
     gray0, gray1 = (
-        np.ascontiguousarray(texture[MARGIN - y :, MARGIN - x :][:HEIGHT, :WIDTH])
+        np.ascontiguousarray(texture[MARGIN - y :, MARGIN - x :][:height, :width])
         for x, y in ((0, 0), (dx, dy))
     )
     flow = create_engine(engine, "cpu").compute(gray0[None], gray1[None])[0]
@@ -220,7 +234,8 @@ def print_table(rows: list[Row]) -> None:
 
 def print_shifts(rows: list[ShiftRow]) -> None:
     """Print a line per engine and texture: what is recovered of each shift."""
-    print(f"\n{'share of a shift recovered':41}" + "".join(f"{pixels:6} px" for pixels in SHIFTS))
+    shifts = dict.fromkeys(row.pixels for row in rows)
+    print(f"\n{'share of a shift recovered':41}" + "".join(f"{pixels:6} px" for pixels in shifts))
     for texture in dict.fromkeys(row.texture for row in rows):
         for engine, heading in ENGINES.items():
             shares = [row.recovered[engine] for row in rows if row.texture == texture]
@@ -303,8 +318,33 @@ def summary(rows: list[Row], shifts: list[ShiftRow]) -> dict[str, float]:
         result[f"worst_epe_ratio_to_{other}"] = round(worst, 3)
     for name in ENGINES:
         result[f"epe_{name}"] = round(float(np.mean([row.errors[name] for row in rows])), 4)
-        result[f"least_recovered_{name}"] = round(min(row.recovered[name] for row in shifts), 3)
+    return result | shift_summary(shifts)
+
+
+def shift_summary(rows: list[ShiftRow]) -> dict[str, float]:
+    """Return by engine the least share of a shift that is recovered, and how many are lost."""
+    result: dict[str, float] = {}
+    for name in ENGINES:
+        recovered = [row.recovered[name] for row in rows]
+        result[f"least_recovered_{name}"] = round(min(recovered), 3)
+        result[f"lost_{name}"] = round(sum(x < LEAST_RECOVERED for x in recovered) / len(rows), 3)
     return result
+
+
+def progress(items: list[Item], unit: str) -> Iterable[Item]:
+    """Show how many of them are done."""
+    from tqdm import tqdm  # which a machine for `--gpu` can lack
+
+    return tqdm(items, unit=unit, disable=None)
+
+
+def frame_size(text: str) -> tuple[int, int]:
+    """Return width and height of a text such as 96x72: at least 60, where margins leave a third."""
+    width, _, height = text.partition("x")
+    sides = [int(side) for side in (width, height) if side.isdecimal()]
+    if len(sides) != 2 or min(sides) < 3 * MARGIN:
+        raise argparse.ArgumentTypeError(f"{text}: expected WIDTHxHEIGHT of {3 * MARGIN} or more")
+    return sides[0], sides[1]
 
 
 def main() -> None:
@@ -313,6 +353,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--pairs", type=Path, help="folder of <name>/frame10.png, ..., flow10.flo")
+    parser.add_argument("--size", type=frame_size, help="WIDTHxHEIGHT: measure shifts alone")
     parser.add_argument("--gpu", action="store_true", help="measure the GPU alone")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
@@ -323,18 +364,17 @@ def main() -> None:
         large = measure_gpu([*rendered_pairs()])
         print(json.dumps({**large, "gpu_pairs_per_s_80x64": small["gpu_pairs_per_s"]}))
         return
-    from tqdm import tqdm  # which a machine for `--gpu` can lack
-
+    if arguments.size:
+        shifts = measure_shifts(arguments.pairs, arguments.size)
+        print_shifts(shifts)
+        print(json.dumps(shift_summary(shifts)))
+        return
     pairs = [*rendered_pairs()]
     if arguments.pairs:
         pairs += photographed_pairs(arguments.pairs)
     timed("tvl1", pairs[0])  # compiles
-    rows = [measure(pair) for pair in tqdm(pairs, unit="pair", disable=None)]
-    shifts = [
-        measure_shift(*texture, pixels)
-        for texture in tqdm([*textures(arguments.pairs)], unit="texture", disable=None)
-        for pixels in SHIFTS
-    ]
+    rows = [measure(pair) for pair in progress(pairs, "pair")]
+    shifts = measure_shifts(arguments.pairs, (WIDTH, HEIGHT))
     print_table(rows)
     print_shifts(shifts)
     result = summary(rows, shifts)
