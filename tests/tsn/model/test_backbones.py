@@ -29,9 +29,9 @@ SIDE = 64
 Prepare = Callable[[Any], Tensor]  # of a PIL image
 
 
-def lite_by_its_package() -> nn.Module:
+def lite_by_its_package(number: int) -> nn.Module:
     network: nn.Module = efficientnet_lite_pytorch.EfficientNet.from_name(
-        "efficientnet-lite0", image_size=SIDE
+        f"efficientnet-lite{number}", image_size=SIDE
     )
     return network
 
@@ -44,7 +44,10 @@ LIBRARIES: list[Any] = [
     ("googlenet", lambda: models.googlenet(init_weights=True), "fc", SIDE),
     ("inception_v3", lambda: models.inception_v3(init_weights=True), "fc", 299),
     (LITE, partial(timm.create_model, "tf_efficientnet_lite0"), "classifier", SIDE),
-    (LITE, lite_by_its_package, "_fc", SIDE),
+    *(
+        (f"timm:tf_efficientnet_lite{number}", partial(lite_by_its_package, number), "_fc", SIDE)
+        for number in (0, 1, 2)
+    ),
     (SMALL, partial(timm.create_model, "mobilenetv3_small_050"), "classifier", SIDE),
     (TRANSFORMER, partial(timm.create_model, "vit_tiny_patch16_224"), "head", 224),
     pytest.param("resnet152", models.resnet152, "fc", SIDE, marks=pytest.mark.slow),
