@@ -27,6 +27,7 @@ READ_SECONDS = (1.5e-4, 8e-9)  # an entry of a snippet, and each of its pixels
 NETWORK_SECONDS = {
     "timm:tf_efficientnet_lite0": 0.08,
     "bn_inception": 0.11,
+    "bn_inception_pytorch": 0.11,
     "bn_inception_quarter": 0.017,
 }
 OTHER_NETWORK_SECONDS = 0.2

@@ -205,7 +205,7 @@ class StudyResult:
     def _pair(self, high: tuple[float, str, str], low: tuple[float, str, str]) -> Pair:
         by_rows, rows = self.plan.study.compared == "rows", self.plan.study.rows
         best, worst = self.accuracies[high[1]][high[2]], self.accuracies[low[1]][low[2]]
-        gain = best.mean - worst.mean
+        gain = round(best.mean - worst.mean, 6) or 0.0  # equal means may differ in their last bits
         return Pair(
             where=high[2] if by_rows else rows[high[1]].label,
             higher=rows[high[1]].label if by_rows else high[2],

@@ -222,6 +222,10 @@ def test_the_order_is_that_of_every_pair_with_different_published_numbers() -> N
     assert alone.verdict.startswith("No order to compare")
     equal = result_of({"low": [10.0], "high": [10.0]}, SMALL)
     assert equal.verdict == "The order is not as published: it is in 0 of 1 pairs (2 of 3 rows)."
+    for last_bits in (-1e-14, 1e-14):
+        (pair,) = result_of({"low": [10.0], "high": [10.0 + last_bits]}, SMALL).pairs
+        assert str(pair).endswith("by 10.0 as published, +0.0 here")
+        assert not pair.as_published
 
 
 def test_classes_show_what_each_row_gives_them_over_the_first() -> None:
