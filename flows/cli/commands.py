@@ -146,6 +146,7 @@ def fill(
     def main() -> None:
         from stages.operate import fill
         from stages.runtime.places import STORE
+        from tsn.lists import VIDEOS
 
         folder = Path("data") / chosen(dataset)
         fill.main(
@@ -153,7 +154,7 @@ def fill(
                 dataset=dataset,
                 modality=modality,
                 videos=folder / "videos",
-                list=folder / "splits/videos.txt",
+                list=folder / "splits" / VIDEOS,
                 shard=fill.shard(shard),
                 store=store or STORE,
             )

@@ -13,6 +13,7 @@ from stages.runtime import command, params
 from stages.runtime.machine import Machine, choose_device, read_machine, worth_compiling
 from stages.tracking import runs
 from tsn.files import json_sha256, write_json
+from tsn.lists import CLASSES, TRAIN
 from tsn.training.profile import TrainingProfile, count_iterations, profile_training
 from tsn.training.settings import TrainingConfig
 from tsn.training.solver import BACKWARD, FORWARD, LOAD, TRANSFER, UPDATE
@@ -89,8 +90,8 @@ def inputs_of(options: Options) -> TrainingInputs:
         dataset=options.dataset,
         split=options.split,
         modality=options.modality,
-        classes=data / "splits/classes.txt",
-        list=data / f"splits/{options.split}/train.csv",
+        classes=data / "splits" / CLASSES,
+        list=data / "splits" / str(options.split) / TRAIN,
         stream=data / options.modality,
         init=Path("models") / options.dataset / "init",
     )
