@@ -40,6 +40,7 @@ from flows.grid.remote import CODE
 from flows.processes.locks import wait_for_lock
 from flows.processes.programs import ProgramError, run_dvc, run_stage
 from flows.reproduce import EXPECTED, run_in_task, show_grid
+from stages.reporting.comparison_page import MARKDOWN
 from stages.runtime import params
 from stages.runtime.places import RECOGNISERS, RETRAIN, RETRAIN_LOCK
 from stages.tracking import registry, runs, store
@@ -215,6 +216,6 @@ def compare_with_champion(
     arguments += ["--videos", f"data/{dataset}/videos", "--lists", f"data/{dataset}/splits"]
     arguments += ["--out", str(out)]
     run_stage("operate.compare", inputs.tree, [*arguments, "--decide-for", inputs.digest])
-    headline, *text = (out / "comparison.md").read_text(encoding="utf-8").splitlines()
+    headline, *text = (out / MARKDOWN).read_text(encoding="utf-8").splitlines()
     report.add("Challenger and champion", "\n".join(text))
     return headline.lstrip("# ")

@@ -20,7 +20,7 @@ from flows.processes.programs import BINARIES, ProgramError, run_logged, run_pro
 from flows.processes.services import HOST, Services, require_free
 from flows.processes.start import make_prefect_private
 from stages.runtime import params
-from stages.runtime.places import LOGS, mlflow_database
+from stages.runtime.places import ARTIFACTS, LOGS, WORKSPACE_VARIABLE, mlflow_database
 from stages.tracking import store, views
 
 POOL = "tsn"
@@ -131,10 +131,10 @@ def _serve_all(services: Services, root: Path, prefect_port: int, mlflow_port: i
     require_free(prefect_port, "--port")
     require_free(mlflow_port, "--mlflow-port")
     prefect, mlflow = f"http://{HOST}:{prefect_port}", f"http://{HOST}:{mlflow_port}"
-    database, artifacts = mlflow_database(root), str(root / "mlartifacts")
+    database, artifacts = mlflow_database(root), str(root / ARTIFACTS)
     secret = open_server(root, prefect_port)
     os.environ["MLFLOW_TRACKING_URI"] = mlflow
-    os.environ["TSN_WORKSPACE"] = str(root)
+    os.environ[WORKSPACE_VARIABLE] = str(root)
     make_prefect_private()
     services.start("prefect-server", prefect_server(prefect_port))
     start_mlflow(services, "mlflow-server", database, mlflow_port, artifacts)

@@ -128,7 +128,7 @@ def write_plots(
     pd.DataFrame(flat).to_csv(out / "accuracy.csv", index=False)
     per_class = {name: per_class_accuracy(scores, cell.labels) for name, scores in rows.items()}
     table = pd.DataFrame({"class": cell.classes, **per_class})
-    table.to_csv(out / "per_class.csv", index=False)
+    table.to_csv(out / results.PER_CLASS_TABLE, index=False)
     predicted = rows[headline].argmax(axis=1)
     pd.DataFrame(
         {
@@ -136,7 +136,7 @@ def write_plots(
             "actual": [cell.classes[label] for label in cell.labels],
             "predicted": [cell.classes[label] for label in predicted],
         }
-    ).to_csv(out / "confusion.csv", index=False)
+    ).to_csv(out / results.CONFUSION_TABLE, index=False)
     shown = {name: per_class[name] for name in [*cells, headline]}
     colours = colour_series(list(rows))
     draw_per_class_bars(shown, cell.classes, out / "per_class.png", colours=colours)

@@ -175,7 +175,7 @@ def write(options: Options, found: Results) -> None:
     (options.out / "index.html").write_text(text, encoding="utf-8")
     table, plain = result_tables.markdown_table(found), result_tables.text_tables(found)
     (options.out / "table.md").write_text(table, encoding="utf-8")
-    (options.out / "table.txt").write_text(plain, encoding="utf-8")
+    (options.out / result_tables.TEXT_TABLE).write_text(plain, encoding="utf-8")
 
 
 def describe(options: Options, found: Results, cells: Cells) -> Page:

@@ -10,6 +10,7 @@ from pathlib import Path
 from tsn.files import atomic_path, read_csv, write_csv
 
 SURVEY, LEAKS, CONTACT_SHEET = "survey.csv", "leaks.csv", "classes.jpg"  # beside the lists
+CSV_LIST, TAGS = "clips.csv", "tags.csv"  # that some sources write among their lists
 CLASSES, VIDEOS = "classes.txt", "videos.txt"
 TRAIN, TEST = "train.csv", "test.csv"  # of each split, in a folder of its number
 PROMOTION = "promotion.csv"  # of all splits, if videos are held back for promotion

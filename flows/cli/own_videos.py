@@ -39,10 +39,11 @@ def new(
 
     def main() -> None:
         from stages.operate import new
+        from stages.runtime.places import INBOX
 
         root = Path.cwd()
         # A worktree shares the inbox with its project, and no other folder.
-        inside = typed.is_relative_to(root / "inbox")
+        inside = typed.is_relative_to(root / INBOX)
         path = typed.relative_to(root) if inside else typed
         new.main(new.Options(name=name, videos=path, like=like, quick=quick))
         if quick:

@@ -10,10 +10,10 @@ from pathlib import Path
 from flows.git.command import git
 from flows.grid.lock_file import read_lock_file, repair, write_lock_file
 from flows.processes.programs import ProgramError, dvc_output, run_dvc
-from stages.runtime.places import DVC_LOCK, STORE, SURVEY_CACHE, TREES
+from stages.runtime.places import DVC_LOCAL, DVC_LOCK, INBOX, STORE, SURVEY_CACHE, TREES
 
 PROJECT_FILE = "dvc.yaml"
-SHARED = (STORE, SURVEY_CACHE, Path("inbox"))  # what a commit does not say
+SHARED = (STORE, SURVEY_CACHE, INBOX)  # what a commit does not say
 
 
 def require_repository(root: Path) -> None:
@@ -85,8 +85,7 @@ def _share(ours: Path, theirs: Path) -> None:
 
 def _share_cache(root: Path, tree: Path) -> None:
     """Give a workspace DVC's settings of this machine (remotes, for one), and the same cache."""
-    local = root / ".dvc/config.local"
-    if local.is_file():
-        shutil.copy(local, tree / ".dvc/config.local")
+    if (root / DVC_LOCAL).is_file():
+        shutil.copy(root / DVC_LOCAL, tree / DVC_LOCAL)
     cache = dvc_output(["cache", "dir"], root).strip()
     dvc_output(["cache", "dir", "--local", str((root / cache).resolve())], tree)

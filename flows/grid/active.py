@@ -15,10 +15,11 @@ from typing import Any
 from flows.processes.holders import describe, is_running
 from flows.processes.locks import lock_or_refuse
 from flows.processes.programs import ProgramError
+from stages.runtime.places import DVC_TMP
 from tsn.files import atomic_path
 
-READERS, READERS_LOCK = Path(".dvc/tmp/rwlock"), "rwlock.lock"
-RUN_LOCK = Path(".dvc/tmp/grid.lock")
+READERS, READERS_LOCK = DVC_TMP / "rwlock", "rwlock.lock"
+RUN_LOCK = DVC_TMP / "grid.lock"
 # How long another run, or what a killed one left, may take to end before it is an error.
 BUSY_SECONDS = 20.0
 POLL_SECONDS = 0.4

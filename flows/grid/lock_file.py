@@ -27,11 +27,10 @@ from flows.git.command import git
 from flows.grid.active import READERS, READERS_LOCK, drop_ended
 from flows.processes.locks import wait_for_lock
 from flows.processes.programs import NEVER, ProgramError
-from stages.runtime.places import DVC_LOCK
+from stages.runtime.places import DVC_LOCK, DVC_TMP
 from tsn.files import atomic_path, copy_file, file_sha256
 from tsn.locks import try_lock
 
-DVC_TMP = Path(".dvc/tmp")
 REPO_LOCK = "lock"
 COPY = DVC_TMP / "grid-dvc.lock"
 SORTED = DVC_TMP / "grid-sorted"  # the digest of the dvc.lock that was last put in order

@@ -42,7 +42,7 @@ from flows.processes.programs import (
     run_dvc,
     run_stage,
 )
-from stages.runtime.places import LOCKS
+from stages.runtime.places import LOCKS, WORKSPACE_VARIABLE
 from stages.tracking.status import file_name
 
 POLL_SECONDS = 2.0
@@ -65,7 +65,7 @@ def remote_cell(cell: str, commit: str, lock: str) -> None:
     cell: its DVC name. commit: of the code, the parameters and the lists. lock: the dvc.lock of
     the head, which says what its inputs are.
     """
-    root = Path(os.environ.get("TSN_WORKSPACE", ".")).resolve()
+    root = Path(os.environ.get(WORKSPACE_VARIABLE, ".")).resolve()
     worktree.require_repository(root)
     name = f"cell-{file_name(cell)}"
     with wait_for_lock(root / LOCKS / name):

@@ -13,11 +13,11 @@ from flows.git.command import git
 from flows.grid.plan import changed_cells, plan_of, read_graph
 from flows.growth.findings import Finding, files_below
 from flows.processes.programs import BINARIES, ProgramError, dvc_output, program_environment
-from stages.runtime.places import PROGRESS
+from stages.runtime.places import DVC_EXPERIMENTS, PROGRESS
 from stages.tracking import deleted, store
+from stages.tracking.made import is_repository
 
 HISTORY = ("--all-branches", "--all-tags", "--all-commits", "--all-experiments")
-EXPERIMENTS = Path(".dvc/tmp/exps")  # their copies of the project have what no commit names yet
 REMOVED = re.compile(r"^Removing (?P<path>.+)$", re.MULTILINE)
 
 
@@ -35,7 +35,8 @@ def cache_finding(root: Path, others: Sequence[Path]) -> Finding:
         )
     if not (cache / "files").is_dir():
         return Finding(what="DVC cache")
-    if (copy := next((root / EXPERIMENTS).rglob("dvc.yaml"), None)) is not None:
+    if (copy := next((root / DVC_EXPERIMENTS).rglob("dvc.yaml"), None)) is not None:
+        # It has what no commit names yet.
         where = copy.parent.relative_to(root)
         return Finding(what="DVC cache", kept=f"all of it: {where} is an experiment's copy")
     command = ["gc", "--workspace", *_history(root)]
@@ -68,11 +69,9 @@ def _history(root: Path) -> tuple[str, ...]:
 
 def _without_git(root: Path) -> tuple[str, ...]:
     """Return no options, if the project is no part of the repository that it lies in."""
-    try:
-        git(root, "ls-files", "--error-unmatch", "dvc.yaml")
-    except ProgramError:
-        return ()
-    raise ProgramError("DVC is told that there is no git: `make setup` puts that right")
+    if is_repository(root):
+        raise ProgramError("DVC is told that there is no git: `make setup` puts that right")
+    return ()
 
 
 def progress_finding(root: Path, days: float) -> Finding:

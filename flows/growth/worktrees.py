@@ -8,9 +8,10 @@ from functools import partial
 from pathlib import Path
 
 from flows.git.command import git
+from flows.grid.active import READERS
 from flows.growth.findings import Finding, files_below
 from flows.processes.programs import ProgramError
-from stages.runtime.places import LOCKS, RETRAIN_LOCK, TREES
+from stages.runtime.places import DVC_LOCAL, DVC_LOCK, LOCKS, RETRAIN_LOCK, TREES
 
 
 def other_workspaces(root: Path) -> list[Path]:
@@ -58,7 +59,7 @@ def _is_worked_in(tree: Path) -> bool:
 
 def _last_use(tree: Path) -> float:
     """Return when something was written that every use of a worktree writes."""
-    names = (".dvc/config.local", ".dvc/tmp/rwlock", "dvc.lock")
+    names = (DVC_LOCAL, READERS, DVC_LOCK)
     paths = [tree, *(path for name in names for path in tree.glob(f"**/{name}"))]
     return max(path.stat().st_mtime for path in paths)
 

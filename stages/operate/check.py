@@ -35,7 +35,6 @@ RECIPE = (
     *("source", "split", "accept", "extract", "init", "train", "score", "baseline"),
     *("fusion", "package", "ingest", "promotion"),
 )
-MODALITY_SECTIONS = ("extract", "train")  # a section for each modality
 CHOICES: dict[str, dict[str, type]] = {
     "source": {name: row.config for name, row in SOURCES.items()},
     "init": {name: row.config for name, row in INITS.items()},
@@ -103,7 +102,7 @@ def check_recipe(recipe: Settings) -> None:
     """Raise RecordError unless every section of a recipe is well formed and they fit together."""
     require_keys(recipe.values, RECIPE, f"{recipe.path}: the top level")
     for part in RECIPE:
-        if part not in MODALITY_SECTIONS:
+        if part not in params.MODALITY_SECTIONS:
             read_section(recipe, part)
             continue
         rows = params.find(recipe, part)
@@ -120,7 +119,7 @@ def read_section(recipe: Settings, dotted: str) -> Any:
     part, _, name = dotted.partition(".")
     if part in CHOICES:
         return params.choice(recipe, part, CHOICES[part])
-    if part in MODALITY_SECTIONS and not name:
+    if part in params.MODALITY_SECTIONS and not name:
         return {row: read_section(recipe, f"{part}.{row}") for row in params.find(recipe, part)}
     if part == "extract":
         return params.section(recipe, dotted, STREAMS[modality(name).stream].config_class)
@@ -176,7 +175,7 @@ def check_fit(selection: Settings, recipe: Settings) -> None:
                 f"{selection.path}: splits: {number}, but {recipe.path} makes 1 to {made}"
             )
     for name in params.section(selection, "modalities", tuple[str, ...]):
-        for part in ("extract", "train"):
+        for part in params.MODALITY_SECTIONS:
             params.find(recipe, f"{part}.{name}")
     packaged = read_section(recipe, "package").split
     if packaged not in splits:

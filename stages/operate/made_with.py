@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from stages.operate.sync import read_lock_file
+from stages.operate.sync import read_entries
 from stages.runtime import params
 from stages.runtime.params import Settings
 from stages.runtime.places import DVC_LOCK
@@ -56,7 +56,7 @@ def _recorded(
     written = params.load(folder / path).values
     found: dict[str, Any] = {}
     reported: dict[str, Any] = {}
-    for name, entry in read_lock_file(folder / DVC_LOCK).items():
+    for name, entry in read_entries(folder / DVC_LOCK).items():
         stage, _, cell = name.partition("@")
         if cell not in cells or stage in NO_RESULTS:
             continue

@@ -30,6 +30,7 @@ from stages.operate.cost import (
 )
 from stages.runtime import params
 from stages.runtime.machine import count_cores
+from stages.runtime.places import NEW_CLIPS
 from tsn.files import atomic_path
 from tsn.lists import SplitError, SplitLists
 from tsn.names import is_utf8, near_equal, shown
@@ -238,7 +239,7 @@ def make_recipe(source: Path, name: str, found: Found) -> Any:
     if len(found.facts) < len(found.files):  # there are more where these are from
         bad = math.ceil(1.5 * bad * len(found.files) / len(found.facts))
     recipe["accept"]["max_quarantined"] = bad
-    recipe["ingest"]["inbox"] = f"inbox/new/{name}"
+    recipe["ingest"]["inbox"] = str(NEW_CLIPS / name)
     return recipe
 
 

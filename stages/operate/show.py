@@ -3,13 +3,14 @@
 from pathlib import Path
 
 from stages.operate.summary import summary
+from stages.reporting.result_tables import TEXT_TABLE
 from stages.runtime import params
 
 
 def show_tables() -> None:
     """Print the table of every dataset of params.yaml, and its summary."""
     for dataset in params.active_datasets():
-        table = Path("reports") / dataset / "table.txt"
+        table = Path("reports") / dataset / TEXT_TABLE
         if not table.is_file():
             print(f"\n{dataset}: no result yet; `tsn repro` makes it\n")
             continue

@@ -15,6 +15,7 @@ from stages.operate import check
 from stages.operate.new import ROUND_TRIP, refuse_name, write_yaml
 from stages.runtime import params
 from stages.runtime.params import Settings
+from stages.runtime.places import NEW_CLIPS
 from tsn.modality import MODALITIES
 from tsn.records import RecordError
 
@@ -313,7 +314,7 @@ def promote(plan: Plan, row: str, name: str) -> Path:
     recipe = plan.recipe_of(Path(), row)
     recipe.ca.comment = None  # at its top, of the recipe that it comes from
     check.check_recipe(Settings(params.recipe_path(name), plain(recipe)))
-    recipe["ingest"]["inbox"] = f"inbox/new/{name}"
+    recipe["ingest"]["inbox"] = str(NEW_CLIPS / name)
     like, path = params.recipe_path(plan.dataset), params.recipe_path(name)
     write_yaml(path, recipe, HEADER.format(name=name, row=row, study=plan.name, like=like))
     return path

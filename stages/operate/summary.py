@@ -10,7 +10,14 @@ from typing import Any
 
 from stages.operate.clips import taken_clips, thin_classes
 from stages.operate.cost import cells_of, counted, quick_cells, seconds_of, spoken
-from stages.reporting.results import Row, accuracy_gain, is_combination, is_modality, read_rows
+from stages.reporting.results import (
+    CONFUSION_TABLE,
+    Row,
+    accuracy_gain,
+    is_combination,
+    is_modality,
+    read_rows,
+)
 from stages.reporting.tested import wilson_interval, worth
 from stages.runtime import params
 from stages.runtime.machine import count_cores
@@ -61,7 +68,7 @@ def summary(dataset: str) -> list[str]:
     headline = fusion.headline_of(modalities)
     try:
         mean = read_rows(Path("metrics") / dataset / "mean.json")
-        tables = [Path("plots") / dataset / str(split) / "confusion.csv" for split in splits]
+        tables = [Path("plots") / dataset / str(split) / CONFUSION_TABLE for split in splits]
         columns = ("video", "actual", "predicted")
         rows = [row for path in tables for row in read_csv(path, columns)]
         clips, actual, taken = ([row[name] for row in rows] for name in columns)

@@ -45,7 +45,7 @@ class Options(StageOptions):
 def main(options: Options) -> None:
     if not store.tracking_is_on():
         return
-    entries = read_lock_file()
+    entries = read_entries()
     left = entries if options.all else logged.not_logged(entries)
     datasets = params.active_datasets()
     finished = {
@@ -90,7 +90,7 @@ def kind(entry: Mapping[str, Any]) -> str:
     return name if name in TRACKED else ""
 
 
-def read_lock_file(path: Path = DVC_LOCK) -> dict[str, dict[str, Any]]:
+def read_entries(path: Path = DVC_LOCK) -> dict[str, dict[str, Any]]:
     """Return the stages of dvc.lock. A grid may be writing it at this moment: it is read again."""
     for attempt in range(READ_ATTEMPTS):
         try:

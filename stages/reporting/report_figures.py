@@ -15,7 +15,7 @@ from stages.reporting.figures.style import MANY_CLASSES, colour_series
 from stages.reporting.figures.tag_bars import draw_tag_bars
 from stages.reporting.figures.training_curves import draw_training_curves
 from stages.reporting.page import Figure
-from stages.reporting.results import Results
+from stages.reporting.results import PER_CLASS_TABLE, Results
 from stages.reporting.tables import read_table
 from tsn.metrics import confusion_matrix
 from tsn.scoring.fusion import fuse
@@ -120,7 +120,7 @@ def class_accuracies(
 ) -> tuple[dict[str, npt.NDArray[np.floating]], list[str]]:
     """Return the accuracies of modalities and headline per class, mean over the splits' tables,
     and the classes."""
-    tables = [read_table(plots / str(split) / "per_class.csv", "class") for split in found.splits]
+    tables = [read_table(plots / str(split) / PER_CLASS_TABLE, "class") for split in found.splits]
     mean = pd.concat(tables).groupby("class", sort=False).mean()
     rows = {name: mean[name].to_numpy() for name in [*found.modalities, found.headline]}
     return rows, [str(name) for name in mean.index]

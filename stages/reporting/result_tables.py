@@ -8,6 +8,7 @@ from stages.reporting.tested import VideoCounts, wilson_interval
 from stages.tracking.notes import table_cell
 from tsn.scoring.scores import BASELINE
 
+TEXT_TABLE = "table.txt"  # what the report writes for a terminal
 INTERVAL = "95 %"  # the heading of its column
 
 

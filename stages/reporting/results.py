@@ -24,6 +24,9 @@ from tsn.records import record
 from tsn.scoring.fusion import describe_not_run, describe_row
 from tsn.scoring.scores import BASELINE, LEARNED, VideoScores
 
+# What fuse writes of a split for other programs, among its plots.
+PER_CLASS_TABLE, CONFUSION_TABLE = "per_class.csv", "confusion.csv"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Row(Accuracy):

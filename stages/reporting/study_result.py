@@ -13,7 +13,7 @@ from typing import Any
 
 from stages.operate.studies import Plan, Run
 from stages.reporting.published import OFFICIAL, PUBLISHED
-from stages.reporting.results import mean_over_splits, plain_rows, read_rows
+from stages.reporting.results import PER_CLASS_TABLE, mean_over_splits, plain_rows, read_rows
 from stages.reporting.study_speed import HEADING, Speed, shown_speed, speed_remark
 from tsn.files import json_sha256, read_csv
 from tsn.lists import TEST, TRAIN, read_list
@@ -95,7 +95,7 @@ def read_found(run: Run, plan: Plan, tree: Path) -> Found:
             for title, name in plan.study.columns.items()
         },
         by_class=_by_class(
-            [plots / f"{number}/per_class.csv" for number in plan.splits],
+            [plots / str(number) / PER_CLASS_TABLE for number in plan.splits],
             list(plan.study.columns.values())[-1],
         ),
         digests={number: json_sha256(plain_rows(rows)) for number, rows in splits.items()},

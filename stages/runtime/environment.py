@@ -10,7 +10,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from stages.runtime.places import HOME
+from stages.runtime.places import HOME, PROJECT_ROOT
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 # Neither httpx (Prefect) nor urllib can use a SOCKS proxy, and httpx does not even start with one.
@@ -28,7 +28,7 @@ IN_HOME = {
 def prepare() -> None:
     """Repair the variables of this process. May be called again: then it changes nothing."""
     _pass_proxies_by()
-    _find_home(Path(__file__).resolve().parents[2] / HOME)
+    _find_home(PROJECT_ROOT / HOME)
     _print_anything()
 
 

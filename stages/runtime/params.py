@@ -20,6 +20,7 @@ from tsn.records import RecordError, record
 
 PARAMS = Path("params.yaml")
 RECIPES = Path("recipes")
+MODALITY_SECTIONS = ("extract", "train")  # of a recipe: a section for each modality
 # DVC puts it into commands and paths.
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 T = TypeVar("T")

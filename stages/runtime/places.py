@@ -8,11 +8,19 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
+PROJECT_ROOT = Path(__file__).resolve().parents[2]  # of the code that runs
+
 DVC_LOCK = Path("dvc.lock")
+DVC_LOCAL = Path(".dvc/config.local")  # what DVC is told on this machine alone
+DVC_TMP = Path(".dvc/tmp")
+DVC_EXPERIMENTS = DVC_TMP / "exps"  # where DVC has copies of the project
 RECOGNISERS = Path("recognisers")  # a folder for each dataset
 ADDITIONS = Path("additions")  # the clips that each dataset ingested; git knows them by a pointer
+INBOX = Path("inbox")  # what a person puts there to be taken in, the same for all worktrees
+NEW_CLIPS = INBOX / "new"  # a folder for each dataset
 
-DATABASE = Path("mlflow.db")
+DATABASE, ARTIFACTS = Path("mlflow.db"), Path("mlartifacts")
+WORKSPACE_VARIABLE = "TSN_WORKSPACE"  # says to a worker in which checkout it runs cells
 
 TSN = Path(".tsn")
 STORE = TSN / "store"  # a video's stream, computed once, whatever DVC deletes

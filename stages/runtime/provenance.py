@@ -16,9 +16,8 @@ from typing import Any
 
 from stages.runtime import params
 from stages.runtime.options import StageOptions
+from stages.runtime.places import PROJECT_ROOT
 from tsn.files import file_sha256, json_sha256
-
-PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
 # Modules that carry a result but cannot change one; no dependency of any stage.
 NEUTRAL_MODULES = frozenset(

@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stages.runtime.places import PROJECT_ROOT
 from stages.tracking import store
 from tsn.recogniser.card import RecogniserCard
 
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
 FINGERPRINT = "fingerprint"  # a tag of logged models and of versions
 
-PINNED = store.PROJECT_ROOT / "requirements.lock"
-LIBRARY = store.PROJECT_ROOT / "tsn"
+PINNED = PROJECT_ROOT / "requirements.lock"
+LIBRARY = PROJECT_ROOT / "tsn"
 SERVED_MODEL = Path(__file__).with_name("served_model.py")
 BUNDLE = "recogniser"  # as SERVED_MODEL calls it
 # What `tsn.recogniser.recogniser` and SERVED_MODEL import; torch brings what flow on a GPU needs.

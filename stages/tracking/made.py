@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.runtime.computer import describe_computer
-from stages.runtime.places import MADE
+from stages.runtime.places import MADE, PROJECT_ROOT
 from stages.tracking import store
 from tsn.files import write_json
 from tsn.records import record
@@ -75,10 +75,11 @@ def code_tags() -> dict[str, str]:
     As it was when this process first asked: a training asks before it begins.
     """
     tags = {"mlflow.source.type": "LOCAL", "mlflow.source.name": Path(sys.argv[0]).name}
-    head = _git("rev-parse", "HEAD") if _is_repository() else None
+    root = PROJECT_ROOT
+    head = _git(root, "rev-parse", "HEAD") if is_repository(root) else None
     if head is not None:
         # dvc.lock and the tracked metrics change while a pipeline runs: they are not the code.
-        changed = _git("status", "--porcelain", "--", *CODE_PATHS)
+        changed = _git(root, "status", "--porcelain", "--", *CODE_PATHS)
         tags |= {"git.commit": head, "git.dirty": "true" if changed else "false"}
         tags["mlflow.source.git.commit"] = head
     return tags
@@ -88,16 +89,16 @@ def _path(fingerprint: str) -> Path:
     return store.checkout_of(Path.cwd()) / MADE / f"{fingerprint}.json"
 
 
-def _is_repository() -> bool:
-    """Return False where a zip was unpacked inside somebody's other repository."""
-    return _git("ls-files", "--error-unmatch", "dvc.yaml") is not None
+def is_repository(root: Path) -> bool:
+    """Return whether git knows the project; not where a zip was unpacked in another repository."""
+    return _git(root, "ls-files", "--error-unmatch", "dvc.yaml") is not None
 
 
-def _git(*arguments: str) -> str | None:
+def _git(root: Path, *arguments: str) -> str | None:
     try:
         done = subprocess.run(
             ["git", *arguments],
-            cwd=store.PROJECT_ROOT,
+            cwd=root,
             env={**os.environ, "LC_ALL": "C"},
             capture_output=True,
             encoding="utf-8",

@@ -32,8 +32,6 @@ SHOWN_CHANGES = 2
 VALUE_LETTERS = 24
 # Sections of a recipe that no result depends on.
 AFTERWARDS = ("ingest", "package", "promotion")
-# Sections that name the modality they are for.
-OF_ONE_MODALITY = ("extract", "train")
 
 
 def recipe_values(dataset: str) -> dict[str, str]:
@@ -64,7 +62,7 @@ def changes(values: Mapping[str, str], default: Mapping[str, str]) -> list[str]:
     for key in sorted(values.keys() | default.keys()):
         if values.get(key) != default.get(key):
             parts = key.split(".")
-            modality = parts[1] if parts[0] in OF_ONE_MODALITY and len(parts) > 2 else ""
+            modality = parts[1] if parts[0] in params.MODALITY_SECTIONS and len(parts) > 2 else ""
             value = values.get(key, "none")
             shown = value if len(value) <= VALUE_LETTERS else f"{value[:VALUE_LETTERS]}…"
             found.setdefault((parts[-1], shown), []).append(modality)
@@ -79,7 +77,7 @@ def of_modality(values: Mapping[str, str], modality: str) -> dict[str, str]:
     if f"train.{modality}.seed" not in values:
         return dict(values)
     sections = ("accept", "init", "source", "split", "score")
-    own = tuple(f"{section}.{modality}" for section in OF_ONE_MODALITY)
+    own = tuple(f"{section}.{modality}" for section in params.MODALITY_SECTIONS)
     return {
         key: value
         for key, value in values.items()

@@ -316,8 +316,8 @@ def _store_alone() -> "Iterator[MlflowClient]":
 
     A server has no lock of ours.
     """
-    with mlflow_errors(), store.hold_lock("registry.lock"):
-        with store.hold_lock():
+    with mlflow_errors(), store.hold_database_lock("registry.lock"):
+        with store.hold_database_lock():
             client = _connect()
             client.search_registered_models(max_results=1)
         yield client

@@ -192,7 +192,7 @@ def _open(
     """Connect `opened` with the newest run of that key, or a new one."""
     made = opened.made
     try:
-        with store.hold_lock():
+        with store.hold_database_lock():
             client = store.connect()
             opened.experiment_id = store.ensure_experiment(client, dataset)
         for stored in _search(client, opened.experiment_id, key)[:1]:

@@ -16,8 +16,11 @@ from typing import TYPE_CHECKING, TextIO
 from urllib.parse import unquote, urlsplit
 
 from stages.runtime.places import (
+    ARTIFACTS,
     DATABASE,
+    DVC_EXPERIMENTS,
     LOCKS,
+    PROJECT_ROOT,
     STUDY_TREE,
     TREES,
     make_private,
@@ -32,9 +35,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PROJECT_ROOT = Path(__file__).resolve().parents[2]
-EXPERIMENTS = (".dvc", "tmp", "exps")  # where DVC has copies of the project
-WORKTREES = TREES.parts  # where the flows have theirs
+# Where copies of the project are: DVC's, and those of the flows.
+EXPERIMENTS, WORKTREES = DVC_EXPERIMENTS.parts, TREES.parts
 # An address that holds a path of this machine: no server's, nor `sqlite:///:memory:`.
 WITH_PATH = re.compile(r"(sqlite:///|file:(?!//))?((?!databricks|uc$|[^/]*:).+)")
 LOCK_SECONDS = 60.0
@@ -137,7 +139,7 @@ def set_environment() -> None:
 
 
 def connect() -> "MlflowClient":
-    """Return a client of the store; create a database that is not there: see `hold_lock`."""
+    """Return a client of the store; create a database that is not there (`hold_database_lock`)."""
     set_environment()
     from mlflow import MlflowClient
 
@@ -162,7 +164,7 @@ def connect_existing() -> "MlflowClient | None":
     database = sqlite_file(tracking_uri())
     if database is not None and not database.is_file():
         return None
-    with hold_lock():
+    with hold_database_lock():
         return connect()
 
 
@@ -180,7 +182,7 @@ def patient_transfer() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def hold_lock(suffix: str = "lock") -> Iterator[None]:
+def hold_database_lock(suffix: str = "lock") -> Iterator[None]:
     """Hold the lock `<database>.<suffix>`; no lock for a store that is a server.
 
     Without a suffix it is that of the tables: two processes that create them at once destroy them.
@@ -223,7 +225,7 @@ def ensure_experiment(client: "MlflowClient", name: str) -> str:
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         database = sqlite_file(client.tracking_uri)
-        artifacts = None if database is None else (database.parent / "mlartifacts" / name).as_uri()
+        artifacts = None if database is None else (database.parent / ARTIFACTS / name).as_uri()
         try:
             return str(client.create_experiment(name, artifacts, tags=experiment_tags(name)))
         except MlflowException:

@@ -13,6 +13,7 @@ from itertools import zip_longest
 from pathlib import Path, PurePath
 
 from tsn.files import write_csv
+from tsn.lists import CSV_LIST
 from tsn.names import has_control, name_problem, shown, spellings
 from tsn.sources.folder import (
     NOT_THERE,
@@ -27,7 +28,6 @@ from tsn.sources.folder import (
 REQUIRED = ("path", "label")
 OPTIONAL = ("group", "split")
 SIDES = ("", "train", "test", "promotion")
-CLIPS = "clips.csv"
 SEPARATORS = ",;\t"  # Excel takes the one of the country
 
 
@@ -120,7 +120,7 @@ def listed_videos(config: CsvConfig) -> tuple[dict[str, CsvRow], dict[str, str]]
 def write_clips(ids: Mapping[str, CsvRow], lists: Path) -> None:
     """Write the groups and sides of videos as the list that the split format `csv` reads."""
     lines = ((video, ids[video].group, ids[video].split) for video in sorted(ids))
-    write_csv(lists / CLIPS, ("video", "group", "split"), lines)
+    write_csv(lists / CSV_LIST, ("video", "group", "split"), lines)
 
 
 def read_rows(

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tsn.files import write_csv
+from tsn.lists import TAGS
 from tsn.sources.synthetic_motion import (
     ACTOR_RADIUS,
     BACKGROUND,
@@ -148,9 +149,7 @@ def write_lists(config: SyntheticConfig, lists_dir: Path) -> None:
         test = [s.video for s in specs if _test_split(s, config) == split]
         _write_lines(lists_dir / f"trainlist{split:02d}.txt", train)
         _write_lines(lists_dir / f"testlist{split:02d}.txt", test)
-    write_csv(
-        lists_dir / "tags.csv", ("video", "tags"), ((s.video, ";".join(s.tags)) for s in specs)
-    )
+    write_csv(lists_dir / TAGS, ("video", "tags"), ((s.video, ";".join(s.tags)) for s in specs))
 
 
 def _test_split(spec: ClipSpec, config: SyntheticConfig) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tsn.files import read_csv
-from tsn.lists import ListedVideo, SplitError, SplitLists, words
+from tsn.lists import CSV_LIST, TAGS, ListedVideo, SplitError, SplitLists, words
 from tsn.names import same_name
 from tsn.sources.additions import ADDITIONS, Addition, read_additions, train_on
 from tsn.splits.checks import Counts, Line, Spelling, refuse_leaks, refuse_other_counts
@@ -99,7 +99,7 @@ def split_lists(videos: Sequence[str], lists: Path, config: SplitConfig) -> Spli
             "`counts` to null if this is what you want"
         )
     contents = LIST_FORMATS[config.format](listed, lists, config)
-    found = _checked(listed, contents, config, _read_tags(lists / "tags.csv"))
+    found = _checked(listed, contents, config, _read_tags(lists / TAGS))
     return train_on(found, _listed_additions(additions, found.classes, config))
 
 
@@ -201,7 +201,7 @@ def _csv(videos: Sequence[str], lists: Path, config: SplitConfig) -> _Contents:
 
     What it says is for `promotion` is in no split.
     """
-    path = lists / "clips.csv"
+    path = lists / CSV_LIST
     groups: dict[str, str] = {}
     sides: dict[str, list[Line]] = {"train": [], "test": [], "promotion": []}
     if not path.is_file():

@@ -11,7 +11,7 @@ from workspace import ROOT
 from flows.git import data_commits, worktree
 from flows.processes.programs import ProgramError
 from stages.runtime.places import TREES
-from stages.tracking import made, store
+from stages.tracking import made
 from tsn.sources.additions import Addition, read_additions, write_additions
 
 pytestmark = pytest.mark.usefixtures("warm_programs")
@@ -197,7 +197,7 @@ def test_gits_own_words_reach_the_reader(
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
     with pytest.raises(ProgramError, match=r"dubious ownership(.|\n)*--add safe.directory"):
         worktree.require_repository(checkout)
-    monkeypatch.setattr(store, "PROJECT_ROOT", checkout)
+    monkeypatch.setattr(made, "PROJECT_ROOT", checkout)
     made.code_tags.cache_clear()
     assert "git.commit" not in made.code_tags()
     assert "dubious ownership" in caplog.text and "safe.directory" in caplog.text

@@ -191,7 +191,7 @@ def test_a_store_that_is_being_created_is_waited_for(
         lambda: registry.find_number("toy", "1"),
         lambda: registry.is_registered("toy", "f"),
     )
-    with store.hold_lock():
+    with store.hold_database_lock():
         for look in looks:
             with pytest.raises(TimeoutError, match=r"mlflow.db.lock was not free"):
                 look()
