@@ -91,7 +91,7 @@ def _complete(
         archive = fetch(
             file.urls,
             folder / file.name,
-            sha256=file.sha256 or "",
+            sha256=file.sha256,
             size=file.size,
             report=report,
             by_hand=f", or what it holds into {into}",

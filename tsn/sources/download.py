@@ -47,17 +47,17 @@ class _RefusedError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class _Wanted:
-    sha256: str
+    sha256: str | None
     size: int | None
     report: Report
 
     @property
     def is_known(self) -> bool:
         """Return whether nothing but the file can pass for it."""
-        return len(self.sha256) == SHA256_DIGITS
+        return self.sha256 is not None and len(self.sha256) == SHA256_DIGITS
 
 
-def refuse_other_file(path: Path, sha256: str) -> None:
+def refuse_other_file(path: Path, sha256: str | None) -> None:
     """Raise FetchError unless a file's SHA-256 begins like that one; FileNotFoundError without."""
     if sha256 and not (found := file_sha256(path)).startswith(sha256):
         raise FetchError(
@@ -70,7 +70,7 @@ def fetch(
     urls: Sequence[str],
     target: Path,
     *,
-    sha256: str,
+    sha256: str | None,
     size: int | None = None,
     attempts: int = 3,
     report: Report = no_report,
@@ -78,7 +78,7 @@ def fetch(
 ) -> Path:
     """Return `target`, downloaded from the first URL that gives it.
 
-    `sha256` can be the beginning of one, or "" to accept any; `size` in bytes, None to accept any.
+    `sha256` can be the beginning of one; `size` is in bytes. None of either accepts any.
     An interrupted download goes on where it ended, in this call or a later one. A host is asked
     again as long as it gives more, and `attempts` times when it does not, after longer and longer
     waits. A file of another SHA-256 or size is never put in place, and one that is there is not
@@ -208,8 +208,7 @@ def _check(partial: Path, wanted: _Wanted) -> None:
     size = _length(partial)
     if wanted.size and size != wanted.size:
         raise _WrongFileError(f"gave {size} bytes, expected {wanted.size}")
-    digest = file_sha256(partial)
-    if not digest.startswith(wanted.sha256):
+    if wanted.sha256 and not (digest := file_sha256(partial)).startswith(wanted.sha256):
         raise _WrongFileError(f"expected SHA-256 {wanted.sha256}, got {digest}")
 
 

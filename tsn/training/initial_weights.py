@@ -160,7 +160,7 @@ def weights_from_file(config: WeightsFileConfig, _run: RunTraining) -> Sources:
     """Return the backbone's tensors of a public file, fetched when it is not there."""
     from tsn.model.tensors import load_backbone_weights
 
-    path = fetch(config.urls, Path(config.path), sha256=config.sha256 or "")
+    path = fetch(config.urls, Path(config.path), sha256=config.sha256)
     return {RGB: Source(backbone=load_backbone_weights(backbone(config.backbone), path))}
 
 

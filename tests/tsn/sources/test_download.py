@@ -141,7 +141,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 def download(
-    server: Server, target: Path, *paths: str, sha256: str = SHA256, **options: Any
+    server: Server, target: Path, *paths: str, sha256: str | None = SHA256, **options: Any
 ) -> Path:
     return fetch([f"{server.url}/{path}" for path in paths], target, sha256=sha256, **options)
 
@@ -239,19 +239,19 @@ def test_wrong_checksum_is_refused_and_leaves_nothing(server: Server, tmp_path: 
 
 
 def test_without_a_checksum_a_page_is_still_no_file(server: Server, tmp_path: Path) -> None:
-    download(server, tmp_path / "file", "page", "ranges", sha256="")
+    download(server, tmp_path / "file", "page", "ranges", sha256=None)
     assert (tmp_path / "file").read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize(
     ("sha256", "requests"),
     [
-        ("", [None, None]),
+        (None, [None, None]),
         (hashlib.sha256(CONTENT[::-1]).hexdigest(), [None, f"bytes={DROP_AFTER}-", None]),
     ],
 )
 def test_a_file_that_changes_between_two_attempts_is_fetched_anew(
-    server: Server, tmp_path: Path, sha256: str, requests: list[str | None]
+    server: Server, tmp_path: Path, sha256: str | None, requests: list[str | None]
 ) -> None:
     download(server, tmp_path / "file", "changes", sha256=sha256)
     assert (tmp_path / "file").read_bytes() == CONTENT[::-1]
@@ -270,7 +270,7 @@ def test_a_file_of_another_checksum_is_fetched_anew_only_once(
 
 def test_without_a_checksum_no_mirror_continues_another(server: Server, tmp_path: Path) -> None:
     target = tmp_path / "file"
-    download(server, target, "drops_at_the_same_place", "ranges", sha256="")
+    download(server, target, "drops_at_the_same_place", "ranges", sha256=None)
     assert target.read_bytes() == CONTENT
     assert server.requests[-1] == ("/ranges", None)
 
