@@ -4,7 +4,7 @@ import os
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 LONGEST = 255 - len(".zip")  # bytes: what is extracted of a video is a file of its name and these
 NOT_UTF8 = "its name is not UTF-8; rename it"
@@ -40,6 +40,12 @@ def shown(name: object) -> str:
     """Return a name or path as it can be printed in a line: what cannot be is escaped."""
     text = os.fsencode(str(name)).decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def first_few(names: Sequence[str], most: int) -> str:
+    """Return the first names, and how many more there are: `a, b and 3 more`."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def normal(name: str) -> str:

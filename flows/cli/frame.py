@@ -56,9 +56,11 @@ def command(group: str, *examples: str) -> Callable[[Callable[..., None]], Calla
 
 
 def recipe_names(incomplete: str) -> list[str]:
+    from stages.runtime import params
+
     root = find_root(Path.cwd())
-    found = (root / "recipes").glob("*.yaml") if root else ()
-    return sorted(path.stem for path in found if path.stem.startswith(incomplete))
+    found = params.recipe_names(root) if root else ()
+    return [name for name in found if name.startswith(incomplete)]
 
 
 def modality_names(incomplete: str) -> list[str]:

@@ -10,6 +10,7 @@ from stages.runtime import params
 from stages.runtime.params import Settings
 from stages.runtime.places import DVC_LOCK
 from stages.tracking.entries import flatten_params
+from tsn.names import first_few
 
 NO_RESULTS = ("check", "look", "visualise", "package")  # stages that change no number compared
 REPORT = "report"
@@ -33,11 +34,9 @@ def recipe_of_results(
     changed = [name for name in dict.fromkeys((*new, *old)) if old.get(name) != new.get(name)]
     if not changed:
         return written, ""
-    shown = ", ".join(changed[:NAMED])
-    more = f" and {len(changed) - NAMED} more" if len(changed) > NAMED else ""
     return replace(written, values=made), (
-        f"{params.recipe_path(dataset)} was changed after the run ({shown}{more}); the settings "
-        "here are those of the run"
+        f"{params.recipe_path(dataset)} was changed after the run ({first_few(changed, NAMED)}); "
+        "the settings here are those of the run"
     )
 
 

@@ -33,7 +33,7 @@ from stages.runtime.machine import count_cores
 from stages.runtime.places import NEW_CLIPS
 from tsn.files import atomic_path
 from tsn.lists import SplitError, SplitLists
-from tsn.names import is_utf8, near_equal, shown
+from tsn.names import first_few, is_utf8, near_equal, shown
 from tsn.sources.csv_file import CsvConfig, listed_videos, write_clips
 from tsn.sources.folder import SourceError, find_videos
 from tsn.splits.checks import least_to_most, refuse_one_class
@@ -289,7 +289,7 @@ def describe(found: Found, recipe: Any, settings: Any) -> list[str]:
     sizes = Counter((row.width, row.height) for row in good)
     (width, height), _ = sizes.most_common(1)[0]
     others = f", and {len(sizes) - 1} other sizes" if len(sizes) > 1 else ""
-    many = f"{len(found.groups)} ({shorten(found.groups)}): " if found.groups else ""
+    many = f"{len(found.groups)} ({first_few(found.groups, SHOWN)}): " if found.groups else ""
     looked = "" if len(found.facts) == len(found.files) else f" (looked at {len(found.facts)})"
     lines = [
         f"{len(found.files)} clips of {len(classes)} classes{looked}",
@@ -305,7 +305,9 @@ def describe(found: Found, recipe: Any, settings: Any) -> list[str]:
             "  shapes             some stand and some lie: all are scaled to the usual shape"
         )
     if few := sorted(thin_classes(found.lists)):
-        lines.append(f"  few clips          {shorten(few)}: results will vary between splits")
+        lines.append(
+            f"  few clips          {first_few(few, SHOWN)}: results will vary between splits"
+        )
     alike = near_equal("classes", classes) + near_equal("groups", found.groups)
     lines += [f"  nearly equal       {line}" for line in alike]
     lines += list_left_out(found.left_out, MOST_NAMED)
@@ -320,12 +322,6 @@ def list_left_out(reasons: Mapping[str, str], most: int) -> list[str]:
     ]
     more = len(reasons) - most
     return lines if more <= 0 else [*lines, f"                     and {more} more"]
-
-
-def shorten(words: Sequence[str]) -> str:
-    """Return the first few words, and how many there are."""
-    more = f" and {len(words) - SHOWN} more" if len(words) > SHOWN else ""
-    return ", ".join(words[:SHOWN]) + more
 
 
 def describe_cost(found: Found, recipe: Any, settings: Any) -> list[str]:

@@ -19,14 +19,13 @@ from stages.runtime.places import DVC_LOCK
 from stages.tracking import registry, versions
 from stages.tracking.entries import flatten_params
 from stages.tracking.registry import Version
-from tsn.files import read_csv
+from tsn.lists import read_digests
 from tsn.metrics import accuracy
+from tsn.names import first_few
 from tsn.recogniser.card import ReferenceScores, read_test_scores
 from tsn.records import RecordError
 from tsn.scoring.fusion import FusionConfig, common_videos, describe_row, fuse
 from tsn.scoring.scores import VideoScores, load_scores
-
-CHECKSUMS = ("video", "bytes", "sha256")
 
 
 def read_commit(name: str, what: str, commit: str, dataset: str, root: Path) -> Side:
@@ -51,9 +50,8 @@ def read_commit(name: str, what: str, commit: str, dataset: str, root: Path) -> 
             raise ValueError(f"{name} ({what}) cannot be read by this code: {told}") from error
     if missing:
         paths = sorted(missing)
-        more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-        note = f"{name}: {paths[0]}{more} missing: {missing[paths[0]]}. `dvc fetch --all-commits` "
-        note += "or `dvc exp pull` brings what a remote has"
+        note = f"{name}: {first_few(paths, 1)} missing: {missing[paths[0]]}. "
+        note += "`dvc fetch --all-commits` or `dvc exp pull` brings what a remote has"
         side = replace(side, notes=(note, *side.notes))
     return side
 
@@ -156,9 +154,7 @@ class _Reader:
 
     def _digests(self) -> dict[str, str]:
         path = self.folder / "data" / self.dataset / "videos.csv"
-        if not path.is_file():
-            return {}
-        return {row["video"]: row["sha256"] for row in read_csv(path, CHECKSUMS)}
+        return read_digests(path) if path.is_file() else {}
 
 
 def read_version(name: str, what: str, version: Version) -> Side:

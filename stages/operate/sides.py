@@ -10,6 +10,7 @@ from stages.operate.side_results import read_commit, read_folder, read_version
 from stages.reporting.two_sides import Side
 from stages.tracking import registry, versions
 from stages.tracking.registry import CHALLENGER, CHAMPION, PREVIOUS
+from tsn.names import first_few
 
 WORKSPACE = "workspace"  # DVC's word for what is checked out
 CHECKED_OUT = "what is checked out"
@@ -104,8 +105,7 @@ def _unknown(dataset: str, root: Path) -> str:
 
 
 def _list(names: list[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return (", ".join(names[:SHOWN]) or "(none)") + more
+    return first_few(names, SHOWN) or "(none)"
 
 
 def _ambiguous(name: str, bare: str, found: list[Found]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from stages.operate.clips import taken_clips, thin_classes
 from stages.operate.cost import cells_of, counted, quick_cells, seconds_of, spoken
+from stages.reporting.result_tables import percent
 from stages.reporting.results import (
     CONFUSION_TABLE,
     Row,
@@ -101,14 +102,10 @@ def describe_result(name: str, accuracy: float, answers: Answers) -> str:
     """Return a result in words, with the interval that its test clips allow."""
     low, high = answers.interval
     return (
-        f"{name} {percent(accuracy)} mean class accuracy (95 % interval {100 * low:.0f} to "
+        f"{name} {percent(accuracy)} % mean class accuracy (95 % interval {100 * low:.0f} to "
         f"{100 * high:.0f} %, {answers.count} test clips; chance is "
         f"{100 / len(set(answers.actual)):.0f} %)"
     )
-
-
-def percent(fraction: float) -> str:
-    return f"{100 * fraction:.1f} %"
 
 
 def describe_others(mean: Mapping[str, Row], headline: str) -> str:
@@ -117,9 +114,9 @@ def describe_others(mean: Mapping[str, Row], headline: str) -> str:
     found = []
     if streams:
         best = max(streams, key=lambda name: streams[name].mean_class_accuracy)
-        found.append(f"best stream {best} {percent(streams[best].mean_class_accuracy)}")
+        found.append(f"best stream {best} {percent(streams[best].mean_class_accuracy)} %")
     if BASELINE in mean and headline != BASELINE:
-        found.append(f"baseline, without training, {percent(mean[BASELINE].mean_class_accuracy)}")
+        found.append(f"baseline, without training, {percent(mean[BASELINE].mean_class_accuracy)} %")
     return "; ".join(found) or "nothing else was run"
 
 

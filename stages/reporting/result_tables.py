@@ -9,6 +9,7 @@ from stages.tracking.notes import table_cell
 from tsn.scoring.scores import BASELINE
 
 TEXT_TABLE = "table.txt"  # what the report writes for a terminal
+NONE = "–"
 INTERVAL = "95 %"  # the heading of its column
 
 
@@ -80,7 +81,7 @@ def tag_result_table(results: Results) -> Table:
 
 def percent(fraction: float | None, *, few: bool = False) -> str:
     """Return a fraction in percent, without decimals where `few` videos stand behind it."""
-    return "–" if fraction is None else f"{100 * fraction:.{0 if few else 1}f}"
+    return NONE if fraction is None else f"{100 * fraction:.{0 if few else 1}f}"
 
 
 def mean_text(row: Row, *, several: bool, few: bool) -> str:

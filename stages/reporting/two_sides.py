@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from stages.reporting.result_tables import NONE, percent
 from stages.reporting.results import Row, mean_over_splits
 from tsn.files import atomic_path
 from tsn.recogniser.card import ReferenceScores
@@ -21,7 +22,6 @@ from tsn.recogniser.paired_tests import PairedTests
 
 TEMPLATE = Path(__file__).with_name("two_sides.html.j2")
 WIDTH, VALUE_LENGTH, CLASSES_SHOWN = 100, 44, 20  # in a terminal; the page has all
-NONE = "–"
 FUSED = "what is fused"
 
 
@@ -211,11 +211,6 @@ def _accuracy(row: Row | None) -> float | None:
 def _of_splits(splits: Sequence[int] | Mapping[int, object]) -> str:
     numbers = sorted(splits)
     return f"split{'' if len(numbers) == 1 else 's'} {', '.join(map(str, numbers))}"
-
-
-def percent(fraction: float | None) -> str:
-    """Return a fraction as a table shows it."""
-    return NONE if fraction is None else f"{100 * fraction:.1f}"
 
 
 def _points(change: float | None) -> str:

@@ -93,9 +93,9 @@ def refuse_name(dataset: str, where: str) -> None:
         )
 
 
-def recipe_names() -> list[str]:
-    """Return the datasets that have a recipe, sorted."""
-    return sorted(path.stem for path in RECIPES.glob("*.yaml"))
+def recipe_names(root: Path = Path()) -> list[str]:
+    """Return the datasets that have a recipe in a project, sorted."""
+    return sorted(path.stem for path in (root / RECIPES).glob("*.yaml"))
 
 
 def section(settings: Settings, dotted: str, cls: type[T]) -> T:

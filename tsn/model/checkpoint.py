@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,7 @@ from tsn.records import record
 WEIGHTS = "weights.safetensors"
 SIDECAR = "weights.json"
 INIT_SIDECAR = "init.json"
+Card = TypeVar("Card")
 BACKBONE, CLASSIFIER = "backbone.", "fc."  # how the names of a network's tensors begin
 
 
@@ -52,14 +54,17 @@ def save_model(network: nn.Module, card: ModelCard, folder: Path) -> None:
 
 def load_card(folder: Path) -> ModelCard:
     """Return the sidecar of a model folder."""
-    path = folder / SIDECAR
+    return _read_sidecar(folder / SIDECAR, ModelCard, "such model", "train stage of this cell")
+
+
+def _read_sidecar(path: Path, cls: type[Card], what: str, stage: str) -> Card:
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such model; run the train stage of this cell first")
+        raise FileNotFoundError(f"{path}: no {what}; run the {stage} first")
     try:
-        return record(json.loads(path.read_text(encoding="utf-8")), ModelCard, "")
+        return record(json.loads(path.read_text(encoding="utf-8")), cls, "")
     except (ValueError, RecursionError) as error:
         raise CheckpointError(
-            f"{path}: not a sidecar of this version ({error}); run the train stage of this cell"
+            f"{path}: not a sidecar of this version ({error}); run the {stage} again"
         ) from error
 
 
@@ -140,15 +145,7 @@ def save_initial(folder: Path, kind: str, name: str, sources: Sources) -> None:
 
 def load_initial_card(folder: Path) -> InitialCard:
     """Return the sidecar of initial weights."""
-    path = folder / INIT_SIDECAR
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no initial weights; run the pretrain stage first")
-    try:
-        return record(json.loads(path.read_text(encoding="utf-8")), InitialCard, "")
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(
-            f"{path}: not written by this pipeline ({error}); run the pretrain stage again"
-        ) from error
+    return _read_sidecar(folder / INIT_SIDECAR, InitialCard, "initial weights", "pretrain stage")
 
 
 def load_initial(folder: Path, name: str) -> dict[str, Source]:

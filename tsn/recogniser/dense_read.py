@@ -16,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tsn.recogniser.sparse_read import Need
-from tsn.recogniser.video_readers import ReadError, begin_reader
+from tsn.recogniser.video_readers import ask_reader, begin_reader, read_or_reason
 from tsn.streams.contents import VideoError
 from tsn.streams.limits import Limits
-from tsn.streams.video import PYAV, Frame, FrameReader, resize_frame, unexpected
-from tsn.workers.pool import Died, Helpers, WorkerError
+from tsn.streams.video import PYAV, Frame, FrameReader, resize_frame
+from tsn.workers.pool import Helpers
 from tsn.workers.watchdog import watched
 
 SNIPPETS_AT_ONCE = 8
@@ -61,18 +61,8 @@ def read_seconds(path: Path, needs: Sequence[Need], limits: Limits) -> Iterator[
     reader: Helpers[_Task, Part | str | None] = Helpers(
         _Reader(limits), partial(begin_reader, limits.gigabytes), most=1
     )
-    while True:
-        try:
-            answer = reader.ask(task)
-        except WorkerError as error:
-            raise ReadError(str(error)) from error
-        if answer is None:
-            return
-        if isinstance(answer, Died):
-            raise VideoError(path, f"the process that read it {answer}")
-        if isinstance(answer, str):
-            raise VideoError(path, answer)
-        yield answer
+    while (part := ask_reader(reader, path, task)) is not None:
+        yield part
 
 
 @dataclass(frozen=True)
@@ -94,15 +84,8 @@ class _Reader:
 
     def __call__(self, task: _Task, _: None) -> Part | str | None:
         """Return the next part, None after the last, or why there is none."""
-        self._parts = self._parts or _parts(task, self._limits)
-        try:
-            return next(self._parts, None)
-        except VideoError as error:
-            return error.reason
-        except OSError:
-            raise
-        except Exception as error:
-            return unexpected(error)
+        parts = self._parts = self._parts or _parts(task, self._limits)
+        return read_or_reason(lambda: next(parts, None))
 
 
 def _parts(task: _Task, limits: Limits) -> Iterator[Part]:

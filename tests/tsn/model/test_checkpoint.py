@@ -172,5 +172,5 @@ def test_sidecars_of_endless_brackets_are_refused(tmp_path: Path) -> None:
         (tmp_path / name).write_text("[" * 100_000)
     with pytest.raises(CheckpointError, match=f"{SIDECAR}: not a sidecar"):
         load_card(tmp_path)
-    with pytest.raises(CheckpointError, match=f"{INIT_SIDECAR}: not written by"):
+    with pytest.raises(CheckpointError, match=f"{INIT_SIDECAR}: not a sidecar"):
         load_initial_card(tmp_path)
