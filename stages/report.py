@@ -30,9 +30,9 @@ from stages.tracking.data_sets import all_data
 from stages.tracking.links import run_link
 from stages.tracking.made import read_note, write_note
 from tsn.files import json_sha256
-from tsn.lists import TEST, TRAIN, read_list
+from tsn.lists import TEST, TRAIN, ListedVideo, read_list
 from tsn.scoring.fusion import FusionConfig, common_videos, fuse
-from tsn.scoring.learned import NothingToFitError, fit_weights, held_out_scores
+from tsn.scoring.learned import NothingToFitError, fit_splits
 from tsn.scoring.scores import (
     BASELINE,
     LEARNED,
@@ -40,7 +40,7 @@ from tsn.scoring.scores import (
     VideoScores,
     load_scores,
 )
-from tsn.splits.leakage import LEAKED
+from tsn.splits.leakage import unseen_videos
 
 SYNTHETIC = "synthetic"  # the source whose tags are these
 TAGS = {
@@ -87,17 +87,23 @@ def read_results(options: Options) -> Results:
     numbers = params.section(settings, "splits", tuple[int, ...])
     splits = {k: results.read_rows(options.metrics / f"split{k}.json") for k in numbers}
     has_baseline = all(BASELINE in rows for rows in splits.values())
+    cells = {k: load_cells(options, k, modalities) for k in numbers}
+    tested = {k: row[modalities[0]] for k, row in cells.items()}
+    train, test = (
+        {k: read_list(options.lists / str(k) / side) for k in numbers} for side in (TRAIN, TEST)
+    )
     learned: dict[int, dict[str, float]] = {}
     not_run = fusion.not_run(modalities)
     if fusion.learned:
         try:
-            splits, learned = with_learned(options, splits, modalities)
+            learned = fit_splits(cells, unseen_videos(train, test))
         except NothingToFitError as error:
             not_run[LEARNED] = str(error)
+    for k, fitted in learned.items():
+        splits[k] = results.add_learned(splits[k], fuse(cells[k], fitted), tested[k], test[k])
     weights = fusion.rows(modalities)
     networks = {name: network_setting(recipe, name) for name in modalities}
-    cells = {k: load_cells(options, k, modalities)[modalities[0]] for k in numbers}
-    lists = list_setting(options, recipe, cells)
+    lists = list_setting(recipe, train, tested)
     found = {
         name: find_published(options.dataset, row, networks, lists) for name, row in weights.items()
     }
@@ -110,43 +116,20 @@ def read_results(options: Options) -> Results:
         not_run=not_run | ({} if has_baseline else {BASELINE: NO_INITIAL_WEIGHTS}),
         published={name: row for name, row in found.items() if row is not None},
         learned=learned,
-        tested=count_tested(cells, {k: read_list(options.lists / str(k) / TEST) for k in numbers}),
+        tested=count_tested(tested, test),
     )
 
 
 def list_setting(
-    options: Options, recipe: params.Settings, cells: Mapping[int, VideoScores]
+    recipe: params.Settings,
+    train: Mapping[int, Sequence[ListedVideo]],
+    tested: Mapping[int, VideoScores],
 ) -> ListSetting:
     """Return which videos were trained on and tested, as far as published numbers depend on it."""
-    trained = {split: len(read_list(options.lists / str(split) / TRAIN)) for split in cells}
     return ListSetting(
         format=params.section(recipe, "split.format", str),
-        videos={split: (trained[split], len(cell.videos)) for split, cell in cells.items()},
+        videos={split: (len(train[split]), len(cell.videos)) for split, cell in tested.items()},
     )
-
-
-def with_learned(
-    options: Options, splits: Mapping[int, dict[str, Row]], modalities: Sequence[str]
-) -> tuple[dict[int, dict[str, Row]], dict[int, dict[str, float]]]:
-    """Return the splits with a row of all modalities under fitted weights, and the weights.
-
-    Videos that are listed as leaks are not fitted on: networks have seen them. NothingToFitError
-    where no video is left, or one modality alone.
-    """
-    if len(modalities) < 2:
-        raise NothingToFitError("one modality alone needs no weight")
-    cells = {k: load_cells(options, k, modalities) for k in splits}
-    tests = {k: read_list(options.lists / str(k) / TEST) for k in splits}
-    leaked = {video.video for test in tests.values() for video in test if LEAKED in video.tags}
-    found, weights = {}, {}
-    for split, rows in splits.items():
-        training = {video.video for video in read_list(options.lists / str(split) / TRAIN)}
-        weights[split] = fit_weights(*held_out_scores(cells, split, training - leaked))
-        fused = {LEARNED: fuse(cells[split], weights[split])}
-        row = results.measure(fused, cells[split][modalities[0]], tests[split])
-        networks = {name: rows[name] for name in rows if name != BASELINE}
-        found[split] = {**networks, **row, **rows}
-    return found, weights
 
 
 def load_cells(options: Options, split: int, modalities: Sequence[str]) -> dict[str, VideoScores]:

@@ -127,6 +127,14 @@ def measure(
     return metrics
 
 
+def add_learned(
+    rows: Mapping[str, Row], scores: Scores, cell: VideoScores, listed: Sequence[ListedVideo]
+) -> dict[str, Row]:
+    """Return the rows with that of learned weights, behind those of the other networks."""
+    networks = {name: row for name, row in rows.items() if name != BASELINE}
+    return {**networks, **measure({LEARNED: scores}, cell, listed), **rows}
+
+
 def read_rows(path: Path) -> dict[str, Row]:
     """Return the rows of one split's (or the mean's) metrics file, in the file's order.
 

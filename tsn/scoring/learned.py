@@ -25,6 +25,19 @@ class NothingToFitError(ValueError):
     """There is no video, or no second modality, to fit weights with."""
 
 
+def fit_splits(
+    splits: Mapping[int, Mapping[str, VideoScores]], training: Mapping[int, Collection[str]]
+) -> dict[int, dict[str, float]]:
+    """Return the weight of each modality in each split, as `fit_weights` does.
+
+    splits: by number, the cells of each modality, of the same videos; training: of each split, the
+    training videos to fit on. NothingToFitError for one modality alone, and as `held_out_scores`.
+    """
+    if any(len(cells) < 2 for cells in splits.values()):
+        raise NothingToFitError("one modality alone needs no weight")
+    return {k: fit_weights(*held_out_scores(splits, k, training[k])) for k in splits}
+
+
 def held_out_scores(
     splits: Mapping[int, Mapping[str, VideoScores]], split: int, training: Collection[str]
 ) -> tuple[dict[str, Scores], Labels]:

@@ -116,6 +116,17 @@ def tag_leaks(test: Sequence[ListedVideo], leaks: Sequence[Leak]) -> tuple[Liste
     )
 
 
+def unseen_videos(
+    train: Mapping[int, Sequence[ListedVideo]], test: Mapping[int, Sequence[ListedVideo]]
+) -> dict[int, set[str]]:
+    """Return of each split the training videos that are no leak in any split's test list.
+
+    The networks that such a leak is tested with have seen it.
+    """
+    leaked = {row.video for listed in test.values() for row in listed if LEAKED in row.tags}
+    return {split: {row.video for row in listed} - leaked for split, listed in train.items()}
+
+
 def drop_leaks(train: Sequence[ListedVideo], leaks: Sequence[Leak]) -> tuple[ListedVideo, ...]:
     """Return the training list without the videos that are in the test."""
     dropped = {leak.train for leak in leaks}

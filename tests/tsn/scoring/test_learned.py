@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tsn.scoring.fusion import weighted_sum
-from tsn.scoring.learned import NothingToFitError, fit_weights, held_out_scores
+from tsn.scoring.learned import NothingToFitError, fit_splits, fit_weights, held_out_scores
 from tsn.scoring.scores import ScoreError, VideoScores
 
 CLASSES = 3
@@ -100,3 +100,19 @@ def test_training_videos_that_other_splits_test_are_what_is_fitted_on() -> None:
     renamed = {n: replace(c, classes=("a", "b", "z")) for n, c in splits[2].items()}
     with pytest.raises(ScoreError, match="splits 1 and 2 are of other classes"):
         held_out_scores({1: splits[1], 2: renamed}, 1, {"2"})
+
+
+def test_each_split_has_the_weights_that_the_others_tests_give() -> None:
+    """In split 2 only the first modality knows the classes, in split 1 only the second."""
+    videos = [str(number) for number in range(len(LABELS))]
+    names = {1: [str(CLASSES * 1000 + int(video)) for video in videos], 2: videos}
+    good, bad = knowing((0, 1, 2), seed=1), -knowing((0, 1, 2), seed=2)
+    splits = {
+        1: {"a": cell(1, "a", names[1], bad), "b": cell(1, "b", names[1], good)},
+        2: {"a": cell(2, "a", names[2], good), "b": cell(2, "b", names[2], bad)},
+    }
+    weights = fit_splits(splits, {1: names[2], 2: names[1]})
+    assert weights == {1: {"a": 1.0, "b": 0.0}, 2: {"a": 0.0, "b": 1.0}}
+    alone = {split: {"a": cells["a"]} for split, cells in splits.items()}
+    with pytest.raises(NothingToFitError, match="one modality alone"):
+        fit_splits(alone, {1: names[2], 2: names[1]})

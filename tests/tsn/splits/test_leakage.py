@@ -14,6 +14,7 @@ from tsn.splits.leakage import (
     drop_leaks,
     find_leaks,
     tag_leaks,
+    unseen_videos,
     write_leaks,
 )
 
@@ -125,3 +126,9 @@ def test_leaks_are_tagged_dropped_and_written(tmp_path: Path) -> None:
         "2,a,x,same bytes,0.0",
         "2,a,y,same scene,0.3",
     ]
+
+
+def test_what_is_a_leak_in_any_test_list_was_seen() -> None:
+    train = {1: listed("a", "b"), 2: listed("b", "c", "d")}
+    test = {1: listed("c", "d", tags=("clean",)), 2: listed("a", tags=("pan", "leaked"))}
+    assert unseen_videos(train, test) == {1: {"b"}, 2: {"b", "c", "d"}}
