@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from stages.runtime.places import STATUS
-from tsn.files import atomic_path
+from tsn.files import write_json
 
 
 def report(**values: object) -> None:
@@ -20,8 +20,8 @@ def report(**values: object) -> None:
     if cell is None:
         return
     known = read_status(Path(), cell)
-    with suppress(OSError), atomic_path(status_path(Path(), cell)) as temporary:
-        temporary.write_text(json.dumps({**known, **values}), encoding="utf-8")
+    with suppress(OSError):
+        write_json(status_path(Path(), cell), {**known, **values})
 
 
 def read_status(workspace: Path, cell: str) -> Mapping[str, object]:

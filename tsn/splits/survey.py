@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from tsn.files import atomic_path, write_csv
+from tsn.files import write_csv, write_json
 from tsn.streams.contents import LimitError, VideoError
 from tsn.streams.limits import DEFAULT_LIMITS, Limits
 from tsn.streams.video import (
@@ -188,5 +188,4 @@ def _cached(cache_dir: Path, digest: str) -> Facts | None:
 
 
 def _remember(cache_dir: Path, digest: str, facts: Facts) -> None:
-    with atomic_path(_cache_path(cache_dir, digest)) as temporary:
-        temporary.write_text(json.dumps(asdict(facts) | {"version": _version()}), encoding="utf-8")
+    write_json(_cache_path(cache_dir, digest), asdict(facts) | {"version": _version()})

@@ -22,7 +22,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from tsn.files import TEMPORARY_SUFFIX, atomic_path, link_file
+from tsn.files import TEMPORARY_SUFFIX, link_file, write_json
 from tsn.locks import hold_lock
 from tsn.streams.archives import ArchiveError, count_entries
 
@@ -101,8 +101,7 @@ def put_result(root: Path, key: str, result: StoredResult) -> None:
             raise ArchiveError(archive, damage)
         # Outputs are hard links to this file: writing into one would change the stored result.
         archive.chmod(_READ_ONLY)
-    with atomic_path(_record_path(root, key)) as temporary:
-        temporary.write_text(json.dumps(asdict(result), sort_keys=True), encoding="utf-8")
+    write_json(_record_path(root, key), asdict(result))
 
 
 def link_archive(root: Path, key: str, destination: Path) -> None:
