@@ -42,7 +42,7 @@ from flows.processes.programs import ProgramError, run_dvc, run_stage
 from flows.reproduce import EXPECTED, run_in_task, show_grid
 from stages.reporting.comparison_page import MARKDOWN
 from stages.runtime import params
-from stages.runtime.places import RECOGNISERS, RETRAIN, RETRAIN_LOCK
+from stages.runtime.places import RECOGNISERS, RETRAIN, RETRAIN_LOCK, DatasetPaths
 from stages.tracking import registry, runs, store
 from stages.tracking.registry import CHAMPION, Version
 from tsn.recogniser.card import CARD, RecogniserError
@@ -211,11 +211,10 @@ def compare_with_champion(
     dataset: str, root: Path, report: RetrainingReport, inputs: RetrainingInputs
 ) -> str:
     """Compare with the champion, and promote by the recipe's rule; return the headline."""
-    out = root / RETRAIN / dataset
-    arguments = ["--dataset", dataset, "--recogniser", f"recognisers/{dataset}"]
-    arguments += ["--videos", f"data/{dataset}/videos", "--lists", f"data/{dataset}/splits"]
-    arguments += ["--out", str(out)]
-    run_stage("operate.compare", inputs.tree, [*arguments, "--decide-for", inputs.digest])
+    paths, out = DatasetPaths(dataset), root / RETRAIN / dataset
+    words = ["--dataset", dataset, "--recogniser", RECOGNISERS / dataset, "--videos", paths.videos]
+    words += ["--lists", paths.splits, "--out", out, "--decide-for", inputs.digest]
+    run_stage("operate.compare", inputs.tree, [str(word) for word in words])
     headline, *text = (out / MARKDOWN).read_text(encoding="utf-8").splitlines()
     report.add("Challenger and champion", "\n".join(text))
     return headline.lstrip("# ")

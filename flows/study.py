@@ -35,7 +35,7 @@ from stages.reporting import study_page
 from stages.reporting.study_result import Found, StudyResult, read_found
 from stages.reporting.study_speed import Speed, read_speed
 from stages.runtime import params
-from stages.runtime.places import DVC_LOCK, LOCKS, SPEED, STUDY_REPORTS, STUDY_TREE
+from stages.runtime.places import DVC_LOCK, LOCKS, SPEED, STUDY_REPORTS, STUDY_TREE, DatasetPaths
 from stages.tracking import store
 
 logger = logging.getLogger(__name__)
@@ -121,10 +121,9 @@ def run_row(
     write_yaml(tree / params.recipe_path(plan.dataset), run.recipe, "")
     write_yaml(tree / params.PARAMS, run.params, "")
     show_grid(tree, [], jobs=jobs)  # all of it: `dvc exp apply` wants every output of dvc.yaml
-    metrics = Path("metrics") / plan.dataset
+    paths = DatasetPaths(plan.dataset)
     found = read_found(run, plan, tree)
-    files = (*(f"split{number}" for number in plan.splits), "mean")
-    untracked = [DVC_LOCK, *(metrics / f"{name}.json" for name in files)]
+    untracked = [DVC_LOCK, *map(paths.split_metrics, plan.splits), paths.mean]
     include = [word for path in untracked for word in ("--include-untracked", str(path))]
     fused = [f"fuse@{plan.dataset}-{split}" for split in plan.splits]  # all else is in the cache
     name = f"{plan.name}-{plan.setting_name}-{run.name}"

@@ -15,8 +15,10 @@ import pytest
 from ruamel.yaml import YAML
 from workspace import ROOT
 
+from stages.reporting.results import CONFUSION_TABLE, PER_CLASS_TABLE
 from stages.runtime import options
 from stages.runtime.options import StageOptions
+from stages.runtime.places import DatasetPaths
 from stages.runtime.provenance import NEUTRAL_MODULES
 
 # Inputs that the command of a stage does not name, and why.
@@ -174,6 +176,19 @@ def test_stage_depends_on_the_parameters_it_reads(stage: str) -> None:
 def test_outputs_have_one_stage_each() -> None:
     outputs = [path for row in STAGES.values() for path in sorted(outputs_of(row))]
     assert len(outputs) == len(set(outputs))
+
+
+def test_other_programs_look_for_results_where_stages_put_them() -> None:
+    paths = DatasetPaths("${item.dataset}")
+    written = set().union(*(outputs_of(row) for row in STAGES.values()))
+    made = [paths.videos, paths.checksums, paths.source_lists, paths.splits, paths.init]
+    made += [paths.mean, paths.report, paths.streams / "${item.modality}"]
+    made += [paths.models / "${item.split}/${item.modality}"]
+    made += [paths.scores / "${item.split}/${item.modality}.npz"]
+    made += [paths.plots / "${item.split}" / CONFUSION_TABLE]
+    made += [paths.plots / "${item.split}" / PER_CLASS_TABLE]
+    made += [paths.split_metrics("${item.split}")]
+    assert {str(path) for path in made} <= written
 
 
 def edges_of_pipeline() -> set[tuple[str, str]]:

@@ -145,16 +145,16 @@ def fill(
 
     def main() -> None:
         from stages.operate import fill
-        from stages.runtime.places import STORE
+        from stages.runtime.places import STORE, DatasetPaths
         from tsn.lists import VIDEOS
 
-        folder = Path("data") / chosen(dataset)
+        paths = DatasetPaths(chosen(dataset))
         fill.main(
             fill.Options(
                 dataset=dataset,
                 modality=modality,
-                videos=folder / "videos",
-                list=folder / "splits" / VIDEOS,
+                videos=paths.videos,
+                list=paths.splits / VIDEOS,
                 shard=fill.shard(shard),
                 store=store or STORE,
             )

@@ -63,18 +63,19 @@ def compare(
 
 def _challenger(dataset: str | None, out: Path | None) -> None:
     from stages.operate import compare
-    from stages.runtime.places import COMPARE
+    from stages.runtime.places import COMPARE, DatasetPaths
 
     try:
         name = chosen(dataset)
     except ValueError as error:
         hint = "" if dataset is None else "; to compare two results, name both: tsn compare A B"
         raise ValueError(f"{error}{hint}") from error
+    paths = DatasetPaths(name)
     compare.main(
         compare.Options(
             dataset=name,
-            videos=Path("data") / name / "videos",
-            lists=Path("data") / name / "splits",
+            videos=paths.videos,
+            lists=paths.splits,
             out=out or COMPARE / name,
         )
     )

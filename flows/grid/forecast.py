@@ -25,6 +25,7 @@ from stages.operate.cost import (
 )
 from stages.runtime import gpu_slots, params
 from stages.runtime.machine import count_cores, read_machine
+from stages.runtime.places import DatasetPaths
 from tsn.lists import ListedVideo
 from tsn.splits.checks import least_to_most
 
@@ -74,9 +75,9 @@ def forecast(workspace: Path, dataset: str | None) -> list[str]:
 
 def find_clips(dataset: str, *, split: bool) -> Clips | None:
     """Return the clips of a dataset: as they were split, or as they will be if it is to be."""
-    return (
-        coming_clips(params.load_recipe(dataset)) if split else taken_clips(Path("data") / dataset)
-    )
+    if split:
+        return coming_clips(params.load_recipe(dataset))
+    return taken_clips(DatasetPaths(dataset))
 
 
 def describe(found: Forecast, recipe: Mapping[str, Any]) -> list[str]:

@@ -15,6 +15,7 @@ from stages.operate.clips import taken_clips
 from stages.operate.cost import CELL_SECONDS, Cell, core_seconds
 from stages.runtime import params
 from stages.runtime.machine import Machine
+from stages.runtime.places import DatasetPaths
 
 BASIS = 0.1  # of what is expected in all has to have run, before anything is told
 LEAST_REST = 0.1  # of what a cell is expected to take, while it runs
@@ -49,7 +50,7 @@ def expected_seconds(workspace: Path, cells: Iterable[str]) -> dict[str, float] 
         known = {
             dataset: (
                 params.load(workspace / params.recipe_path(dataset)).values,
-                taken_clips(workspace / "data" / dataset),
+                taken_clips(DatasetPaths(dataset, workspace)),
             )
             for dataset in {part[0] for part in names.values() if part}
         }

@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from stages.runtime import params
-from stages.runtime.places import SOURCES_READ
+from stages.runtime.places import SOURCES_READ, DatasetPaths
 from tsn.files import file_sha256, read_csv, write_json
 from tsn.sources.additions import ADDITIONS, read_additions
 from tsn.sources.folder import CHECKSUM_COLUMNS, NO_LISTS, Listed, SourceError, SourceMissingError
@@ -42,10 +42,10 @@ def changed_sources(datasets: Iterable[str]) -> dict[str, list[str]]:
     """
     found = {}
     for dataset in datasets:
-        folder = Path("data") / dataset
+        paths = DatasetPaths(dataset)
         taken = Taken(
-            checksums=folder / "videos.csv",
-            lists=folder / "lists",
+            checksums=paths.checksums,
+            lists=paths.source_lists,
             read=SOURCES_READ / f"{dataset}.json",
         )
         if taken.checksums.is_file() and (lines := _changes(dataset, taken)):

@@ -2,8 +2,8 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 
+from stages.runtime.places import DatasetPaths
 from tsn.files import read_csv
 from tsn.lists import SURVEY, SplitLists, read_splits
 from tsn.sources.folder import CHECKSUM_COLUMNS
@@ -21,13 +21,12 @@ class Clips:
     bytes: float = 0.0
 
 
-def taken_clips(folder: Path) -> Clips:
-    """Return the clips of a dataset that was split, in its folder of data/; FileNotFoundError where
-    it was not."""
-    checksums = read_csv(folder / "videos.csv", CHECKSUM_COLUMNS)
-    frames = read_csv(folder / "splits" / SURVEY, ("video", "frames"))
+def taken_clips(paths: DatasetPaths) -> Clips:
+    """Return the clips of a dataset that was split; FileNotFoundError where it was not."""
+    checksums = read_csv(paths.checksums, CHECKSUM_COLUMNS)
+    frames = read_csv(paths.splits / SURVEY, ("video", "frames"))
     return Clips(
-        lists=read_splits(folder / "splits"),
+        lists=read_splits(paths.splits),
         frames=sum(int(row["frames"]) for row in frames),
         bytes=sum(int(row["bytes"]) for row in checksums),
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 from stages.runtime import command, params
 from stages.runtime.machine import read_machine
 from stages.runtime.options import StageOptions, option, output_path
-from stages.runtime.places import ADDITIONS, SURVEY_CACHE
+from stages.runtime.places import ADDITIONS, SURVEY_CACHE, DatasetPaths
 from tsn.files import atomic_path
 from tsn.lists import CLASSES, read_digests, read_splits
 from tsn.names import shown
@@ -56,7 +56,7 @@ def ingest_clips(options: Options, recipe: params.Settings, clips: list[NewClip]
     machine = read_machine()
     return ingest(
         clips,
-        read_dataset(Path("data") / options.dataset),
+        read_dataset(DatasetPaths(options.dataset)),
         read_additions(ADDITIONS / options.dataset / CLIPS),
         options.out or ADDITIONS / options.dataset,
         params.section(recipe, "accept", Acceptance).min_frames,
@@ -65,21 +65,22 @@ def ingest_clips(options: Options, recipe: params.Settings, clips: list[NewClip]
     )
 
 
-def read_dataset(folder: Path) -> Dataset:
+def read_dataset(paths: DatasetPaths) -> Dataset:
     """Return what the stages `download` and `split` wrote of a dataset."""
-    splits, checksums = folder / "splits", folder / "videos.csv"
-    if not (splits / CLASSES).is_file() or not checksums.is_file():
-        raise FileNotFoundError(f"{splits}: no lists yet; run `tsn repro` once, or `dvc pull`")
-    lists = read_splits(splits)
+    if not (paths.splits / CLASSES).is_file() or not paths.checksums.is_file():
+        raise FileNotFoundError(
+            f"{paths.splits}: no lists yet; run `tsn repro` once, or `dvc pull`"
+        )
+    lists = read_splits(paths.splits)
     train, test = (
         {row.video: row for listed in side.values() for row in listed}
         for side in (lists.train, lists.test)
     )
     test |= {row.video: row for row in lists.promotion}  # on which recognisers are tested, too
     return Dataset(
-        videos=folder / "videos",
+        videos=paths.videos,
         classes=lists.classes,
-        digests=read_digests(checksums),
+        digests=read_digests(paths.checksums),
         train=list(train.values()),
         test=list(test.values()),
     )

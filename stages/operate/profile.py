@@ -11,6 +11,7 @@ from pathlib import Path
 
 from stages.runtime import command, params
 from stages.runtime.machine import Machine, choose_device, read_machine, worth_compiling
+from stages.runtime.places import DatasetPaths
 from stages.tracking import runs
 from tsn.files import json_sha256, write_json
 from tsn.lists import CLASSES, TRAIN
@@ -85,15 +86,15 @@ def inputs_of(options: Options) -> TrainingInputs:
             f"no training of split {options.split}, {options.modality}: params.yaml has splits "
             f"{', '.join(map(str, splits))} and modalities {', '.join(modalities)}"
         )
-    data = Path("data") / options.dataset
+    paths = DatasetPaths(options.dataset)
     inputs = TrainingInputs(
         dataset=options.dataset,
         split=options.split,
         modality=options.modality,
-        classes=data / "splits" / CLASSES,
-        list=data / "splits" / str(options.split) / TRAIN,
-        stream=data / options.modality,
-        init=Path("models") / options.dataset / "init",
+        classes=paths.splits / CLASSES,
+        list=paths.splits / str(options.split) / TRAIN,
+        stream=paths.streams / options.modality,
+        init=paths.init,
     )
     for path in (inputs.classes, inputs.list, inputs.stream, inputs.init):
         if not path.exists():

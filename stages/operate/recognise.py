@@ -139,7 +139,7 @@ def default_model() -> str:
     if len(active) != 1:
         raise ValueError(
             f"say which recogniser, by --model: params.yaml has {', '.join(active)}, so "
-            f"models:/{active[0]}@champion or recognisers/{active[0]}, for example"
+            f"models:/{active[0]}@champion or {RECOGNISERS / active[0]}, for example"
         )
     try:
         champion = registry.find(active[0], registry.CHAMPION)

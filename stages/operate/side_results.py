@@ -15,7 +15,7 @@ from stages.reporting import results
 from stages.reporting.results import Row
 from stages.reporting.two_sides import Side
 from stages.runtime import params
-from stages.runtime.places import DVC_LOCK
+from stages.runtime.places import DVC_LOCK, DatasetPaths
 from stages.tracking import registry, versions
 from stages.tracking.entries import flatten_params
 from stages.tracking.registry import Version
@@ -61,13 +61,10 @@ def _result_files(folder: Path, dataset: str) -> list[str]:
     settings = params.load(folder / params.PARAMS)
     splits = params.section(settings, "splits", tuple[int, ...])
     modalities = params.section(settings, "modalities", tuple[str, ...])
-    return [
-        str(DVC_LOCK),
-        f"metrics/{dataset}/mean.json",
-        *(f"metrics/{dataset}/split{split}.json" for split in splits),
-        *(f"scores/{dataset}/{split}/{name}.npz" for split in splits for name in modalities),
-        f"data/{dataset}/videos.csv",
-    ]
+    paths = DatasetPaths(dataset)
+    scores = [paths.scores / f"{split}/{name}.npz" for split in splits for name in modalities]
+    metrics = [paths.mean, *map(paths.split_metrics, splits)]
+    return list(map(str, [DVC_LOCK, *metrics, *scores, paths.checksums]))
 
 
 def read_folder(name: str, what: str, folder: Path, dataset: str) -> Side:
@@ -80,10 +77,13 @@ def read_folder(name: str, what: str, folder: Path, dataset: str) -> Side:
     fusion = params.section(recipe, "fusion", FusionConfig)
     headline = fusion.headline_of(modalities)
     weights = fusion.rows(modalities)
-    known = _Reader(name, folder, dataset)
+    paths = DatasetPaths(dataset, folder)
+    known = _Reader(name, paths)
     cells = {k: known.cells(k, modalities) for k in splits}
     found = {k: row for k, row in cells.items() if row}
-    metrics = {k: known.rows(f"split{k}") or _measure(found.get(k, {}), weights) for k in splits}
+    metrics = {
+        k: known.rows(paths.split_metrics(k)) or _measure(found.get(k, {}), weights) for k in splits
+    }
     return Side(
         name=name,
         what=what,
@@ -91,7 +91,7 @@ def read_folder(name: str, what: str, folder: Path, dataset: str) -> Side:
         knows_all_settings=True,
         headline=headline,
         description=describe_row(headline, weights[headline]),
-        mean=known.rows("mean"),
+        mean=known.rows(paths.mean),
         splits={k: rows for k, rows in metrics.items() if rows},
         tests={k: known.tests(row, weights[headline]) for k, row in found.items()},
         notes=(*([f"{name}: {note}"] if note else []), *known.notes),
@@ -111,16 +111,14 @@ def _measure(
 
 @dataclass(frozen=True)
 class _Reader:
-    """Reads results below a folder. What cannot be read is noted, and left out."""
+    """Reads the results of a dataset. What cannot be read is noted, and left out."""
 
     name: str
-    folder: Path
-    dataset: str
+    paths: DatasetPaths
     notes: list[str] = field(default_factory=list)
 
-    def rows(self, file: str) -> dict[str, Row]:
+    def rows(self, path: Path) -> dict[str, Row]:
         """Return the rows of a metrics file; none without it."""
-        path = self.folder / "metrics" / self.dataset / f"{file}.json"
         try:
             return results.read_rows(path) if path.is_file() else {}
         except ValueError as error:
@@ -129,7 +127,7 @@ class _Reader:
 
     def cells(self, split: int, modalities: Sequence[str]) -> dict[str, VideoScores]:
         """Return a split's scores by modality, of the videos that all have; none if some lack."""
-        folder = self.folder / "scores" / self.dataset / str(split)
+        folder = self.paths.scores / str(split)
         paths = {name: folder / f"{name}.npz" for name in modalities}
         if not all(path.is_file() for path in paths.values()):
             return {}
@@ -153,7 +151,7 @@ class _Reader:
         )
 
     def _digests(self) -> dict[str, str]:
-        path = self.folder / "data" / self.dataset / "videos.csv"
+        path = self.paths.checksums
         return read_digests(path) if path.is_file() else {}
 
 

@@ -16,7 +16,7 @@ from stages.runtime import command, params
 from stages.runtime.computer import describe_computer
 from stages.runtime.machine import Machine, choose_device, read_machine
 from stages.runtime.options import StageOptions, option, output_path
-from stages.runtime.places import STORE
+from stages.runtime.places import STORE, DatasetPaths
 from stages.tracking.made import code_tags
 from tsn.files import json_sha256, write_json
 from tsn.lists import TEST, read_list
@@ -40,22 +40,20 @@ class Options(StageOptions):
 
 
 def main(options: Options) -> None:
-    data = Path("data") / options.dataset
+    paths = DatasetPaths(options.dataset)
     recipe = params.load_recipe(options.dataset)
     modalities = params.section(params.load(), "modalities", tuple[str, ...])
     testing = params.section(recipe, "score", ScoringConfig)
     rows = params.section(recipe, "fusion", FusionConfig).rows(modalities)
     machine = read_machine()
     device = choose_device(machine)  # before extraction leases every GPU there is
-    listed = [row.video for row in read_list(data / "splits" / str(options.split) / TEST)]
+    listed = [row.video for row in read_list(paths.splits / str(options.split) / TEST)]
     videos = some_of(listed)
     jobs = {}
     for name in modalities:
-        job = make_job(options.dataset, name, data / "videos", videos, STORE)
+        job = make_job(options.dataset, name, paths.videos, videos, STORE)
         jobs[name] = replace(job, devices=job.devices[:1])
-    models = {
-        name: Path("models") / options.dataset / str(options.split) / name for name in modalities
-    }
+    models = {name: paths.models / str(options.split) / name for name in modalities}
     where = describe_device(device, machine)
     key = measured_key(jobs, models, testing, where, rows)
     with suppress(OSError, ValueError):

@@ -5,7 +5,6 @@ import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from stages.operate.clips import taken_clips, thin_classes
@@ -22,6 +21,7 @@ from stages.reporting.results import (
 from stages.reporting.tested import wilson_interval, worth
 from stages.runtime import params
 from stages.runtime.machine import count_cores
+from stages.runtime.places import DatasetPaths
 from stages.runtime.terminal import styled
 from tsn.files import read_csv
 from tsn.lists import read_splits
@@ -66,10 +66,10 @@ def summary(dataset: str) -> list[str]:
     modalities = params.section(params.load(), "modalities", tuple[str, ...])
     splits = params.section(params.load(), "splits", tuple[int, ...])
     fusion = params.section(params.load_recipe(dataset), "fusion", FusionConfig)
-    headline = fusion.headline_of(modalities)
+    headline, paths = fusion.headline_of(modalities), DatasetPaths(dataset)
     try:
-        mean = read_rows(Path("metrics") / dataset / "mean.json")
-        tables = [Path("plots") / dataset / str(split) / CONFUSION_TABLE for split in splits]
+        mean = read_rows(paths.mean)
+        tables = [paths.plots / str(split) / CONFUSION_TABLE for split in splits]
         columns = ("video", "actual", "predicted")
         rows = [row for path in tables for row in read_csv(path, columns)]
         clips, actual, taken = ([row[name] for row in rows] for name in columns)
@@ -81,7 +81,7 @@ def summary(dataset: str) -> list[str]:
         "result": describe_result(headline, result.mean_class_accuracy, answers),
         "beside it": describe_others(mean, headline),
         **describe_pairs(answers),
-        "look": f"reports/{dataset}/index.html; `tsn ui` has the runs",
+        "look": f"{paths.report}/index.html; `tsn ui` has the runs",
         "use": f"`tsn recognise clip.mov`, `tsn promote {dataset}`, `tsn serve {dataset}`",
         **next_steps(dataset, headline, mean, answers),
     }
@@ -154,7 +154,7 @@ def next_steps(
             else f"write it as fusion.headline into {recipe}"
         )
         found.append(f"{best} alone is {gain:.1f} points better than {headline}: {remedy}")
-    lists = read_splits(Path("data") / dataset / "splits")
+    lists = read_splits(DatasetPaths(dataset).splits)
     thin = thin_classes(lists)
     wrong = Counter(actual for actual, _, _ in mixed_up(answers))
     if few := [name for name in thin if wrong[name]]:
@@ -175,7 +175,7 @@ def next_steps(
 def first_answer(dataset: str, split: int, modality: str) -> list[str]:
     """Return lines on the baseline of a split, as a first answer; ValueError where it has none."""
     recipe = params.load_recipe(dataset).values
-    scores = load_scores(Path("scores") / dataset / str(split) / f"{BASELINE}.npz")
+    scores = load_scores(DatasetPaths(dataset).scores / str(split) / f"{BASELINE}.npz")
     if not scores.videos:
         raise ValueError(f"{dataset}: no first answer, as its recipe trains from scratch")
     best = scores.scores.argmax(axis=1)
@@ -202,7 +202,7 @@ def describe_full_run(dataset: str, recipe: Mapping[str, Any]) -> str:
     splits = params.section(settings, "splits", tuple[int, ...])
     done = quick_cells(splits, modalities)
     coming = [cell for cell in cells_of(splits, modalities) if cell not in done]
-    clips = taken_clips(Path("data") / dataset)
+    clips = taken_clips(DatasetPaths(dataset))
     cores = count_cores()
     seconds = seconds_of(coming, recipe, clips, cores)
     several = f"splits {', '.join(map(str, splits))}" if len(splits) > 1 else f"split {splits[0]}"

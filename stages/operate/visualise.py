@@ -12,6 +12,7 @@ from pathlib import Path
 from stages.reporting.figures.class_pictures import Column, draw_class_pictures
 from stages.runtime import params
 from stages.runtime.options import StageOptions, option, output_path
+from stages.runtime.places import DatasetPaths
 from stages.visualise import columns_of, spread, visualise
 from tsn.files import write_json
 from tsn.modality import MODALITIES, modality
@@ -59,7 +60,7 @@ def read_setting(word: str) -> tuple[str, dict[str, Path]]:
             raise FileNotFoundError(f"{folder}: no such folder; give that of a model or of a split")
         params.load_recipe(place)  # or it says which there are
         splits = params.section(params.load(), "splits", tuple[int, ...])
-        folder = Path("models") / place / str(splits[0])
+        folder = DatasetPaths(place).models / str(splits[0])
     sidecars = [folder / SIDECAR] if (folder / SIDECAR).is_file() else folder.glob(f"*/{SIDECAR}")
     models = {load_card(path.parent).modality: path.parent for path in sorted(sidecars)}
     if not models:

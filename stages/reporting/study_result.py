@@ -15,6 +15,7 @@ from stages.operate.studies import Plan, Run
 from stages.reporting.published import OFFICIAL, PUBLISHED
 from stages.reporting.results import PER_CLASS_TABLE, mean_over_splits, plain_rows, read_rows
 from stages.reporting.study_speed import HEADING, Speed, shown_speed, speed_remark
+from stages.runtime.places import DatasetPaths
 from tsn.files import json_sha256, read_csv
 from tsn.lists import TEST, TRAIN, read_list
 
@@ -84,8 +85,8 @@ class Found:
 
 def read_found(run: Run, plan: Plan, tree: Path) -> Found:
     """Return what the metrics of a run's splits say that it has left in a worktree: their means."""
-    metrics, plots = tree / "metrics" / plan.dataset, tree / "plots" / plan.dataset
-    splits = {number: read_rows(metrics / f"split{number}.json") for number in plan.splits}
+    paths = DatasetPaths(plan.dataset, tree)
+    splits = {number: read_rows(paths.split_metrics(number)) for number in plan.splits}
     mean = mean_over_splits(list(splits.values()))
     return Found(
         row=run.row,
@@ -95,7 +96,7 @@ def read_found(run: Run, plan: Plan, tree: Path) -> Found:
             for title, name in plan.study.columns.items()
         },
         by_class=_by_class(
-            [plots / str(number) / PER_CLASS_TABLE for number in plan.splits],
+            [paths.plots / str(number) / PER_CLASS_TABLE for number in plan.splits],
             list(plan.study.columns.values())[-1],
         ),
         digests={number: json_sha256(plain_rows(rows)) for number, rows in splits.items()},
@@ -107,7 +108,7 @@ def is_official(run: Run, plan: Plan, tree: Path) -> bool:
     """Return whether a run has the official lists, whole, and BN-Inception or the row's network."""
     official = OFFICIAL.get(run.recipe["split"]["format"], {})
     for number in plan.splits:
-        folder = tree / "data" / plan.dataset / "splits" / str(number)
+        folder = DatasetPaths(plan.dataset, tree).splits / str(number)
         if official.get(number) != tuple(len(read_list(folder / name)) for name in (TRAIN, TEST)):
             return False
     networks = [run.recipe["train"][name]["network"] for name in run.modalities]

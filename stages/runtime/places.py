@@ -1,4 +1,4 @@
-"""Where things lie in a workspace that no stage is told by dvc.yaml, and who may look there.
+"""Where things lie in a workspace, for those whom dvc.yaml does not tell; who may look there.
 
 What is below `.tsn/` neither git nor DVC looks into.
 """
@@ -18,6 +18,7 @@ RECOGNISERS = Path("recognisers")  # a folder for each dataset
 ADDITIONS = Path("additions")  # the clips that each dataset ingested; git knows them by a pointer
 INBOX = Path("inbox")  # what a person puts there to be taken in, the same for all worktrees
 NEW_CLIPS = INBOX / "new"  # a folder for each dataset
+CHECKSUMS = "videos.csv"  # of a dataset's videos, above the folder of its lists
 
 DATABASE, ARTIFACTS = Path("mlflow.db"), Path("mlartifacts")
 WORKSPACE_VARIABLE = "TSN_WORKSPACE"  # says to a worker in which checkout it runs cells
@@ -45,6 +46,31 @@ RETRAIN = TSN / "retrain"  # what the last retraining of each dataset took in an
 RETRAIN_LOCK = RETRAIN / "lock"  # held by a retraining
 COMPARISON_REPORTS = Path("reports/compare")  # pages of two results, by dataset
 STUDY_REPORTS = Path("reports/studies")  # tables and pages of studies, by name
+
+
+class DatasetPaths:
+    """Where dvc.yaml has what is made of a dataset, for programs that are no stage.
+
+    root: the project. `tests/test_pipeline.py` holds the paths to dvc.yaml.
+    """
+
+    def __init__(self, dataset: str, root: Path = Path()) -> None:
+        self.streams = root / "data" / dataset  # a folder for each modality
+        self.videos = self.streams / "videos"
+        self.checksums = self.streams / CHECKSUMS
+        self.source_lists = self.streams / "lists"
+        self.splits = self.streams / "splits"  # the lists that are used
+        self.models = root / "models" / dataset  # by split and modality
+        self.init = self.models / "init"
+        self.scores = root / "scores" / dataset  # by split and modality
+        self.metrics = root / "metrics" / dataset
+        self.mean = self.metrics / "mean.json"
+        self.plots = root / "plots" / dataset  # by split
+        self.report = root / "reports" / dataset
+
+    def split_metrics(self, split: int) -> Path:
+        """Return where the accuracies of a split are."""
+        return self.metrics / f"split{split}.json"
 
 
 def mlflow_database(root: Path) -> str:

@@ -9,11 +9,11 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
+from stages.runtime.places import CHECKSUMS
 from stages.tracking.entries import DataSet
 from tsn.files import json_sha256
 from tsn.lists import TEST, TRAIN, read_digests, read_list
 
-CHECKSUMS = "videos.csv"  # of a dataset, above the folder of its lists
 CONTEXTS = {TRAIN: "training", TEST: "testing"}  # as MLflow's UI calls them
 
 
