@@ -17,6 +17,7 @@ from unittest.mock import Mock
 import pytest
 
 import tsn.sources.download
+from stages.runtime.environment import SOCKS  # which names the variable for itself
 from tsn.sources.download import FetchError, fetch
 
 CONTENT = bytes(range(256)) * 4000
@@ -393,7 +394,7 @@ def test_a_download_goes_through_the_proxy(
     assert server.requests == [(url, None)]
 
 
-@pytest.mark.parametrize("name", ["http_proxy", "all_proxy", "TSN_SOCKS_PROXY"])
+@pytest.mark.parametrize("name", ["http_proxy", "all_proxy", SOCKS])
 def test_a_socks_proxy_is_not_gone_past(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
