@@ -182,7 +182,7 @@ def test_other_programs_look_for_results_where_stages_put_them() -> None:
     paths = DatasetPaths("${item.dataset}")
     written = set().union(*(outputs_of(row) for row in STAGES.values()))
     made = [paths.videos, paths.checksums, paths.source_lists, paths.splits, paths.init]
-    made += [paths.mean, paths.report, paths.streams / "${item.modality}"]
+    made += [paths.mean, paths.report, paths.data / "${item.modality}"]
     made += [paths.models / "${item.split}/${item.modality}"]
     made += [paths.scores / "${item.split}/${item.modality}.npz"]
     made += [paths.plots / "${item.split}" / CONFUSION_TABLE]

@@ -11,7 +11,7 @@ from flows.grid.queue import Jobs
 from stages.runtime import gpu_slots, machine, params
 from stages.runtime.machine import Machine
 from tsn.model.backbones import BACKBONES
-from tsn.model.timm_backbones import PIXEL_BYTES
+from tsn.model.timm_backbones import PIXEL_BYTES, WEIGHTS
 from tsn.records import RecordError
 
 BYTES_OF_A_CELL = 1_500_000_000  # of a heavy one that is no training
@@ -92,7 +92,7 @@ def training_bytes(recipe: params.Settings, modality: str) -> int:
     pixels = snippets * read(f"train.{modality}.input_size", int) ** 2
     backbone = read(f"train.{modality}.network.backbone", str)
     row = BACKBONES.get(backbone)
-    weights, pixel_bytes = (row.weights, row.pixel_bytes) if row else (0, PIXEL_BYTES)
+    weights, pixel_bytes = (row.weights, row.pixel_bytes) if row else (WEIGHTS, PIXEL_BYTES)
     return BASE_BYTES + BYTES_A_WEIGHT * weights + pixel_bytes * pixels
 
 

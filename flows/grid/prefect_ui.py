@@ -102,10 +102,13 @@ def told_in_log() -> Iterator[None]:
     handler.addFilter(of_this_run)
     for name in OURS:
         logging.getLogger(name).addHandler(handler)
-    logging.getLogger("prefect.task_runs").setLevel(logging.WARNING)  # a line for each that is well
+    tasks = logging.getLogger("prefect.task_runs")
+    level = tasks.level
+    tasks.setLevel(logging.WARNING)  # below it, a line for each that is well
     try:
         yield
     finally:
+        tasks.setLevel(level)
         for name in OURS:
             logging.getLogger(name).removeHandler(handler)
 

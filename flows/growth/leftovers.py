@@ -15,7 +15,6 @@ from flows.growth.findings import Finding, files_below
 from flows.processes.programs import BINARIES, ProgramError, dvc_output, program_environment
 from stages.runtime.places import DVC_EXPERIMENTS, PROGRESS
 from stages.tracking import deleted, store
-from stages.tracking.made import is_repository
 
 HISTORY = ("--all-branches", "--all-tags", "--all-commits", "--all-experiments")
 REMOVED = re.compile(r"^Removing (?P<path>.+)$", re.MULTILINE)
@@ -69,7 +68,7 @@ def _history(root: Path) -> tuple[str, ...]:
 
 def _without_git(root: Path) -> tuple[str, ...]:
     """Return no options, if the project is no part of the repository that it lies in."""
-    if is_repository(root):
+    if git(root, "ls-files", "dvc.yaml"):
         raise ProgramError("DVC is told that there is no git: `make setup` puts that right")
     return ()
 

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from flows.growth.findings import Finding, all_bytes, size
-from stages.runtime.places import STORE
+from stages.runtime.places import DATA, STORE
 from tsn.files import read_csv
 from tsn.locks import try_lock
 from tsn.streams.archives import MANIFEST
@@ -56,7 +56,7 @@ def store_finding(
 
 def named_keys(folder: Path) -> Iterator[str]:
     """Yield the keys that the manifests of a workspace name."""
-    for manifest in (folder / "data").glob(f"*/*/{MANIFEST}"):
+    for manifest in (folder / DATA).glob(f"*/*/{MANIFEST}"):
         yield from (row["key"] for row in read_csv(manifest, ("key",)))
 
 

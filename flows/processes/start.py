@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from prefect import Flow, State
 
 ON_A_LEASH = "TSN_FLOW_ON_A_LEASH"
-TRIGGERS = "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED"  # what marks crashed runs of `tsn server`
+TRIGGERS = "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED"  # evaluates automations with every event
 
 
 def start(name: str, flow: "Flow[..., Any]", values: Mapping[str, Any]) -> None:
@@ -89,7 +89,7 @@ def on_a_leash() -> bool:
         return False
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that it is ended before we are
     os.environ[ON_A_LEASH] = "yes"
-    os.environ.setdefault(TRIGGERS, "false")  # of a temporary server: it writes with every event
+    os.environ.setdefault(TRIGGERS, "false")  # only `tsn server` has automations
     command = [sys.executable, "-m", "flows.cli", *sys.argv[1:]]
     if (code := run_program(command, Path.cwd(), ask_first="alone")) != 0:
         sys.exit(code)

@@ -93,7 +93,7 @@ def inputs_of(options: Options) -> TrainingInputs:
         modality=options.modality,
         classes=paths.splits / CLASSES,
         list=paths.splits / str(options.split) / TRAIN,
-        stream=paths.streams / options.modality,
+        stream=paths.data / options.modality,
         init=paths.init,
     )
     for path in (inputs.classes, inputs.list, inputs.stream, inputs.init):

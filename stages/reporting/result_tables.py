@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from stages.reporting.results import Results, Row, is_combination, is_modality
 from stages.reporting.tested import VideoCounts, wilson_interval
-from stages.tracking.notes import table_cell
 from tsn.scoring.scores import BASELINE
 
 TEXT_TABLE = "table.txt"  # what the report writes for a terminal
@@ -142,8 +141,8 @@ def _paragraphs(texts: Sequence[str]) -> str:
 
 
 def markdown_row(texts: Sequence[str]) -> str:
-    """Return a row of a table in Markdown."""
-    return f"| {' | '.join(map(table_cell, texts))} |"
+    """Return a row of a table in Markdown; a class may have a bar in its name."""
+    return f"| {' | '.join(text.replace('|', '&#124;') for text in texts)} |"
 
 
 def _draw(table: Table) -> str:

@@ -14,6 +14,7 @@ DVC_LOCK = Path("dvc.lock")
 DVC_LOCAL = Path(".dvc/config.local")  # what DVC is told on this machine alone
 DVC_TMP = Path(".dvc/tmp")
 DVC_EXPERIMENTS = DVC_TMP / "exps"  # where DVC has copies of the project
+DATA = Path("data")  # videos, streams and lists: a folder for each dataset
 RECOGNISERS = Path("recognisers")  # a folder for each dataset
 ADDITIONS = Path("additions")  # the clips that each dataset ingested; git knows them by a pointer
 INBOX = Path("inbox")  # what a person puts there to be taken in, the same for all worktrees
@@ -55,11 +56,11 @@ class DatasetPaths:
     """
 
     def __init__(self, dataset: str, root: Path = Path()) -> None:
-        self.streams = root / "data" / dataset  # a folder for each modality
-        self.videos = self.streams / "videos"
-        self.checksums = self.streams / CHECKSUMS
-        self.source_lists = self.streams / "lists"
-        self.splits = self.streams / "splits"  # the lists that are used
+        self.data = root / DATA / dataset  # a folder for each modality
+        self.videos = self.data / "videos"
+        self.checksums = self.data / CHECKSUMS
+        self.source_lists = self.data / "lists"
+        self.splits = self.data / "splits"  # the lists that are used
         self.models = root / "models" / dataset  # by split and modality
         self.init = self.models / "init"
         self.scores = root / "scores" / dataset  # by split and modality

@@ -20,7 +20,7 @@ CURL = "curl http://127.0.0.1:5001/recognise -F video=@clip.mov"
 
 def table_cell(text: str) -> str:
     """Return a text as a cell of a table has it: a class may be called `a|b`."""
-    return text.replace("|", "\\|")
+    return text.replace("|", "&#124;")
 
 
 def experiment_note(dataset: str) -> str:

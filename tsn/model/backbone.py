@@ -57,7 +57,7 @@ class Backbone:
     hub: fetches the ImageNet weights that its library publishes; None where it has no library.
     weights: how many it has of three channels, roughly.
     pixel_bytes: what a training on a CPU holds of each pixel of the images that the network takes
-        at once, in bytes; measured (docs/performance.md, Memory).
+        at once, in bytes: at least what the backward pass needs, and no more than twice that.
     """
 
     name: str

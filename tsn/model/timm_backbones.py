@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 PREFIX = "timm:"
 NARROWEST = 32  # pixels
-PIXEL_BYTES = 2_000  # of EfficientNet-Lite0; others may hold more
+# Of EfficientNet-Lite0, for where PyTorch is not to be loaded; others may hold more.
+WEIGHTS, PIXEL_BYTES = 3_400_000, 2_000
 
 # A layer of efficientnet_pytorch -> of timm: of a block that expands its input first, of one that
 # does not, and outside the blocks.

@@ -47,13 +47,13 @@ class WeightsFileConfig:
 class WeightsPackageConfig:
     """Public ImageNet weights of a backbone that an installed Python package holds.
 
-    package: its import name; file: the path below it; sha256: as of a file.
+    package: its import name; file: the path below it; sha256: of the file, or its beginning.
     """
 
     backbone: str
     package: str
     file: str
-    sha256: str
+    sha256: str | None
 
     def __post_init__(self) -> None:
         _refuse_without_files(self.backbone)

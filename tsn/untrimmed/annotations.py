@@ -87,15 +87,23 @@ def annotated_files(
 
     Raises SourceError for two files of one video.
     """
+    return {file: videos[video] for video, file in files_by_video(files, videos).items()}
+
+
+def files_by_video(files: Iterable[Path], videos: Mapping[str, AnnotatedVideo]) -> dict[str, Path]:
+    """Return the files that are videos of the annotations, by id.
+
+    Raises SourceError for two files of one video.
+    """
     found: dict[str, Path] = {}
     for file in files:
         video = find_video(file.stem, videos)
         if video is not None and (other := found.setdefault(video, file)) != file:
             raise SourceError(
-                f"{shown(other)} and {shown(file)} are both video {video} of the annotations, "
-                "which would count twice; name one of them"
+                f"{shown(other)} and {shown(file)} are both video {video} of the annotations; "
+                "leave one of them out"
             )
-    return {file: videos[video] for video, file in found.items()}
+    return found
 
 
 def labels_of(videos: Collection[AnnotatedVideo]) -> list[str]:

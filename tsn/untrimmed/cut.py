@@ -15,18 +15,36 @@ from av.error import FFmpegError
 
 from tsn.files import atomic_path, write_csv
 from tsn.names import name_problem, shown
-from tsn.sources.distribution import VIDEO_SUFFIXES
 from tsn.sources.folder import SourceError, SourceMissingError
 from tsn.streams.contents import VideoError, open_container, video_stream
 from tsn.streams.encode import write_h264
 from tsn.streams.limits import Limits
 from tsn.streams.video import SOUGHT_CONTAINERS, initialise_worker, turned_pixels, unexpected
-from tsn.untrimmed.annotations import AnnotatedVideo, Annotation, find_video
+from tsn.untrimmed.annotations import AnnotatedVideo, Annotation, files_by_video
 from tsn.workers.pool import Died, run_tasks
 from tsn.workers.watchdog import watched
 
 CLIPS = "clips.csv"
 COLUMNS = ("path", "label", "group", "split")
+# What downloaders put beside a video under its name.
+COMPANIONS = frozenset(
+    [
+        ".srt",
+        ".vtt",
+        ".ass",
+        ".description",
+        ".json",
+        ".xml",
+        ".txt",
+        ".jpg",
+        ".jpeg",
+        ".png",
+        ".webp",
+        ".nfo",
+        ".part",
+        ".ytdl",
+    ]
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,9 +68,9 @@ def annotated_clips(
 ) -> tuple[list[Clip], list[str]]:
     """Return the clips of the videos that are there, and the ids of those that are not.
 
-    folder: with `<id>.<ending>` or `v_<id>.<ending>`, however deep. sides: train or test, by
-    subset. SourceError for a subset that no video is of, for two files of one video, and where no
-    clip is found.
+    folder: with `<id>.<ending>` or `v_<id>.<ending>`, however deep; subtitles and other companions
+    of a video are passed over. sides: train or test, by subset. SourceError for a subset that no
+    video is of, for two files of one video, and where no clip is found.
     """
     sides = {subset.lower(): side for subset, side in sides.items()}
     subsets = {video.subset for video in videos.values()}
@@ -61,8 +79,8 @@ def annotated_clips(
             f"the annotations have no subset {', '.join(sorted(missing))}; they have "
             f"{', '.join(sorted(subsets))}"
         )
-    files = _files(folder, videos)
     wanted = {v: row for v, row in videos.items() if row.subset in sides and row.annotations}
+    files = _files(folder, wanted)
     clips = [
         _clip(video, number, one, files[video], sides[row.subset])
         for video, row in sorted(wanted.items())
@@ -97,31 +115,17 @@ def write_clip_list(clips: Sequence[Clip], out: Path) -> Path:
 
 
 def _files(folder: Path, videos: Mapping[str, AnnotatedVideo]) -> dict[str, Path]:
-    """Return the files of the videos that are there, by id.
-
-    What stands beside a video under its name (subtitles, a description, a still) is passed over:
-    an ending that is no video's counts only where a video has no other file. SourceError for two
-    files of one video.
-    """
+    """Return the files of the videos that are there, by id; SourceError for two of one video."""
     if not folder.is_dir():
         raise SourceMissingError(f"{folder}: no such folder; put or link the videos there")
-    candidates: dict[str, list[Path]] = {}
-    for path in sorted(folder.rglob("*")):
-        video = find_video(path.stem, videos)
-        if video is not None and path.is_file():
-            candidates.setdefault(video, []).append(path)
-    return {video: _file_of(video, paths) for video, paths in candidates.items()}
-
-
-def _file_of(video: str, paths: Sequence[Path]) -> Path:
-    known = [path for path in paths if path.suffix.lower() in VIDEO_SUFFIXES]
-    file, *others = known or paths
-    if others:
-        raise SourceError(
-            f"{shown(file)} and {shown(others[0])} are both video {shown(video)} of the "
-            "annotations; leave one of them there"
-        )
-    return file
+    return files_by_video(
+        (
+            path
+            for path in sorted(folder.rglob("*"))
+            if path.suffix.lower() not in COMPANIONS and path.is_file()
+        ),
+        videos,
+    )
 
 
 def _clip(video: str, number: int, row: Annotation, file: Path, side: str) -> Clip:

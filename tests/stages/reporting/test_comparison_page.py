@@ -37,5 +37,5 @@ def test_a_class_with_a_bar_in_its_name_is_one_cell_of_the_table() -> None:
     )
     assert list(markdown(decision))[-2:] == [
         "| walk | 2 | 100.0% | 50.0% | -50.0 |",
-        "| wave\\|hand | 2 | 50.0% | 100.0% | +50.0 |",
+        "| wave&#124;hand | 2 | 50.0% | 100.0% | +50.0 |",
     ]

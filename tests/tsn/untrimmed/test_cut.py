@@ -91,18 +91,20 @@ def test_a_clip_that_is_there_is_not_cut_again(tmp_path: Path) -> None:
     assert set(cut(clips, tmp_path / "out")) == {"run/a_001_0-0.5.mp4", "walk/a_002_1-2.mp4"}
 
 
-def test_two_files_of_one_video_are_refused_and_what_stands_beside_one_is_not(
+def test_two_files_of_one_video_are_refused_and_its_companions_are_passed_over(
     tmp_path: Path,
 ) -> None:
-    for name in ("a.description", "a.mp4", "a.srt", "v_b.TS"):
+    for name in ("a.description", "a.ts", "a.srt", "v_b.M4V", "v_b.JPG", "c.srt", "c.description"):
         (tmp_path / name).touch()
-    videos = {name: annotated("training", ("run", 0, 1)) for name in "ab"}
+    videos = {name: annotated("training", ("run", 0, 1)) for name in "abc"}
     clips, missing = annotated_clips(tmp_path, videos, {"training": "train"})
-    assert [clip.file.name for clip in clips] == ["a.mp4", "v_b.TS"]
-    assert missing == []
+    assert [clip.file.name for clip in clips] == ["a.ts", "v_b.M4V"]
+    assert missing == ["c"]
     (tmp_path / "deep").mkdir()
-    (tmp_path / "deep/v_a.mkv").touch()
-    with pytest.raises(SourceError, match=r"a\.mp4 and .*v_a\.mkv are both video a"):
+    for name in ("v_a.mkv", "d.mp4", "d.mkv"):
+        (tmp_path / "deep" / name).touch()
+    videos["d"] = annotated("validation", ("run", 0, 1))  # of a subset that nobody asked for
+    with pytest.raises(SourceError, match=r"a\.ts and .*v_a\.mkv are both video a"):
         annotated_clips(tmp_path, videos, {"training": "train"})
 
 
