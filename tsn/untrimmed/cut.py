@@ -26,25 +26,9 @@ from tsn.workers.watchdog import watched
 
 CLIPS = "clips.csv"
 COLUMNS = ("path", "label", "group", "split")
-# What downloaders put beside a video under its name.
-COMPANIONS = frozenset(
-    [
-        ".srt",
-        ".vtt",
-        ".ass",
-        ".description",
-        ".json",
-        ".xml",
-        ".txt",
-        ".jpg",
-        ".jpeg",
-        ".png",
-        ".webp",
-        ".nfo",
-        ".part",
-        ".ytdl",
-    ]
-)
+TEXTS = (".srt", ".vtt", ".ass", ".description", ".json", ".xml", ".txt", ".nfo")
+STILLS = (".jpg", ".jpeg", ".png", ".webp")
+COMPANIONS = (*TEXTS, *STILLS, ".part", ".ytdl")  # which downloaders put beside a video
 
 
 @dataclass(frozen=True, kw_only=True)
