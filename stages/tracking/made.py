@@ -75,11 +75,10 @@ def code_tags() -> dict[str, str]:
     As it was when this process first asked: a training asks before it begins.
     """
     tags = {"mlflow.source.type": "LOCAL", "mlflow.source.name": Path(sys.argv[0]).name}
-    root = PROJECT_ROOT
-    head = _git(root, "rev-parse", "HEAD") if is_repository(root) else None
+    head = _git("rev-parse", "HEAD") if _is_repository() else None
     if head is not None:
         # dvc.lock and the tracked metrics change while a pipeline runs: they are not the code.
-        changed = _git(root, "status", "--porcelain", "--", *CODE_PATHS)
+        changed = _git("status", "--porcelain", "--", *CODE_PATHS)
         tags |= {"git.commit": head, "git.dirty": "true" if changed else "false"}
         tags["mlflow.source.git.commit"] = head
     return tags
@@ -89,16 +88,16 @@ def _path(fingerprint: str) -> Path:
     return store.checkout_of(Path.cwd()) / MADE / f"{fingerprint}.json"
 
 
-def is_repository(root: Path) -> bool:
+def _is_repository() -> bool:
     """Return whether git knows the project; not where a zip was unpacked in another repository."""
-    return _git(root, "ls-files", "--error-unmatch", "dvc.yaml") is not None
+    return _git("ls-files", "--error-unmatch", "dvc.yaml") is not None
 
 
-def _git(root: Path, *arguments: str) -> str | None:
+def _git(*arguments: str) -> str | None:
     try:
         done = subprocess.run(
             ["git", *arguments],
-            cwd=root,
+            cwd=PROJECT_ROOT,
             env={**os.environ, "LC_ALL": "C"},
             capture_output=True,
             encoding="utf-8",

@@ -21,6 +21,7 @@ from torchvision import models
 
 from tsn.files import file_sha256
 from tsn.modality import modality
+from tsn.model.backbone import Tensors
 from tsn.model.backbones import backbone
 from tsn.model.checkpoint import ModelCard, load_card, save_model
 from tsn.model.network import TemporalSegmentNetwork, build_network
@@ -328,11 +329,12 @@ def test_weights_of_a_library_are_those_it_publishes(
     torch.save(published.state_dict(), cache / url.rsplit("/")[-1])
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     loaded = weights_from_hub(WeightsHubConfig(backbone="resnet18"), never)["rgb"].backbone
-    expected = {
-        name: tensor
-        for name, tensor in published.state_dict().items()
-        if not name.startswith("fc.")
-    }
+    assert_all_but(loaded, published.state_dict(), "fc.")
+
+
+def assert_all_but(loaded: Tensors, published: Tensors, classifier: str) -> None:
+    """Assert that all of a public file was loaded but its classifier."""
+    expected = {name: row for name, row in published.items() if not name.startswith(classifier)}
     assert loaded.keys() == expected.keys()
     assert all(torch.equal(loaded[name], tensor) for name, tensor in expected.items())
 
@@ -356,13 +358,7 @@ def test_weights_of_timm_are_those_it_publishes(timms_cache: Path) -> None:
     save_file(published.state_dict(), folder / "snapshots/abc/model.safetensors")
     config = WeightsHubConfig(backbone="timm:mobilenetv3_small_050")
     loaded = weights_from_hub(config, never)["rgb"].backbone
-    expected = {
-        name: tensor
-        for name, tensor in published.state_dict().items()
-        if not name.startswith("classifier.")
-    }
-    assert loaded.keys() == expected.keys()
-    assert all(torch.equal(loaded[name], tensor) for name, tensor in expected.items())
+    assert_all_but(loaded, published.state_dict(), "classifier.")
 
 
 @pytest.mark.usefixtures("timms_cache")
