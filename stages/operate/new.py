@@ -1,7 +1,8 @@
 """A recipe for one's own videos, written after a look at them.
 
 The recipe is a copy of another one with what depends on the videos changed: where they lie, how
-their names group them, and the shape of their frames. Every other number stays as it is there.
+their names group them, the shape of their frames, and how long many clips are trained on. Every
+other number stays as it is there.
 """
 
 import math
@@ -49,6 +50,7 @@ HEADER = """\
 """
 SHOWN, MOST_NAMED = 5, 100
 WIDEST = 1.8  # sides of a frame, at most
+PASSES = 12  # of a training through its clips, at least: docs/results.md
 BUILT_IN = "synthetic"
 
 NEXT = """\
@@ -239,8 +241,26 @@ def make_recipe(source: Path, name: str, found: Found) -> Any:
     if len(found.facts) < len(found.files):  # there are more where these are from
         bad = math.ceil(1.5 * bad * len(found.files) / len(found.facts))
     recipe["accept"]["max_quarantined"] = bad
+    train_enough(recipe, found)
     recipe["ingest"]["inbox"] = str(NEW_CLIPS / name)
     return recipe
+
+
+def train_enough(recipe: Any, found: Found) -> None:
+    """Lengthen all trainings alike, until the shortest goes `PASSES` times through its clips."""
+    shortest = min(filter(None, passes(recipe, found)), default=PASSES)
+    times = max(1.0, PASSES / shortest)
+    for section in recipe["train"].values():
+        solver = section["solver"]
+        solver["iterations"] = math.ceil(times * solver["iterations"])
+        solver["lr_steps"][:] = [math.ceil(times * step) for step in solver["lr_steps"]]
+
+
+def passes(recipe: Any, found: Found) -> list[float]:
+    """Return how often each modality's training goes through the clips of the largest split."""
+    clips = max(len(side) for side in found.lists.train.values())
+    solvers = [section["solver"] for section in recipe["train"].values()]
+    return [solver["iterations"] * solver["batch_size"] / clips for solver in solvers]
 
 
 def write_yaml(path: Path, content: Any, header: str) -> None:
@@ -299,6 +319,8 @@ def describe(found: Found, recipe: Any, settings: Any) -> list[str]:
         f"{min(seconds):.1f} to {max(seconds):.1f}",
         f"  groups             {many}{found.why}",
         f"  splits             {found.split.splits}",
+        "  each clip          is trained on "
+        f"{least_to_most([int(times) for times in passes(recipe, found)])} times",
     ]
     if len({row.width > row.height for row in good if row.width != row.height}) > 1:
         lines.append(

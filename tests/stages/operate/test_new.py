@@ -146,6 +146,20 @@ def test_clips_that_stand_and_lie_are_told(
     assert "some stand and some lie" in capsys.readouterr().out
 
 
+def test_many_clips_are_trained_on_for_longer(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(new, "PASSES", 1200)  # and these are few
+    clips = write_clips(project / "clips", PEOPLE)  # 4 of them to train, batches of 16
+    new.main(new.Options(name="mine", videos=clips))
+    train = params.load_recipe("mine").values["train"]
+    solvers = {modality: section["solver"] for modality, section in train.items()}
+    assert [row["iterations"] for row in solvers.values()] == [300, 300, 450, 450]
+    assert solvers["rgb"]["lr_steps"] == [200, 263]
+    assert "each clip          is trained on 1200 to 1800 times" in capsys.readouterr().out
+    check.check(check.Options(dataset="mine"))
+
+
 def test_another_active_dataset_stays(project: Path) -> None:
     text = Path("params.yaml").read_text().replace("[synthetic]", "[weizmann]")
     Path("params.yaml").write_text(text)
