@@ -50,7 +50,7 @@ HEADER = """\
 """
 SHOWN, MOST_NAMED = 5, 100
 WIDEST = 1.8  # sides of a frame, at most
-PASSES = 12  # of a training through its clips, at least: docs/results.md
+PASSES = 12  # of a training through its clips, at least: about what ucf101_four has
 BUILT_IN = "synthetic"
 
 NEXT = """\

@@ -53,11 +53,12 @@ def test_every_cell_can_be_run_on_synthetic(project: Path, name: str) -> None:
 def test_a_cell_is_run_elsewhere_or_refused_with_a_reason(
     project: Path, name: str, dataset: str
 ) -> None:
+    small = STUDIES.small.get(dataset, {})
     if (name, dataset) == ("backbones", "ucf101_four"):  # whose weights are of a network alone
         with pytest.raises(RecordError, match=r"row bn_inception: .* init makes weights of timm:"):
-            plan_of(name, dataset).runs(project)
+            plan_of(name, dataset, small=small).runs(project)
         return
-    _, refused = plan_of(name, dataset).runs(project)
+    _, refused = plan_of(name, dataset, small=small).runs(project)
     assert refused.keys() <= {"clarifai", "googlenet", "vgg16"}  # whose weights are not there
     for row, why in refused.items():
         assert "backbone" in why or "weights" in why
