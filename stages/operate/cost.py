@@ -1,7 +1,7 @@
 """What the cells of a dataset cost: seconds of a core, and bytes of disk, roughly.
 
-The rates are those of docs/performance.md, of cores of a server. Other machines are faster or
-slower by a factor, which `tsn repro` finds out while it runs.
+The rates are those of docs/performance.md, of cores of a server that are all at work. Other
+machines are faster or slower by a factor, which `tsn repro` finds out while it runs.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,27 +12,27 @@ from stages.operate.clips import Clips
 from tsn.modality import modality
 from tsn.snippets.crops import testing_crops
 
-CELL_SECONDS = 6.0  # DVC, Python and PyTorch start
-PAGE_SECONDS = 12.0  # and draw figures, or read a recogniser again
-FRAME_SECONDS = 0.001  # to decode one, to look at it
+CELL_SECONDS = 4.0  # DVC, Python and PyTorch start
+PAGE_SECONDS = 8.0  # and draw figures, or read a recogniser again
+FRAME_SECONDS = 0.0002  # to decode one, to look at it
 # By stream: seconds of an entry, and of each of its pixels.
 STREAM_SECONDS = {
-    "frames": (1.2e-3, 5e-9),
-    "flow": (9.7e-3, 1.04e-6),
-    "warped_flow": (10.5e-3, 1.18e-6),
+    "frames": (0.3e-3, 5e-9),
+    "flow": (4.0e-3, 4.0e-7),
+    "warped_flow": (4.5e-3, 4.6e-7),
 }
 STREAM_BYTES = {"frames": 0.32, "flow": 0.07, "warped_flow": 0.07}  # of a pixel
-READ_SECONDS = (1.5e-4, 8e-9)  # an entry of a snippet, and each of its pixels
+READ_SECONDS = (1e-4, 5e-9)  # an entry of a snippet, and each of its pixels
 # A training step on an image of 224 x 224 pixels; a forward pass takes a quarter.
 NETWORK_SECONDS = {
-    "timm:tf_efficientnet_lite0": 0.08,
-    "bn_inception": 0.11,
-    "bn_inception_pytorch": 0.11,
-    "bn_inception_quarter": 0.017,
+    "timm:tf_efficientnet_lite0": 0.04,
+    "bn_inception": 0.07,
+    "bn_inception_pytorch": 0.07,
+    "bn_inception_quarter": 0.01,
 }
-OTHER_NETWORK_SECONDS = 0.2
+OTHER_NETWORK_SECONDS = 0.14
 FORWARD = 0.25
-DRAWN_CLASSES, DRAWN_STEPS = 12, 60  # of `visualise`: at most, and steps at full size for each
+DRAWN_CLASSES, DRAWN_STEPS = 12, 180  # of `visualise`: at most, and steps at full size for each
 
 
 @dataclass(frozen=True, kw_only=True)

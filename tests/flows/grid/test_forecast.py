@@ -46,7 +46,7 @@ def test_a_forecast_says_how_much_is_to_do(monkeypatch: pytest.MonkeyPatch) -> N
         dataset="mine",
         cells=cells,
         up_to_date=4,
-        clips=Clips(lists=lists, frames=100_000, bytes=2e9),
+        clips=Clips(lists=lists, frames=250_000, bytes=2e9),
     )
     lines = describe(found, params.load_recipe("weizmann").values)
     assert lines[0] == "mine: 9 clips of 2 classes"
@@ -54,10 +54,10 @@ def test_a_forecast_says_how_much_is_to_do(monkeypatch: pytest.MonkeyPatch) -> N
     assert "    jump: 3 to train, 2 to test in split 1" in lines
     assert not any("split 9" in line or line.split()[:1] == ["9"] for line in lines)
     rows = {line.split()[0]: line.split()[1:] for line in lines if line.strip()}
-    # 100,000 frames of 280 x 224 in 157.36 s of a core, 6 s for the cell and 6 + 12 for the others
+    # 250,000 frames of 280 x 224 in 153.4 s of a core, 4 s for the cell and 4 + 8 for the others
     assert rows["extract"] == ["1", "1", "min"]
     assert " ".join(rows["all"]) == "3 3 min on 2 cores"
-    assert " ".join(rows["disk:"]).startswith("about 4.0 GB;")
+    assert " ".join(rows["disk:"]).startswith("about 7.0 GB;")
     assert "  4 cells are up to date" in lines
 
 

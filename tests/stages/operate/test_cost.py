@@ -77,22 +77,22 @@ def test_cells_are_those_of_the_pipeline() -> None:
 @pytest.mark.parametrize(
     ("cell", "seconds"),
     [
-        (Cell(stage="download"), 6),
-        (Cell(stage="split"), 6 + 1000 * 0.001),
-        (Cell(stage="extract", modality="rgb"), 6 + 1000 * (1.2e-3 + 10_000 * 5e-9)),
-        (Cell(stage="pretrain"), 6),
+        (Cell(stage="download"), 4),
+        (Cell(stage="split"), 4 + 1000 * 0.0002),
+        (Cell(stage="extract", modality="rgb"), 4 + 1000 * (0.3e-3 + 10_000 * 5e-9)),
+        (Cell(stage="pretrain"), 4),
         # 120 snippets: a quarter of the pixels of 224 x 224, and a frame to read
-        (Cell(stage="train", split=1, modality="rgb"), 6 + 120 * (0.11 / 4 + 1.5e-4 + 8e-5)),
+        (Cell(stage="train", split=1, modality="rgb"), 4 + 120 * (0.07 / 4 + 1e-4 + 5e-5)),
         # 10 clips of 5 snippets of 10 crops, forward alone
         (
             Cell(stage="score", split=1, modality="rgb"),
-            6 + 50 * (1.5e-4 + 8e-5 + 10 * 0.11 / 4 / 4),
+            4 + 50 * (1e-4 + 5e-5 + 10 * 0.07 / 4 / 4),
         ),
         (
             Cell(stage="baseline", split=1, modality="rgb"),
-            6 + 60 * (1.5e-4 + 8e-5 + 0.11 / 4),
+            4 + 60 * (1e-4 + 5e-5 + 0.07 / 4),
         ),
-        (Cell(stage="visualise", split=1), 12 + 2 * 60 * 0.11 / 4),
+        (Cell(stage="visualise", split=1), 8 + 2 * 180 * 0.07 / 4),
     ],
 )
 def test_seconds_of_a_cell(cell: Cell, seconds: float) -> None:
@@ -103,13 +103,13 @@ def test_generated_weights_take_their_training() -> None:
     pretext = {"backbone": "bn_inception", "input_size": 224}
     solver = {"iterations": 5, "batch_size": 2}
     recipe = {**RECIPE, "init": {"pretext": {**pretext, "solver": solver}}}
-    assert core_seconds(Cell(stage="pretrain"), recipe, CLIPS) == pytest.approx(6 + 10 * 0.11)
+    assert core_seconds(Cell(stage="pretrain"), recipe, CLIPS) == pytest.approx(4 + 10 * 0.07)
 
 
 def test_many_cores_take_no_less_than_the_longest_cell() -> None:
     cells = [Cell(stage="download"), Cell(stage="split")]
-    assert seconds_of(cells, RECIPE, CLIPS, cores=1) == 13
-    assert seconds_of(cells, RECIPE, CLIPS, cores=2) == 7
+    assert seconds_of(cells, RECIPE, CLIPS, cores=1) == 8.2
+    assert seconds_of(cells, RECIPE, CLIPS, cores=2) == 4.2
 
 
 def test_what_modalities_share_is_kept_once() -> None:
